@@ -1,0 +1,13 @@
+"""The stages of Trunkline, in flow order."""
+
+STAGES = (
+    "preflight",
+    "ingestion",
+    "tokenization",
+    "pretraining",
+    "registration",
+    "finetuning",
+    "evaluation",
+    "promotion",
+    "closing",
+)

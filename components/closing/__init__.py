@@ -1,0 +1,1 @@
+"""Closing: the run's ledger -> exit record, on every end, failed ones too."""

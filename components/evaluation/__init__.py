@@ -1,0 +1,1 @@
+"""Evaluation: branch (and the champion, on the same examples) -> metrics with intervals."""

@@ -1,0 +1,1 @@
+"""Finetuning: registered trunk + labelled data -> branch, and its twin from random weights."""

@@ -1,0 +1,18 @@
+"""Finetuning: registered trunk + labelled data -> branch, and its twin from random weights."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="trunkline-python-training", install_kfp_package=False)
+def finetune(task: dict, registered: dsl.Input[dsl.Model], branch: dsl.Output[dsl.Model]):
+    """Writes the branch manifest: weights, frozen examples, outcomes of every run."""
+    from pathlib import Path
+
+    from components.finetuning.config import Config
+    from components.finetuning.run import run
+    from components.lib.config import from_dict
+    from components.lib.stage import stage
+
+    with stage("finetuning", task["finetuning"], task=task["name"]) as context:
+        config = from_dict(Config, task["finetuning"]["config"], f"tasks.{task['name']}.finetuning")
+        run(config, context, registered=Path(registered.path), branch=Path(branch.path))

@@ -1,0 +1,1 @@
+"""Ingestion: sources -> corpus (clean, deduplicated, split shards), quarantine and data card."""

@@ -1,0 +1,1 @@
+"""What two or more stages share; knows no stage and no kfp."""

@@ -1,0 +1,148 @@
+"""One typed hierarchy of errors: what is wrong, where, what is right, and whether to try again.
+
+Exit codes follow BSD's sysexits.h, so that a shell, Argo or a JobSet failure policy can act on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+LIMIT = 2_000  # characters of any one message part: Kubernetes keeps 4 KB of a termination message
+
+
+class TrunklineError(Exception):
+    """An error that a person can act on.
+
+    Args:
+        what: what is wrong, in one sentence.
+        where: the file:line, row, URI or dotted setting.
+        found: the offending value.
+        expected: what would have been right.
+        fix: the next thing to do.
+    """
+
+    family: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 70
+    retriable: ClassVar[bool] = False
+
+    def __init__(
+        self, what: str, *, where: str = "", found: object = "", expected: object = "", fix: str = ""
+    ) -> None:
+        super().__init__(what)
+        self.what = _clip(what)
+        self.where = _clip(where)
+        self.found = _clip(found)
+        self.expected = _clip(expected)
+        self.fix = _clip(fix)
+        self.stage = ""
+
+    def __str__(self) -> str:
+        parts = [("where", self.where), ("found", self.found), ("expected", self.expected), ("fix", self.fix)]
+        lines = [self.what, *(f"  {name}: {value}" for name, value in parts if value)]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON copy of the error, for the run's ledger and the exit record."""
+        return {
+            "kind": type(self).__name__,
+            "family": self.family,
+            "stage": self.stage,
+            "what": self.what,
+            "where": self.where,
+            "found": self.found,
+            "expected": self.expected,
+            "fix": self.fix,
+            "retriable": self.retriable,
+            "exit_code": self.exit_code,
+        }
+
+
+class InternalError(TrunklineError):
+    """A bug of ours (EX_SOFTWARE)."""
+
+
+class UsageError(TrunklineError):
+    """A command was called with the wrong words (EX_USAGE)."""
+
+    family, exit_code = "user", 64
+
+
+class DataError(TrunklineError):
+    """The user's data cannot be used as it is (EX_DATAERR)."""
+
+    family, exit_code = "data", 65
+
+
+class IntegrityError(DataError):
+    """Bytes in the store are not the bytes that were committed."""
+
+
+class MissingError(TrunklineError):
+    """An input that was named does not exist (EX_NOINPUT)."""
+
+    family, exit_code = "user", 66
+
+
+class ServiceError(TrunklineError):
+    """A service that we need does not answer (EX_UNAVAILABLE); trying again may help."""
+
+    family, exit_code, retriable = "service", 69, True
+
+
+class OutputError(TrunklineError):
+    """An output cannot be written: disk full, read-only file system (EX_CANTCREAT)."""
+
+    family, exit_code = "service", 73
+
+
+class Interrupted(TrunklineError):
+    """The run was told to stop and saved its state: run it again to resume (EX_TEMPFAIL)."""
+
+    family, exit_code, retriable = "service", 75, True
+
+
+class AccessError(TrunklineError):
+    """Credentials are missing, expired or not allowed to do this (EX_NOPERM)."""
+
+    family, exit_code = "user", 77
+
+
+class ConfigError(TrunklineError):
+    """A setting is unknown, of the wrong type, out of range or contradicts another (EX_CONFIG)."""
+
+    family, exit_code = "user", 78
+
+
+class ConfigErrors(ConfigError):
+    """All that is wrong with the settings, in one report."""
+
+    def __init__(self, errors: Iterable[TrunklineError]) -> None:
+        self.errors = tuple(errors)
+        count = len(self.errors)
+        super().__init__(f"{count} setting{'s are' if count > 1 else ' is'} wrong")
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, *(str(error) for error in self.errors)])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "errors": [error.to_dict() for error in self.errors]}
+
+
+@contextmanager
+def collected() -> Iterator[list[TrunklineError]]:
+    """Gathers errors in a list and raises them together at the end.
+
+    Raises:
+        ConfigErrors: if the list is not empty when the block ends.
+    """
+    errors: list[TrunklineError] = []
+    yield errors
+    if errors:
+        raise ConfigErrors(errors)
+
+
+def _clip(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= LIMIT else f"{text[:LIMIT]}... ({len(text)} characters)"

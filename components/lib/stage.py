@@ -1,0 +1,106 @@
+"""What is the same for every stage: its context, the reuse of committed outputs, the run's ledger.
+
+A run's ledger is one small JSON object for each stage that ended, under `<store>/runs/<run>/`. It holds
+what a clock has a part in (seconds, errors), and is what the exit record and the report read.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.lib.artifacts import Key, Manifest
+from components.lib.errors import InternalError, TrunklineError
+from components.lib.store import Draft, Store
+
+
+@dataclass
+class Context:
+    """Where a stage runs.
+
+    Attributes:
+        run_id: the pipeline run (KFP's id); names the ledger and tags MLflow runs.
+        tracking_uri: the MLflow server, or sqlite:///... on a laptop.
+        details: what the run was started with (preset, git commit, image), for lineage.
+        task: the downstream task, inside the fan-out.
+    """
+
+    store: Store
+    tracking_uri: str = ""
+    run_id: str = "local"
+    stage: str = ""
+    task: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+
+    def produce(self, key: Key, build: Callable[[Draft], None], output: Path) -> Manifest:
+        """Writes the manifest of `key` to `output`; calls `build` only if the store has none."""
+        manifest = self.store.find(key)
+        reused = manifest is not None
+        if manifest is None:
+            with self.store.draft(key) as draft:
+                build(draft)
+                manifest = draft.commit()
+        manifest.write(output)
+        self.record(manifest, reused=reused)
+        return manifest
+
+    def record(self, manifest: Manifest, *, reused: bool) -> None:
+        """Notes an output in the ledger."""
+        self.outputs.append({"reference": manifest.reference, "uri": manifest.uri, "reused": reused})
+        print(f"{manifest.key.stage}: {'reused' if reused else 'made'} {manifest.uri}", flush=True)
+
+
+@contextmanager
+def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator[Context]:
+    """Opens the context that preflight put in `settings` and keeps the ledger.
+
+    A typed error is printed without a traceback and becomes the exit code of the process.
+    """
+    context = Context(Store(settings["store"]), task=task, stage=name, **settings["run"])
+    start, error = time.time(), None
+    try:
+        yield context
+    except TrunklineError as raised:
+        error = raised
+    except Exception as raised:
+        traceback.print_exc()
+        error = InternalError(f"{type(raised).__name__}: {raised}", fix="this is a bug: please report it")
+    if error is not None:
+        error.stage = name
+    write_record(context, start, error)
+    if error is not None:
+        print(f"\n{name} failed: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+
+
+def write_record(context: Context, start: float, error: TrunklineError | None) -> None:
+    """Adds this stage's line to the run's ledger."""
+    end = time.time()
+    record = {
+        "stage": context.stage,
+        "task": context.task,
+        "status": "failed" if error else "succeeded",
+        "start": start,
+        "end": end,
+        "seconds": round(end - start, 3),
+        "outputs": context.outputs,
+        "error": error.to_dict() if error else None,
+    }
+    name = f"{context.stage}.{context.task}" if context.task else context.stage
+    data = json.dumps(record, indent=1, sort_keys=True).encode()
+    context.store.objects.write(f"runs/{context.run_id}/{name}.json", data)
+
+
+def read_records(context: Context) -> list[dict[str, Any]]:
+    """The ledger of this run, in the order in which its stages started."""
+    keys = context.store.objects.keys(f"runs/{context.run_id}/")
+    records = [json.loads(context.store.objects.read(key)) for key in keys if key.endswith(".json")]
+    return sorted((record for record in records if "stage" in record), key=lambda record: record["start"])

@@ -1,0 +1,1 @@
+"""Pretraining: tokens -> trunk (weights, tokenizer, loss history)."""

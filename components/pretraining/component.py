@@ -1,0 +1,24 @@
+"""Pretraining: tokens -> trunk (weights, tokenizer, loss history)."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="trunkline-python-training", install_kfp_package=False)
+def pretrain(
+    settings: dict,
+    tokens: dsl.Input[dsl.Dataset],
+    trunk: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Writes the trunk manifest and its last validation losses."""
+    from pathlib import Path
+
+    from components.lib.config import from_dict
+    from components.lib.stage import stage
+    from components.pretraining.config import Config
+    from components.pretraining.run import run
+
+    with stage("pretraining", settings) as context:
+        config = from_dict(Config, settings["config"], "pretraining")
+        for name, value in run(config, context, tokens=Path(tokens.path), trunk=Path(trunk.path)).items():
+            metrics.log_metric(name, value)

@@ -1,0 +1,1 @@
+"""Promotion: evaluations -> gate, registered branches, aliases, report."""

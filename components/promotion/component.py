@@ -1,0 +1,26 @@
+"""Promotion: evaluations -> gate, registered branches, aliases, report."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="trunkline-python-tracking", install_kfp_package=False)
+def promote(
+    settings: dict,
+    registered: dsl.Input[dsl.Model],
+    evaluations: dsl.Input[list[dsl.Dataset]],
+    decision: dsl.Output[dsl.Dataset],
+    report: dsl.Output[dsl.HTML],
+):
+    """Writes the decision and the report of the run."""
+    from pathlib import Path
+
+    from components.lib.config import from_dict
+    from components.lib.stage import stage
+    from components.promotion.config import Config
+    from components.promotion.run import run
+
+    with stage("promotion", settings) as context:
+        config = from_dict(Config, settings["config"], "promotion")
+        paths = {"decision": Path(decision.path), "report": Path(report.path)}
+        inputs = [Path(evaluation.path) for evaluation in evaluations]
+        run(config, context, registered=Path(registered.path), evaluations=inputs, **paths)

@@ -1,0 +1,1 @@
+"""Registration: trunk -> registered model version; without a trunk, finds the registered one."""

@@ -1,0 +1,23 @@
+"""Registration: trunk -> registered model version; without a trunk, finds the registered one."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="trunkline-python-tracking", install_kfp_package=False)
+def register(
+    settings: dict,
+    registered: dsl.Output[dsl.Model],
+    trunk: dsl.Input[dsl.Model] = None,
+):
+    """Writes a manifest that names the model version and the trunk behind it."""
+    from pathlib import Path
+
+    from components.lib.config import from_dict
+    from components.lib.stage import stage
+    from components.registration.config import Config
+    from components.registration.run import run
+
+    with stage("registration", settings) as context:
+        config = from_dict(Config, settings["config"], "registration")
+        given = Path(trunk.path) if trunk else None
+        run(config, context, trunk=given, registered=Path(registered.path))

@@ -1,0 +1,1 @@
+"""Tokenization: corpus -> tokenizer and memory-mapped token shards."""

@@ -1,0 +1,1 @@
+"""Stages wired into graphs."""

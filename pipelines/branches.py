@@ -1,0 +1,21 @@
+"""The graph behind a registered trunk: a branch for each task, then the gate."""
+
+from kfp import dsl
+
+from components.evaluation.component import evaluate
+from components.finetuning.component import finetune
+from components.promotion.component import promote
+
+
+@dsl.pipeline(name="branches")
+def branches(promotion: dict, tasks: list, task_count: int, registered: dsl.Input[dsl.Model]):
+    """No task is a valid list: the graph then ends here."""
+    with dsl.If(task_count > 0):
+        with dsl.ParallelFor(tasks, parallelism=2) as task:
+            branch = finetune(task=task, registered=registered)
+            evaluation = evaluate(task=task, branch=branch.outputs["branch"])
+        promote(
+            settings=promotion,
+            registered=registered,
+            evaluations=dsl.Collected(evaluation.outputs["evaluation"]),
+        )

@@ -1,0 +1,36 @@
+"""The full graph: raw data in, a gated and registered model out."""
+
+from kfp import dsl
+
+from components.closing.component import close
+from components.ingestion.component import ingest
+from components.preflight.component import preflight
+from components.pretraining.component import pretrain
+from components.registration.component import register
+from components.tokenization.component import tokenize
+from pipelines.branches import branches
+
+
+@dsl.pipeline(name="training")
+def training(
+    preset: str = "quickstart",
+    overrides: dict = {},  # noqa: B006  # KFP reads the default at compile time
+    store: str = "",
+    tracking_uri: str = "",
+):
+    """Empty `store` and `tracking_uri` mean the ones of the environment."""
+    run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    with dsl.ExitHandler(close(store=store, run_id=run_id)):
+        plan = preflight(
+            preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
+        ).outputs
+        corpus = ingest(settings=plan["ingestion"]).outputs["corpus"]
+        tokens = tokenize(settings=plan["tokenization"], corpus=corpus).outputs["tokens"]
+        trunk = pretrain(settings=plan["pretraining"], tokens=tokens).outputs["trunk"]
+        registered = register(settings=plan["registration"], trunk=trunk).outputs["registered"]
+        branches(
+            promotion=plan["promotion"],
+            tasks=plan["Output"],
+            task_count=plan["task_count"],
+            registered=registered,
+        )
