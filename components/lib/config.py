@@ -101,7 +101,7 @@ def _convert(kind: Any, value: Any, where: str, errors: list[TrunklineError]) ->
     if kind in (bool, str) and isinstance(value, kind):
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and number or kind is int and number and value == value // 1:
+    if (kind is float and number) or (kind is int and number and value == value // 1):
         return kind(value)
     expected = {tuple: "a list", dict: "a mapping"}.get(origin or kind, getattr(kind, "__name__", str(kind)))
     errors.append(
