@@ -2,9 +2,7 @@
 
 from kfp import dsl
 
-from components.evaluation.component import evaluate
-from components.finetuning.component import finetune
-from components.promotion.component import promote
+from pipelines.stages import evaluate, finetune, promote
 
 
 @dsl.pipeline(name="branches")

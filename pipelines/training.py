@@ -2,13 +2,8 @@
 
 from kfp import dsl
 
-from components.closing.component import close
-from components.ingestion.component import ingest
-from components.preflight.component import preflight
-from components.pretraining.component import pretrain
-from components.registration.component import register
-from components.tokenization.component import tokenize
 from pipelines.branches import branches
+from pipelines.stages import close, ingest, preflight, pretrain, register, tokenize
 
 
 @dsl.pipeline(name="training")

@@ -64,9 +64,11 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator
 
     A typed error is printed without a traceback and becomes the exit code of the process.
     """
-    context = Context(Store(settings["store"]), task=task, stage=name, **settings["run"])
-    start, error = time.time(), None
+    start = time.time()
+    context: Context | None = None
+    error: TrunklineError | None = None
     try:
+        context = Context(Store(settings["store"]), task=task, stage=name, **settings["run"])
         yield context
     except TrunklineError as raised:
         error = raised
@@ -75,7 +77,11 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator
         error = InternalError(f"{type(raised).__name__}: {raised}", fix="this is a bug: please report it")
     if error is not None:
         error.stage = name
-    write_record(context, start, error)
+    try:
+        if context is not None:
+            write_record(context, start, error)
+    except TrunklineError as raised:  # a store that cannot be written is often the error itself
+        error = error or raised
     if error is not None:
         print(f"\n{name} failed: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)

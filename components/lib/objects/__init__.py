@@ -49,8 +49,11 @@ def connect(uri: str) -> Objects:
     """The objects under `uri`, which is a path, file://... or s3://bucket/prefix.
 
     Raises:
-        ConfigError: if the scheme is not one of the files in this folder.
+        ConfigError: if no store is named or the scheme is not one of the files in this folder.
     """
+    if not uri:
+        fix = "give the parameter `store` or set TRUNKLINE_STORE, to a folder or s3://bucket/prefix"
+        raise ConfigError("no store is named", where="store", fix=fix)
     scheme = urlsplit(uri).scheme or "file"
     if scheme not in plugins.names(__name__):
         known = ", ".join(f"{name}://" for name in plugins.names(__name__))

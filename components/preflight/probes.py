@@ -1,0 +1,103 @@
+"""Looks at what a run needs around it: the store, MLflow, the disk, the devices; 3 seconds at most."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from components.lib.errors import ConfigError, OutputError, ServiceError, TrunklineError
+from components.lib.store import Store
+
+LIMIT = 3.0  # seconds
+RESERVE = 1 << 30  # bytes that must be free wherever outputs are made
+
+
+def together(probes: dict[str, Callable[[], None]], limit: float = LIMIT) -> list[TrunklineError]:
+    """Runs the probes side by side; a probe that is not done after `limit` seconds counts as no answer.
+
+    Returns:
+        What the probes complained of, in their order.
+    """
+    results: dict[str, Exception | None] = {}
+
+    def look(name: str, probe: Callable[[], None]) -> None:
+        try:
+            probe()
+            results[name] = None
+        except Exception as error:
+            results[name] = error
+
+    # Daemons: one that hangs in a socket must not keep the process alive.
+    threads = [threading.Thread(target=look, args=item, daemon=True) for item in probes.items()]
+    end = time.monotonic() + limit
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    errors: list[TrunklineError] = []
+    for name in probes:
+        what = f"{name} does not answer within {limit:.0f} s"
+        silent = ServiceError(what, fix="check the address and that it is reachable from here")
+        error = results.get(name, silent)
+        if isinstance(error, TrunklineError):
+            errors.append(error)
+        elif error is not None:
+            raise error
+    return errors
+
+
+def store(target: Store) -> None:
+    """Writes, reads and deletes a small object."""
+    key, data = f"runs/probe-{uuid.uuid4().hex}", b"trunkline"
+    target.objects.write(key, data)
+    found = target.objects.read(key)
+    target.objects.delete(key)
+    if found != data:
+        raise ServiceError("the store gives back other bytes than it was given", where=target.uri)
+
+
+def tracking(uri: str) -> None:
+    """Asks the MLflow server for a sign of life."""
+    from components.lib.tracking import probe
+
+    if not uri:
+        fix = "give the parameter `tracking_uri` or set MLFLOW_TRACKING_URI"
+        raise ConfigError("no MLflow server is named", where="tracking_uri", fix=fix)
+    probe(uri, timeout=LIMIT)
+
+
+def disk(target: Store, need: int) -> None:
+    """Compares the free space with the need where stages write."""
+    folder = target.objects.local("") or Path(os.environ.get("TMPDIR", "/tmp"))
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < need + RESERVE:
+        raise OutputError(
+            "there is too little free disk space", where=str(folder), found=f"{free / 1e9:.1f} GB free",
+            expected=f"{(need + RESERVE) / 1e9:.1f} GB", fix="free space, or name another store",
+        )  # fmt: skip
+
+
+def devices() -> str:
+    """Processors, memory and accelerators of this machine, in words."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return f"{len(os.sched_getaffinity(0))} CPUs, {memory:.1f} GB memory, {', '.join(gpus()) or 'no GPU'}"
+
+
+def gpus() -> list[str]:
+    """Names of the NVIDIA GPUs that the driver lists; empty where there is no driver."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []

@@ -1,0 +1,96 @@
+"""Checks a run before any work starts and hands each stage its settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from components.lib.errors import ConfigErrors
+from components.lib.stage import Context, stage
+from components.preflight import probes
+from components.preflight.config import Config
+from components.preflight.plan import Plan, resolve
+
+
+def run(
+    config: Config,
+    ingestion: Path,
+    tokenization: Path,
+    pretraining: Path,
+    registration: Path,
+    promotion: Path,
+    task_count: Path,
+) -> list[dict[str, Any]]:
+    """Writes the settings of each stage and the number of tasks.
+
+    Returns:
+        One item a task: its name and the settings of its finetuning and evaluation.
+
+    Raises:
+        SystemExit: with the code of a typed error, after it was printed and noted in the ledger.
+    """
+    shared = connections(config)
+    outputs = {
+        "ingestion": ingestion, "tokenization": tokenization, "pretraining": pretraining,
+        "registration": registration, "promotion": promotion,
+    }  # fmt: skip
+    items: list[dict[str, Any]] = []
+    with stage("preflight", shared) as context:
+        plan = resolve(config.preset, config.overrides)
+        probe(context, plan)
+        for name, path in outputs.items():
+            _write(path, {**shared, "config": plan.stages[name]})
+        _write(task_count, len(plan.tasks))
+        items = [_item(task, shared) for task in plan.tasks]
+        print(f"preflight: {', '.join(task['name'] for task in plan.tasks) or 'no tasks'}", flush=True)
+    return items
+
+
+def connections(config: Config) -> dict[str, Any]:
+    """The store, the tracking server and the origin of the run: the same for every stage."""
+    details = {"preset": config.preset, "git": commit(), "image": os.environ.get("TRUNKLINE_IMAGE", "")}
+    tracking_uri = config.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    run = {"tracking_uri": tracking_uri, "run_id": config.run_id, "details": details}
+    return {"store": config.store or os.environ.get("TRUNKLINE_STORE", ""), "run": run}
+
+
+def commit() -> str:
+    """The git commit of the checkout, or of the image that was built from it; empty if neither is known."""
+    if "TRUNKLINE_COMMIT" in os.environ:
+        return os.environ["TRUNKLINE_COMMIT"]
+    root = Path(__file__).resolve().parents[2]
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=3, check=False).stdout.strip()
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return ""
+
+
+def probe(context: Context, plan: Plan) -> None:
+    """Raises what the store, MLflow and the disk have to complain about."""
+    errors = probes.together(
+        {
+            "the store": lambda: probes.store(context.store),
+            "MLflow": lambda: probes.tracking(context.tracking_uri),
+            "the disk": lambda: probes.disk(context.store, 0),
+        }
+    )
+    if len(errors) > 1:
+        raise ConfigErrors(errors)
+    for error in errors:
+        raise error
+    found = probes.devices()
+    print(f"preflight: {found}", flush=True)
+
+
+def _item(task: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    sections = {name: {**shared, "config": task[name]} for name in ("finetuning", "evaluation")}
+    return {"name": task["name"], **sections}
+
+
+def _write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")

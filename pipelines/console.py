@@ -1,0 +1,103 @@
+"""A quiet console for a local run: one line a stage, its progress bar, and the full log in a file."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TextIO
+
+from pipelines.resources import STAGE_OF
+
+_START = re.compile(r"Executing task \S*'([\w-]+)'")
+_END = re.compile(r"Task \S*'([\w-]+)'\S* finished with status \S*?(SUCCESS|FAILURE)")
+_SAID = re.compile(r"(\w+): (.+)")
+_OUTPUT = re.compile(r"(made|reused) \S+")
+_PROGRESS = re.compile(r"\d+%\|")
+_QUIET_SECONDS = 15.0  # between two lines of progress where there is no terminal
+
+
+class Console(io.TextIOBase):
+    """Stands for `sys.stdout` while KFP runs.
+
+    KFP prints every line of a stage from the thread that waits for it, so lines belong to the stage which
+    that thread started last.
+
+    Args:
+        path: the file that gets everything.
+    """
+
+    def __init__(self, path: Path, out: TextIO | None = None) -> None:
+        self.path = path
+        self._out = out or sys.stdout
+        self._live = self._out.isatty()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._log = path.open("a", encoding="utf-8")
+        self._lock = threading.RLock()
+        self._threads: dict[int, _Task] = {}
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            task = self._threads.setdefault(threading.get_ident(), _Task())
+            task.rest += text
+            *lines, task.rest = task.rest.split("\n")
+            for line in lines:
+                self._log.write(f"{line}\n")
+                self._show(task, line.strip())
+            self._log.flush()
+        return len(text)
+
+    def close(self) -> None:
+        self._log.close()
+
+    def line(self, text: str) -> None:
+        """Prints a line for good."""
+        self._out.write(f"\r\x1b[K{text}\n" if self._live else f"{text}\n")
+        self._out.flush()
+
+    def _show(self, task: _Task, line: str) -> None:
+        if started := _START.search(line):
+            task.begin(STAGE_OF.get(re.sub(r"-\d+$", "", started[1]), started[1]))
+            self._passing(task, f"  {task.stage:<13} ...")
+        elif ended := _END.search(line):
+            state = "failed" if ended[2] == "FAILURE" else task.state
+            seconds = time.monotonic() - task.start
+            self.line(f"  {task.stage:<13} {state:<7} {seconds:6.1f} s  {'; '.join(task.notes)}".rstrip())
+        elif _PROGRESS.search(line):
+            self._passing(task, f"  {task.stage:<13} {line}")
+        elif (said := _SAID.fullmatch(line)) and said[1] == task.stage:
+            task.say(said[2])
+
+    def _passing(self, task: _Task, text: str) -> None:
+        """Shows what the next line will overwrite; without a terminal, now and then as a line."""
+        now = time.monotonic()
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            self._out.write(f"\r\x1b[K{text[:width]}")
+            self._out.flush()
+        elif now - task.shown > _QUIET_SECONDS:
+            task.shown = now
+            self.line(text)
+
+
+class _Task:
+    """What one thread of KFP is doing."""
+
+    def __init__(self) -> None:
+        self.rest = ""
+        self.begin("")
+
+    def begin(self, stage: str) -> None:
+        self.stage, self.state, self.notes = stage, "done", list[str]()
+        self.start = self.shown = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A note of the stage itself; the fate of its outputs is its state."""
+        if output := _OUTPUT.fullmatch(text):
+            self.state = output[1] if self.state in ("done", "reused") else self.state
+        else:
+            self.notes.append(text)

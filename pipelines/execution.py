@@ -1,0 +1,106 @@
+"""One local execution of a graph by KFP's subprocess runner, and what is told of it at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kfp import compiler, components, dsl, local
+
+from components.closing.component import close
+from components.lib.errors import InternalError, TrunklineError
+from components.lib.stage import Context, read_records
+from components.lib.store import Store
+from pipelines.console import Console
+
+_EXPECTED_WARNINGS = (
+    "You may be attemping to run a task that uses custom or non-Python base image",
+    "Task '.*': settings .* have no effect in the current local runner",
+)
+
+
+def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console) -> int:
+    """Executes the graph, makes sure of its exit record and prints where everything is.
+
+    Returns:
+        0, the exit code of the stage that failed, 70 where no stage said why, or 130 after Ctrl-C.
+    """
+    start, failure, code = time.monotonic(), "", 0
+    try:
+        with _quiet(console):
+            _execute(pipeline, parameters, run_id)
+    except KeyboardInterrupt:
+        failure, code = "interrupted", 130
+    except Exception as error:  # KFP raises RuntimeError for a failed stage, anything for a fault of its own
+        failure, code = f"{type(error).__name__}: {error}", InternalError.exit_code
+    seconds = time.monotonic() - start
+    try:
+        context = Context(Store(parameters["store"]), run_id=run_id)
+        _ensure_exit_record(context, failure)
+        records = read_records(context)
+    except TrunklineError as error:
+        console.line(f"\n{error}")
+        return error.exit_code
+    failed = [record for record in records if record.get("error")]
+    if failed:
+        code = failed[0]["error"]["exit_code"]
+    _summary(console, records, seconds)
+    for record in failed:
+        console.line(f"\n{record['stage']} failed: {_message(record['error'])}")
+    if failure and not failed:
+        console.line(f"\nthe run failed: {failure}\n  log: {console.path}")
+    return code
+
+
+def _execute(pipeline: str, parameters: dict[str, Any], run_id: str) -> None:
+    """Compiles the graph with the run's id in place of KFP's random one, and runs it."""
+    scratch = Path(tempfile.mkdtemp(prefix="trunkline-kfp-"))
+    try:
+        package = scratch / "pipeline.yaml"
+        graph = getattr(importlib.import_module(f"pipelines.{pipeline}"), pipeline)
+        compiler.Compiler().compile(graph, str(package))
+        text = package.read_text(encoding="utf-8").replace(dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_id)
+        local.init(
+            runner=local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(scratch / "root"),
+            workspace_root=str(scratch / "workspace"),  # KFP deletes it: never a folder of the user
+        )
+        components.load_component_from_text(text)(**parameters)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet(console: Console) -> Iterator[None]:
+    with contextlib.redirect_stdout(console), warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def _ensure_exit_record(context: Context, failure: str) -> None:
+    """Writes the exit record where the graph ended without its exit handler."""
+    if not any(key.endswith("/exit.json") for key in context.store.objects.keys(f"runs/{context.run_id}/")):
+        status = dsl.PipelineTaskFinalStatus(
+            state="FAILED", pipeline_job_resource_name="", pipeline_task_name="", error_code=1,
+            error_message=failure,
+        )  # fmt: skip
+        close.python_func(store=context.store.uri, run_id=context.run_id, status=status)
+
+
+def _summary(console: Console, records: list[dict[str, Any]], seconds: float) -> None:
+    own = sum(record["seconds"] for record in records)
+    console.line(f"\n{seconds:.1f} s, of which {max(0.0, seconds - own):.1f} s orchestration")
+
+
+def _message(error: dict[str, Any]) -> str:
+    """A typed error from the ledger, as it was printed where it was raised."""
+    parts = [f"  {name}: {error[name]}" for name in ("where", "found", "expected", "fix") if error[name]]
+    return "\n".join([error["what"], *parts, *map(_message, error.get("errors", []))])
