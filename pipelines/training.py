@@ -13,7 +13,14 @@ def training(
     store: str = "",
     tracking_uri: str = "",
 ):
-    """Empty `store` and `tracking_uri` mean the ones of the environment."""
+    """Raw data in, a gated and registered model out.
+
+    Args:
+        preset: name of a preset: the data, the trunk, the tasks and the gate.
+        overrides: settings that differ, e.g. {"pretraining.steps": 1000}; a dotted key replaces its value.
+        store: folder or s3://bucket/prefix of all outputs; empty means TRUNKLINE_STORE.
+        tracking_uri: MLflow server; empty means MLFLOW_TRACKING_URI.
+    """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     with dsl.ExitHandler(close(store=store, run_id=run_id)):
         plan = preflight(

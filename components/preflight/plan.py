@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,18 +67,21 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]]) -> None:
 
 
 def _checked(stage: str, values: Mapping[str, Any], where: str, errors: list[TrunklineError]) -> Any:
-    """The stage's `Config`, or None after its errors were noted."""
+    """The stage's `Config`; what is wrong goes to `errors`, and defaults stand in for it in further checks."""
     try:
         config = importlib.import_module(f"components.{stage}.config").Config
     except ModuleNotFoundError:  # XXX until all stages exist
         return dict(values)
-    try:
-        return from_dict(config, values, where)
-    except ConfigErrors as error:
-        errors.extend(error.errors)
-    except ConfigError as error:
-        errors.append(error)
-    return None
+    left = dict(values)
+    while True:
+        try:
+            return from_dict(config, left, where)
+        except ConfigErrors as error:
+            errors.extend(found for found in error.errors if str(found) not in map(str, errors))
+            wrong = {part for found in error.errors for part in re.split(r"[.\[]", found.where)} & left.keys()
+        if not wrong:  # a required setting is missing
+            return None
+        left = {key: value for key, value in left.items() if key not in wrong}
 
 
 def _task_configs(item: dict[str, Any], errors: list[TrunklineError]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -79,62 +79,69 @@ def load(preset: str) -> dict[str, Any]:
     return values
 
 
-def merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def merge(values: Mapping[str, Any], overrides: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """`values` with `overrides` in it.
 
     A mapping is merged into the one that stands there. A dotted key replaces what stands at its end, so that
-    `{"pretraining.objective": {"masked_lm": {}}}` leaves no other objective. The items of a list (tasks) are
-    reached by their name: `{"tasks.topics.finetuning.steps": 10}`.
+    `{"pretraining.objective": {"masked_lm": {}}}` leaves no other objective. Tasks are reached by their name,
+    `{"tasks.topics.finetuning.steps": 10}`, and chosen by it: `{"tasks": ["topics"]}`.
 
     Raises:
-        ConfigError: if a dotted key leads through something that is not a mapping.
+        ConfigError: if a key leads into a plain value, or to a task that does not exist.
     """
     merged = dict(values)
     for key, value in overrides.items():
         first, dot, rest = str(key).partition(".")
-        if dot:
-            merged[first] = _replace(merged.get(first), rest, value, first)
-        elif isinstance(value, Mapping) and isinstance(merged.get(first), Mapping):
-            merged[first] = merge(merged[first], value)
-        elif isinstance(value, Mapping) and isinstance(merged.get(first), list):
-            merged[first] = [_merge_item(item, value) for item in _known(merged[first], value, first)]
-        else:
-            merged[first] = value
+        place = f"{where}.{first}" if where else first
+        merged[first] = (
+            _below(merged.get(first), rest, value, place) if dot else _in(merged, first, value, place)
+        )
     return merged
 
 
-def _replace(current: Any, path: str, value: Any, where: str) -> Any:
+def _in(values: Mapping[str, Any], key: str, value: Any, where: str) -> Any:
+    """What `key` becomes when it is given `value`."""
+    current = values.get(key)
+    if isinstance(value, Mapping) and isinstance(current, Mapping):
+        return merge(current, value, where)
+    if not _named(current):
+        return value
+    if isinstance(value, Mapping):
+        items = {name: merge(_item(current, name, where), value[name], f"{where}.{name}") for name in value}
+        return [items.get(item["name"], item) for item in current]
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return [_item(current, name, where) for name in value]
+    return value
+
+
+def _below(current: Any, path: str, value: Any, where: str) -> Any:
     """`current` with `value` at the dotted `path` below it."""
     first, dot, rest = path.partition(".")
-    if isinstance(current, list):
-        _known(current, {first: None}, where)
-        return [
-            (_replace(item, rest, value, f"{where}.{first}") if dot else value)
-            if isinstance(item, Mapping) and item.get("name") == first
-            else item
-            for item in current
-        ]
+    place = f"{where}.{first}"
+    if _named(current):
+        chosen = _item(current, first, where)
+        changed = _below(chosen, rest, value, place) if dot else value
+        return [changed if item is chosen else item for item in current]
     if current is not None and not isinstance(current, Mapping):
-        raise ConfigError(
-            "an override leads into a plain value", where=f"{where}.{path}", found=repr(current)
-        )
+        raise ConfigError("an override leads into a plain value", where=place, found=repr(current))
     below = dict(current or {})
-    below[first] = _replace(below.get(first), rest, value, f"{where}.{first}") if dot else value
+    below[first] = _below(below.get(first), rest, value, place) if dot else value
     return below
 
 
-def _merge_item(item: Any, changes: Mapping[str, Any]) -> Any:
-    change = changes.get(str(item.get("name"))) if isinstance(item, Mapping) else None
-    return merge(item, change) if isinstance(change, Mapping) else item
+def _named(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether it is a list of items that have names: tasks."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(item, Mapping) and "name" in item for item in value)
 
 
-def _known(items: list[Any], wanted: Iterable[str], where: str) -> list[Any]:
-    """`items`, after a look whether each wanted name is there."""
-    names = [str(item.get("name")) for item in items if isinstance(item, Mapping)]
-    for name in wanted:
-        if name not in names:
-            raise ConfigError(f"there is no '{name}' in {where}", where=where, fix=did_you_mean(name, names))
-    return items
+def _item(items: list[dict[str, Any]], name: str, where: str) -> dict[str, Any]:
+    found = [item for item in items if item["name"] == name]
+    if not found:
+        fix = did_you_mean(name, [str(item["name"]) for item in items])
+        raise ConfigError(f"there is no '{name}' in {where}", where=where, found=name, fix=fix)
+    return found[0]
 
 
 def tasks(values: Mapping[str, Any], errors: list[TrunklineError]) -> list[dict[str, Any]]:

@@ -1,0 +1,44 @@
+"""A branch that exists is scored against the present champion and gated anew."""
+
+from kfp import dsl
+
+from pipelines.stages import close, evaluate, preflight, promote, register
+
+
+@dsl.pipeline(name="regating")
+def regating(promotion: dict, tasks: list, branch: dsl.Input[dsl.Model], registered: dsl.Input[dsl.Model]):
+    """A pipeline of its own, because a loop in an exit handler cannot be collected locally."""
+    with dsl.ParallelFor(tasks) as task:
+        evaluated = evaluate(task=task, branch=branch)
+    promote(
+        settings=promotion,
+        registered=registered,
+        evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
+    )
+
+
+@dsl.pipeline(name="evaluation")
+def evaluation(
+    branch: str,
+    preset: str = "quickstart",
+    overrides: dict = {},  # noqa: B006  # KFP reads the default at compile time
+    store: str = "",
+    tracking_uri: str = "",
+):
+    """Evaluation and gate of one branch, after new gate rules or a new champion.
+
+    Args:
+        branch: URI of the branch's manifest.json in the store, as its lineage names it.
+        preset: name of a preset that has the branch's task.
+        overrides: settings that differ; {"tasks": ["topics"]} chooses the branch's task.
+        store: folder or s3://bucket/prefix of all outputs; empty means TRUNKLINE_STORE.
+        tracking_uri: MLflow server; empty means MLFLOW_TRACKING_URI.
+    """
+    run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    with dsl.ExitHandler(close(store=store, run_id=run_id)):
+        plan = preflight(
+            preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
+        ).outputs
+        given = dsl.importer(artifact_uri=branch, artifact_class=dsl.Model, reimport=False).output
+        registered = register(settings=plan["registration"]).outputs["registered"]
+        regating(promotion=plan["promotion"], tasks=plan["Output"], branch=given, registered=registered)

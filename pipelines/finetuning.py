@@ -1,0 +1,35 @@
+"""The second half of the graph: new branches from the trunk that is registered."""
+
+from kfp import dsl
+
+from pipelines.branches import branches
+from pipelines.stages import close, preflight, register
+
+
+@dsl.pipeline(name="finetuning")
+def finetuning(
+    preset: str = "quickstart",
+    overrides: dict = {},  # noqa: B006  # KFP reads the default at compile time
+    store: str = "",
+    tracking_uri: str = "",
+):
+    """Branches from a registered trunk: finetuning, evaluation, gate.
+
+    Args:
+        preset: name of a preset; its section `registration` names the trunk and its alias.
+        overrides: settings that differ, e.g. {"tasks": ["topics"], "finetuning.steps": 200}.
+        store: folder or s3://bucket/prefix of all outputs; empty means TRUNKLINE_STORE.
+        tracking_uri: MLflow server; empty means MLFLOW_TRACKING_URI.
+    """
+    run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    with dsl.ExitHandler(close(store=store, run_id=run_id)):
+        plan = preflight(
+            preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
+        ).outputs
+        registered = register(settings=plan["registration"]).outputs["registered"]
+        branches(
+            promotion=plan["promotion"],
+            tasks=plan["Output"],
+            task_count=plan["task_count"],
+            registered=registered,
+        )
