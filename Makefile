@@ -1,0 +1,65 @@
+# Every command of the project. CI calls nothing but these targets.
+.DEFAULT_GOAL := help
+.PHONY: help setup run ui test check fix compile golden bench clean
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+BIN := .venv/bin
+
+# Parameters of `make run` and `make ui`
+PRESET ?= quickstart
+SOURCE ?=
+SET ?=
+PIPELINE ?= training
+PORT ?= 5000
+
+##@ Use
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## Make .venv with everything in it (also done by the other targets)
+
+run: setup ## Run a preset: PRESET=quickstart SOURCE=my/text SET='pretraining.steps=100 tasks=[]'
+	@$(BIN)/python -m pipelines.local --pipeline '$(PIPELINE)' --preset '$(PRESET)' \
+	  $(if $(SOURCE),--source '$(SOURCE)') $(foreach word,$(SET),--set '$(word)')
+
+ui: setup ## Browse runs and models in MLflow on 127.0.0.1, PORT=5000
+	@echo "http://127.0.0.1:$(PORT)"
+	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
+	  --backend-store-uri sqlite:///runs/mlflow.db --artifacts-destination runs/mlartifacts
+
+##@ Develop
+test: setup ## All tests
+	@$(BIN)/python -m pytest -q
+
+check: setup ## Format, lint and types
+	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy
+
+fix: setup ## Format, and repair what the linter can
+	@$(BIN)/ruff format -q . ; $(BIN)/ruff check -q --fix .
+
+compile: setup ## Write the pipelines for Kubeflow to build/: TRUNKLINE_IMAGES, TRUNKLINE_ACCELERATOR
+	@$(BIN)/python -m pipelines.compile build
+
+golden: setup ## Refresh the golden pipelines; read the difference before you commit it
+	@$(BIN)/python -m pipelines.compile tests/pipelines/golden
+
+bench: setup ## Benchmarks against peers, printed and added to the history
+	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python -m "tests.benchmarks.$$(basename $$file .py)" || exit; done
+
+clean: ## Remove what can be made again; runs/ stays
+	@rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv, or PYTHON=..."; exit 69; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv is missing: apt-get install python3-venv"; exit 69; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  groups = [project["dependencies"], *project["optional-dependencies"].values()]; \
+	  print(*sum(groups, []), sep="\n")' > .venv/requirements.txt
+	@echo "Installing into .venv, once; this takes some minutes"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r .venv/requirements.txt
+	@touch $@
