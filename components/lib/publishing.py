@@ -1,0 +1,81 @@
+"""From a manifest with a `model/` folder to a version in the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.lib import modelcard
+from components.lib.artifacts import Manifest
+from components.lib.lineage import ancestors
+from components.lib.mlmodel import USES, write
+from components.lib.registry import Registered, Registry
+from components.lib.stage import Context
+from components.lib.tracking import Tracker
+
+PREFIX = "model/"
+
+
+def publish(
+    context: Context,
+    registry: Registry,
+    tracker: Tracker,
+    manifest: Manifest,
+    *,
+    name: str,
+    use: str,
+    card: str,
+    tags: Mapping[str, str],
+) -> Registered:
+    """Registers the files under `model/` as a version of `name`.
+
+    Args:
+        context: the stage's.
+        registry: where to.
+        tracker: the run that the logged model becomes an output of.
+        manifest: the trunk or the branch.
+        name: the registered model.
+        use: "trunk" or the kind of a task.
+        card: markdown; the version's description, and the README in its files.
+        tags: of the version, besides those of its lineage.
+
+    Raises:
+        IntegrityError: if a file in the store is not the one that was committed.
+        DataError: if `model/` is not a Hugging Face model.
+    """
+    folder = context.store.open_folder(manifest, PREFIX)
+    digests = {
+        file.name.removeprefix(PREFIX): file.sha256 for file in manifest.files if file.name.startswith(PREFIX)
+    }
+    run_id = tracker.run_id
+    readme = modelcard.front_matter({"library_name": "transformers", "pipeline_tag": USES[use].task}) + card
+
+    def fill(target: Path, model_id: str) -> str:
+        identity = {"model_id": model_id, "run_id": run_id}
+        return write(folder, digests, target, use=USES[use], readme=readme, **identity)
+
+    return registry.register(
+        name,
+        manifest.reference,
+        experiment_id=tracker.experiment_id,
+        run_id=run_id,
+        write=fill,
+        tags={**lineage_tags(context, manifest), **tags},
+        card=card,
+    )
+
+
+def lineage_tags(context: Context, manifest: Manifest) -> dict[str, str]:
+    """What a version was made from: the reference of each stage behind it, the code, the pipeline run."""
+    behind = ancestors(context.store, manifest)
+    tags = {f"trunkline.{stage}": parent.reference for stage, parent in behind.items()}
+    tags |= {f"trunkline.{name}": str(value) for name, value in context.details.items() if value}
+    tokens = behind.get("tokenization")
+    if tokens is not None and "tokenizer/tokenizer.json" in tokens.names():
+        tags["trunkline.tokenizer"] = tokens.file("tokenizer/tokenizer.json").sha256
+    return tags | {
+        "trunkline.manifest": manifest.digest,
+        "trunkline.store": context.store.uri,
+        "trunkline.run_id": context.run_id,
+        "kfp.pipeline_run_id": context.run_id,
+    }

@@ -1,0 +1,135 @@
+"""What is on its way to MLflow: training puts, one thread sends, an outage waits.
+
+The queue lives in memory, about 0.3 KB an item. A write-ahead log would implement `put`, `take` and `drop`
+over a file; nothing else needs to change.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Literal, NamedTuple
+
+from components.lib.errors import InternalError, TrunklineError
+
+BATCH = 1_000  # MLflow's limit for one log_batch
+INTERVAL = 1.0  # seconds between batches
+BACKOFF = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds after the first, second, ... failure in a row
+
+
+class Item(NamedTuple):
+    """A metric point, a parameter or a tag, with the time at which it happened (ms since 1970)."""
+
+    kind: Literal["metric", "param", "tag"]
+    name: str
+    value: float | str
+    timestamp: int = 0
+    step: int = 0
+
+
+class Outbox:
+    """Sends items in order from a background thread; `put` never waits for the server.
+
+    Attributes:
+        refused: items that the server will never take (not retriable), left out so that the others go on.
+        error: the last failure, None while all is well.
+    """
+
+    def __init__(self, send: Callable[[list[Item]], None]) -> None:
+        self.refused: list[Item] = []
+        self.error: TrunklineError | None = None
+        self._send = send
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._failures = 0
+        self._thread: threading.Thread | None = None
+
+    def put(self, items: Iterable[Item]) -> None:
+        """Queues items; costs microseconds."""
+        with self._changed:
+            self._items.extend(items)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
+                self._thread.start()
+            if len(self._items) >= BATCH:
+                self._changed.notify_all()
+
+    def take(self) -> list[Item]:
+        """The oldest items, which stay queued until `drop`."""
+        with self._changed:
+            return list(islice(self._items, BATCH))
+
+    def drop(self, count: int) -> None:
+        """Forgets the oldest `count` items."""
+        with self._changed:
+            for _ in range(count):
+                self._items.popleft()
+            self._changed.notify_all()
+
+    def close(self, timeout: float) -> list[Item]:
+        """Sends what it can within `timeout` seconds; returns what is left, refused items included."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        with self._changed:
+            left = [*self.refused, *self._items]
+            self._items.clear()
+        return left
+
+    def _run(self) -> None:
+        while self._wait():
+            batch = self.take()
+            if not batch:
+                continue
+            try:
+                self._deliver(batch)
+            except Exception as raised:
+                self._failed(raised)
+            else:
+                self.error, self._failures = None, 0
+                self._forget(batch)
+
+    def _deliver(self, batch: list[Item]) -> None:
+        """Sends a batch; what the server will never take is found by halving and set aside."""
+        try:
+            self._send(batch)
+        except TrunklineError as error:
+            if error.retriable:
+                raise
+            if len(batch) == 1:
+                self.refused.extend(batch)
+                print(f"tracking: {batch[0].name} is left out: {error.what} ({error.found})", flush=True)
+                return
+            middle = len(batch) // 2
+            self._deliver(batch[:middle])
+            self._deliver(batch[middle:])
+
+    def _wait(self) -> bool:
+        """Until the next batch is due; False when there is nothing more to do."""
+        pause = BACKOFF[min(self._failures, len(BACKOFF)) - 1] if self._failures else INTERVAL
+        end = time.monotonic() + pause
+        with self._changed:
+            while not self._closing and (left := end - time.monotonic()) > 0:
+                if not self._failures and len(self._items) >= BATCH:
+                    break
+                self._changed.wait(left)
+            if self._closing and self._failures:
+                self._changed.wait(0.2)  # the last tries follow each other quickly
+            return bool(self._items) or not self._closing
+
+    def _failed(self, raised: Exception) -> None:
+        error = raised if isinstance(raised, TrunklineError) else InternalError(f"{raised!r}")
+        if self.error is None:
+            print(f"tracking: {error.what} ({error.found}); the work goes on", flush=True)
+        self.error, self._failures = error, self._failures + 1
+
+    def _forget(self, batch: list[Item]) -> None:
+        with self._changed:
+            if self._items:  # close() gave up on us and took them
+                self.drop(len(batch))

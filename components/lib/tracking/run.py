@@ -1,0 +1,258 @@
+"""The MLflow run of a stage: found again after a crash, fed without waiting, ended with a status."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.lib.errors import Interrupted, TrunklineError
+from components.lib.stage import Context
+from components.lib.tracking.outbox import Item, Outbox
+from components.lib.tracking.server import connect, experiment, explained
+
+DEADLINE = 15.0  # seconds that the end of a run may take to send what is queued
+LIMITS = {"param": 6_000, "tag": 8_000, "name": 250}  # MLflow's, in characters
+PIPELINE_RUN = "kfp.pipeline_run_id"  # the tag that KFP's own MLflow plugin uses
+
+
+@contextmanager
+def track(context: Context, key: str, *, name: str = "", deadline: float = DEADLINE) -> Iterator[Tracker]:
+    """The stage's run, which ends FINISHED, FAILED or, when it was told to stop, KILLED.
+
+    Args:
+        context: names the server, the pipeline run, the stage and the task.
+        key: digest of the stage's key: a repeated stage resumes the run of the same work.
+        name: shown in the list of runs.
+        deadline: seconds that the end may wait for a slow server; what is left then goes to the ledger.
+    """
+    tracker = Tracker(context, key, name)
+    try:
+        yield tracker
+    except (Interrupted, KeyboardInterrupt):
+        tracker.close("KILLED", deadline)
+        raise
+    except BaseException:
+        tracker.close("FAILED", deadline)
+        raise
+    tracker.close("FINISHED", deadline)
+
+
+class Tracker:
+    """One MLflow run. Without a tracking URI every method does nothing.
+
+    `metrics`, `params` and `tags` only queue; a thread imports mlflow, opens the run and sends. So a slow or
+    dead server delays nobody, and what never got through is reported and written to the run's ledger.
+    `run_id`, `artifact` and `dataset` talk to the server at once and raise what it says.
+    """
+
+    def __init__(self, context: Context, key: str, name: str = "") -> None:
+        self.context, self.enabled = context, bool(context.tracking_uri)
+        self._name = name or " ".join(filter(None, (context.stage, context.task)))
+        self._identity = identity(context, key)
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._run_id, self.experiment_id, self._started = "", "", 0
+        self._known: set[str] = set()
+        self._error: TrunklineError | None = None
+        self._outbox = Outbox(self._send)
+        self.tags({"trunkline.stage": context.stage})  # mlflow is imported and the run opened meanwhile
+
+    @property
+    def run_id(self) -> str:
+        """The MLflow run, opened if need be; empty without a tracking URI."""
+        return self._open() if self.enabled else ""
+
+    @property
+    def client(self) -> Any:
+        """The MlflowClient of this run."""
+        self._open()
+        return self._client
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Queues metric points at this moment's time.
+
+        NaN is kept. MLflow would store an infinity as 1.8e308, which ruins every chart: it becomes NaN, and
+        the tag `trunkline.infinite` names the last such point.
+        """
+        now, items = time.time_ns() // 1_000_000, []
+        for name, value in values.items():
+            number = float(value)
+            if math.isinf(number):
+                items.append(Item("tag", "trunkline.infinite", f"{name} at step {step}: {number}"))
+                number = math.nan
+            items.append(Item("metric", _cut(name, "name"), number, now, step))
+        self._put(items)
+
+    def history(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Queues a recorded curve: rows of {"step", name: value}.
+
+        Its times are counted from the start of the run, so that sending it again changes nothing.
+        """
+        if not self.enabled:
+            return
+        self._open()
+        items = [
+            Item("metric", _cut(name, "name"), float(value), self._started + index, int(row["step"]))
+            for index, row in enumerate(rows)
+            for name, value in row.items()
+            if name != "step" and isinstance(value, int | float) and not math.isinf(value)
+        ]
+        self._put(items)
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Queues parameters; nested mappings become dotted names. A resumed run keeps those that it has."""
+        flat = _flatten(values)
+        self._put([Item("param", _cut(name, "name"), _cut(text, "param")) for name, text in flat.items()])
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Queues tags."""
+        self._put([Item("tag", _cut(name, "name"), _cut(str(text), "tag")) for name, text in values.items()])
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Uploads a file to the run's artifacts."""
+        if self.enabled:
+            run_id = self._open()
+            with explained(self.context.tracking_uri):
+                self._client.log_artifact(run_id, str(path), folder or None)
+
+    def dataset(self, name: str, digest: str, source: str, use: str = "training") -> None:
+        """Names data as an input of the run, without reading it; MLflow keeps 36 characters of a digest."""
+        if not self.enabled:
+            return
+        run_id = self._open()
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        kind = "s3" if source.startswith("s3:") else "local"
+        data = Dataset(name, digest[:36], kind, json.dumps({"uri": source}))
+        with explained(self.context.tracking_uri):
+            tag = InputTag("mlflow.data.context", use)
+            self._client.log_inputs(run_id, [DatasetInput(data, [tag])])
+
+    def close(self, status: str = "FINISHED", timeout: float = DEADLINE) -> list[Item]:
+        """Sends what is queued, ends the run and returns what could not be sent; never raises."""
+        if not self.enabled:
+            return []
+        left = self._outbox.close(timeout)
+        error = self._outbox.error or self._error
+        if self._outbox.error is None and self._error is None:
+            try:
+                run_id = self._open()
+                with explained(self.context.tracking_uri):
+                    self._client.set_terminated(run_id, status)
+            except TrunklineError as raised:
+                error = raised
+        if left or error:
+            self._report(left, error)
+        return left
+
+    def _put(self, items: list[Item]) -> None:
+        if self.enabled and items:
+            self._outbox.put(items)
+
+    def _send(self, items: list[Item]) -> None:
+        """Called by the outbox's thread."""
+        run_id = self._open()
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics = [Metric(i.name, float(i.value), i.timestamp, i.step) for i in items if i.kind == "metric"]
+        params = {i.name: str(i.value) for i in items if i.kind == "param" and i.name not in self._known}
+        tags = {i.name: str(i.value) for i in items if i.kind == "tag"}
+        with explained(self.context.tracking_uri):
+            for pairs, kind, word in ((params, Param, "params"), (tags, RunTag, "tags")):
+                entries = [kind(name, text) for name, text in pairs.items()]
+                for start in range(0, len(entries), 100):
+                    self._client.log_batch(run_id, **{word: entries[start : start + 100]})
+            self._known.update(params)
+            if metrics:
+                self._client.log_batch(run_id, metrics=metrics)
+
+    def _open(self) -> str:
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            if not self._run_id:
+                try:
+                    self._client = self._client or connect(self.context.tracking_uri)
+                    run = resume_or_start(self._client, self.context, self._identity, self._name)
+                except TrunklineError as error:
+                    if not error.retriable:
+                        self._error = error
+                    raise
+                self._run_id, self._known = run.info.run_id, set(run.data.params)
+                self._started, self.experiment_id = int(run.info.start_time), str(run.info.experiment_id)
+            return self._run_id
+
+    def _report(self, left: list[Item], error: TrunklineError | None) -> None:
+        uri, reason = self.context.tracking_uri, error.what if error else "the server refused them"
+        print(f"tracking: {len(left)} items did not reach {uri}: {reason}", flush=True)
+        if left:
+            name = ".".join(filter(None, (self.context.stage, self.context.task)))
+            data = "\n".join(json.dumps(item) for item in left).encode()
+            self.context.store.objects.write(f"runs/{self.context.run_id}/{name}.unsent.jsonl", data)
+
+
+def identity(context: Context, key: str) -> dict[str, str]:
+    """The tags by which a run is found again."""
+    tags = {"trunkline.stage": context.stage, "trunkline.task": context.task, "trunkline.key": key}
+    return {name: value for name, value in tags.items() if value}
+
+
+def resume_or_start(client: Any, context: Context, tags: dict[str, str], name: str) -> Any:
+    """The ambient run of KFP's plugin; else the run of the same work, begun earlier; else a new one.
+
+    A run of another pipeline run is resumed only if it has not finished: the stage was killed then.
+    """
+    experiment_id = ""
+    ambient = os.environ.get("MLFLOW_RUN_ID", "")
+    with explained(context.tracking_uri):
+        if ambient and os.environ.get("MLFLOW_TRACKING_URI", context.tracking_uri) == context.tracking_uri:
+            run = client.get_run(ambient)
+        else:
+            experiment_id = experiment(client, str(context.details.get("preset") or "trunkline"))
+            run = _earlier(client, experiment_id, context.run_id, tags)
+        tags = {**tags, PIPELINE_RUN: context.run_id, **_details(context)}
+        if run is None:
+            return client.create_run(experiment_id, tags=tags, run_name=name)
+        from mlflow.entities import RunTag
+
+        client.log_batch(run.info.run_id, tags=[RunTag(*pair) for pair in tags.items()])
+        client.update_run(run.info.run_id, status="RUNNING")
+        return run
+
+
+def _earlier(client: Any, experiment_id: str, run_id: str, tags: dict[str, str]) -> Any:
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"])
+    same = [run for run in found if run.data.tags.get(PIPELINE_RUN) == run_id]
+    return next(iter(same + [run for run in found if run.info.status != "FINISHED"]), None)
+
+
+def _details(context: Context) -> dict[str, str]:
+    details = {
+        f"trunkline.{name}": _cut(str(value), "tag") for name, value in context.details.items() if value
+    }
+    if context.details.get("git"):
+        details["mlflow.source.git.commit"] = str(context.details["git"])
+    return details
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flatten(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def _cut(text: str, kind: str) -> str:
+    limit = LIMITS[kind]
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,66 @@
+"""A new trunk: its run with settings, curves and data, its card, its version."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from components.lib.artifacts import Manifest
+from components.lib.lineage import ancestors
+from components.lib.modelcard import flat
+from components.lib.publishing import publish
+from components.lib.registry import Registered, Registry
+from components.lib.stage import Context
+from components.lib.tracking import Tracker, track
+from components.registration.card import card
+from components.registration.config import Config
+
+
+def register(config: Config, context: Context, registry: Registry, source: Manifest) -> Registered:
+    """Logs the run of the trunk and registers its version; repeating it completes what was begun."""
+    behind = ancestors(context.store, source)
+    text = card(config.name, source, behind)
+    with track(context, source.key.digest, name=config.name) as tracker:
+        tracker.params({stage: made.key.config for stage, made in {**behind, "pretraining": source}.items()})
+        tracker.history(history(context, source))
+        tracker.metrics(figures(source))
+        corpus = behind.get("ingestion")
+        if corpus is not None:
+            tracker.dataset("corpus", corpus.digest, corpus.uri)
+        _log_card(tracker, text)
+        return publish(
+            context, registry, tracker, source, name=config.name, use="trunk", card=text, tags=_tags(source)
+        )
+
+
+def history(context: Context, source: Manifest) -> Iterator[dict[str, Any]]:
+    """The rows of the trunk's loss history."""
+    if "history.jsonl" in source.names():
+        with context.store.open(source, "history.jsonl").open(encoding="utf-8") as lines:
+            yield from (json.loads(line) for line in lines if line.strip())
+
+
+def figures(source: Manifest) -> dict[str, float]:
+    """The numbers that a list of runs shows: final losses, size, speed."""
+    numbers = {**flat({"final": source.facts.get("loss", {})}), **flat({"measured": source.measured})}
+    numbers |= {
+        name: source.facts[name] for name in ("parameters", "samples", "tokens") if name in source.facts
+    }
+    return {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}
+
+
+def _tags(source: Manifest) -> dict[str, str]:
+    facts = {
+        name: source.facts[name] for name in ("modality", "architecture", "steps") if name in source.facts
+    }
+    return {f"trunkline.{name}": str(value) for name, value in facts.items()}
+
+
+def _log_card(tracker: Tracker, text: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
+        path = Path(folder) / "README.md"
+        path.write_text(text, encoding="utf-8")
+        tracker.artifact(path)

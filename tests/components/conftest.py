@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.lib.stage import Context
+from components.lib.store import Store
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One real MLflow server for the session: take names that no other test takes."""
+    from tests.mlflow_server import serving
+
+    with serving(tmp_path_factory.mktemp("mlflow")) as uri:
+        yield uri
+
+
+@pytest.fixture
+def sqlite_uri(tmp_path: Path) -> str:
+    """Tracking without a server, as on a laptop."""
+    return f"sqlite:///{tmp_path}/runs/mlflow.db"
+
+
+@pytest.fixture
+def tracked(tmp_path: Path, sqlite_uri: str) -> Context:
+    """A context with a file store and sqlite tracking."""
+    details = {"preset": "smoke", "git": "0" * 40, "image": ""}
+    store = Store(str(tmp_path / "store"))
+    return Context(store, tracking_uri=sqlite_uri, run_id="run-1", stage="registration", details=details)

@@ -1,0 +1,99 @@
+"""Tiny Hugging Face models, and the manifests of the stages behind them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from components.lib.artifacts import Key, Manifest
+from components.lib.store import Store
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "trunk", "carries", "branches", "."]
+
+
+def save_tokenizer(folder: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+
+
+def save_model(folder: Path, kind: str, classes: tuple[str, ...] = (), seed: int = 0) -> None:
+    """A ModernBERT of one layer: `AutoModel`, or with the head of a task."""
+    import torch
+    from transformers import (
+        ModernBertConfig,
+        ModernBertForSequenceClassification,
+        ModernBertForTokenClassification,
+        ModernBertModel,
+    )
+
+    torch.manual_seed(seed)
+    made = {
+        "trunk": ModernBertModel,
+        "sequence_classification": ModernBertForSequenceClassification,
+        "token_classification": ModernBertForTokenClassification,
+    }[kind]
+    labels: dict[str, Any] = {}
+    if classes:
+        labels = {
+            "id2label": dict(enumerate(classes)),
+            "label2id": {name: i for i, name in enumerate(classes)},
+        }
+    ids = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+    size = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    made(ModernBertConfig(vocab_size=len(WORDS), **size, **ids, **labels)).save_pretrained(folder)
+    save_tokenizer(folder)
+
+
+def commit(
+    store: Store,
+    stage: str,
+    inputs: dict[str, Manifest],
+    facts: dict[str, Any],
+    *,
+    model: tuple[str, tuple[str, ...], int] | None = None,
+    files: dict[str, str | bytes] | None = None,
+    config: dict[str, Any] | None = None,
+) -> Manifest:
+    """Commits a stage's output as the stage would: `model` is (kind, classes, seed)."""
+    key = Key(stage, 1, config or {}, {name: manifest.reference for name, manifest in inputs.items()})
+    with store.draft(key) as draft:
+        if model is not None:
+            save_model(draft.folder / "model", *model)
+            for path in sorted((draft.folder / "model").iterdir()):
+                draft.add(f"model/{path.name}")
+        for name, data in (files or {}).items():
+            draft.write(name, data)
+        draft.facts = facts
+        return draft.commit()
+
+
+def trunk(store: Store, seed: int = 0, name: str = "20 newsgroups <b>") -> Manifest:
+    """Corpus, tokens and a trunk."""
+    facts = {"documents": {"train": 10, "validation": 2}, "characters": {"train": 100}, "name": name}
+    corpus = commit(store, "ingestion", {}, facts, config={"source": name})
+    tokens = commit(
+        store, "tokenization", {"corpus": corpus}, {"vocab_size": len(WORDS), "tokens": {"train": 50}},
+        files={"tokenizer/tokenizer.json": "{}"},
+    )  # fmt: skip
+    rows = [{"step": step, "loss": 3.0 / step, "learning_rate": 1e-3} for step in range(1, 6)]
+    rows.append({"step": 5, "validation/loss": 0.7})
+    return commit(
+        store,
+        "pretraining",
+        {"tokens": tokens},
+        {
+            "modality": "text", "architecture": "modernbert", "parameters": 12_345, "steps": 5, "samples": 40,
+            "tokens": 400, "objective": {"masked_lm": {"weight": 1.0}}, "loss": {"train": 0.6, "validation": 0.7},
+        },
+        model=("trunk", (), seed),
+        files={"history.jsonl": "\n".join(map(json.dumps, rows))},
+        config={"seed": seed, "objectives": {"masked_lm": {"ratio": 0.3}}},
+    )  # fmt: skip
