@@ -1,0 +1,64 @@
+"""Settings of finetuning, one set a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from components.lib.config import setting
+from components.lib.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Where labelled records come from."""
+
+    source: str = setting(help="URI of the records: a path, s3://, https://, hf://, pypi:, sample:")
+    format: str = setting("auto", "file of components/lib/formats, or auto: by the file's ending")
+    text: str = setting("text", "field of the input")
+    label: str = setting("label", "field of the label")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every run of a task has the same model, steps and rates; only start, labels and seed differ."""
+
+    task: str = setting(help="name of the task; the branch is registered as <trunk>-<task>")
+    kind: str = setting("sequence_classification", "file of components/lib/tasks")
+    train: Labelled = setting(help="labelled records to learn from")
+    test: Labelled = setting(help="labelled records that are frozen and scored, never trained on")
+    label_counts: tuple[float, ...] = setting(
+        (100, 1000), "labelled examples a run may see: counts, or shares if <= 1", minimum=1e-6
+    )
+    seeds: tuple[int, ...] = setting((0, 1, 2, 3, 4), "each draws its own nested subsets and head", minimum=0)
+    starts: tuple[str, ...] = setting(
+        ("trunk", "random"), "where weights come from; random is the yardstick", choices=("trunk", "random")
+    )
+    unfreeze: int = setting(-1, "-1: everything learns, 0: the head alone, n: the last n layers", minimum=-1)
+    steps: int = setting(100, "optimizer steps a run", minimum=1)
+    batch: int = setting(32, "examples a step", minimum=1)
+    learning_rate: float = setting(1e-3, "peak rate", minimum=0.0, maximum=10.0)
+    warmup: float = setting(0.1, "share of the steps in which the rate rises", minimum=0.0, maximum=1.0)
+    weight_decay: float = setting(0.01, "AdamW's, on matrices only", minimum=0.0, maximum=10.0)
+    max_length: int = setting(128, "tokens to which inputs are cut", minimum=4)
+    test_examples: int = setting(2000, "how many test records are frozen; 0 = all", minimum=0)
+    reject_budget: float = setting(
+        0.01, "share of unusable records beyond which the stage fails", minimum=0.0, maximum=1.0
+    )
+    precision: str = setting("auto", "bf16 where the device has it", choices=("auto", "fp32", "bf16"))
+
+    def check(self) -> Iterator[ConfigError]:
+        """What spans several fields."""
+        for name in ("label_counts", "seeds", "starts"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                yield ConfigError(
+                    "a list is empty or repeats itself", where=f"finetuning.{name}", found=values
+                )
+        if "trunk" not in self.starts:
+            yield ConfigError(
+                "the branch comes from the trunk",
+                where="finetuning.starts",
+                found=self.starts,
+                expected="trunk",
+            )

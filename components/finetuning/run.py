@@ -1,0 +1,35 @@
+"""Finetuning: registered trunk + labelled data -> branch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.finetuning.config import Config
+from components.lib import artifacts
+from components.lib.artifacts import Key, canonical, sha256
+from components.lib.config import to_dict
+from components.lib.stage import Context
+from components.lib.store import Draft
+
+VERSION = 1
+
+
+def run(config: Config, context: Context, *, registered: Path, branch: Path) -> None:
+    """Writes the branch's manifest to `branch`."""
+    trunk = artifacts.read(registered).key.inputs["trunk"]
+    labelled = {"train": _identity(config.train.source), "test": _identity(config.test.source)}
+    key = Key("finetuning", VERSION, {**to_dict(config), "data": labelled}, {"trunk": trunk})
+
+    def build(draft: Draft) -> None:
+        from components.finetuning.study import study
+
+        study(config, context, context.store.resolve(trunk), draft)
+
+    context.produce(key, build, branch)
+
+
+def _identity(source: str) -> str:
+    """Changes when the labelled data do; only lists, reads nothing."""
+    from components.lib.sources import find
+
+    return sha256(canonical([(entry.name, entry.identity) for entry in find(source)]))

@@ -1,0 +1,88 @@
+"""Classifiers of `transformers` as branches: build, start from a trunk, freeze, load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from components.lib.errors import ConfigError, InternalError
+
+
+def build(auto: Any, config: Any, names: list[str]) -> nn.Module:
+    """A classifier of the architecture in `config`, with random weights from torch's generator."""
+    config = type(config).from_dict(config.to_dict())
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    model: nn.Module = auto.from_config(config, attn_implementation="sdpa")
+    return model
+
+
+def start_from(model: Any, trunk: nn.Module) -> None:
+    """Copies the trunk's weights into the classifier; the head keeps its random ones.
+
+    Raises:
+        InternalError: if the classifier has a trunk weight that the trunk lacks.
+    """
+    weights = trunk.state_dict()
+    known = {name: value for name, value in weights.items() if name in model.base_model.state_dict()}
+    missing = model.base_model.load_state_dict(known, strict=False).missing_keys
+    if missing:
+        raise InternalError("the trunk lacks weights of the classifier", found=missing)
+
+
+def freeze(model: Any, unfreeze: int) -> None:
+    """-1 trains everything, 0 the head alone, n the head and the last n layers.
+
+    Raises:
+        ConfigError: if there are fewer layers.
+    """
+    if unfreeze < 0:
+        return
+    layers = _layers(model.base_model)
+    if unfreeze > len(layers):
+        raise ConfigError(
+            "the trunk has fewer layers", where="unfreeze", found=unfreeze, expected=len(layers)
+        )
+    model.base_model.requires_grad_(False)
+    for layer in list(layers)[len(layers) - unfreeze :]:
+        layer.requires_grad_(True)
+
+
+def _layers(trunk: nn.Module) -> nn.ModuleList:
+    """The stack of blocks: the longest list of modules in the trunk."""
+    lists = [module for module in trunk.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len)
+
+
+def load(auto: Any, folder: Path) -> tuple[Any, Any]:
+    """Model and tokenizer from a branch's folder; safetensors only, nothing from the network."""
+    from transformers import AutoTokenizer
+
+    model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return model.eval(), tokenizer
+
+
+def names(model: Any) -> list[str]:
+    """The classes of a branch, in the order of its logits."""
+    table = {int(number): name for number, name in model.config.id2label.items()}
+    return [table[number] for number in range(len(table))]
+
+
+def length(tokenizer: Any) -> int:
+    """Tokens to which a branch's inputs are cut: what it was fine-tuned with."""
+    return int(tokenizer.model_max_length)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 of weights and buffers: equal before and after, or it moved."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

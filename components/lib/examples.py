@@ -1,0 +1,91 @@
+"""Labelled examples as token ids, and padded batches of them, for tasks on text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from components.lib.engine.randomness import Draw, Ints
+
+IGNORED = -100  # cross_entropy's index for "no target here"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Encoded inputs with their targets.
+
+    Attributes:
+        ids: token ids of each example, bos and eos included.
+        targets: (n,) class of each example, or a list of classes as long as its ids.
+    """
+
+    ids: list[list[int]]
+    targets: list[Any]
+    padding: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, chosen: Sequence[int] | Ints) -> Examples:
+        """The examples at these places, in this order."""
+        return replace(self, ids=[self.ids[i] for i in chosen], targets=[self.targets[i] for i in chosen])
+
+    def batch(self, chosen: Sequence[int] | Ints) -> Padded:
+        """These examples, padded to the longest."""
+        ids = [self.ids[i] for i in chosen]
+        width = max(map(len, ids))
+        table = np.full((len(ids), width), self.padding, dtype=np.int64)
+        mask = np.zeros((len(ids), width), dtype=np.int64)
+        for row, tokens in enumerate(ids):
+            table[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
+        targets = [self.targets[i] for i in chosen]
+        if targets and isinstance(targets[0], list):
+            targets = [labels + [IGNORED] * (width - len(labels)) for labels in targets]
+        arrays = (table, mask, np.asarray(targets, dtype=np.int64))
+        return Padded(*(torch.from_numpy(array) for array in arrays))
+
+    def by_length(self, size: int) -> list[Ints]:
+        """Places in batches of similar length, for inference without much padding."""
+        order = np.argsort([len(tokens) for tokens in self.ids], kind="stable")
+        return [order[at : at + size] for at in range(0, len(order), size)]
+
+
+@dataclass(frozen=True)
+class Padded:
+    """(n, L) ids and mask; targets are (n,) or (n, L)."""
+
+    ids: Tensor
+    mask: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def weight(self) -> float:
+        """Targets that count."""
+        return float((self.targets != IGNORED).sum())
+
+    @property
+    def real(self) -> int:
+        """Tokens that carry data."""
+        return int(self.mask.sum())
+
+    @property
+    def slots(self) -> int:
+        """Tokens that are computed."""
+        return self.ids.numel()
+
+    def to(self, device: torch.device) -> Padded:
+        """The same on a device."""
+        return Padded(*(t.to(device, non_blocking=True) for t in (self.ids, self.mask, self.targets)))
+
+
+def prepare(samples: Examples, draw: Draw) -> Padded:
+    """The batch of a draw."""
+    return samples.batch(draw.ids)

@@ -1,0 +1,1 @@
+"""Kinds of data, one file each: record -> sample -> batch, and the trunks that read it."""

@@ -1,0 +1,129 @@
+"""Several segments in one row, without padding and without seeing each other."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from components.lib.engine.randomness import Ints
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Segments of tokens in rows; segment s is the s-th sample of the batch, whichever row it is in.
+
+    Attributes:
+        ids: (R, L) token ids.
+        segments: (R, L) s + 1 at the tokens of segment s, 0 at padding.
+        positions: (R, L) place in the segment.
+        places: (T,) where each token stands in the flattened rows, segment after segment.
+        starts: (n + 1,) where each segment starts in `places`.
+        whole: every row is one segment without padding, so that no mask is needed.
+        flops: of a forward and backward pass of the trunk.
+    """
+
+    ids: Tensor
+    segments: Tensor
+    positions: Tensor
+    places: Tensor
+    starts: Tensor
+    whole: bool
+    flops: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def real(self) -> int:
+        """Tokens that carry data."""
+        return len(self.places)
+
+    @property
+    def slots(self) -> int:
+        """Tokens that are computed, padding included."""
+        return self.ids.numel()
+
+    def to(self, device: torch.device) -> Packed:
+        """The same on a device."""
+        names = ("ids", "segments", "positions", "places", "starts")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Rows, and what is to be predicted at some of their places.
+
+    Attributes:
+        places: (m,) where those tokens stand in the flattened rows.
+        targets: (m,) token ids.
+    """
+
+    packed: Packed
+    places: Tensor
+    targets: Tensor
+    flops: float
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    @property
+    def weight(self) -> float:
+        """Predicted tokens."""
+        return float(len(self.targets))
+
+    @property
+    def real(self) -> int:
+        """Tokens that carry data."""
+        return self.packed.real
+
+    @property
+    def slots(self) -> int:
+        """Tokens that are computed."""
+        return self.packed.slots
+
+    def to(self, device: torch.device) -> Targets:
+        """The same on a device."""
+        moved = {name: getattr(self, name).to(device) for name in ("packed", "places", "targets")}
+        return replace(self, **moved)
+
+
+def pack(flat: Ints, starts: Ints, length: int, padding: int) -> Packed:
+    """Packs segments `flat[starts[s]:starts[s + 1]]`, none longer than `length`, into rows of `length`.
+
+    Best fit, longest first (Johnson et al., 1974); a row is as long as the longest if all fit alone.
+    """
+    sizes = np.diff(starts)
+    row, column, rows = _best_fit(sizes, length)
+    width = int((column + sizes).max())
+    within = np.arange(len(flat)) - np.repeat(starts[:-1], sizes)
+    places = np.repeat(row * width + column, sizes) + within
+    ids, segments, positions = (np.zeros(rows * width, dtype=np.int64) for _ in range(3))
+    ids[:] = padding
+    ids[places] = flat
+    segments[places] = np.repeat(np.arange(1, len(sizes) + 1), sizes)
+    positions[places] = within
+    table = [torch.from_numpy(array.reshape(rows, width)) for array in (ids, segments, positions)]
+    whole = rows == len(sizes) and len(flat) == rows * width
+    return Packed(table[0], table[1], table[2], torch.from_numpy(places), torch.from_numpy(starts), whole)
+
+
+def _best_fit(sizes: Ints, length: int) -> tuple[Ints, Ints, int]:
+    """Row and column of each segment, and the number of rows."""
+    row, column = np.zeros(len(sizes), dtype=np.int64), np.zeros(len(sizes), dtype=np.int64)
+    gaps: list[tuple[int, int]] = []  # (free tokens, row), sorted
+    rows = 0
+    for segment in np.argsort(-sizes, kind="stable"):
+        size = int(sizes[segment])
+        at = bisect.bisect_left(gaps, (size, -1))
+        if at < len(gaps):
+            free, number = gaps.pop(at)
+        else:
+            free, number, rows = length, rows, rows + 1
+        row[segment], column[segment] = number, length - free
+        if free > size:
+            bisect.insort(gaps, (free - size, number))
+    return row, column, rows

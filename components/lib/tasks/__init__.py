@@ -1,0 +1,1 @@
+"""Downstream tasks, one file each: labels -> targets, head, loss, metrics, per-example outcomes."""

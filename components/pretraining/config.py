@@ -1,0 +1,55 @@
+"""Settings of pretraining."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from components.lib.config import setting
+from components.lib.errors import ConfigError
+
+MECHANICS = ("nproc", "threads", "checkpoint_every", "micro_batch")  # how it is computed, not what
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is trained, on how much, how fast; the rest is derived."""
+
+    modality: str = setting("text", "kind of data: a file of components/lib/modalities")
+    trunk: dict[str, Any] = setting({}, "options of the modality: architecture, size, sequence_length, ...")
+    objective: dict[str, Any] = setting(
+        {"masked_lm": {}}, "name -> options; several are added, each times its option `weight`"
+    )
+    steps: int = setting(1000, "optimizer steps", minimum=1)
+    global_batch: int = setting(256, "samples a step, over all processes", minimum=2)
+    micro_batch: int = setting(0, "samples a process takes at once; 0 = its whole share", minimum=0)
+    learning_rate: float = setting(1e-3, "peak rate", minimum=0.0, maximum=10.0)
+    schedule: str = setting("cosine", "shape of the rate after warm-up", choices=("cosine", "wsd", "linear"))
+    warmup: float = setting(0.05, "share of the steps in which the rate rises", minimum=0.0, maximum=1.0)
+    weight_decay: float = setting(0.01, "AdamW's, on matrices only", minimum=0.0, maximum=10.0)
+    beta2: float = setting(0.98, "AdamW's second decay rate", minimum=0.5, maximum=0.99999)
+    clip: float = setting(1.0, "largest norm of the gradient", minimum=1e-6)
+    precision: str = setting("auto", "bf16 where the device has it", choices=("auto", "fp32", "bf16"))
+    seed: int = setting(0, "of weights, order and masks", minimum=0)
+    evaluate_every: int = setting(0, "steps between validations; 0 = ten times a run", minimum=0)
+    validation_samples: int = setting(1024, "held-out samples that are measured", minimum=1)
+    checkpoint_every: int = setting(0, "steps between checkpoints; 0 = twenty times a run", minimum=0)
+    nproc: int = setting(1, "processes on this machine", minimum=1, maximum=1024)
+    threads: int = setting(0, "CPU threads a process; 0 = all cores shared out", minimum=0)
+
+    def check(self) -> Iterator[ConfigError]:
+        """What spans several fields."""
+        if not self.objective:
+            yield ConfigError("no objective is named", where="pretraining.objective", expected="at least one")
+        if self.global_batch % self.nproc:
+            yield ConfigError(
+                "the global batch cannot be shared out evenly", where="pretraining.global_batch",
+                found=self.global_batch, expected=f"a multiple of nproc = {self.nproc}",
+            )  # fmt: skip
+        share = self.global_batch // self.nproc
+        if self.micro_batch and share % self.micro_batch:
+            yield ConfigError(
+                "a process's share of the batch is not a whole number of micro-batches",
+                where="pretraining.micro_batch", found=self.micro_batch, expected=f"a divisor of {share}",
+            )  # fmt: skip

@@ -1,0 +1,33 @@
+"""Pretraining: tokens -> trunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.lib import artifacts
+from components.lib.artifacts import Key
+from components.lib.config import to_dict
+from components.lib.stage import Context
+from components.lib.store import Draft
+from components.pretraining.config import MECHANICS, Config
+
+VERSION = 1
+
+
+def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[str, float]:
+    """Writes the trunk's manifest to `trunk`; resumes from the last checkpoint of a killed run.
+
+    Returns:
+        The last losses, for the UI.
+    """
+    source = artifacts.read(tokens)
+    identity = {name: value for name, value in to_dict(config).items() if name not in MECHANICS}
+    key = Key("pretraining", VERSION, identity, {"tokens": source.reference})
+
+    def build(draft: Draft) -> None:
+        from components.pretraining.launch import launch
+
+        launch(config, context, source, draft)
+
+    manifest = context.produce(key, build, trunk)
+    return {f"{name}_loss": value for name, value in manifest.facts["loss"].items()}
