@@ -1,0 +1,209 @@
+"""Packs to the corpus: decide over all documents at once, then stream the texts that stay into shards."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyarrow import parquet
+
+from components.ingestion import card, deduplication
+from components.ingestion.cleaning import PERMUTATIONS
+from components.ingestion.config import Config
+from components.ingestion.contamination import ranges
+from components.ingestion.plan import Slice
+from components.ingestion.shards import QUARANTINE, Shards
+from components.ingestion.statistics import Statistics
+from components.lib.artifacts import Manifest
+from components.lib.errors import DataError
+from components.lib.store import Draft, Store
+
+KEPT, COPY, NEAR, CONTAMINATED = "", "exact_duplicate", "near_duplicate", "contaminated"
+COLUMNS = ["source", "id", "reason", "words", "characters", "shared", "signature"]
+
+
+@dataclass
+class Documents:
+    """What is known of all documents, in the corpus' order; the texts stay on disk.
+
+    Attributes:
+        ids: (n, 2) of 64 bits.
+        reasons: (n,) why a document is dropped, 'rule: what was found'; '' if it is kept.
+        shared: (n,) 1 if it overlaps with an evaluation document, 2 if it equals one.
+        signatures: (n, permutations) of MinHash.
+        validation: (n,) whether it is held out.
+    """
+
+    ids: npt.NDArray[np.uint64]
+    reasons: npt.NDArray[np.object_]
+    words: npt.NDArray[np.int32]
+    characters: npt.NDArray[np.int32]
+    shared: npt.NDArray[np.int8]
+    signatures: deduplication.Signatures
+    validation: npt.NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, count: int, permutations: int) -> Documents:
+        """Room for `count` documents."""
+        lengths = np.zeros(count, np.int32), np.zeros(count, np.int32), np.zeros(count, np.int8)
+        signatures = np.zeros((count, permutations), np.uint16)
+        ids, reasons = np.zeros((count, 2), np.uint64), np.full(count, KEPT, object)
+        return cls(ids, reasons, *lengths, signatures, np.zeros(count, bool))
+
+    def put(self, places: npt.NDArray[np.int64], table: pa.Table) -> None:
+        """Sets what a pack knows of the documents at `places`."""
+        self.ids[places] = _fixed(table["id"], np.dtype(">u8"))
+        self.reasons[places] = table["reason"].to_numpy()
+        for name in ("words", "characters", "shared"):
+            getattr(self, name)[places] = table[name].to_numpy()
+        if self.signatures.shape[1]:
+            self.signatures[places] = _fixed(table["signature"], np.dtype("<u2"))
+
+
+def _fixed(column: pa.ChunkedArray, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A column of fixed-size binaries as (rows, numbers)."""
+    array = column.combine_chunks()
+    width = array.type.byte_width
+    data = np.frombuffer(array.buffers()[1], np.uint8)[array.offset * width :][: len(array) * width]
+    return data.view(dtype).reshape(len(array), width // dtype.itemsize)
+
+
+def assemble(
+    config: Config, store: Store, parts: Sequence[Slice], evaluations: Sequence[Manifest], draft: Draft
+) -> None:
+    """Writes the corpus' files and facts.
+
+    Raises:
+        DataError: if no document is left for training, or none for validation where some are wanted.
+    """
+    runs = list(_runs(parts))
+    documents = _load(store, parts, signatures=config.near_duplicates > 0)
+    _decide(documents, config)
+    _check(documents, config)
+    shards = Shards(draft, config.shard_bytes)
+    start = 0
+    for run in runs:
+        for table in _texts(store, run):
+            stop = start + len(table)
+            shards.add(
+                table,
+                documents.reasons[start:stop],
+                documents.validation[start:stop],
+                documents.ids[start:stop],
+            )
+            start = stop
+    shards.close()
+    broken = quarantined(store, parts)
+    parquet.write_table(broken, draft.folder / "quarantine.parquet", compression="zstd")
+    draft.add("quarantine.parquet", len(broken))
+    statistics = Statistics.of(
+        documents, parts, _found(documents, store, evaluations), shards.samples, config
+    )
+    draft.write("statistics.json", json.dumps(statistics.to_dict(), indent=1, sort_keys=True))
+    draft.write("card.html", card.render(statistics))
+    draft.facts = statistics.facts()
+
+
+def quarantined(store: Store, parts: Sequence[Slice]) -> pa.Table:
+    """The unreadable records of all sources: source, location, reason, excerpt."""
+    tables = []
+    for part in parts:
+        if part.source["quarantined"]:
+            table = parquet.read_table(store.open(part.pack, "quarantine.parquet"))
+            table = table.filter(pa.compute.equal(table["source"], part.index))
+            names = pa.array([part.source["name"]] * len(table), pa.string())
+            tables.append(table.set_column(0, "source", names))
+    return pa.concat_tables([QUARANTINE.empty_table(), *tables])
+
+
+def _runs(parts: Sequence[Slice]) -> Iterator[list[Slice]]:
+    """Neighbours in the corpus that are neighbours in a pack too, so that they are read as one."""
+    run: list[Slice] = []
+    for part in parts:
+        if run and (part.pack is not run[-1].pack or part.index != run[-1].index + 1):
+            yield run
+            run = []
+        run.append(part)
+    if run:
+        yield run
+
+
+def _load(store: Store, parts: Sequence[Slice], *, signatures: bool) -> Documents:
+    """Every column but the texts, brought from the packs into the corpus' order."""
+    counts = np.array([part.source["rows"] for part in parts], np.int64)
+    offsets = np.array([part.offset for part in parts], np.int64)
+    starts = np.cumsum(counts) - counts
+    members: dict[str, list[int]] = {}
+    for number, part in enumerate(parts):
+        members.setdefault(part.pack.uri, []).append(number)
+    documents = Documents.empty(int(counts.sum()), PERMUTATIONS if signatures else 0)
+    for numbers in members.values():
+        path = store.open(parts[numbers[0]].pack, "documents.parquet")
+        table = parquet.read_table(path, columns=COLUMNS if signatures else COLUMNS[:-1], use_threads=False)
+        take = ranges(offsets[numbers], counts[numbers])
+        documents.put(ranges(starts[numbers], counts[numbers]), table.take(take).combine_chunks())
+    return documents
+
+
+def _decide(documents: Documents, config: Config) -> None:
+    """First copies, then filters (already decided), then near-copies, then contamination."""
+    reasons = documents.reasons
+    reasons[deduplication.copies(documents.ids)] = COPY
+    kept = np.flatnonzero(reasons == KEPT)
+    if config.near_duplicates:
+        found = documents.ids[kept], documents.signatures[kept]
+        reasons[kept[deduplication.near_copies(*found, config.near_duplicates)]] = NEAR
+        kept = np.flatnonzero(reasons == KEPT)
+    reasons[kept[documents.shared[kept] > 0]] = CONTAMINATED
+    # The lower half of the id decides: the upper half orders near-duplicates, so survivors are not uniform in it.
+    documents.validation = documents.ids[:, 1] < np.uint64(config.validation * 2.0**63) * np.uint64(2)
+
+
+def _check(documents: Documents, config: Config) -> None:
+    """Raises DataError if a split is empty."""
+    kept = documents.reasons == KEPT
+    train, validation = int((kept & ~documents.validation).sum()), int((kept & documents.validation).sum())
+    names = (reason.partition(":")[0] for reason in documents.reasons if reason)
+    dropped = ", ".join(f"{name}: {count:,}" for name, count in sorted(Counter(names).items()))
+    found = f"read {len(kept):,}, dropped by {dropped or 'nothing'}"
+    if not train:
+        fix = "add data, or loosen ingestion.filters"
+        raise DataError("no document is left for training", where="ingestion", found=found, fix=fix)
+    if config.validation and not validation:
+        fix = "add documents, raise ingestion.validation, or set it to 0"
+        what = f"none of {train} documents fell into the validation split"
+        raise DataError(what, where="ingestion.validation", found=found, fix=fix)
+
+
+def _texts(store: Store, run: list[Slice]) -> Iterator[pa.Table]:
+    """source (its name), location and text of a run's rows, a row group at a time."""
+    names = {part.index: part.source["name"] for part in run}
+    start, stop = run[0].offset, run[-1].offset + run[-1].source["rows"]
+    with parquet.ParquetFile(store.open(run[0].pack, "documents.parquet")) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            low, high = max(start, first), min(stop, first + rows)
+            if low < high:
+                table = file.read_row_group(group, columns=["source", "location", "text"], use_threads=False)
+                table = table.slice(low - first, high - low)
+                sources = [names[index] for index in table["source"].to_pylist()]
+                yield table.set_column(0, "source", pa.array(sources, pa.string()))
+            first += rows
+
+
+def _found(documents: Documents, store: Store, evaluations: Sequence[Manifest]) -> list[dict[str, Any]]:
+    """For each evaluation set: how many documents it has, and how many of them stand in the sources."""
+    equal = {row.tobytes() for row in documents.ids[documents.shared == 2].astype(">u8")}
+    rows = []
+    for index in evaluations:
+        ids = np.load(store.open(index, "index/ids.npy"))
+        found = sum(row.tobytes() in equal for row in ids)
+        rows.append({"source": index.facts["source"], "documents": len(ids), "found": found})
+    return rows

@@ -1,0 +1,105 @@
+"""Evaluation sets as an index of fingerprints, to keep their text out of the corpus.
+
+A document is contaminated if it equals an evaluation document, or if the runs of n words that both have are
+at least a given share of either of them: a short test text inside a long page counts, one quoted phrase or
+a shared signature does not. (One shared run of 13 words, the rule of Brown et al. 2020, would drop 36 % of
+20 Newsgroups, where people quote one another.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from components.ingestion.words import Fingerprints, Words
+
+COMMON = 16  # a run that stands in more evaluation documents than this is a phrase of the genre
+
+
+@dataclass(frozen=True)
+class Index:
+    """What is known of an evaluation set.
+
+    Attributes:
+        ids: identities of its documents.
+        runs: fingerprints of all runs of n words, sorted, with repetitions.
+        owners: the document of each run.
+        totals: how many distinct runs each document has.
+    """
+
+    ids: frozenset[bytes]
+    runs: Fingerprints
+    owners: npt.NDArray[np.int32]
+    totals: npt.NDArray[np.int32]
+
+    @classmethod
+    def open(cls, folder: Path) -> Index:
+        """Reads what `save` wrote; the arrays are memory-mapped."""
+        ids = np.load(folder / "ids.npy")
+        runs, owners = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("runs", "owners"))
+        return cls(frozenset(row.tobytes() for row in ids), runs, owners, np.load(folder / "totals.npy"))
+
+    def overlaps(
+        self, flat: Fingerprints, offsets: npt.NDArray[np.int64], least: float
+    ) -> npt.NDArray[np.int8]:
+        """1 for each document that shares at least `least` of its runs, or of an evaluation document's."""
+        first = np.searchsorted(self.runs, flat)
+        met = (
+            np.flatnonzero(self.runs[np.minimum(first, len(self.runs) - 1)] == flat) if len(self.runs) else []
+        )
+        documents = np.searchsorted(offsets, met, "right") - 1
+        count = len(offsets) - 1
+        sizes = np.maximum(np.diff(offsets), 1)
+        shared = np.bincount(documents, minlength=count) / sizes >= max(least, 1e-9)
+        shared[self._covered(flat, first, np.asarray(met, np.int64), documents, least)] = True
+        return shared.astype(np.int8)
+
+    def _covered(
+        self,
+        flat: Fingerprints,
+        first: npt.NDArray[np.int64],
+        met: npt.NDArray[np.int64],
+        documents: npt.NDArray[np.int64],
+        least: float,
+    ) -> npt.NDArray[np.int64]:
+        """Documents that hold at least `least` of the distinct runs of one evaluation document."""
+        pairs = np.unique(np.stack([documents.astype(np.uint64), flat[met]]), axis=1, return_index=True)[1]
+        met, documents = met[pairs], documents[pairs]
+        start = first[met]
+        counts = np.searchsorted(self.runs, flat[met], "right") - start
+        counts[counts > COMMON] = 0
+        owners = self.owners[ranges(start, counts)].astype(np.int64)
+        keys, hits = np.unique(np.repeat(documents, counts) << 32 | owners, return_counts=True)
+        enough = hits >= max(least, 1e-9) * self.totals[keys & 0xFFFFFFFF]
+        return np.unique(keys[enough] >> 32)
+
+
+def save(folder: Path, ids: list[bytes], words: list[Words], ngram: int) -> None:
+    """Writes the index of evaluation documents, given batch by batch."""
+    runs, owners, totals, count = [], [], [], 0
+    for batch in words:
+        flat, offsets = batch.runs(ngram)
+        owner = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
+        order = np.lexsort((flat, owner))
+        flat, owner = flat[order], owner[order]
+        fresh = np.ones(len(flat), bool)
+        fresh[1:] = (flat[1:] != flat[:-1]) | (owner[1:] != owner[:-1])
+        runs.append(flat[fresh])
+        owners.append((owner[fresh] + count).astype(np.int32))
+        totals.append(np.bincount(owner[fresh], minlength=len(offsets) - 1).astype(np.int32))
+        count += len(offsets) - 1
+    flat = np.concatenate([*runs, np.empty(0, np.uint64)])
+    order = np.argsort(flat, kind="stable")
+    np.save(folder / "ids.npy", np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16))
+    np.save(folder / "runs.npy", flat[order])
+    np.save(folder / "owners.npy", np.concatenate([*owners, np.empty(0, np.int32)])[order])
+    np.save(folder / "totals.npy", np.concatenate([*totals, np.empty(0, np.int32)]))
+
+
+def ranges(starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ..."""
+    ends = np.cumsum(counts)
+    return np.repeat(starts - ends + counts, counts) + np.arange(ends[-1] if len(ends) else 0)

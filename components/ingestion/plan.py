@@ -1,0 +1,80 @@
+"""What is there, what was extracted before, and what is left to read. Lists only, imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.lib import artifacts
+from components.lib.artifacts import Key, Manifest
+from components.lib.sources import Object, find
+from components.lib.store import Store
+
+PACK_BYTES = 64 << 20  # of raw input in a pack of small objects; a bigger object has a pack of its own
+PACK_OBJECTS = 4096
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows of one source inside a pack.
+
+    Attributes:
+        index: the source's number in the pack.
+        offset: its first row.
+        source: what the pack states of it: name, identity, sha256, bytes, rows, quarantined.
+    """
+
+    pack: Manifest
+    index: int
+    offset: int
+    source: dict[str, Any]
+
+
+def survey(uris: Sequence[str]) -> list[Object]:
+    """Every object behind the URIs, once, sorted by name."""
+    found = {entry.name: entry for uri in uris for entry in find(uri)}
+    return [found[name] for name in sorted(found)]
+
+
+def known(store: Store, stage: str) -> dict[tuple[str, str], Slice]:
+    """What the packs of a stage hold, by name and identity of the source."""
+    held = {}
+    for key in store.objects.keys(f"{stage}/"):
+        _, digest, *rest = key.split("/")
+        if rest == ["manifest.json"]:
+            manifest = store.lookup(stage, digest)
+            assert manifest is not None
+            held.update({(part.source["name"], part.source["identity"]): part for part in slices(manifest)})
+    return held
+
+
+def slices(pack: Manifest) -> Iterator[Slice]:
+    """The sources of a pack in its order."""
+    offset = 0
+    for index, source in enumerate(pack.facts["sources"]):
+        yield Slice(pack, index, offset, source)
+        offset += source["rows"]
+
+
+def groups(objects: Sequence[Object]) -> Iterator[list[Object]]:
+    """Objects dealt to packs: small ones together, in the order of their names."""
+    group: list[Object] = []
+    size = 0
+    for entry in objects:
+        if entry.size >= PACK_BYTES:
+            yield [entry]
+            continue
+        group.append(entry)
+        size += max(entry.size, 0)
+        if size >= PACK_BYTES or len(group) >= PACK_OBJECTS:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def pack_key(stage: str, version: int, config: dict[str, Any], objects: Sequence[Object]) -> Key:
+    """The key of a pack of these objects."""
+    listing = [[entry.name, entry.identity] for entry in objects]
+    return Key(stage, version, config, {"objects": artifacts.sha256(artifacts.canonical(listing))})

@@ -1,0 +1,121 @@
+"""Ingestion: sources -> corpus (clean, deduplicated, split shards), quarantine and data card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from components.ingestion import filters, plan
+from components.ingestion.config import Config, Evaluation
+from components.ingestion.plan import Slice
+from components.lib import artifacts, formats
+from components.lib.artifacts import Key, Manifest
+from components.lib.errors import DataError
+from components.lib.stage import Context
+from components.lib.store import Draft, Store
+
+VERSION = 1
+
+
+def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manifest:
+    """Writes the corpus manifest to `corpus` and the data card to `card`.
+
+    Objects that an earlier run has read under the same settings are not read again. The corpus depends on
+    the content and the names of its sources alone: not on the order of their arrival, nor on earlier runs.
+
+    Raises:
+        ConfigError: for an unknown rule, format or option.
+        DataError: if nothing is left of the data, or more of it is unreadable than `quarantine` allows.
+        TrunklineError: if a source cannot be had; see `components.lib.sources.find`.
+    """
+    formats.check(config.format_options)
+    rules = filters.check(config.filters)
+    evaluations = [_index(context.store, entry, config) for entry in config.decontaminate]
+    settings = {
+        "layout": [config.format, config.format_options, config.encoding, config.text],
+        "filters": [[name, options] for name, options in rules.items()],
+        "evaluations": [_content(index) for index in evaluations],
+        "runs": [config.ngram, config.overlap] if evaluations else [],
+        "signatures": config.near_duplicates > 0,
+    }
+    parts = _extracted(config, context.store, rules, evaluations, settings)
+    _check_quarantine(parts, context.store, config.quarantine)
+    listing = [[part.source["name"], part.source["sha256"]] for part in parts]
+    output = {
+        **settings,
+        "near_duplicates": config.near_duplicates,
+        "validation": config.validation,
+        "shard_bytes": config.shard_bytes,
+    }
+    key = Key("ingestion", VERSION, output, {"sources": artifacts.sha256(artifacts.canonical(listing))})
+
+    def build(draft: Draft) -> None:
+        from components.ingestion.assembly import assemble
+
+        assemble(config, context.store, parts, evaluations, draft)
+
+    manifest = context.produce(key, build, corpus)
+    card.parent.mkdir(parents=True, exist_ok=True)
+    card.write_bytes(context.store.open(manifest, "card.html").read_bytes())
+    return manifest
+
+
+def _extracted(
+    config: Config,
+    store: Store,
+    rules: dict[str, dict[str, Any]],
+    evaluations: Sequence[Manifest],
+    settings: dict[str, Any],
+) -> list[Slice]:
+    """The rows of every source, in the order of their names; reads what no earlier run has read."""
+    stage = f"extraction-{artifacts.sha256(artifacts.canonical([VERSION, settings]))[:16]}"
+    objects = plan.survey(config.sources)
+    held = plan.known(store, stage)
+    missing = [entry for entry in objects if (entry.name, entry.identity) not in held]
+    if missing:
+        from components.ingestion.build import extract_all
+
+        packs = extract_all(config, store, rules, evaluations, missing, stage, VERSION)
+        held.update(
+            {(p.source["name"], p.source["identity"]): p for pack in packs for p in plan.slices(pack)}
+        )
+    return [held[entry.name, entry.identity] for entry in objects]
+
+
+def _index(store: Store, entry: Evaluation, config: Config) -> Manifest:
+    """The index of an evaluation set, made once for each state of its objects."""
+    objects = plan.survey([entry.source])
+    settings = {**asdict(entry), "ngram": config.ngram}
+    key = plan.pack_key("contamination", VERSION, settings, objects)
+    found = store.find(key)
+    if found is not None:
+        return found
+    from components.ingestion.build import index
+
+    with store.draft(key) as draft:
+        index(entry, config, objects, draft)
+        return draft.commit()
+
+
+def _content(index: Manifest) -> str:
+    """What an index holds, whenever and from wherever it was made."""
+    return artifacts.sha256(artifacts.canonical([[file.name, file.sha256] for file in index.files]))
+
+
+def _check_quarantine(parts: Sequence[Slice], store: Store, budget: float) -> None:
+    broken = sum(part.source["quarantined"] for part in parts)
+    read = broken + sum(part.source["rows"] for part in parts)
+    if broken <= budget * read:
+        return
+    from components.ingestion.assembly import quarantined
+
+    rows = quarantined(store, [part for part in parts if part.source["quarantined"]]).slice(0, 5).to_pylist()
+    examples = "; ".join(f"{row['location']}: {row['reason']}" for row in rows)
+    raise DataError(
+        "too many records cannot be read", where=rows[0]["location"],
+        found=f"{broken:,} of {read:,} records: {examples}",
+        expected=f"at most {budget:.2%} of the records (setting ingestion.quarantine)",
+        fix="correct the data or the settings format, encoding and text, or raise the limit",
+    )  # fmt: skip

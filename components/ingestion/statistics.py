@@ -1,0 +1,114 @@
+"""The corpus in numbers: what was read, kept, dropped and why, and how long the documents are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.ingestion.config import Config
+from components.ingestion.plan import Slice
+
+if TYPE_CHECKING:
+    from components.ingestion.assembly import Documents
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Counts of documents unless said otherwise.
+
+    Attributes:
+        read: records, the unreadable ones included.
+        dropped: rule or step -> documents.
+        documents: split -> documents; characters and words likewise.
+        altered: documents that held control characters, which were removed.
+        evaluations: source, documents, found (how many of them stand in the sources).
+        lengths: unit -> {"edges": n + 1 bounds, "counts": n} of the kept documents; geometric bins.
+    """
+
+    read: int
+    quarantined: int
+    altered: int
+    dropped: dict[str, int]
+    documents: dict[str, int]
+    characters: dict[str, int]
+    words: dict[str, int]
+    sources: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+    lengths: dict[str, dict[str, list[int]]]
+    samples: list[dict[str, str]]
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        documents: Documents,
+        parts: Sequence[Slice],
+        evaluations: list[dict[str, Any]],
+        samples: list[dict[str, str]],
+        config: Config,
+    ) -> Statistics:
+        """Counts once everything is decided."""
+        kept = documents.reasons == ""
+        splits = {"train": kept & ~documents.validation, "validation": kept & documents.validation}
+        names = Counter(reason.partition(":")[0] for reason in documents.reasons[~kept])
+        quarantined = sum(part.source["quarantined"] for part in parts)
+        packs = {part.pack.uri: part.pack.facts["altered"] for part in parts}
+        return cls(
+            read=len(kept) + quarantined,
+            quarantined=quarantined,
+            altered=sum(packs.values()),
+            dropped=dict(sorted(names.items())),
+            documents={name: int(mask.sum()) for name, mask in splits.items()},
+            characters={name: int(documents.characters[mask].sum()) for name, mask in splits.items()},
+            words={name: int(documents.words[mask].sum()) for name, mask in splits.items()},
+            sources=_sources(parts, kept),
+            evaluations=evaluations,
+            lengths={
+                "words": _histogram(documents.words[kept]),
+                "characters": _histogram(documents.characters[kept]),
+            },
+            samples=samples,
+            settings={
+                "near_duplicates": config.near_duplicates,
+                "ngram": config.ngram,
+                "overlap": config.overlap,
+                "validation": config.validation,
+            },
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as JSON types."""
+        return asdict(self)
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest states."""
+        facts = {name: getattr(self, name) for name in ("read", "quarantined", "dropped", "evaluations")}
+        sizes = {name: getattr(self, name) for name in ("documents", "characters", "words")}
+        return {"modality": "text", **facts, **sizes, "sources": len(self.sources)}
+
+
+def _sources(parts: Sequence[Slice], kept: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
+    stops = np.cumsum([part.source["rows"] for part in parts])
+    below = np.concatenate([[0], np.cumsum(kept)])
+    rows = []
+    for part, stop in zip(parts, stops.tolist(), strict=True):
+        entry = {name: part.source[name] for name in ("name", "sha256", "bytes", "quarantined")}
+        read = part.source["rows"]
+        rows.append(
+            {**entry, "read": read + entry["quarantined"], "kept": int(below[stop] - below[stop - read])}
+        )
+    return rows
+
+
+def _histogram(values: npt.NDArray[np.int32]) -> dict[str, list[int]]:
+    """Bins that double: 1-2, 2-4, 4-8, ..."""
+    most = int(values.max(initial=1))
+    edges = [2**power for power in range(most.bit_length() + 1)]
+    first = next((i for i, edge in enumerate(edges[1:]) if (values < edge).any()), 0)
+    counts, _ = np.histogram(values, edges[first:])
+    return {"edges": edges[first:], "counts": counts.tolist()}

@@ -1,0 +1,148 @@
+"""Documents split into words, once: every filter, shingle and n-gram reads the same arrays.
+
+Each distinct word is looked at once a process: `Vocabulary` keeps its fingerprint, its length and whether
+it has a letter. A batch of documents is then one flat array of word numbers, and rules are numpy on slices.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+# Scripts written without spaces between words: there each character counts as a word.
+CONTINUOUS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+ANY_CONTINUOUS = re.compile(f"[{CONTINUOUS}]")
+WORD = re.compile(f"[{CONTINUOUS}]|[^\\s{CONTINUOUS}]+")
+EDGES = "".join(map(chr, [*range(0x21, 0x30), *range(0x3A, 0x41), *range(0x5B, 0x61), *range(0x7B, 0x7F)]))
+EDGES += "\u00ab\u00bb\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u3001\u3002\u060c\u061f\u0964"
+LARGEST = 1_000_000  # distinct words kept in memory, about 150 MB a process
+KNOWN = np.dtype([("fingerprint", np.uint64), ("length", np.int32), ("letter", bool)])
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+Fingerprints = npt.NDArray[np.uint64]
+
+
+def split(text: str) -> list[str]:
+    """Words by white space; characters where the script has no spaces (Chinese, Japanese, Thai, ...)."""
+    if text.isascii() or not ANY_CONTINUOUS.search(text):
+        return text.split()
+    return WORD.findall(text)
+
+
+class Vocabulary(dict[str, int]):
+    """Word -> its number, with what is known of each distinct word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._new: list[tuple[int, int, bool]] = []  # of words met since the arrays were last extended
+        self._known = np.empty(0, KNOWN)
+
+    def __missing__(self, word: str) -> int:
+        plain = word.casefold().strip(EDGES) or word
+        digest = blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        self._new.append((int.from_bytes(digest, "little"), len(word), any(map(_is_letter, word))))
+        number = self[word] = len(self)
+        return number
+
+    def batch(self, texts: Sequence[str]) -> Words:
+        """The words of many documents."""
+        if len(self) > LARGEST:
+            self.clear()
+            self._known = np.empty(0, KNOWN)
+        ids: list[int] = []
+        offsets = [0]
+        for text in texts:
+            ids.extend(map(self.__getitem__, split(text)))
+            offsets.append(len(ids))
+        self._known = np.concatenate([self._known, np.array(self._new, KNOWN)])
+        self._new = []
+        found = self._known[np.array(ids, np.int64)]
+        columns = (np.ascontiguousarray(found[name]) for name in ("fingerprint", "length", "letter"))
+        return Words(np.array(offsets, np.int64), *columns)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a batch: flat arrays; document i is offsets[i]:offsets[i + 1].
+
+    Attributes:
+        fingerprints: of the case-folded word without punctuation at its edges; equal in every process.
+        lengths: characters of a word.
+        letters: whether a word has a letter.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    fingerprints: Fingerprints
+    lengths: npt.NDArray[np.int32]
+    letters: npt.NDArray[np.bool_]
+
+    def document(self, index: int, text: str) -> Document:
+        """One document's view."""
+        part = slice(self.offsets[index], self.offsets[index + 1])
+        return Document(text, self.fingerprints[part], self.lengths[part], self.letters[part])
+
+    def runs(self, n: int) -> tuple[Fingerprints, npt.NDArray[np.int64]]:
+        """Fingerprints of all runs of n words inside a document, flat, and offsets by document."""
+        counts = np.maximum(np.diff(self.offsets) - n + 1, 0)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        starts = np.repeat(self.offsets[:-1] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return ngrams(self.fingerprints, n)[starts], offsets
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a filter sees: the text and one entry a word in each array."""
+
+    text: str
+    fingerprints: Fingerprints
+    lengths: npt.NDArray[np.int32]
+    letters: npt.NDArray[np.bool_]
+    cache: dict[int, Fingerprints] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of words."""
+        return len(self.fingerprints)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Lines that are not blank, without white space at their ends."""
+        return [line for line in map(str.strip, self.text.split("\n")) if line]
+
+    def runs(self, n: int) -> Fingerprints:
+        """Fingerprints of its runs of n words."""
+        if n not in self.cache:
+            self.cache[n] = ngrams(self.fingerprints, n)
+        return self.cache[n]
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalpha() or unicodedata.category(character).startswith(
+        "M"
+    )  # Indic and Thai vowel signs
+
+
+def document(text: str) -> Document:
+    """One document on its own."""
+    return Vocabulary().batch([text]).document(0, text)
+
+
+def ngrams(fingerprints: Fingerprints, n: int) -> Fingerprints:
+    """Fingerprints of the runs of n words: a polynomial modulo 2**64, then mixed."""
+    size = len(fingerprints) - n + 1
+    if size <= 0:
+        return np.empty(0, np.uint64)
+    total = fingerprints[:size].copy()
+    for start in range(1, n):
+        total *= MULTIPLIER
+        total += fingerprints[start : start + size]
+    total ^= total >> np.uint64(32)
+    total *= np.uint64(0xD6E8FEB86659FD93)
+    total ^= total >> np.uint64(32)
+    return total

@@ -1,0 +1,105 @@
+"""Files to records: one file a format. The file's name is the format's name.
+
+A format declares `SUFFIXES` (the endings that mean it), a `Config`, and
+
+    read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]
+
+What cannot be read is handed on as a Rejected with its place and its reason, never left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from components.lib import plugins
+from components.lib.config import from_dict
+from components.lib.errors import DataError
+from components.lib.streams import Stream
+
+EXCERPT = 200  # characters of a rejected record that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record: its fields and where it stands ('file:line', or 'file:row' of a table)."""
+
+    fields: dict[str, Any]
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What could not be read as a record, where, and why."""
+
+    where: str
+    reason: str
+    excerpt: str
+
+
+def rejected(where: str, reason: str, excerpt: object) -> Rejected:
+    """A Rejected whose excerpt is one short printable line."""
+    text = "".join(c if c.isprintable() else " " for c in str(excerpt)[:EXCERPT])
+    return Rejected(where, reason, text)
+
+
+def read(
+    stream: Stream,
+    format: str = "auto",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    encoding: str = "auto",
+) -> Iterator[Record | Rejected]:
+    """The records of one stream.
+
+    Args:
+        stream: the bytes.
+        format: the name of a format, or 'auto' for the one of the stream's ending.
+        options: format name -> the options of its `Config`.
+        encoding: a codec of Python for text formats, or 'auto'.
+
+    Raises:
+        DataError: if the format is not known, or the file as a whole cannot be read.
+        ConfigError: if the format or an option does not exist.
+    """
+    name = of(stream) if format == "auto" else format
+    plugin = plugins.load(__name__, name)
+    config = from_dict(plugin.Config, (options or {}).get(name, {}), f"format_options.{name}")
+    yield from plugin.read(stream, config, encoding)
+
+
+def of(stream: Stream) -> str:
+    """The format that the ending of the stream's name means; raises DataError for an unknown one."""
+    known = suffixes()
+    if stream.suffix not in known:
+        fix = "set 'format', or choose the files with a pattern such as folder/*.txt"
+        expected = ", ".join(sorted(known))
+        raise DataError("the format of a file is not known", where=stream.name, expected=expected, fix=fix)
+    return known[stream.suffix]
+
+
+@cache
+def suffixes() -> dict[str, str]:
+    """Ending -> name of the format."""
+    found = {}
+    for name in plugins.names(__name__):
+        for suffix in plugins.declared(__name__, name).constants["SUFFIXES"]:
+            found[suffix] = name
+    return found
+
+
+def check(options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Checks options by format; raises ConfigError for an unknown format, option or value."""
+    for name, values in options.items():
+        from_dict(plugins.declared(__name__, name).config or object, values, f"format_options.{name}")
+
+
+def place(stream: Stream, number: int) -> str:
+    """'file:line'; control characters of a hostile file name are made visible."""
+    return f"{printable(stream.name)}:{number}"
+
+
+def printable(name: str) -> str:
+    """A name that is safe in a line of a log."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode()

