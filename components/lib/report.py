@@ -142,6 +142,11 @@ def columns(*content: object) -> Html:
     return element("div", *content, class_="columns")
 
 
+def stack(*content: object) -> Html:
+    """One below the other."""
+    return element("div", *content)
+
+
 def folded(summary: object, *content: object) -> Html:
     """Content that the reader may open."""
     return element("details", element("summary", summary), *content)

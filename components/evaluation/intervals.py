@@ -1,0 +1,62 @@
+"""Metrics of systems that were scored on the same examples, with intervals and paired differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.evaluation.config import Config
+from components.lib import bootstrap
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], dict[str, Floats]]  # weights (r, n) -> metric -> (r,)
+Summary = dict[str, Any]  # {"value", "low", "high"}, and "reason" if the value is null
+
+DIGITS = 6  # beyond it lies the order of summation, which depends on the number of threads
+
+
+def estimates(
+    config: Config, systems: dict[str, Statistic], n: int
+) -> tuple[dict[str, dict[str, Summary]], dict[str, Summary]]:
+    """Every metric of every system, and of the first minus the second, from the same resamplings.
+
+    Args:
+        config: replicates, confidence, seed.
+        systems: name -> its metrics under weights; the challenger first.
+        n: number of examples.
+
+    Returns:
+        system -> metric -> summary, and metric -> summary of the paired difference (empty for one system).
+    """
+
+    def together(weights: Floats) -> dict[str, Floats]:
+        return {f"{system}/{name}": v for system, f in systems.items() for name, v in f(weights).items()}
+
+    values = bootstrap.point(together, n)
+    drawn = bootstrap.replicate(together, n, config.replicates, config.seed)
+    summaries: dict[str, dict[str, Summary]] = {system: {} for system in systems}
+    for full, value in values.items():
+        system, _, name = full.partition("/")
+        summaries[system][name] = summary(value, *bootstrap.interval(drawn[full], config.confidence))
+    if len(systems) < 2:
+        return summaries, {}
+    first, second = list(systems)[:2]
+    differences = {}
+    for name in (name for name in summaries[first] if name in summaries[second]):
+        a, b = f"{first}/{name}", f"{second}/{name}"
+        low, high = bootstrap.interval(drawn[a] - drawn[b], config.confidence)
+        differences[name] = summary(values[a] - values[b], low, high)
+    return summaries, differences
+
+
+def summary(value: float, low: float, high: float, reason: str = "") -> Summary:
+    """The JSON form of an estimate; an undefined one is null with a reason, never 0."""
+    if not math.isfinite(value):
+        reason = reason or "not defined on these examples: there is nothing to divide by"
+        return {"value": None, "low": None, "high": None, "reason": reason}
+    ends = [round(end, DIGITS) if math.isfinite(end) else None for end in (low, high)]
+    return {"value": round(value, DIGITS), "low": ends[0], "high": ends[1]}

@@ -1,0 +1,62 @@
+"""Branch (and the champion, if it is another content) -> metrics with intervals, outcomes, a page."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from components.evaluation.config import Config
+from components.lib import artifacts
+from components.lib.artifacts import Key, Manifest
+from components.lib.config import to_dict
+from components.lib.stage import Context
+from components.lib.store import Draft
+
+VERSION = 1
+
+
+def run(config: Config, context: Context, *, branch: Path, evaluation: Path, card: Path) -> dict[str, float]:
+    """Scores a branch on its frozen examples, and the champion of `config.model` in the same job.
+
+    Args:
+        config: see Config.
+        context: the run; without a tracking server there is no champion.
+        branch: manifest of finetuning.
+        evaluation: where the manifest of this stage is written.
+        card: where a copy of its page is written.
+
+    Returns:
+        The metrics, and the area under the gain of pre-training, as far as they are defined.
+
+    Raises:
+        DataError: if the branch's outcomes do not fit its examples.
+        MissingError: if the champion is registered but its weights are nowhere.
+    """
+    source = artifacts.read(branch)
+    champion = None
+    if context.tracking_uri:
+        from components.evaluation.champion import find
+
+        champion = find(config.model, context.tracking_uri, source)
+    inputs = {"branch": source.reference}
+    if champion is not None:
+        inputs["champion"] = champion.reference
+    key = Key("evaluation", VERSION, to_dict(config), inputs)
+
+    def build(draft: Draft) -> None:
+        from components.evaluation.build import build as evaluate
+
+        evaluate(config, context, source, champion, draft)
+
+    manifest = context.produce(key, build, evaluation)
+    card.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(context.store.open(manifest, "card.html"), card)
+    return headline(manifest)
+
+
+def headline(manifest: Manifest) -> dict[str, float]:
+    """What KFP lists beside the task: each defined metric, and the gain of pre-training."""
+    values = {name: entry["value"] for name, entry in manifest.facts["metrics"].items()}
+    if manifest.facts["efficiency"]:
+        values["gain_area"] = manifest.facts["efficiency"]["area"]["value"]
+    return {name: value for name, value in values.items() if value is not None}
