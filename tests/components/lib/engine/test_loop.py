@@ -1,0 +1,237 @@
+"""The loop: what is trained does not depend on how it is computed."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+
+import pytest
+import torch
+
+from components.lib.engine import distributed
+from components.lib.engine.checkpoint import Checkpoints
+from components.lib.engine.trainable import WeightedSum
+from components.lib.errors import ConfigError, DataError, IntegrityError, Interrupted
+from components.lib.objects import connect
+from tests.components.lib.engine.toys import Regression, run
+
+
+def weights(one) -> list[float]:
+    return torch.cat([p.detach().flatten() for p in one.model.parameters()]).tolist()
+
+
+def checkpoints(folder, **identity) -> Checkpoints:
+    return Checkpoints(connect(str(folder)), "checkpoints/toy", {"name": "toy", **identity})
+
+
+def test_training_learns():
+    history = run(200).train()
+    losses = [row["loss"] for row in history if "loss" in row]
+    assert losses[-1] < 0.1 * losses[0]
+    assert history[-1]["validation/loss"] < 0.2 * losses[0]
+
+
+def test_two_runs_are_equal_to_the_bit():
+    first, second = run(dropout=0.3), run(dropout=0.3)
+    assert first.train() == second.train()
+    assert weights(first) == weights(second)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 4])
+def test_accumulation_changes_nothing(micro_batch):
+    whole, parts = run(terms=2), run(terms=2, micro_batch=micro_batch)
+    whole.train(), parts.train()
+    assert weights(parts) == pytest.approx(weights(whole), abs=1e-5)
+
+
+def test_terms_are_added_with_their_coefficients():
+    row = run(3, terms=2).train()[0]
+    assert row["loss"] == pytest.approx(1.0 * row["term0"] + 2.0 * row["term1"])
+
+
+@pytest.mark.parametrize("stop", [1, 5, 6, 13, 19])
+def test_resume_is_exact_to_the_bit(tmp_path, stop):
+    """A checkpoint at any step, within or at the end of a row or an epoch; dropout included."""
+    reference = run(dropout=0.3, evaluate_every=4)
+    history = reference.train()
+    kept = checkpoints(tmp_path)
+    first = run(dropout=0.3, evaluate_every=4, checkpoints=kept)
+    first.report = lambda row: None
+    take, seen = first._take, []
+
+    def interrupted(*arguments):
+        seen.append(1)
+        return take(*arguments) or len(seen) == stop
+
+    first._take = interrupted
+    with pytest.raises(Interrupted):
+        first.train()
+    second = run(dropout=0.3, evaluate_every=4, checkpoints=kept)
+    resumed = second.train()
+    assert second.step == 20 and len(seen) == stop
+    assert resumed == history
+    assert weights(second) == weights(reference)
+
+
+def test_sigterm_saves_at_the_step_and_asks_to_be_resumed(tmp_path):
+    reference = run(60)
+    reference.train()
+    first = run(60, checkpoints=checkpoints(tmp_path))
+    take = first._take
+
+    def signalled(*arguments):
+        if first.step == 17:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return take(*arguments)
+
+    first._take = signalled
+    with pytest.raises(Interrupted) as caught:
+        first.train()
+    assert caught.value.exit_code == 75 and 17 <= first.step <= 19
+    second = run(60, checkpoints=checkpoints(tmp_path))
+    second.train()
+    assert weights(second) == weights(reference)
+
+
+def test_a_step_that_is_not_finite_changes_nothing():
+    poisoned = WeightedSum({"term0": Regression(poison=(3,))}, {"term0": 1.0})
+    one = run(40, model=poisoned)
+    history = one.train()
+    assert all(abs(value) < 1e3 for value in weights(one))
+    assert sum(row.get("skipped", 0) for row in history) == sum(
+        3 in one.order.draw(step).ids for step in range(40)
+    )
+    clean = [row["loss"] for row in history if row.get("skipped") == 0]
+    assert clean[-1] < clean[0]
+
+
+def test_steps_that_are_never_finite_stop_the_run():
+    poisoned = WeightedSum({"term0": Regression(poison=tuple(range(50)))}, {"term0": 1.0})
+    with pytest.raises(DataError, match="not finite"):
+        run(40, model=poisoned, bad_steps=5).train()
+
+
+def _train_in_world(rank: int, size: int, port: int, folder: str, steps: int) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    torch.set_num_threads(1)
+    world = distributed.start()
+    one = run(20, terms=2, world=world, checkpoints=checkpoints(folder), checkpoint_every=5)
+    if steps < 20:
+        take = one._take
+        one._take = lambda *arguments: take(*arguments) or one.step + 1 >= steps
+    try:
+        history = one.train()
+    except Interrupted:
+        history = []
+    if world.leads:
+        with open(f"{folder}/result-{size}.json", "w") as file:
+            json.dump({"weights": weights(one), "history": history}, file)
+    distributed.stop()
+
+
+def spawn(size: int, folder, steps: int = 20) -> dict:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_train_in_world, args=(rank, size, port, str(folder), steps))
+        for rank in range(size)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * size
+    return json.loads((folder / f"result-{size}.json").read_text())
+
+
+def test_two_processes_train_the_same_model_as_one(tmp_path):
+    reference = run(20, terms=2)
+    history = reference.train()
+    result = spawn(2, tmp_path)
+    assert result["weights"] == pytest.approx(weights(reference), abs=1e-5)
+    assert [row["step"] for row in result["history"]] == [row["step"] for row in history]
+    for ours, theirs in zip(history, result["history"], strict=True):
+        assert theirs == pytest.approx(ours, abs=1e-5)
+
+
+def test_the_number_of_processes_may_change_between_save_and_resume(tmp_path):
+    reference = run(20, terms=2)
+    reference.train()
+    spawn(2, tmp_path, steps=9)
+    second = run(20, terms=2, checkpoints=checkpoints(tmp_path))
+    second.train()
+    assert second.step == 20
+    assert weights(second) == pytest.approx(weights(reference), abs=1e-5)
+
+
+def saved(tmp_path) -> Checkpoints:
+    kept = checkpoints(tmp_path)
+    run(9, checkpoints=kept, checkpoint_every=3).train()
+    return kept
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["flip", "truncate", "empty", "delete", "zero page", "state"],
+)
+def test_a_damaged_checkpoint_is_never_loaded(tmp_path, damage):
+    kept = saved(tmp_path)
+    newest = sorted(tmp_path.glob("checkpoints/toy/000000009-*/state.*"))
+    target = next(p for p in newest if p.suffix == (".json" if damage == "state" else ".safetensors"))
+    data = bytearray(target.read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 1
+    elif damage == "truncate":
+        del data[-1]
+    elif damage == "empty":
+        data.clear()
+    elif damage == "zero page":
+        data[-64:] = bytes(64)
+    elif damage == "state":
+        data = data.replace(b'"step": 9', b'"step": 8')
+    target.write_bytes(data)
+    if damage == "delete":
+        target.unlink()
+    tensors, state = kept.load()
+    assert state["step"] == 6
+
+
+def test_when_all_checkpoints_are_damaged_nothing_starts_from_scratch(tmp_path):
+    kept = saved(tmp_path)
+    for path in tmp_path.glob("checkpoints/toy/*/state.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(IntegrityError, match="every checkpoint is damaged"):
+        kept.load()
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    saved(tmp_path)
+    with pytest.raises(ConfigError, match="another run"):
+        checkpoints(tmp_path, name="another").load()
+
+
+def test_old_checkpoints_go_and_two_stay(tmp_path):
+    saved(tmp_path)
+    commits = sorted(p.name for p in tmp_path.glob("checkpoints/toy/*.commit.json"))
+    assert commits == ["000000006.commit.json", "000000009.commit.json"]
+    assert len(list(tmp_path.glob("checkpoints/toy/*/state.safetensors"))) == 2
+
+
+def test_a_loader_error_is_raised_at_its_step():
+    one = run(10)
+    prepare, calls = one.model.prepare, []
+
+    def failing(samples, draw):
+        calls.append(1)
+        if len(calls) == 5:
+            raise DataError("a broken sample")
+        return prepare(samples, draw)
+
+    one.model.prepare = failing
+    with pytest.raises(DataError, match="a broken sample"):
+        one.train()
+    assert one.step == 4
