@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from components import STAGES
+from pipelines.compile import PIPELINES, graph
+from pipelines.resources import RESOURCES, STAGE_OF
+from tests.architecture.imports import ROOT
+
+SHARED = {"lib"}
+BANNED = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
+
+
+def test_folders_are_the_stages():
+    folders = {path.name for path in (ROOT / "components").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == {*STAGES, *SHARED}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_is_whole(stage):
+    have = {path.name for path in (ROOT / "components" / stage).glob("*.py")}
+    assert {"__init__.py", "config.py", "component.py", "run.py"} <= have
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_is_tested(stage):
+    assert list((ROOT / "tests" / "components" / stage).glob("test_*.py"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_has_its_place_on_a_cluster(stage):
+    assert stage in RESOURCES
+    for name in PIPELINES:
+        graph(name)
+    assert stage in STAGE_OF.values()
+
+
+def test_every_image_serves_a_family():
+    """images/<folder>/Dockerfile; its name is the last word of a component's image."""
+    folders = {path.parent.name for path in (ROOT / "images").glob("*/Dockerfile")} - {"foundation"}
+    used = {
+        line.split('base_image="trunkline-python-')[1].split('"')[0]
+        for stage in STAGES
+        for line in (ROOT / "components" / stage / "component.py").read_text().splitlines()
+        if "base_image=" in line
+    }
+    assert used
+    assert not folders or folders == used
+
+
+@pytest.mark.parametrize("folder", ["components", "pipelines", "tests"])
+def test_tests_mirror_and_names_are_nouns_of_the_domain(folder):
+    for path in (ROOT / folder).rglob("*"):
+        assert path.stem not in BANNED, path
+
+
+def test_every_folder_of_the_product_is_a_package():
+    for path in [*(ROOT / "components").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")]:
+        assert (path.parent / "__init__.py").exists(), path.parent

@@ -1,0 +1,55 @@
+"""What all tests share: no network, no settings of the user, one thread, an S3 server."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+# Before anything imports torch, boto3 or transformers. Sub-processes inherit it.
+os.environ |= {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI",
+             "TRUNKLINE_PRESETS", "TRUNKLINE_STORE"):  # fmt: skip
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Downloads and copies of other runs are not to be seen."""
+    os.environ["TRUNKLINE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The URL of a real S3 server (moto) on a free port."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a new bucket."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+    from components.lib.objects.s3 import client
+
+    bucket = f"test-{uuid.uuid4().hex}"
+    client().create_bucket(Bucket=bucket)
+    return f"s3://{bucket}"
