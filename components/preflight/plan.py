@@ -10,7 +10,7 @@ from typing import Any
 
 from components.lib.config import from_dict, to_dict
 from components.lib.errors import ConfigError, ConfigErrors, TrunklineError, collected
-from components.preflight import consistency, settings
+from components.preflight import consistency, references, settings
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
         _derive(values, items)
         checked = {name: _checked(name, values[name], name, errors) for name in settings.STAGE_SECTIONS}
         configs = [_task_configs(item, errors) for item in items]
+        errors.extend(references.check(checked, configs))
         errors.extend(consistency.check(checked, configs))
     stages = {name: _to_dict(config) for name, config in checked.items()}
     return Plan(stages, [_plain(item) for item in configs])
@@ -59,15 +60,24 @@ def _sections(values: Mapping[str, Any], errors: list[TrunklineError]) -> dict[s
 
 
 def _derive(values: dict[str, Any], items: list[dict[str, Any]]) -> None:
-    """Fills what follows from other sections and was not said: test sets are kept out of the corpus."""
-    tests = [
-        item["finetuning"]["test"] for item in items if isinstance(item["finetuning"].get("test"), Mapping)
+    """Fills what follows from other sections and was not said.
+
+    The test sets are kept out of the corpus; a branch is registered as `<trunk>-<task>`.
+    """
+    tests = [item["finetuning"].get("test") for item in items]
+    known = ("source", "format", "text")
+    kept_out = [
+        {key: test[key] for key in known if key in test} for test in tests if isinstance(test, Mapping)
     ]
-    values["ingestion"].setdefault("decontaminate", tests)
+    values["ingestion"].setdefault("decontaminate", kept_out)
+    for item in items:
+        item["evaluation"].setdefault(
+            "model", f"{values['registration'].get('name', 'trunkline')}-{item['name']}"
+        )
 
 
 def _checked(stage: str, values: Mapping[str, Any], where: str, errors: list[TrunklineError]) -> Any:
-    """The stage's `Config`; what is wrong goes to `errors`, and defaults stand in for it in further checks."""
+    """The stage's `Config`; what is wrong goes to `errors`; defaults then stand in for it."""
     try:
         config = importlib.import_module(f"components.{stage}.config").Config
     except ModuleNotFoundError:  # XXX until all stages exist
