@@ -91,9 +91,52 @@ def trunk(store: Store, seed: int = 0, name: str = "20 newsgroups <b>") -> Manif
         {"tokens": tokens},
         {
             "modality": "text", "architecture": "modernbert", "parameters": 12_345, "steps": 5, "samples": 40,
-            "tokens": 400, "objective": {"masked_lm": {"weight": 1.0}}, "loss": {"train": 0.6, "validation": 0.7},
+            "tokens": 400, "objective": {"masked_lm": {"weight": 1.0}},
+            "loss": {"train": 0.6, "validation": 0.7},
         },
         model=("trunk", (), seed),
         files={"history.jsonl": "\n".join(map(json.dumps, rows))},
         config={"seed": seed, "objectives": {"masked_lm": {"ratio": 0.3}}},
     )  # fmt: skip
+
+
+CLASSES = ("atheism", "autos")
+
+
+def branch(store: Store, trunk: Manifest, seed: int = 0, kind: str = "sequence_classification") -> Manifest:
+    """A branch of `trunk`."""
+    classes = CLASSES if kind == "sequence_classification" else ("O", "B-x", "I-x")
+    facts = {"task": "topics", "kind": kind, "classes": list(classes), "label_counts": [20], "seeds": [0]}
+    return commit(
+        store,
+        "finetuning",
+        {"trunk": trunk},
+        facts,
+        model=(kind, classes, seed),
+        config={"seed": seed, "task": kind},
+    )
+
+
+def evaluation(
+    store: Store,
+    branch: Manifest,
+    champion: tuple[Manifest, str] | None = None,
+    accuracy: float = 0.8,
+    difference: tuple[float, float, float] = (0.0, -0.005, 0.005),
+    task: str = "topics",
+    model: str = "news-topics",
+) -> Manifest:
+    """What evaluation hands over; `champion` is (its branch, its version)."""
+    entry = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
+    gap = dict(zip(("value", "low", "high"), difference, strict=True))
+    rival = champion and {"name": model, "version": champion[1], "reference": champion[0].reference}
+    facts = {
+        "task": task, "kind": branch.facts["kind"], "model": model, "primary": "accuracy", "confidence": 0.95,
+        "replicates": 2000, "examples": 500, "classes": branch.facts["classes"],
+        "metrics": {"accuracy": entry, "macro_f1": {"value": None, "low": None, "high": None}},
+        "champion": rival, "champion_metrics": {"accuracy": entry} if champion else None,
+        "difference": {"accuracy": gap} if champion else None,
+        "efficiency": {}, "confusion": [[1, 0], [0, 1]],
+    }  # fmt: skip
+    inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
+    return commit(store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy})

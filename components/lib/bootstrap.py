@@ -1,15 +1,15 @@
-"""The bootstrap over examples: intervals of a metric, and of the difference of two systems.
+"""The bootstrap over examples: how a metric, or the difference of two systems, varies by resampling.
 
 A replicate draws n of the n examples with replacement. It is held as counts, one row a replicate, so that a
 metric is computed for a whole chunk of replicates at once (`counts @ correct / n`), and so that two systems
-scored on the same examples are resampled together. Source: Efron and Tibshirani, An Introduction to the
-Bootstrap (1993), chapters 6 and 13; for paired systems, Koehn, EMNLP 2004.
+scored on the same examples are resampled together: their difference is a statistic like any other. Source:
+Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 6 and 13; for paired systems, Koehn,
+EMNLP 2004.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,38 +18,6 @@ Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Mapping[str, Floats]]
 
 CELLS = 4_000_000  # counts held at once: 32 MB
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value on all examples with its percentile interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Challenger minus champion on the same examples.
-
-    Attributes:
-        replicates: (r,) the difference in each replicate; positive favours the challenger.
-    """
-
-    value: float
-    replicates: Floats
-
-    def interval(self, confidence: float) -> tuple[float, float]:
-        """The two-sided percentile interval."""
-        return interval(self.replicates, confidence)
-
-    def p_below(self, bound: float) -> float:
-        """Share of replicates at or below `bound`, +1 in both terms so that it is never 0.
-
-        The one-sided p-value against "the true difference is `bound` or less".
-        """
-        return float((1 + np.sum(self.replicates <= bound)) / (1 + self.replicates.size))
 
 
 def weights(n: int, replicates: int, seed: int) -> Iterator[Floats]:
@@ -77,29 +45,6 @@ def replicate(statistic: Statistic, n: int, replicates: int, seed: int) -> dict[
 def point(statistic: Statistic, n: int) -> dict[str, float]:
     """Each metric on the examples as they are."""
     return {name: float(values[0]) for name, values in statistic(np.ones((1, n))).items()}
-
-
-def estimate(
-    statistic: Statistic, n: int, *, replicates: int, seed: int, confidence: float
-) -> dict[str, Estimate]:
-    """Each metric with its interval."""
-    values, drawn = point(statistic, n), replicate(statistic, n, replicates, seed)
-    return {name: Estimate(values[name], *interval(drawn[name], confidence)) for name in values}
-
-
-def paired(
-    challenger: Statistic, champion: Statistic, n: int, *, replicates: int, seed: int
-) -> dict[str, Difference]:
-    """The difference in each metric that both systems have, both scored on the same n examples."""
-    values, other = point(challenger, n), point(champion, n)
-    names = [name for name in values if name in other]
-
-    def both(counts: Floats) -> dict[str, Floats]:
-        ours, theirs = challenger(counts), champion(counts)
-        return {name: ours[name] - theirs[name] for name in names}
-
-    drawn = replicate(both, n, replicates, seed)
-    return {name: Difference(values[name] - other[name], drawn[name]) for name in names}
 
 
 def interval(values: Floats, confidence: float) -> tuple[float, float]:

@@ -147,7 +147,7 @@ def experiment(client: Any, name: str) -> str:
 
 @contextmanager
 def ambient(uri: str) -> Iterator[None]:
-    """For the few calls that look for the server in the environment (a sqlite registry resolving `models:/`)."""
+    """For a call that looks for the server in the environment: a sqlite registry that resolves `models:/`."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
     os.environ["MLFLOW_TRACKING_URI"] = uri
     try:

@@ -1,4 +1,3 @@
-
 from components.lib import artifacts
 from components.lib.registry import Registry
 from components.registration.config import Config

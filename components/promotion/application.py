@@ -1,0 +1,92 @@
+"""A decision carried out: branches registered, tagged, and aliases moved."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from components.lib.artifacts import Manifest
+from components.lib.publishing import publish
+from components.lib.registry import Registered, Registry
+from components.lib.stage import Context
+from components.lib.tracking import track
+from components.promotion import standing
+from components.promotion.card import card
+from components.promotion.decision import REJECTED
+
+
+def apply(
+    context: Context,
+    registry: Registry,
+    decision: Manifest,
+    decided: dict[str, Any],
+    trunk: Manifest,
+    evaluations: list[Manifest],
+) -> None:
+    """Registers every branch, then tags all, then moves aliases; adds `version` to each task of `decided`.
+
+    Raises:
+        ServiceError: if an alias does not read back as it was set, or a champion changed meanwhile.
+        IntegrityError: if a file of a branch is not the one that was committed.
+    """
+    versions = []
+    for task, evaluation in zip(decided["tasks"], evaluations, strict=True):
+        versions.append(_register(context, registry, task, evaluation))
+        task["version"] = versions[-1].version
+    for task, version in zip(decided["tasks"], versions, strict=True):
+        registry.tag(version, _tags(task, decision))
+    for task, version, evaluation in zip(decided["tasks"], versions, evaluations, strict=True):
+        if task["verdict"] != REJECTED:
+            standing.champion_of(registry, evaluation)  # still the one that was scored
+            standing.promote(registry, version)
+    _promote_trunk(context, registry, decided, trunk, evaluations)
+
+
+def _register(context: Context, registry: Registry, task: dict[str, Any], evaluation: Manifest) -> Registered:
+    name, branch = task["model"], context.store.resolve(task["branch"])
+    version = registry.version(name, branch.reference)
+    if version is None:
+        text = card(name, branch, evaluation)
+        mine = dataclasses.replace(context, task=task["task"])
+        with track(mine, branch.key.digest, name=name) as tracker:
+            tracker.params({"finetuning": branch.key.config})
+            tracker.history([{"step": 0, **_figures(evaluation)}])
+            tags = {"trunkline.task": task["task"], "trunkline.evaluation": evaluation.reference}
+            version = publish(
+                mine, registry, tracker, branch, name=name, use=evaluation.facts["kind"], card=text, tags=tags
+            )
+    registry.set_alias(version, standing.CHALLENGER)
+    return version
+
+
+def _figures(evaluation: Manifest) -> dict[str, float]:
+    """Each defined metric with the ends of its interval."""
+    found: dict[str, float | None] = {}
+    for name, entry in evaluation.facts["metrics"].items():
+        found |= {f"{name}/{end}" if end != "value" else name: entry[end] for end in ("value", "low", "high")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _tags(task: dict[str, Any], decision: Manifest) -> dict[str, str]:
+    return {
+        "trunkline.gate": "passed" if task["passed"] else "failed",
+        "trunkline.gate.reasons": "; ".join(task["reasons"]),
+        "trunkline.decision": decision.reference,
+    }
+
+
+def _promote_trunk(
+    context: Context,
+    registry: Registry,
+    decided: dict[str, Any],
+    trunk: Manifest,
+    evaluations: list[Manifest],
+) -> None:
+    """The trunk follows its branches: all passed, and all grew from it."""
+    grown = {
+        context.store.resolve(evaluation.key.inputs["branch"]).key.inputs["trunk"]
+        for evaluation in evaluations
+    }
+    version = registry.version(trunk.facts["name"], trunk.key.inputs["trunk"])
+    if decided["trunk_passed"] and grown == {trunk.key.inputs["trunk"]} and version is not None:
+        standing.promote(registry, version)

@@ -1,0 +1,126 @@
+"""What the branches stand on: pre-training, tokenizer, corpus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from components.lib import charts, report
+from components.lib.artifacts import Manifest
+from components.lib.charts import Series
+from components.lib.markup import Html
+from components.lib.report import Figure
+from components.lib.store import Store
+
+MECHANICS = ("step", "learning_rate", "gradient_norm")  # keys of the history that are not losses
+VALIDATION = "validation/"
+CHARTS = 6
+
+
+def pretraining(store: Store, trunk: Manifest) -> Html:
+    """Losses of the trunk over its steps, and its size."""
+    facts, measured = trunk.facts, trunk.measured
+    loss = facts.get("loss", {})
+    tiles = [
+        Figure("parameters", facts.get("parameters"), facts.get("architecture", "")),
+        Figure("steps", facts.get("steps"), _samples(facts)),
+        Figure("validation loss", loss.get("validation"), _training_loss(loss)),
+        Figure("training time", report.seconds(measured.get("seconds")), _rate(measured)),
+    ]
+    objective = ", ".join(sorted(facts.get("objective", {})))
+    note = f"Objective: {objective}." if objective else ""
+    drawn = curves(store, trunk)
+    return report.section("Pre-training", report.figures(tiles), report.columns(*drawn), note=note)
+
+
+def curves(store: Store, trunk: Manifest) -> list[Html]:
+    """A chart for the loss and for each of its parts, train and validation together."""
+    if "history.jsonl" not in [entry.name for entry in trunk.files]:
+        return [report.paragraph("The trunk came without a history of its losses.", note=True)]
+    text = store.open(trunk, "history.jsonl").read_text(encoding="utf-8")
+    series: dict[str, dict[str, Series]] = {}
+    for row in (json.loads(line) for line in text.splitlines() if line.strip()):
+        for key, value in row.items():
+            if key in MECHANICS or not isinstance(value, int | float):
+                continue
+            split = "validation" if key.startswith(VALIDATION) else "train"
+            _append(series.setdefault(key.removeprefix(VALIDATION), {}), split, row["step"], value)
+    names = sorted(series, key=lambda name: (name != "loss", name))[:CHARTS]
+    titles = {name: "Loss" if name == "loss" else name.replace("_", " ").replace("/", ": ") for name in names}
+    return [
+        charts.lines(titles[name], list(series[name].values()), "step", titles[name].lower())
+        for name in names
+    ]
+
+
+def data(corpus: Manifest | None, tokens: Manifest | None) -> Html:
+    """What was read, what was left out and why, and how text became tokens."""
+    parts: list[Html] = []
+    if corpus is not None:
+        parts += [_corpus_tiles(corpus.facts), _losses(corpus.facts)]
+    if tokens is not None:
+        facts = tokens.facts
+        pairs = {
+            "tokenizer": facts.get("kind"),
+            "vocabulary": facts.get("vocab_size"),
+            "tokens to train on": facts.get("tokens", {}).get("train"),
+            "tokens held out": facts.get("tokens", {}).get("validation"),
+        }
+        parts += [report.subheading("Tokenizer"), report.definitions(pairs)]
+    if not parts:
+        parts = [report.paragraph("This store does not hold the corpus or its tokens.", note=True)]
+    return report.section("Data", *parts)
+
+
+def _corpus_tiles(facts: Mapping[str, Any]) -> Html:
+    documents = facts.get("documents", {})
+    characters = facts.get("characters", {})
+    kept = sum(documents.values())
+    held = f"{documents.get('validation', 0):,} of them held out"
+    length = f"{sum(characters.values()) / kept:,.0f} characters each" if characters and kept else ""
+    return report.figures(
+        [
+            Figure("records read", facts.get("read"), _sources(facts.get("sources"))),
+            Figure("documents kept", kept, held),
+            Figure("characters", sum(characters.values()) if characters else None, length),
+            Figure("dropped", sum(facts.get("dropped", {}).values()), "by filters and as duplicates"),
+            Figure("quarantined", facts.get("quarantined"), "could not be read"),
+        ]
+    )
+
+
+def _losses(facts: Mapping[str, Any]) -> Html:
+    reasons = sorted(facts.get("dropped", {}).items(), key=lambda item: (-item[1], item[0]))
+    if facts.get("quarantined"):
+        reasons.append(("quarantined", facts["quarantined"]))
+    if not reasons:
+        return report.paragraph("Nothing was dropped.", note=True)
+    read = facts.get("read") or 1
+    rows = [[reason.replace("_", " "), count, f"{count / read:.2%}"] for reason, count in reasons]
+    return report.table(["left out because", "records", "of those read"], rows)
+
+
+def _append(splits: dict[str, Series], split: str, step: float, value: float) -> None:
+    validation = split == "validation"
+    one = splits.setdefault(split, Series(split, [], [], colour=1 if validation else 0, dashed=validation))
+    assert isinstance(one.x, list) and isinstance(one.y, list)
+    one.x.append(step)
+    one.y.append(value)
+
+
+def _sources(count: object) -> str:
+    return f"from {count:,} source{'s' if count != 1 else ''}" if isinstance(count, int) else ""
+
+
+def _samples(facts: Mapping[str, Any]) -> str:
+    return f"{facts['samples']:,} samples" if facts.get("samples") else ""
+
+
+def _training_loss(loss: Mapping[str, Any]) -> str:
+    return f"training {loss['train']:.3f}" if loss.get("train") is not None else ""
+
+
+def _rate(measured: Mapping[str, Any]) -> str:
+    rate = measured.get("tokens_per_second")
+    return f"{rate:,.0f} tokens/s" if rate else ""

@@ -1,0 +1,39 @@
+"""The branch's model card: what it answers, how well, from what it was made, how to load it."""
+
+from __future__ import annotations
+
+from components.lib.artifacts import Manifest
+from components.lib.modelcard import code, escape, flat, render, table
+
+LOAD = """import mlflow
+
+mlflow.set_tracking_uri("...")
+classify = mlflow.transformers.load_model("models:/{name}@champion")"""
+
+
+def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
+    """Markdown."""
+    facts = evaluation.facts
+    level = f"{facts['confidence']:.0%} interval"
+    metrics = [
+        (metric, _value(entry["value"]), f"{_value(entry['low'])} to {_value(entry['high'])}")
+        for metric, entry in facts["metrics"].items()
+    ]
+    settings = flat(branch.key.config)
+    lineage = [("finetuning", branch.reference), ("evaluation", evaluation.reference)]
+    lineage += [(stage, reference) for stage, reference in sorted(branch.key.inputs.items())]
+    return render(
+        name,
+        [
+            ("", f"Fine-tuned for the task {escape(facts['task'])} ({escape(facts['kind'])})."),
+            ("Metrics", table(("metric", "value", level), metrics)),
+            ("Classes", ", ".join(escape(label) for label in facts["classes"][:100])),
+            ("Settings", table(("setting", "value"), settings.items()) if settings else ""),
+            ("Lineage", table(("input", "reference"), lineage)),
+            ("How to load it", code(LOAD.format(name=name), "python")),
+        ],
+    )
+
+
+def _value(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

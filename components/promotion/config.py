@@ -1,0 +1,22 @@
+"""Settings of promotion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from components.lib.config import setting
+
+
+@dataclass(frozen=True)
+class Config:
+    """The gate.
+
+    Attributes:
+        rules: name of a file in `components/promotion/rules` -> its options. A branch is promoted if every
+            rule passes or does not apply (there is no champion to compare with).
+    """
+
+    rules: dict[str, dict[str, Any]] = setting(
+        {"floors": {}, "noninferiority": {"margin": 0.01}}, "rule -> its options; all must pass"
+    )

@@ -1,0 +1,64 @@
+"""The decision: a pure function of evaluations, rules and who is champion already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.lib.artifacts import Manifest
+from components.lib.config import to_dict
+from components.promotion.gate import Rule, judge
+
+PROMOTED, REJECTED, UNCHANGED = "promoted", "rejected", "unchanged"
+
+
+def decide(
+    rules: list[Rule], trunk: Manifest, evaluations: list[Manifest], champions: Mapping[str, str]
+) -> dict[str, Any]:
+    """What becomes of each branch and of the trunk.
+
+    The trunk becomes the champion if every branch passed and grew from it.
+
+    Args:
+        rules: of the gate.
+        trunk: the registered trunk.
+        evaluations: one a task.
+        champions: tasks whose branch is the champion already.
+    """
+    tasks = [_task(rules, evaluation, evaluation.facts["task"] in champions) for evaluation in evaluations]
+    return {
+        "name": trunk.facts["name"],
+        "trunk": trunk.key.inputs["trunk"],
+        "trunk_passed": all(task["passed"] for task in tasks),
+        "rules": {rule.name: to_dict(rule.options) for rule in rules},
+        "tasks": tasks,
+    }
+
+
+def _task(rules: list[Rule], evaluation: Manifest, champion: bool) -> dict[str, Any]:
+    facts = evaluation.facts
+    judged = judge(rules, facts)
+    verdict = (UNCHANGED if champion else PROMOTED) if judged["passed"] else REJECTED
+    return {
+        "task": facts["task"],
+        "model": facts["model"],
+        "verdict": verdict,
+        **judged,
+        "reasons": reasons(judged["findings"], facts, champion),
+        "branch": evaluation.key.inputs["branch"],
+        "evaluation": evaluation.reference,
+        "champion": facts.get("champion"),
+        "primary": facts["primary"],
+        "metrics": facts["metrics"],
+        "difference": facts.get("difference"),
+    }
+
+
+def reasons(findings: list[dict[str, Any]], facts: Mapping[str, Any], champion: bool) -> list[str]:
+    """The sentences that a reader gets: failures first."""
+    sentences = [finding["reason"] for finding in sorted(findings, key=lambda finding: finding["passed"])]
+    if champion:
+        sentences.append("this content is the champion already: nothing moves")
+    elif not facts.get("champion"):
+        sentences.append("there is no champion yet: only absolute bounds apply")
+    return sentences

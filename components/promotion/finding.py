@@ -1,0 +1,48 @@
+"""What a rule of the gate says, and how rules read an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule's verdict.
+
+    Attributes:
+        reason: one sentence with the numbers it rests on.
+        numbers: those numbers, for the decision's JSON.
+    """
+
+    passed: bool
+    reason: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types."""
+        return {"passed": self.passed, "reason": self.reason, "numbers": self.numbers}
+
+
+def compare(facts: Mapping[str, Any], metric: str, bound: float, what: str) -> Finding | None:
+    """Whether the challenger is better than the champion by more than `bound`, surely.
+
+    It is if the lower end of the paired interval of (challenger - champion) lies above `bound`: a one-sided
+    test at (1 - confidence) / 2. A bound below zero tests for non-inferiority.
+
+    Returns:
+        None if there is no champion.
+    """
+    if not facts.get("champion"):
+        return None
+    name = metric or facts["primary"]
+    found = (facts.get("difference") or {}).get(name) or {}
+    numbers = {"metric": name, "bound": bound, **{end: found.get(end) for end in ("value", "low", "high")}}
+    if found.get("low") is None:
+        return Finding(False, f"{name} of challenger and champion cannot be compared", numbers)
+    level = f"{facts['confidence']:.0%} interval {found['low']:+.4f} to {found['high']:+.4f}"
+    passed = found["low"] > bound
+    word = "is" if passed else "is not surely"
+    reason = f"{name} {word} {what}: difference {found['value']:+.4f}, {level}, bound {bound:+.4f}"
+    return Finding(passed, reason, numbers)

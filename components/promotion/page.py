@@ -1,0 +1,125 @@
+"""The report of a run: did pre-training pay, what was promoted and why, and how it came about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.lib import report, scorecard
+from components.lib.artifacts import Manifest
+from components.lib.errors import IntegrityError, MissingError
+from components.lib.markup import Html
+from components.lib.store import Store
+from components.promotion import background, provenance
+from components.promotion.ancestry import of_stage, trace
+
+VERDICTS = {
+    "promoted": ("good", "promoted"),
+    "unchanged": ("", "champion already"),
+    "rejected": ("bad", "not promoted"),
+}
+PAYS = {"good": "pays", "bad": "costs", "warn": "no clear gain", "": "not compared"}
+
+
+def render(
+    store: Store,
+    decision: Mapping[str, Any],
+    evaluations: Sequence[Manifest],
+    registered: Manifest,
+    records: Sequence[Mapping[str, Any]],
+) -> str:
+    """One self-contained HTML page; what the store no longer holds is named as missing.
+
+    Args:
+        store: where the lineage is looked up.
+        decision: decision.json.
+        evaluations: one manifest a task.
+        registered: the registered trunk.
+        records: the run's ledger.
+    """
+    ancestors = trace(store, [*evaluations, registered])
+    trunk = of_stage(ancestors, "pretraining")
+    facts = [evaluation.facts for evaluation in evaluations]
+    sections = [*_answer(facts), _gate(decision)]
+    for evaluation in evaluations:
+        sections += _task(store, evaluation, several=len(evaluations) > 1)
+    if trunk is not None:
+        sections.append(background.pretraining(store, trunk))
+    sections.append(background.data(of_stage(ancestors, "ingestion"), of_stage(ancestors, "tokenization")))
+    sections += [provenance.timings(records), provenance.loading(decision)]
+    sections += [provenance.lineage(ancestors), provenance.settings(ancestors)]
+    lead = f"Trunk version {registered.facts['version']}, {_tasks(facts)}"
+    return report.page(str(registered.facts["name"]), sections, lead=lead, footer="Made by Trunkline.")
+
+
+def _answer(facts: Sequence[Mapping[str, Any]]) -> list[Html]:
+    """The first screen: whether pre-training paid."""
+    if len(facts) == 1:
+        tone, headline, basis = scorecard.payoff(facts[0])
+        tiles = [*scorecard.payoff_figures(facts[0]), scorecard.primary_figure(facts[0])]
+        return [report.verdict(tone, headline, [basis]), report.figures(tiles)]
+    tones = [scorecard.payoff(one)[0] for one in facts]
+    paid = tones.count("good")
+    tone = "good" if facts and paid == len(facts) else "bad" if "bad" in tones else "warn"
+    rows = []
+    for one, found in zip(facts, tones, strict=True):
+        efficiency = one.get("efficiency") or {"gain": [{}], "labels": [None]}
+        gain = efficiency["gain"][0]
+        words = f"{scorecard.points(gain.get('value'))} points"
+        within = scorecard.span(gain, differences=True)
+        score = one["metrics"][one["primary"]]["value"]
+        answer = report.badge(PAYS[found], found)
+        rows.append([one["task"], answer, efficiency["labels"][0], words, within, score])
+    headers = ["task", "pre-training", "labels", "gain", "interval", "primary metric"]
+    headline = f"Pre-training pays on {paid} of {len(facts)} tasks"
+    return [report.verdict(tone, headline), report.table(headers, rows)]
+
+
+def _gate(decision: Mapping[str, Any]) -> Html:
+    rows = []
+    for task in decision["tasks"]:
+        tone, word = VERDICTS.get(task["verdict"], ("", task["verdict"]))
+        model = f"{task['model']} version {task['version']}" if task.get("version") else task["model"]
+        reasons = task["reasons"][0] if len(task["reasons"]) == 1 else report.listing(task["reasons"])
+        rows.append([task["task"], report.badge(word, tone), model, reasons])
+    table = report.table(["task", "decision", "model", "because"], rows)
+    champion = "The trunk is the champion, too: every branch passed." if decision.get("trunk_passed") else ""
+    return report.section("Gate", table, note=champion)
+
+
+def _task(store: Store, evaluation: Manifest, *, several: bool) -> list[Html]:
+    facts = evaluation.facts
+    heading = f"Task {facts['task']}"
+    parts: list[Html] = []
+    if several:
+        tone, headline, basis = scorecard.payoff(facts)
+        parts.append(report.verdict(tone, headline, [basis]))
+    if facts.get("efficiency"):
+        parts += [scorecard.efficiency_charts(facts), scorecard.efficiency_table(facts)]
+    parts += [report.subheading(_compared(facts)), scorecard.metrics_table(facts)]
+    if facts.get("confusion"):
+        parts.append(scorecard.confusion(facts, _worst(store, evaluation)))
+    kind = facts["kind"].replace("_", " ")
+    note = f"{kind}, {facts['examples']:,} test examples, {len(facts['classes'])} classes."
+    return [report.section(heading, *parts, note=note)]
+
+
+def _compared(facts: Mapping[str, Any]) -> str:
+    if facts.get("champion"):
+        return "Champion and challenger on the same examples, scored in one job"
+    return "The branch on the test examples"
+
+
+def _worst(store: Store, evaluation: Manifest) -> list[dict[str, Any]]:
+    try:
+        text = store.open(evaluation, "evaluation.json").read_text(encoding="utf-8")
+    except (MissingError, IntegrityError):
+        return []  # the picture stands without it, and the lineage shows that the file is gone
+    found: list[dict[str, Any]] = json.loads(text).get("worst_confusions", [])
+    return found
+
+
+def _tasks(facts: Sequence[Mapping[str, Any]]) -> str:
+    names = ", ".join(str(one["task"]) for one in facts)
+    return f"task{'s' if len(facts) != 1 else ''}: {names}" if facts else "no task"

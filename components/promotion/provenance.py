@@ -1,0 +1,73 @@
+"""How a run came about: time and reuse of each stage, lineage, settings, how to load the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.lib import charts, report
+from components.lib.markup import Html
+from components.lib.modelcard import flat
+from components.promotion.ancestry import Ancestor
+
+LOAD = """import mlflow                                    # with MLFLOW_TRACKING_URI set to your server
+model = mlflow.transformers.load_model("models:/{name}@{alias}")
+print(model("{example}"))"""
+
+
+def timings(records: Sequence[Mapping[str, Any]]) -> Html:
+    """Seconds of each stage that has ended, and whether its output was made or reused."""
+    if not records:
+        nothing = report.paragraph("The ledger of this run is empty.", note=True)
+        return report.section("Time", nothing)
+    bars = [(_name(record), float(record["seconds"]), 1 if _reused(record) else 0) for record in records]
+    whole = max(r["end"] for r in records) - min(r["start"] for r in records)
+    note = f"{report.seconds(whole)} from the first stage's start; promotion itself is not in it."
+    drawn = charts.bars("Time of each stage", bars, unit="s", legend=["made", "reused from the store"])
+    return report.section("Time", drawn, note=note)
+
+
+def lineage(ancestors: Sequence[Ancestor]) -> Html:
+    """Every output behind this report, with the digest that fixes its bytes."""
+    rows = []
+    for ancestor in ancestors:
+        place, _, digest = ancestor.reference.partition("#")
+        manifest = ancestor.manifest
+        where = report.code(manifest.uri) if manifest else report.badge(ancestor.problem, "warn")
+        task = manifest.facts.get("task", "") if manifest else ""
+        stage = f"{ancestor.stage} ({task})" if task else ancestor.stage
+        key = report.code(place.partition("/")[2][:12])
+        rows.append([stage, key, report.code(digest[:12]), where])
+    note = "Equal digests mean equal bytes. The full ones are in the manifests and in the registry's tags."
+    return report.section("Lineage", report.table(["stage", "key", "digest", "place"], rows), note=note)
+
+
+def settings(ancestors: Sequence[Ancestor]) -> Html:
+    """The settings of each stage, folded."""
+    blocks = []
+    for ancestor in ancestors:
+        if ancestor.manifest is not None and ancestor.manifest.key.config:
+            task = ancestor.manifest.facts.get("task", "")
+            values = flat(ancestor.manifest.key.config)
+            title = f"{ancestor.stage} ({task})" if task else ancestor.stage
+            blocks.append(report.folded(title, report.definitions(values)))
+    return report.section("Settings", *blocks) if blocks else report.stack()
+
+
+def loading(decision: Mapping[str, Any]) -> Html:
+    """Three lines that load each branch."""
+    blocks = []
+    for task in decision["tasks"]:
+        alias = "champion" if task.get("passed") else "challenger"
+        text = LOAD.format(name=task["model"], alias=alias, example="your text")
+        blocks.append(report.preformatted(text))
+    return report.section("Load the model", *blocks)
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return f"{record['stage']} ({record['task']})" if record.get("task") else str(record["stage"])
+
+
+def _reused(record: Mapping[str, Any]) -> bool:
+    outputs = record.get("outputs", [])
+    return bool(outputs) and all(output["reused"] for output in outputs)

@@ -1,0 +1,25 @@
+"""Superiority: the challenger is better than the champion, surely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.lib.config import setting
+from components.promotion.finding import Finding, compare
+
+
+@dataclass(frozen=True)
+class Config:
+    """The rule for a new architecture or objective: a change must pay."""
+
+    margin: float = setting(0.0, "gain that is not enough, in the metric's units", minimum=0.0)
+    metric: str = setting("", "the metric to compare; empty: the task's primary one; higher must be better")
+
+
+def judge(config: Config, facts: Mapping[str, Any]) -> Finding | None:
+    """Passes if the paired interval of the difference lies above the margin."""
+    return compare(
+        facts, config.metric, config.margin, f"better than the champion by more than {config.margin:g}"
+    )

@@ -1,0 +1,99 @@
+"""Promotion: decision first, then versions, tags and aliases; each step can be repeated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from components.lib import artifacts
+from components.lib.artifacts import Key, Manifest
+from components.lib.config import to_dict
+from components.lib.errors import DataError
+from components.lib.registry import Registry
+from components.lib.stage import Context, read_records
+from components.lib.store import Draft
+from components.promotion import gate, standing
+from components.promotion.config import Config
+from components.promotion.decision import decide
+
+VERSION = 1
+
+
+def run(
+    config: Config,
+    context: Context,
+    *,
+    registered: Path,
+    evaluations: list[Path],
+    decision: Path,
+    report: Path,
+) -> Manifest:
+    """Gates the branches, registers them, moves aliases, writes the run's report.
+
+    Args:
+        config: the rules.
+        context: names the MLflow server and the store.
+        registered: manifest of the registered trunk.
+        evaluations: manifests of the evaluations, one a task.
+        decision: where the manifest of the decision is written; decision.json is a function of the inputs.
+        report: where the report is written; it tells of this run (timings), so it is no part of the decision;
+            the store keeps it as runs/<run>/report.html.
+
+    Raises:
+        ConfigErrors: if a rule or an option of one is unknown.
+        ServiceError: if the champion changed since the evaluation (evaluate again), or the server fails.
+    """
+    rules = gate.load(config.rules)
+    trunk, scored = artifacts.read(registered), [artifacts.read(path) for path in evaluations]
+    _check(scored)
+    registry = Registry(context.tracking_uri)
+    champions = standing.already(registry, scored)
+    key = _key(config, trunk, scored, {})
+    if champions and context.store.find(key) is None:  # else: we are completing that very decision
+        key = _key(config, trunk, scored, champions)
+
+    def build(draft: Draft) -> None:
+        decided = decide(rules, trunk, scored, champions)
+        draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
+        draft.facts["passed"] = decided["trunk_passed"]
+        draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
+
+    manifest = context.produce(key, build, decision)
+    decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
+    _apply(context, registry, manifest, decided, trunk, scored)
+    _report(context, decided, trunk, scored, report)
+    return manifest
+
+
+def _apply(
+    context: Context, registry: Registry, manifest: Manifest, decided: dict[str, Any], trunk: Manifest,
+    scored: list[Manifest],
+) -> None:  # fmt: skip
+    from components.promotion.application import apply
+
+    apply(context, registry, manifest, decided, trunk, scored)
+
+
+def _key(config: Config, trunk: Manifest, scored: list[Manifest], champions: dict[str, str]) -> Key:
+    inputs = {f"evaluation.{evaluation.facts['task']}": evaluation.reference for evaluation in scored}
+    inputs |= {f"champion.{task}": reference for task, reference in champions.items()}
+    return Key("promotion", VERSION, to_dict(config), {"trunk": trunk.key.inputs["trunk"], **inputs})
+
+
+def _check(scored: list[Manifest]) -> None:
+    names = [evaluation.facts["task"] for evaluation in scored]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError("a task was evaluated twice", where="evaluations", found=", ".join(twice))
+
+
+def _report(
+    context: Context, decided: dict[str, Any], trunk: Manifest, scored: list[Manifest], report: Path
+) -> None:
+    from components.promotion import page
+
+    text = page.render(context.store, decided, scored, trunk, read_records(context))
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(text, encoding="utf-8")
+    context.store.objects.write(f"runs/{context.run_id}/report.html", text.encode())
