@@ -18,7 +18,8 @@ def test_each_epoch_visits_every_sample_once(size, epoch):
 def test_epochs_and_seeds_have_different_orders():
     places = np.arange(1000)
     orders = [
-        permuted(places, np.full(1000, epoch), 1000, seed).tolist() for epoch, seed in [(0, 0), (1, 0), (0, 1)]
+        permuted(places, np.full(1000, epoch), 1000, seed).tolist()
+        for epoch, seed in [(0, 0), (1, 0), (0, 1)]
     ]
     for one, other in [(0, 1), (0, 2), (1, 2)]:
         fixed = sum(a == b for a, b in zip(orders[one], orders[other], strict=True))

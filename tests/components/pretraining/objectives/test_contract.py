@@ -1,0 +1,82 @@
+"""Every file in the folder of objectives keeps the contract, also one that was added a minute ago."""
+
+import numpy as np
+import pytest
+import torch
+
+from components.lib import plugins
+from components.lib.engine.distributed import World
+from components.lib.engine.loop import Plan, Run
+from components.lib.engine.optimization import Schedule
+from components.lib.engine.order import Order
+from components.lib.engine.randomness import Draw
+from components.lib.engine.trainable import WeightedSum
+from tests.components.pretraining.texts import text, trunk
+
+FOLDER = "components.pretraining.objectives"
+OBJECTIVES = plugins.names(FOLDER)
+
+
+def build(name: str, seed: int = 0):
+    module = plugins.load(FOLDER, name)
+    samples = text(
+        architecture="gpt2" if getattr(module, "CAUSAL", False) else "modernbert",
+        unit="document" if getattr(module, "WHOLE_BATCH", False) else "chunk",
+    )
+    model = trunk(samples, seed)
+    return samples, model, module.Objective(module.Config(), model)
+
+
+def draw(count: int = 12, training: bool = True) -> Draw:
+    return Draw(np.arange(count), np.zeros(count, dtype=np.int64), 3, training)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_declares_what_preflight_needs(name):
+    declared = plugins.declared(FOLDER, name)
+    assert declared.summary and declared.config is not None
+    assert set(declared.constants["MODALITIES"]) <= set(plugins.names("components.lib.modalities"))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_gradient_reaches_every_weight_of_the_trunk(name):
+    samples, model, objective = build(name)
+    loss = objective(objective.prepare(samples, draw()))
+    assert loss.total.ndim == 0 and loss.weight > 0
+    loss.total.backward()
+    unused = {"pooler.dense.weight", "pooler.dense.bias"}
+    still = [
+        name
+        for name, p in model.model.named_parameters()
+        if name not in unused and (p.grad is None or not p.grad.abs().sum() > 0)
+    ]
+    assert still == []
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_loss_is_a_function_of_samples_and_seed(name):
+    values = []
+    for _ in range(2):
+        samples, _, objective = build(name)
+        loss = objective(objective.prepare(samples, draw()))
+        values.append((loss.total.item(), loss.weight, [part.item() for part in loss.parts.values()]))
+    assert values[0] == values[1]
+    assert list(loss.parts) == list(objective.PARTS)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_weight_is_known_before_the_forward_pass(name):
+    samples, _, objective = build(name)
+    batch = objective.prepare(samples, draw())
+    assert objective(batch).weight == batch.weight
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_learns_a_batch_by_heart(name):
+    samples, _, objective = build(name)
+    model = WeightedSum({name: objective}, {name: 1.0})
+    plan = Plan(Schedule("wsd", 3e-3, 80, 0.1), weight_decay=0.0, quiet=True, report_every=1)
+    order = Order(8, 8, seed=0)
+    history = Run(model, samples, order, plan, World(0, 1, torch.device("cpu"))).train()
+    start, end = history[0]["loss"], np.mean([row["loss"] for row in history[-5:]])
+    assert end < 0.75 * start
