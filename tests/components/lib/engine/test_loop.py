@@ -196,7 +196,7 @@ def test_a_damaged_checkpoint_is_never_loaded(tmp_path, damage):
     target.write_bytes(data)
     if damage == "delete":
         target.unlink()
-    tensors, state = kept.load()
+    _tensors, state = kept.load()
     assert state["step"] == 6
 
 
