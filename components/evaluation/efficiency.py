@@ -6,7 +6,8 @@ with replacement, and the seeds. That is the pigeonhole bootstrap (Owen, "The pi
 Annals of Applied Statistics 2007), which is known to be slightly wide. With few seeds two corrections keep
 the intervals honest: S - 1 of S seeds are drawn, so that the variance of a mean is not underestimated by
 (S - 1) / S (Rao and Wu 1988), and the percentile interval is stretched by the ratio of Student's t to the
-normal quantile at the degrees of freedom of Satterthwaite (1946).
+normal quantile at the degrees of freedom of Satterthwaite (1946). A primary metric is a share, so means are
+cut to [0, 1] and gains to [-1, 1].
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def efficiency(config: Config, runs: dict[Run, Columns], metric: Metric) -> dict
     grid = [[[runs[start, count, seed] for seed in seeds] for count in labels] for start in STARTS]
     point, drawn = _values(config, grid, metric)
     intervals = _Intervals(config, len(seeds), config.replicates)
-    means = [intervals.of(point[i], drawn[:, i]) for i in range(len(STARTS))]
+    means = [intervals.of(point[i], drawn[:, i], least=0.0) for i in range(len(STARTS))]
     gain, gains = point[0] - point[1], drawn[:, 0] - drawn[:, 1]
     return {
         "labels": labels,
@@ -99,17 +100,18 @@ class _Intervals:
         else:
             self.shares = np.ones((replicates, 1))
 
-    def of(self, point: Floats, drawn: Floats) -> list[Summary]:
-        """`point` is (L, S), `drawn` (r, L, S); one summary for each of L."""
+    def of(self, point: Floats, drawn: Floats, *, least: float = -1.0) -> list[Summary]:
+        """`point` is (L, S), `drawn` (r, L, S); one summary for each of L, within [least, 1]."""
         means = np.einsum("rls,rs->rl", drawn, self.shares)
-        return [self._one(point[i], means[:, i]) for i in range(len(point))]
+        return [self._one(point[i], means[:, i], least) for i in range(len(point))]
 
-    def _one(self, point: Floats, means: Floats) -> Summary:
+    def _one(self, point: Floats, means: Floats, least: float) -> Summary:
         """`point` (S,): the metric of each seed. `means` (r,): the resampled mean."""
         value = float(point.mean())
         low, high = bootstrap.interval(means, self.confidence)
         stretch = self._stretch(point, means)
-        return summary(value, value - (value - low) * stretch, value + (high - value) * stretch)
+        low, high = value - (value - low) * stretch, value + (high - value) * stretch
+        return summary(value, max(low, least), min(high, 1.0))
 
     def _stretch(self, point: Floats, means: Floats) -> float:
         from scipy.special import ndtri, stdtrit

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.lib.axes import FULL, RIGHT, WIDTH, drawing, text
+from components.lib.axes import FULL, LONGEST, RIGHT, WIDTH, drawing, text
 from components.lib.markup import Html, concat, element
 
-LEFT, TOP, BELOW = 168, 8, 128
+TOP = 8
+LETTER = 6.1  # pixels, of a label's font
 LARGEST = 40.0  # pixels of a cell
 READABLE = 22.0  # smaller cells hold no number
 
@@ -23,20 +24,21 @@ def heat_map(
     size = len(names)
     if not size or len(counts) != size or any(len(row) != size for row in counts):
         raise ValueError(f"{size} classes need a {size} x {size} matrix")
-    width = WIDTH if (WIDTH - LEFT - RIGHT) / size >= READABLE else FULL
-    cell = min((width - LEFT - RIGHT) / size, LARGEST)
+    room = 16 + LETTER * min(max(map(len, names)), LONGEST)
+    width = WIDTH if (WIDTH - room - RIGHT) / size >= READABLE else FULL
+    cell = min((width - room - RIGHT) / size, LARGEST)
     parts = []
     for i, row in enumerate(counts):
-        parts.append(text(names[i], LEFT - 8, TOP + (i + 0.5) * cell + 4, anchor="end", css="small"))
+        parts.append(text(names[i], room - 8, TOP + (i + 0.5) * cell + 4, anchor="end", css="small"))
         for j, count in enumerate(row):
-            place = (LEFT + j * cell, TOP + i * cell)
+            place = (room + j * cell, TOP + i * cell)
             parts.append(_cell(count, sum(row), (names[i], names[j]), place, cell))
     below = TOP + size * cell
     for j, name in enumerate(names):
-        turn = f"translate({LEFT + (j + 0.5) * cell + 3:.1f} {below + 9:.1f}) rotate(-55)"
+        turn = f"translate({room + (j + 0.5) * cell + 3:.1f} {below + 9:.1f}) rotate(-55)"
         label = text(name, 0, 0, anchor="end", css="small")
         parts.append(element("g", label, transform=turn))
-    return drawing(caption, *parts, note=note, size=(width, round(below + BELOW)))
+    return drawing(caption, *parts, note=note, size=(width, round(below + 10 + 0.85 * room)))
 
 
 def _cell(

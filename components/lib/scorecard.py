@@ -176,10 +176,11 @@ def confusion(facts: Facts, worst: Sequence[Mapping[str, Any]] = ()) -> Html:
     picture = heat_map("Confusion matrix", facts["confusion"], facts["classes"], note=note)
     rows = [[pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.0%}"] for pair in worst]
     if not rows:
-        return report.columns(picture)
+        return picture
     caption = "The most frequent confusions"
     headers = ["true", "predicted as", "examples", "of the class"]
-    return report.stack(picture, report.table(headers, rows, caption=caption))
+    arrange = report.columns if len(facts["classes"]) <= 12 else report.stack
+    return arrange(picture, report.table(headers, rows, caption=caption))
 
 
 def _series(

@@ -9,6 +9,7 @@ from typing import Any
 from components.lib import charts, report
 from components.lib.artifacts import Manifest
 from components.lib.charts import Series
+from components.lib.errors import IntegrityError, MissingError
 from components.lib.markup import Html
 from components.lib.report import Figure
 from components.lib.store import Store
@@ -36,9 +37,10 @@ def pretraining(store: Store, trunk: Manifest) -> Html:
 
 def curves(store: Store, trunk: Manifest) -> list[Html]:
     """A chart for the loss and for each of its parts, train and validation together."""
-    if "history.jsonl" not in [entry.name for entry in trunk.files]:
-        return [report.paragraph("The trunk came without a history of its losses.", note=True)]
-    text = store.open(trunk, "history.jsonl").read_text(encoding="utf-8")
+    try:
+        text = store.open(trunk, "history.jsonl").read_text(encoding="utf-8")
+    except (MissingError, IntegrityError) as error:
+        return [report.paragraph(report.badge(f"history.jsonl: {error.what}", "warn"))]
     series: dict[str, dict[str, Series]] = {}
     for row in (json.loads(line) for line in text.splitlines() if line.strip()):
         for key, value in row.items():

@@ -99,7 +99,7 @@ def _task(store: Store, evaluation: Manifest, *, several: bool) -> list[Html]:
         parts += [scorecard.efficiency_charts(facts), scorecard.efficiency_table(facts)]
     parts += [report.subheading(_compared(facts)), scorecard.metrics_table(facts)]
     if facts.get("confusion"):
-        parts.append(scorecard.confusion(facts, _worst(store, evaluation)))
+        parts.append(_confusion(store, evaluation))
     kind = facts["kind"].replace("_", " ")
     note = f"{kind}, {facts['examples']:,} test examples, {len(facts['classes'])} classes."
     return [report.section(heading, *parts, note=note)]
@@ -111,13 +111,13 @@ def _compared(facts: Mapping[str, Any]) -> str:
     return "The branch on the test examples"
 
 
-def _worst(store: Store, evaluation: Manifest) -> list[dict[str, Any]]:
+def _confusion(store: Store, evaluation: Manifest) -> Html:
     try:
         text = store.open(evaluation, "evaluation.json").read_text(encoding="utf-8")
-    except (MissingError, IntegrityError):
-        return []  # the picture stands without it, and the lineage shows that the file is gone
-    found: list[dict[str, Any]] = json.loads(text).get("worst_confusions", [])
-    return found
+    except (MissingError, IntegrityError) as error:
+        problem = report.paragraph(report.badge(f"evaluation.json: {error.what}", "warn"))
+        return report.stack(scorecard.confusion(evaluation.facts), problem)
+    return scorecard.confusion(evaluation.facts, json.loads(text).get("worst_confusions", []))
 
 
 def _tasks(facts: Sequence[Mapping[str, Any]]) -> str:

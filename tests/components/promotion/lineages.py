@@ -1,0 +1,135 @@
+"""A whole run as manifests in a store, without training anything: what the report is made from."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from components.lib.artifacts import Key, Manifest
+from components.lib.store import Store
+
+GROUPS = ["alt.atheism", "comp.graphics", "misc.forsale", "rec.autos", "sci.med", "talk.politics.misc"]
+
+
+def corpus(store: Store) -> Manifest:
+    facts = {
+        "modality": "text", "read": 18846, "quarantined": 3, "sources": 2,
+        "documents": {"train": 17012, "validation": 893}, "characters": {"train": 21_400_000, "validation": 1_100_000},
+        "dropped": {"exact duplicate": 20, "near_duplicate": 611, "contaminated": 7, "length": 300},
+    }  # fmt: skip
+    return _commit(store, Key("ingestion", 1, {"sources": ["sample:"]}, {"sources": "ab" * 32}), facts)
+
+
+def tokens(store: Store, source: Manifest) -> Manifest:
+    facts = {"kind": "wordpiece", "vocab_size": 8192, "tokens": {"train": 4_900_000, "validation": 260_000}}
+    key = Key("tokenization", 1, {"kind": "wordpiece", "vocabulary_size": 8192}, {"corpus": source.reference})
+    return _commit(store, key, facts)
+
+
+def trunk(store: Store, source: Manifest) -> Manifest:
+    rows: list[dict[str, Any]] = []
+    for step in range(10, 801, 10):
+        loss = 5.2 * math.exp(-step / 250) + 0.6 + 0.1 * math.sin(step)
+        rows.append({"step": step, "loss": loss, "learning_rate": 1e-3, "contrastive/accuracy": 1 - loss / 6})
+        if step % 100 == 0:
+            validation = {"validation/loss": loss + 0.15, "validation/contrastive/accuracy": 0.95 - loss / 6}
+            rows.append({"step": step, **validation})
+    facts = {
+        "modality": "text", "architecture": "modernbert", "parameters": 3_180_000, "steps": 800,
+        "objective": {"contrastive": {}}, "samples": 51_200, "loss": {"train": 0.71, "validation": 0.86},
+    }  # fmt: skip
+    history = "".join(json.dumps(row) + "\n" for row in rows)
+    key = Key("pretraining", 1, {"steps": 800, "trunk": {"size": "mini"}}, {"tokens": source.reference})
+    measured = {"seconds": 171.4, "tokens_per_second": 15_021.0}
+    return _commit(store, key, facts, {"history.jsonl": history}, measured)
+
+
+def registered(source: Manifest, name: str = "trunkline-20news") -> Manifest:
+    facts = {"name": name, "version": "3", "run_id": "r", "model_id": "m-1", "model_uri": f"models:/{name}/3"}
+    return Manifest(Key("registration", 1, {"name": name}, {"trunk": source.reference}), facts["model_uri"], (), facts)
+
+
+def branch(store: Store, source: Manifest, task: str) -> Manifest:
+    key = Key("finetuning", 1, {"task": task, "steps": 60}, {"trunk": source.reference})
+    return _commit(store, key, {"task": task, "rejected": 2})
+
+
+def evaluation(
+    store: Store, source: Manifest, task: str, *, gain: float = 0.15, kind: str = "sequence_classification",
+    champion: bool = False, efficiency: bool = True, classes: list[str] = GROUPS,
+) -> Manifest:  # fmt: skip
+    text = kind == "sequence_classification"
+    primary = "accuracy" if text else "span_f1"
+    metrics = {primary: entry(0.61), "macro_f1" if text else "span_recall": entry(0.58)}
+    metrics["calibration_error"] = {"value": None, "low": None, "high": None, "reason": "not defined"}
+    size = len(classes)
+    matrix = [[80 if i == j else (i * 5 + j * 3) % 7 for j in range(size)] for i in range(size)]
+    facts = {
+        "task": task, "kind": kind, "model": f"trunkline-20news-{task}", "primary": primary, "examples": 2000,
+        "confidence": 0.95, "replicates": 2000, "classes": classes, "metrics": metrics,
+        "champion": {"name": f"trunkline-20news-{task}", "version": "2", "reference": "x"} if champion else None,
+        "champion_metrics": {name: entry(0.6) for name in metrics} if champion else None,
+        "difference": {name: entry(0.01, 0.015) for name in metrics} if champion else None,
+        "efficiency": curve(gain) if efficiency else None, "confusion": matrix if text else None,
+    }  # fmt: skip
+    worst = [{"true": classes[0], "predicted": classes[1], "count": 6, "share": 0.06}] if text else []
+    key = Key("evaluation", 1, {"model": facts["model"]}, {"branch": source.reference})
+    return _commit(store, key, facts, {"evaluation.json": json.dumps({**facts, "worst_confusions": worst})})
+
+
+def curve(gain: float) -> dict[str, Any]:
+    labels, seeds = [100, 200, 500, 1000, 5000], [0, 1, 2, 3, 4]
+    gains = [gain * share for share in (1, 0.9, 0.6, 0.35, 0.1)]
+    random = [0.17, 0.24, 0.36, 0.47, 0.62]
+    return {
+        "labels": labels, "seeds": seeds, "left_out": [],
+        "trunk": [_mean(entry(r + g)) for r, g in zip(random, gains, strict=True)],
+        "random": [_mean(entry(r)) for r in random],
+        "gain": [entry(g, 0.03) for g in gains], "area": entry(gain * 0.55, 0.02),
+    }  # fmt: skip
+
+
+def decision(evaluations: list[Manifest], verdicts: list[str]) -> dict[str, Any]:
+    tasks = [
+        {
+            "task": e.facts["task"], "model": e.facts["model"], "verdict": verdict, "passed": verdict != "rejected",
+            "reasons": ["accuracy 0.6100 is below 0.7"] if verdict == "rejected" else ["within 0.01 of the champion"],
+            "version": "4",
+        }
+        for e, verdict in zip(evaluations, verdicts, strict=True)
+    ]  # fmt: skip
+    return {"name": "trunkline-20news", "trunk_passed": "rejected" not in verdicts, "tasks": tasks}
+
+
+def records(tasks: list[str]) -> list[dict[str, Any]]:
+    stages = [("preflight", "", 0.4), ("ingestion", "", 14.2), ("tokenization", "", 6.1)]
+    stages += [("pretraining", "", 171.4), ("registration", "", 4.8)]
+    for task in tasks:
+        stages += [("finetuning", task, 61.0), ("evaluation", task, 5.2)]
+    found, start = [], 1000.0
+    for stage, task, seconds in stages:
+        outputs = [{"reference": f"{stage}/x#y", "uri": "file:///s", "reused": stage == "ingestion"}]
+        found.append({"stage": stage, "task": task, "status": "succeeded", "start": start, "end": start + seconds,
+                      "seconds": seconds, "outputs": outputs, "error": None})  # fmt: skip
+        start += seconds + 1
+    return found
+
+
+def entry(value: float, half: float = 0.02) -> dict[str, float]:
+    return {"value": round(value, 6), "low": round(value - half, 6), "high": round(value + half, 6)}
+
+
+def _mean(found: dict[str, float]) -> dict[str, float]:
+    return {**found, "mean": found["value"]}
+
+
+def _commit(
+    store: Store, key: Key, facts: dict[str, Any], files: dict[str, str] | None = None,
+    measured: dict[str, Any] | None = None,
+) -> Manifest:  # fmt: skip
+    with store.draft(key) as draft:
+        for name, text in (files or {}).items():
+            draft.write(name, text)
+        draft.facts, draft.measured = facts, measured or {}
+        return draft.commit()
