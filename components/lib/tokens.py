@@ -1,0 +1,130 @@
+"""Token shards as one array on disk, and the check that a tokenizer is still the one that made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.lib.artifacts import Manifest
+from components.lib.errors import IntegrityError, InternalError
+from components.lib.store import Store
+
+Ids = npt.NDArray[np.unsignedinteger[Any]]
+Ints = npt.NDArray[np.int64]
+
+
+class TokenShards:
+    """The documents of one split, in the order of the corpus; nothing is read before it is gathered.
+
+    Attributes:
+        lengths: (documents,) tokens of each document; special tokens are not among them.
+        starts: (documents + 1,) place of each document among all tokens of the split, and the end.
+
+    Raises:
+        IntegrityError: if the shards are not what was committed, or do not fit together.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, split: str) -> None:
+        self.dtype = np.dtype(manifest.facts["dtype"]).newbyteorder("<")
+        self._shards: list[Ids] = []
+        offsets = []
+        for name in manifest.names(f"{split}-", ".bin"):
+            offsets.append(np.load(store.open(manifest, name.replace(".bin", ".offsets.npy"))))
+            self._shards.append(_mapped(store.open(manifest, name), self.dtype, offsets[-1]))
+        empty = np.zeros(0, np.int64)
+        self.lengths: Ints = np.concatenate([empty, *map(np.diff, offsets)])
+        self.starts: Ints = np.concatenate([[0], np.cumsum(self.lengths)])
+        self._places: Ints = np.concatenate([empty, *(part[:-1] for part in offsets)])
+        self._bounds: Ints = np.cumsum([len(part) - 1 for part in offsets], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def gather(self, documents: Ints, begins: Ints, lengths: Ints) -> tuple[Ids, Ints]:
+        """Windows of documents, one after the other, in one read a shard.
+
+        Args:
+            documents: (n,) indices.
+            begins: (n,) first token of each window, within its document.
+            lengths: (n,) tokens of each window.
+
+        Returns:
+            (sum of lengths,) ids, and (n + 1,) where each window starts among them.
+        """
+        inside = (begins >= 0) & (lengths >= 0) & (begins + lengths <= self.lengths[documents])
+        if not inside.all():
+            raise InternalError("a window reaches beyond its document", found=int(documents[~inside][0]))
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = self._places[documents] + begins
+        if len(self._shards) == 1:
+            return self._shards[0][ranges(places, lengths)], offsets
+        flat = np.empty(offsets[-1], self.dtype)
+        owners = np.searchsorted(self._bounds, documents, side="right")
+        for owner in np.unique(owners):
+            rows = np.flatnonzero(owners == owner)
+            source = ranges(places[rows], lengths[rows])
+            flat[ranges(offsets[:-1][rows], lengths[rows])] = self._shards[owner][source]
+        return flat, offsets
+
+
+def ranges(starts: Ints, lengths: Ints) -> Ints:
+    """start, start + 1, ... start + length - 1 of each pair, one after the other."""
+    ends = np.cumsum(lengths)
+    return np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def check_probes(tokenizer: Any, facts: dict[str, Any]) -> None:
+    """Encodes the probes of the tokens manifest again.
+
+    Libraries change how they load a tokenizer, and ids that differ from those a trunk was trained on do not
+    fail: they make it worse in silence.
+
+    Args:
+        tokenizer: a folder with `tokenizer.json`, a `tokenizers.Tokenizer`, or one of `transformers`.
+        facts: of the tokens manifest.
+
+    Raises:
+        IntegrityError: naming the first text whose ids differ, or whose frame of bos and eos does.
+    """
+    if isinstance(tokenizer, str | Path):
+        tokenizer = load(Path(tokenizer))
+    bos, eos = facts["special"]["bos"], facts["special"]["eos"]
+    for text, ids in facts["probes"]:
+        for found, expected in (
+            (_encode(tokenizer, text, framed=False), ids),
+            (_encode(tokenizer, text, framed=True), [bos, *ids, eos]),
+        ):
+            if found != expected:
+                raise IntegrityError(
+                    "the tokenizer is not the one that made the tokens", where=f"probe {text!r}",
+                    found=found, expected=expected,
+                    fix="use the tokenizer of the tokens manifest and the pinned library versions",
+                )  # fmt: skip
+
+
+def load(folder: Path) -> Any:
+    """The `tokenizers.Tokenizer` in a folder; special tokens that stand in text stay text."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True  # the library does not keep this in the file
+    return tokenizer
+
+
+def _encode(tokenizer: Any, text: str, *, framed: bool) -> list[int]:
+    if callable(tokenizer):
+        return list(tokenizer(text, add_special_tokens=framed)["input_ids"])
+    return list(tokenizer.encode(text, add_special_tokens=framed).ids)
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], offsets: Ints) -> Ids:
+    size = path.stat().st_size
+    if offsets[0] != 0 or offsets[-1] * dtype.itemsize != size or (np.diff(offsets) < 0).any():
+        raise IntegrityError(
+            "the offsets of a token shard do not fit it", where=str(path), found=f"{size} bytes",
+            expected=f"{int(offsets[-1]) * dtype.itemsize} bytes",
+        )  # fmt: skip
+    return np.memmap(path, dtype, mode="r") if size else np.zeros(0, dtype)

@@ -1,0 +1,168 @@
+"""Tokenizers trained on a corpus: the same texts give the same file, byte for byte.
+
+The trainers of `tokenizers` 0.23 iterate over hash maps with random seeds. Byte-level BPE does not care; the
+other two are put right here: WordPiece is told its alphabet in order, Unigram's ties are ordered afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from components.lib.errors import DataError
+from components.tokenization import special
+from components.tokenization.config import Config
+
+Batches = Callable[[], Iterator[list[str]]]
+LONGEST_WORD = 64  # characters: WordPiece needs quadratic time for a word, and gives up on long ones
+PIECES = "##"
+
+
+def train(config: Config, batches: Batches) -> Tokenizer:
+    """A tokenizer of the configured kind.
+
+    Args:
+        batches: starts a new pass over the training texts, in batches.
+
+    Raises:
+        DataError: if the vocabulary cannot hold the characters of the texts.
+    """
+    tokenizer = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[config.kind](config, batches)
+    tokenizer.add_special_tokens([special.added(name) for name in special.NAMES.values()])
+    special.frame(tokenizer, special.NAMES["bos"], special.NAMES["eos"])
+    return tokenizer
+
+
+def _bpe(config: Config, batches: Batches) -> Tokenizer:
+    """Radford et al., 2019: pairs of bytes, so that no text is unknown."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Lowercase() if config.lowercase else None
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocabulary_size,
+        min_frequency=config.min_frequency,
+        special_tokens=list(special.NAMES.values()),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(batches(), trainer)
+    return tokenizer
+
+
+def _wordpiece(config: Config, batches: Batches) -> Tokenizer:
+    """Wu et al., 2016, split as BERT does; accents stay: in many scripts they are the vowels."""
+    normalizer = normalizers.BertNormalizer(
+        clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=config.lowercase
+    )
+    splits = [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.FixedLength(LONGEST_WORD)]
+    learner = _with_splits(Tokenizer(models.WordPiece(unk_token=special.NAMES["unk"])), normalizer, splits)
+    room = config.vocabulary_size - len(special.NAMES)
+    letters = _letters(batches(), normalizer, config.min_frequency, room // 2)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=config.vocabulary_size,
+        min_frequency=config.min_frequency,
+        special_tokens=[*special.NAMES.values(), *letters],
+        limit_alphabet=0,
+        continuing_subword_prefix=PIECES,
+        show_progress=False,
+    )
+    learner.train_from_iterator(batches(), trainer)
+    # Built anew, because for `learner` every letter is a special token.
+    model = models.WordPiece(
+        learner.get_vocab(), unk_token=special.NAMES["unk"], max_input_chars_per_word=LONGEST_WORD
+    )
+    tokenizer = _with_splits(Tokenizer(model), normalizer, splits)
+    tokenizer.decoder = decoders.WordPiece(PIECES, cleanup=False)
+    return tokenizer
+
+
+def _unigram(config: Config, batches: Batches) -> Tokenizer:
+    """Kudo, 2018: the most probable pieces."""
+    learner = _with_marks(Tokenizer(models.Unigram()), config)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=config.vocabulary_size,
+        special_tokens=list(special.NAMES.values()),
+        unk_token=special.NAMES["unk"],
+        show_progress=False,
+    )
+    learner.train_from_iterator(batches(), trainer)
+    count = learner.get_vocab_size()
+    if count > config.vocabulary_size:
+        raise DataError(
+            "the vocabulary cannot hold the characters of the corpus", where="tokenization.vocabulary_size",
+            found=config.vocabulary_size, expected=f">= {count}, or kind bpe",
+        )  # fmt: skip
+    vocabulary = [(piece, score) for piece, score in json.loads(learner.to_str())["model"]["vocab"]]
+    first = len(special.NAMES)
+    ordered = vocabulary[:first] + _in_order(vocabulary[first:])
+    names = list(special.NAMES)
+    return _with_marks(Tokenizer(models.Unigram(ordered, unk_id=names.index("unk"))), config)
+
+
+def _in_order(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Pieces by falling score, whatever order a hash map gave them.
+
+    Sums of floats differ in their last digits with the order of summation; and characters that no
+    segmentation uses get scores below all others, in the order of a hash map.
+    """
+    lowest = min((score for piece, score in pieces if len(piece) > 1), default=0.0)
+    tail = sorted(piece for piece, score in pieces if len(piece) == 1 and score < lowest)
+    scores = sorted((score for piece, score in pieces if len(piece) == 1 and score < lowest), reverse=True)
+    fixed = dict(pieces) | dict(zip(tail, scores, strict=True))
+    rounded = [(piece, round(score, 6)) for piece, score in fixed.items()]
+    return sorted(rounded, key=lambda entry: (-entry[1], entry[0]))
+
+
+def _letters(
+    batches: Iterable[list[str]], normalizer: normalizers.Normalizer, least: int, room: int
+) -> list[str]:
+    """The most frequent characters, and the same as continuations of a word, within `room` tokens."""
+    counts = np.zeros(0x110000, np.int64)
+    for batch in batches:
+        codes = np.frombuffer("".join(batch).encode("utf-32-le", "replace"), "<u4")
+        found = np.bincount(codes)
+        counts[: len(found)] += found
+    merged: dict[str, int] = {}
+    for code in np.flatnonzero(counts).tolist():
+        for letter in normalizer.normalize_str(chr(code)):
+            merged[letter] = merged.get(letter, 0) + int(counts[code])
+    letters: list[str] = []
+    for letter, count in sorted(merged.items(), key=lambda entry: (-entry[1], entry[0])):
+        if count < least or letter.isspace():
+            continue
+        forms = [letter] if _stands_alone(letter, normalizer) else [letter, PIECES + letter]
+        if len(letters) + len(forms) > room:
+            break
+        letters += forms
+    return sorted(letters)
+
+
+def _stands_alone(letter: str, normalizer: normalizers.Normalizer) -> bool:
+    """Punctuation and Chinese characters are words by themselves."""
+    ascii_symbol = ord(letter) < 128 and not letter.isalnum()
+    spaced = normalizer.normalize_str(letter) != letter
+    return ascii_symbol or spaced or unicodedata.category(letter).startswith("P")
+
+
+def _with_marks(tokenizer: Tokenizer, config: Config) -> Tokenizer:
+    """Spaces become part of the next word; punctuation is split off, so that no piece spells `[MASK]`."""
+    normalizer = normalizers.Lowercase() if config.lowercase else None
+    splits = [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("isolated")]
+    tokenizer = _with_splits(tokenizer, normalizer, splits)
+    tokenizer.decoder = decoders.Metaspace()
+    return tokenizer
+
+
+def _with_splits(
+    tokenizer: Tokenizer,
+    normalizer: normalizers.Normalizer | None,
+    splits: list[pre_tokenizers.PreTokenizer],
+) -> Tokenizer:
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splits)
+    return tokenizer
