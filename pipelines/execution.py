@@ -16,8 +16,9 @@ from kfp import compiler, components, dsl, local
 
 from components.closing.component import close
 from components.lib.errors import InternalError, TrunklineError
-from components.lib.stage import Context, read_records
+from components.lib.stage import Context
 from components.lib.store import Store
+from pipelines import summary
 from pipelines.console import Console
 
 _EXPECTED_WARNINGS = (
@@ -44,19 +45,10 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
     try:
         context = Context(Store(parameters["store"]), run_id=run_id)
         _ensure_exit_record(context, failure)
-        records = read_records(context)
+        return summary.show(console, context, seconds, failure, code)
     except TrunklineError as error:
         console.line(f"\n{error}")
         return error.exit_code
-    failed = [record for record in records if record.get("error")]
-    if failed:
-        code = failed[0]["error"]["exit_code"]
-    _summary(console, records, seconds)
-    for record in failed:
-        console.line(f"\n{record['stage']} failed: {_message(record['error'])}")
-    if failure and not failed:
-        console.line(f"\nthe run failed: {failure}\n  log: {console.path}")
-    return code
 
 
 def _execute(pipeline: str, parameters: dict[str, Any], run_id: str) -> None:
@@ -93,14 +85,3 @@ def _ensure_exit_record(context: Context, failure: str) -> None:
             error_message=failure,
         )  # fmt: skip
         close.python_func(store=context.store.uri, run_id=context.run_id, status=status)
-
-
-def _summary(console: Console, records: list[dict[str, Any]], seconds: float) -> None:
-    own = sum(record["seconds"] for record in records)
-    console.line(f"\n{seconds:.1f} s, of which {max(0.0, seconds - own):.1f} s orchestration")
-
-
-def _message(error: dict[str, Any]) -> str:
-    """A typed error from the ledger, as it was printed where it was raised."""
-    parts = [f"  {name}: {error[name]}" for name in ("where", "found", "expected", "fix") if error[name]]
-    return "\n".join([error["what"], *parts, *map(_message, error.get("errors", []))])

@@ -11,7 +11,12 @@ from pathlib import Path
 from components import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
-LIGHT = {"components", "pipelines", "kfp", "yaml"}  # with the standard library: all that compiling a graph needs
+LIGHT = {
+    "components",
+    "pipelines",
+    "kfp",
+    "yaml",
+}  # with the standard library: all that compiling a graph needs
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,20 @@ def _reasons(module: str, found: Import) -> Iterator[str]:
         yield "pipelines know no tests"
     if there[0] == "kfp" and here[0] == "components" and not is_component:
         yield "only component.py and pipelines know kfp"
-    if here[0] == "components" and len(here) > 1 and here[1] in (*STAGES, "lib"):
-        if there[0] == "components" and len(there) > 1 and there[1] in STAGES and there[1] != here[1]:
-            yield "a stage is known to itself and to pipelines alone"
+    ours = here[0] == "components" and len(here) > 1
+    if ours and there[0] == "components" and there[1:2] != here[1:2] and set(there[1:2]) <= set(STAGES):
+        yield from ["a stage is known to itself and to pipelines alone"] * len(there[1:2])
     yield from _layers(here, there)
     light = there[0] in LIGHT or there[0] in sys.stdlib_module_names
     if found.top and not light and (is_component or here[0] == "pipelines"):
         yield "a graph is compiled without it"
     if here[-1] == "config" and here[0] == "components" and here[1:2] != ["lib"]:
         own = found.module.startswith(("components.lib.config", "components.lib.errors"))
-        if there[0] not in sys.stdlib_module_names and not own and found.module not in ("components", "components.lib"):
+        if (
+            there[0] not in sys.stdlib_module_names
+            and not own
+            and found.module not in ("components", "components.lib")
+        ):
             yield "settings are checked with the standard library alone"
 
 
@@ -109,5 +118,4 @@ def _names(node: ast.AST, module: str) -> Iterator[str]:
         yield base
         yield from (f"{base}.{alias.name}" for alias in node.names)
     elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
-        if node.args and isinstance(node.args[0], ast.Constant):
-            yield str(node.args[0].value)
+        yield from (str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant))

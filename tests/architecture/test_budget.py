@@ -16,7 +16,9 @@ def lines_of(path):
 
 def long_functions(text, limit=FUNCTION):
     """Name and length of the functions that have more lines than allowed, decorators not counted."""
-    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [
+        n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     lengths = {f"{node.name}:{node.lineno}": node.end_lineno - node.lineno + 1 for node in functions}
     return {name: length for name, length in lengths.items() if length > limit}
 

@@ -12,8 +12,16 @@ PLANTED = [
     ("components.ingestion.run", "from components.tokenization.run import run", "to itself"),
     ("components.ingestion.run", "from components import tokenization", "to itself"),
     ("components.ingestion.run", "import components.tokenization.encode as e", "to itself"),
-    ("components.evaluation.run", "def f():\n    from components.pretraining.objectives import masked_lm", "to itself"),
-    ("components.evaluation.run", "import importlib\nimportlib.import_module('components.promotion.run')", "to itself"),
+    (
+        "components.evaluation.run",
+        "def f():\n    from components.pretraining.objectives import masked_lm",
+        "to itself",
+    ),
+    (
+        "components.evaluation.run",
+        "import importlib\nimportlib.import_module('components.promotion.run')",
+        "to itself",
+    ),
     ("components.ingestion.run", "from ..tokenization import run", "to itself"),
     ("components.lib.engine.loop", "from components.pretraining.config import Config", "to itself"),
     ("components.lib.store", "if True:\n    import components.preflight.run", "to itself"),
@@ -33,7 +41,10 @@ PLANTED = [
 ALLOWED = [
     ("components.ingestion.run", "from components.lib.store import Store\nimport numpy"),
     ("components.ingestion.run", "from components.ingestion.config import Config"),
-    ("components.ingestion.component", "from kfp import dsl\ndef f():\n    from components.ingestion.run import run"),
+    (
+        "components.ingestion.component",
+        "from kfp import dsl\ndef f():\n    from components.ingestion.run import run",
+    ),
     ("components.ingestion.config", "from components.lib.config import setting\nimport math"),
     ("pipelines.training", "from components.ingestion.component import ingest\nfrom kfp import dsl"),
     ("pipelines.local", "def f():\n    import mlflow"),
@@ -62,7 +73,11 @@ def test_heavy_packages_are_imported_late(stage):
     """A stage that finds its output in the store must not pay for the libraries that would make it."""
     heavy = {"torch", "transformers", "mlflow", "datasets", "matplotlib", "rensa", "pandas", "sklearn"}
     path = ROOT / "components" / stage / "run.py"
-    found = {entry.module.split(".")[0] for entry in imports(path.read_text(), f"components.{stage}.run") if entry.top}
+    found = {
+        entry.module.split(".")[0]
+        for entry in imports(path.read_text(), f"components.{stage}.run")
+        if entry.top
+    }
     assert not heavy & found
 
 

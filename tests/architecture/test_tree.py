@@ -12,7 +12,9 @@ BANNED = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
 
 
 def test_folders_are_the_stages():
-    folders = {path.name for path in (ROOT / "components").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    folders = {
+        path.name for path in (ROOT / "components").iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
     assert folders == {*STAGES, *SHARED}
 
 

@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 
 from components.lib.errors import AccessError, ConfigError, MissingError, ServiceError, TrunklineError
 
-DENIED = {"403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
-DENIED |= {"RequestTimeTooSkewed", "InvalidToken", "TokenRefreshRequired"}
+DENIED = {
+    "403", "AccessDenied", "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken",
+    "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
+}  # fmt: skip
 ABSENT = {"404", "NoSuchKey", "NotFound"}
 LOST_RACE = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 
