@@ -19,7 +19,7 @@ class Labelled:
     label: str = setting("label", "field of the label")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """Every run of a task has the same model, steps and rates; only start, labels and seed differ."""
 
