@@ -14,7 +14,7 @@ from components.lib.axes import BOTTOM, FULL, HEIGHT, LEFT, RIGHT, TOP, WIDTH, S
 from components.lib.markup import Html, concat, element
 from components.lib.report import seconds, show
 
-COLOURS = 6
+COLOURS, GREY = 7, 6
 POINTS = 300  # more than this in one line cannot be told apart: neighbours are averaged
 
 
@@ -23,7 +23,7 @@ class Series:
     """One line: `y` over `x`, with an interval `low`..`high` at each point if these are given.
 
     Attributes:
-        colour: 0 to 5; lines that belong together share one.
+        colour: 0 to 5, or GREY; lines that belong together share one.
         dashed: for the line that another one is compared with.
     """
 
@@ -91,7 +91,11 @@ def histogram(
 
 
 def bars(
-    caption: str, values: Sequence[tuple[str, float, int]], *, unit: str = "", legend: Sequence[str] = ()
+    caption: str,
+    values: Sequence[tuple[str, float, int]],
+    *,
+    unit: str = "",
+    legend: Sequence[tuple[str, int]] = (),
 ) -> Html:
     """Horizontal bars with their names and values.
 
@@ -99,7 +103,7 @@ def bars(
         caption: the heading.
         values: name, value and colour number of each bar.
         unit: "s" shows values as durations; anything else is set behind the number.
-        legend: the name of each colour.
+        legend: names of the colours.
     """
     if not values:
         return axes.empty(caption)
@@ -113,7 +117,7 @@ def bars(
         css = f"s{colour % COLOURS}"
         parts.append(element("rect", class_=css, x=left, y=middle - 8, width=width, height=16, rx=2))
         parts.append(text(shown, left + width + 7, middle + 4, css="value"))
-    keys = [Series(name, (), (), colour=i) for i, name in enumerate(legend)]
+    keys = [Series(name, (), (), colour=colour) for name, colour in legend]
     shown_keys = _legend(keys, filled=True) if keys else None
     return drawing(caption, *parts, legend=shown_keys, size=(FULL, row * len(values) + 6))
 

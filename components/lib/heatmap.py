@@ -52,5 +52,5 @@ def _cell(
     box = element("rect", element("title", hint), class_="heat", fill_opacity=shade, **corner)
     if size < READABLE or share < 0.005:
         return box
-    css = "small on-heat" if share > 0.55 else "small"
+    css = "small on-heat" if share > 0.7 else "small value" if share > 0.1 else "small"
     return concat(box, text(f"{share * 100:.0f}", x + size / 2, y + size / 2 + 4, anchor="middle", css=css))

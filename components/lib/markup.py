@@ -17,7 +17,7 @@ TAGS = frozenset("""
 """.split())  # fmt: skip  # noqa: SIM905
 ATTRIBUTES = frozenset("""
     aria-hidden aria-label class cx cy fill-opacity height href id points r role rx scope text-anchor
-    transform viewBox width x x1 x2 y y1 y2
+    title transform viewBox width x x1 x2 y y1 y2
 """.split())  # fmt: skip  # noqa: SIM905
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SCHEME_OR_HOST = re.compile(r"[^/#?]*:|[/\\]{2}")

@@ -9,6 +9,7 @@ reader's light or dark preference. Charts are in `components.lib.charts`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from components.lib.markup import Html, concat, element, escape
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 TONES = ("", "good", "bad", "warn")
 NOTHING = "\u2013"  # an en dash: there is no value
+_SIGNED = re.compile("[+\u2212-]?[0-9][0-9.,]*( ?%)?")
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ def subheading(text: object) -> Html:
 
 
 def code(text: object) -> Html:
-    """A word or a path in monospace."""
-    return element("code", text)
+    """A word or a path in monospace; only what is long may be broken."""
+    return element("code", text, class_="whole" if len(str(text)) <= 24 else None)
 
 
 def preformatted(text: str) -> Html:
@@ -205,11 +207,11 @@ def _decimal(value: float) -> str:
 def _tile(item: Figure) -> Html:
     css = " ".join(name for name in ("tile", _tone(item.tone), "wide" if item.wide else "") if name)
     detail = element("div", item.detail, class_="detail") if item.detail else None
-    label, value = (
-        element("div", item.label, class_="label"),
-        element("div", show(item.value), class_="value"),
-    )
-    return element("div", label, value, detail, class_=css)
+    shown, exact = item.value, None
+    if isinstance(shown, int) and abs(shown) >= 1e7:
+        shown, exact = f"{shown / 1e6:,.1f} M", show(shown)
+    label = element("div", item.label, class_="label")
+    return element("div", label, element("div", show(shown), class_="value", title=exact), detail, class_=css)
 
 
 def _tone(tone: str) -> str:
@@ -219,6 +221,8 @@ def _tone(tone: str) -> str:
 
 
 def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return value == NOTHING or _SIGNED.fullmatch(value) is not None
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 

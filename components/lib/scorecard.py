@@ -71,7 +71,7 @@ def payoff(facts: Facts) -> tuple[str, str, str]:
         doubt = f"With {fewest:,} labels alone the gain is not clear. {basis}"
         return "good", f"Pre-training pays: {mean}", doubt
     if _below(first) or _below(area):
-        return "bad", f"Pre-training costs: {gained}", basis
+        return "bad", f"Pre-training hurts: {gained}", basis
     return "warn", f"Pre-training shows no clear gain: {gained}", basis
 
 
@@ -86,7 +86,7 @@ def payoff_figures(facts: Facts) -> list[Figure]:
     tiles = [Figure(what, f"{points(first['value'])} points", within, tone=tone, wide=True)]
     if found["area"]["value"] is not None:
         detail = f"{level(facts)} interval {span(found['area'], differences=True)}"
-        tiles.append(Figure("mean gain over log(labels)", points(found["area"]["value"]), detail))
+        tiles.append(Figure("mean gain over all numbers of labels", points(found["area"]["value"]), detail))
     worth = labels_saved(found)
     if worth:
         tiles.append(Figure("a random start needs", worth, f"labels for what the trunk does with {fewest:,}"))

@@ -93,6 +93,7 @@ def write_record(context: Context, start: float, error: TrunklineError | None) -
     record = {
         "stage": context.stage,
         "task": context.task,
+        "details": context.details,
         "status": "failed" if error else "succeeded",
         "start": start,
         "end": end,

@@ -12,14 +12,14 @@ from components.lib.errors import IntegrityError, MissingError
 from components.lib.markup import Html
 from components.lib.store import Store
 from components.promotion import background, provenance
-from components.promotion.ancestry import of_stage, trace
+from components.promotion.ancestry import Ancestor, of_stage, trace
 
 VERDICTS = {
     "promoted": ("good", "promoted"),
     "unchanged": ("", "champion already"),
     "rejected": ("bad", "not promoted"),
 }
-PAYS = {"good": "pays", "bad": "costs", "warn": "no clear gain", "": "not compared"}
+PAYS = {"good": "pays", "bad": "hurts", "warn": "no clear gain", "": "not compared"}
 
 
 def render(
@@ -43,7 +43,7 @@ def render(
     facts = [evaluation.facts for evaluation in evaluations]
     sections = [*_answer(facts), _gate(decision)]
     for evaluation in evaluations:
-        sections += _task(store, evaluation, several=len(evaluations) > 1)
+        sections.append(_task(store, evaluation, ancestors, several=len(evaluations) > 1))
     if trunk is not None:
         sections.append(background.pretraining(store, trunk))
     sections.append(background.data(of_stage(ancestors, "ingestion"), of_stage(ancestors, "tokenization")))
@@ -61,7 +61,7 @@ def _answer(facts: Sequence[Mapping[str, Any]]) -> list[Html]:
         return [report.verdict(tone, headline, [basis]), report.figures(tiles)]
     tones = [scorecard.payoff(one)[0] for one in facts]
     paid = tones.count("good")
-    tone = "good" if facts and paid == len(facts) else "bad" if "bad" in tones else "warn"
+    tone = "good" if facts and paid == len(facts) else "bad" if "bad" in tones and not paid else "warn"
     rows = []
     for one, found in zip(facts, tones, strict=True):
         efficiency = one.get("efficiency") or {"gain": [{}], "labels": [None]}
@@ -88,7 +88,7 @@ def _gate(decision: Mapping[str, Any]) -> Html:
     return report.section("Gate", table, note=champion)
 
 
-def _task(store: Store, evaluation: Manifest, *, several: bool) -> list[Html]:
+def _task(store: Store, evaluation: Manifest, ancestors: list[Ancestor], *, several: bool) -> Html:
     facts = evaluation.facts
     heading = f"Task {facts['task']}"
     parts: list[Html] = []
@@ -102,7 +102,29 @@ def _task(store: Store, evaluation: Manifest, *, several: bool) -> list[Html]:
         parts.append(_confusion(store, evaluation))
     kind = facts["kind"].replace("_", " ")
     note = f"{kind}, {facts['examples']:,} test examples, {len(facts['classes'])} classes."
-    return [report.section(heading, *parts, note=note)]
+    parts += _labelled(evaluation.key.inputs.get("branch", ""), ancestors)
+    return report.section(heading, *parts, note=note)
+
+
+def _labelled(branch: str, ancestors: list[Ancestor]) -> list[Html]:
+    """How the labelled data were used, and what of them could not be."""
+    manifest = next((a.manifest for a in ancestors if a.reference == branch), None)
+    if manifest is None:
+        return []
+    facts = manifest.facts
+    counts, chosen = facts.get("counts", {}), facts.get("selected", {})
+    pairs = {
+        "records to learn from": counts.get("train"),
+        "left out, as they are test records too": counts.get("train_also_in_test"),
+        "rejected": facts.get("rejected"),
+        "steps of each run": facts.get("steps"),
+        "what is trained": facts.get("mode"),
+        "the branch is the run with": f"{chosen['labels']:,} labels, seed {chosen['seed']}"
+        if chosen
+        else None,
+    }
+    known = {name: value for name, value in pairs.items() if value is not None}
+    return [report.subheading("Labelled data and fine-tuning"), report.definitions(known)]
 
 
 def _compared(facts: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from components.lib.markup import Html
 from components.lib.modelcard import flat
 from components.promotion.ancestry import Ancestor
 
-LOAD = """import mlflow                                    # with MLFLOW_TRACKING_URI set to your server
+LOAD = """import mlflow  # it reads MLFLOW_TRACKING_URI
 model = mlflow.transformers.load_model("models:/{name}@{alias}")
 print(model("{example}"))"""
 
@@ -20,10 +20,14 @@ def timings(records: Sequence[Mapping[str, Any]]) -> Html:
     if not records:
         nothing = report.paragraph("The ledger of this run is empty.", note=True)
         return report.section("Time", nothing)
-    bars = [(_name(record), float(record["seconds"]), 1 if _reused(record) else 0) for record in records]
+    bars = [
+        (_name(record), float(record["seconds"]), charts.GREY if _reused(record) else 0) for record in records
+    ]
     whole = max(r["end"] for r in records) - min(r["start"] for r in records)
     note = f"{report.seconds(whole)} from the first stage's start; promotion itself is not in it."
-    drawn = charts.bars("Time of each stage", bars, unit="s", legend=["made", "reused from the store"])
+    drawn = charts.bars(
+        "Time of each stage", bars, unit="s", legend=[("made", 0), ("reused from the store", charts.GREY)]
+    )
     return report.section("Time", drawn, note=note)
 
 

@@ -32,7 +32,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     core = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*SPECIAL, *WORDS])}, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     core.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
+    names = dict(
+        zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True)
+    )
     return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=32, **names)
 
 
@@ -60,7 +62,9 @@ def examples(kind: str, n: int) -> pa.Table:
     if kind == "sequence_classification":
         label = [CLASSES[i] for i in generator.integers(0, len(CLASSES), n)]
         return pa.table({**common, "text": [" ".join(row) for row in words], "label": label})
-    return pa.table({**common, "tokens": words, "label": [["B-place", "I-place", "O", "O", "O", "B-place"]] * n})
+    return pa.table(
+        {**common, "tokens": words, "label": [["B-place", "I-place", "O", "O", "O", "B-place"]] * n}
+    )
 
 
 def outcomes(kind: str, scored: dict[str, np.ndarray], gain: float) -> pa.Table:
@@ -90,7 +94,9 @@ def _invented(kind: str, scored: dict[str, np.ndarray], right: np.ndarray) -> di
     return {"tp": hits, "fp": 2 - hits, "fn": 2 - hits, "correct": hits + 4, "tokens": np.full(len(hits), 6)}
 
 
-def commit(store: Store, kind: str, *, n: int = 120, seed: int = 0, gain: float = 0.15, spoil: bool = False) -> Manifest:
+def commit(
+    store: Store, kind: str, *, n: int = 120, seed: int = 0, gain: float = 0.15, spoil: bool = False
+) -> Manifest:
     """A branch manifest as finetuning would commit it. `spoil` drops one row of the outcomes."""
     from components.lib import plugins
 

@@ -1,0 +1,80 @@
+"""The index of runs: one page, newest first, from the exit records in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from components.lib import report, scorecard
+from components.lib.markup import Html, concat
+from components.lib.store import Store
+
+TONES = {"succeeded": "good", "failed": "bad", "cancelled": "warn", "unreadable": "warn"}
+HEADERS = ("run", "status", "preset", "started (UTC)", "time", "gain of pre-training", "gate", "failure")
+
+
+def write(store: Store) -> None:
+    """Makes `runs/index.html` anew."""
+    keys = list(store.objects.keys("runs/"))
+    records = [_read(store, key) for key in keys if key.endswith("/exit.json")]
+    reports = {key.split("/")[1] for key in keys if key.endswith("/report.html")}
+    records.sort(key=lambda record: (record.get("start") or "", record["run_id"]), reverse=True)
+    store.objects.write("runs/index.html", render(records, reports).encode())
+
+
+def render(records: list[dict[str, Any]], reports: set[str]) -> str:
+    """The page.
+
+    Args:
+        records: exit records, newest first.
+        reports: ids of the runs that have a report beside their record.
+    """
+    rows = [_row(record, record["run_id"] in reports) for record in records]
+    table = report.table(HEADERS, rows) if rows else report.paragraph("No run has ended yet.", note=True)
+    count = f"{len(records):,} run{'s' if len(records) != 1 else ''}"
+    return report.page("Runs", [report.stack(table)], lead=f"{count} that ended, newest first")
+
+
+def _read(store: Store, key: str) -> dict[str, Any]:
+    run_id = key.split("/")[1]
+    try:
+        record: dict[str, Any] = json.loads(store.objects.read(key))
+        return {**record, "run_id": run_id, "status": str(record["status"])}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        print(f"closing: {store.uri}/{key} is not an exit record: {error!r}", flush=True)
+        return {"run_id": run_id, "status": "unreadable"}
+
+
+def _row(record: Mapping[str, Any], has_report: bool) -> list[object]:
+    name = record["run_id"]
+    title = report.link(name, f"{quote(name)}/report.html") if has_report else name
+    results = record.get("results") or []
+    return [
+        title,
+        report.badge(record["status"], TONES.get(record["status"], "")),
+        (record.get("details") or {}).get("preset"),
+        record.get("start"),
+        report.seconds(record.get("seconds")),
+        _lines(_gain(one) for one in results if one.get("gain")),
+        _lines(f"{one['task']}: {one['verdict']}" for one in results if one.get("verdict")),
+        _failure(record.get("failure")),
+    ]
+
+
+def _lines(texts: Any) -> Html:
+    return concat(*(report.stack(text) for text in texts))
+
+
+def _gain(result: Mapping[str, Any]) -> str:
+    gain = result["gain"]
+    within = scorecard.span(gain, differences=True)
+    return f"{result['task']}: {scorecard.points(gain['value'])} ({within}) with {result['labels']:,} labels"
+
+
+def _failure(failure: Mapping[str, Any] | None) -> str:
+    if not failure:
+        return ""
+    task = f" of {failure['task']}" if failure["task"] else ""
+    return f"{failure['stage']}{task}: {failure['error']['what']}"

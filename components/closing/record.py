@@ -1,0 +1,131 @@
+"""The exit record: how a run ended, what failed and why, what it made and how long that took."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from components import STAGES
+from components.closing.config import Config
+from components.lib.errors import IntegrityError, InternalError, MissingError
+from components.lib.stage import Context, read_records
+from components.lib.store import Store
+
+PACKAGES = ("boto3", "datasets", "kfp", "mlflow", "numpy", "pyarrow", "tokenizers", "torch", "transformers")
+
+Record = dict[str, Any]
+
+
+def write(config: Config, context: Context) -> Record:
+    """Makes the record from the ledger and KFP's state, and stores it as `runs/<run>/exit.json`."""
+    ledger = read_records(context)
+    failure = _failure(config, ledger)
+    status = "failed" if failure else "succeeded"
+    if config.state.upper().startswith("CANCEL"):
+        status = "cancelled"
+    start, end = (f([r[k] for r in ledger]) if ledger else None for f, k in ((min, "start"), (max, "end")))
+    record: Record = {
+        "run_id": config.run_id,
+        "status": status,
+        "state": config.state,
+        "message": config.message,
+        "failure": failure,
+        "start": _time(start),
+        "end": _time(end),
+        "seconds": round(end - start, 3) if start is not None and end is not None else None,
+        "details": next((r["details"] for r in ledger if r.get("details")), {}),
+        "stages": [{k: r[k] for k in ("stage", "task", "status", "seconds", "outputs")} for r in ledger],
+        "results": _results(context.store, ledger),
+        "versions": _versions(),
+    }
+    data = json.dumps(record, indent=1, sort_keys=True).encode()
+    context.store.objects.write(f"runs/{config.run_id}/exit.json", data)
+    return record
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """One line for the log."""
+    failure = record["failure"]
+    if failure is None:
+        return f"closing: run {record['run_id']} {record['status']}"
+    task = f" of {failure['task']}" if failure["task"] else ""
+    what = f"{failure['stage']}{task}: {failure['error']['what']}"
+    return f"closing: run {record['run_id']} {record['status']} in {what}"
+
+
+def _failure(config: Config, ledger: Sequence[Record]) -> Record | None:
+    """The first stage that noted an error; if none did and KFP says that the run failed, the likely one."""
+    failed = sorted((r for r in ledger if r["error"]), key=lambda r: r["end"])
+    if failed:
+        return {name: failed[0][name] for name in ("stage", "task", "error")}
+    if config.state.upper() == "SUCCEEDED":
+        return None
+    stage, task = _silent(ledger)
+    last = max(ledger, key=lambda r: r["end"])["stage"] if ledger else "the start"
+    error = InternalError(
+        "no stage noted an error: a process was killed or never started",
+        where=f"after {last}",
+        found=config.message,
+        fix=f"look at the log and the events of '{stage}': out of memory, a lost node, a missing image",
+    )
+    error.stage = stage
+    return {"stage": stage, "task": task, "error": error.to_dict()}
+
+
+def _silent(ledger: Sequence[Record]) -> tuple[str, str]:
+    """The stage (and task) that should have been next in the ledger."""
+    tuned, scored = ({r["task"] for r in ledger if r["stage"] == s} for s in ("finetuning", "evaluation"))
+    if tuned - scored:
+        return "evaluation", min(tuned - scored)
+    ended = {record["stage"] for record in ledger}
+    return next((name for name in STAGES if name not in ended), "closing"), ""
+
+
+def _results(store: Store, ledger: Sequence[Record]) -> list[Record]:
+    """What the run found of each task: the gain of pre-training, the primary metric, the gate's verdict."""
+    verdicts: Mapping[str, str] = {}
+    found: list[Record] = []
+    for reference in (output["reference"] for record in ledger for output in record["outputs"]):
+        stage = reference.partition("/")[0]
+        if stage not in ("evaluation", "promotion"):
+            continue
+        try:
+            facts = store.resolve(reference).facts
+        except (MissingError, IntegrityError) as error:
+            found.append({"reference": reference, "problem": error.what})
+            continue
+        if stage == "promotion":
+            verdicts = facts.get("tasks", {})
+        else:
+            found.append(_result(facts))
+    return [{**one, "verdict": verdicts.get(one.get("task", ""), "")} for one in found]
+
+
+def _result(facts: Mapping[str, Any]) -> Record:
+    efficiency = facts.get("efficiency") or {"labels": [None], "gain": [None]}
+    primary = facts["primary"]
+    return {
+        "task": facts["task"],
+        "metric": primary,
+        "value": facts["metrics"][primary],
+        "labels": efficiency["labels"][0],
+        "gain": efficiency["gain"][0],
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # an image holds only what its stages need
+    return versions
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,35 @@
+"""The run's ledger -> its exit record and the index of all runs, on every end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from components.closing.config import Config
+from components.lib.errors import TrunklineError
+
+
+def run(config: Config) -> None:
+    """Writes `runs/<run>/exit.json` and `runs/index.html`.
+
+    A fault of its own is printed and does not fail the run, whose outcome is decided already.
+    """
+    try:
+        _close(config)
+    except TrunklineError as error:
+        print(f"closing failed, the run's outcome is not recorded: {error}", file=sys.stderr, flush=True)
+    except Exception:
+        traceback.print_exc()
+        print("closing failed: this is a bug, please report it", file=sys.stderr, flush=True)
+
+
+def _close(config: Config) -> None:
+    from components.closing import index, record
+    from components.lib.stage import Context
+    from components.lib.store import Store
+
+    store = Store(config.store or os.environ.get("TRUNKLINE_STORE", ""))
+    context = Context(store, run_id=config.run_id, stage="closing")
+    print(record.describe(record.write(config, context)), flush=True)
+    index.write(store)
