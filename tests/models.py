@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +56,15 @@ def save_model(folder: Path, kind: str, classes: tuple[str, ...] = (), seed: int
     save_tokenizer(folder)
 
 
+@functools.cache
+def saved(kind: str, classes: tuple[str, ...], seed: int) -> Path:
+    """A folder with the model, made once a session."""
+    folder = Path(tempfile.mkdtemp(prefix="trunkline-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    save_model(folder, kind, classes, seed)
+    return folder
+
+
 def commit(
     store: Store,
     stage: str,
@@ -61,14 +74,15 @@ def commit(
     model: tuple[str, tuple[str, ...], int] | None = None,
     files: dict[str, str | bytes] | None = None,
     config: dict[str, Any] | None = None,
+    raw: dict[str, str] | None = None,
 ) -> Manifest:
     """Commits a stage's output as the stage would: `model` is (kind, classes, seed)."""
-    key = Key(stage, 1, config or {}, {name: manifest.reference for name, manifest in inputs.items()})
+    references = {name: manifest.reference for name, manifest in inputs.items()}
+    key = Key(stage, 1, config or {}, {**references, **(raw or {})})
     with store.draft(key) as draft:
         if model is not None:
-            save_model(draft.folder / "model", *model)
-            for path in sorted((draft.folder / "model").iterdir()):
-                draft.add(f"model/{path.name}")
+            for path in sorted(saved(*model).iterdir()):
+                draft.write(f"model/{path.name}", path.read_bytes())
         for name, data in (files or {}).items():
             draft.write(name, data)
         draft.facts = facts
@@ -78,7 +92,7 @@ def commit(
 def trunk(store: Store, seed: int = 0, name: str = "20 newsgroups <b>") -> Manifest:
     """Corpus, tokens and a trunk."""
     facts = {"documents": {"train": 10, "validation": 2}, "characters": {"train": 100}, "name": name}
-    corpus = commit(store, "ingestion", {}, facts, config={"source": name})
+    corpus = commit(store, "ingestion", {}, facts, config={"source": name}, raw={"sources": "0" * 64})
     tokens = commit(
         store, "tokenization", {"corpus": corpus}, {"vocab_size": len(WORDS), "tokens": {"train": 50}},
         files={"tokenizer/tokenizer.json": "{}"},

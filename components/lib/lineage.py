@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from components.lib.artifacts import Manifest
 from components.lib.store import Store
+
+REFERENCE = re.compile(r"[^/#]+/[0-9a-f]{32}#[0-9a-f]{64}")  # Manifest.reference
 
 
 def ancestors(store: Store, manifest: Manifest) -> dict[str, Manifest]:
     """Every manifest that `manifest` was made from, by stage, nearest first.
 
-    The first one wins where a stage occurs twice (an evaluation's champion is another branch).
+    The first one wins where a stage occurs twice (an evaluation's champion is another branch). Inputs that
+    are no references (ingestion's digest of the raw files) end a line of descent.
 
     Raises:
         MissingError: if the store does not hold one of them.
@@ -17,7 +22,8 @@ def ancestors(store: Store, manifest: Manifest) -> dict[str, Manifest]:
     found: dict[str, Manifest] = {}
     waiting = [manifest]
     while waiting:
-        for _, reference in sorted(waiting.pop(0).key.inputs.items()):
+        inputs = sorted(waiting.pop(0).key.inputs.items())
+        for reference in (text for _, text in inputs if REFERENCE.fullmatch(text)):
             parent = store.resolve(reference)
             if parent.key.stage not in found:
                 found[parent.key.stage] = parent

@@ -217,7 +217,9 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as scratch:
             pinned = write(Path(scratch), model.model_id)
             self.client.log_model_artifacts(model.model_id, scratch)
-        self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+        outputs = self.client.get_run(run_id).outputs  # naming an output twice is an error
+        if model.model_id not in [output.model_id for output in outputs.model_outputs]:
+            self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
         self.client.set_logged_model_tags(model.model_id, {PINNED: pinned})
         self.client.finalize_logged_model(model.model_id, "READY")
         return str(model.model_id), pinned

@@ -91,9 +91,9 @@ def _check(scored: list[Manifest]) -> None:
 def _report(
     context: Context, decided: dict[str, Any], trunk: Manifest, scored: list[Manifest], report: Path
 ) -> None:
-    from components.promotion import page
+    from components.promotion.page import render
 
-    text = page.render(context.store, decided, scored, trunk, read_records(context))
+    text = render(context.store, decided, scored, trunk, read_records(context))
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(text, encoding="utf-8")
     context.store.objects.write(f"runs/{context.run_id}/report.html", text.encode())

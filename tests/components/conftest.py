@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +19,23 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield uri
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sqlite file with MLflow's tables, which take seconds to make."""
+    from components.lib.tracking import connect
+
+    path = tmp_path_factory.mktemp("sqlite") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def sqlite_uri(tmp_path: Path) -> str:
+def sqlite_uri(tmp_path: Path, empty_database: Path) -> str:
     """Tracking without a server, as on a laptop."""
-    return f"sqlite:///{tmp_path}/runs/mlflow.db"
+    path = tmp_path / "runs" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copyfile(empty_database, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

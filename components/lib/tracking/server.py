@@ -200,6 +200,9 @@ def _probe_file(path: Path, uri: str) -> None:
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir() or path.is_dir():
+        expected = "a file in a folder"
+        raise ConfigError("the tracking URI names no file", where=uri, found=str(path), expected=expected)
     if not os.access(path if path.exists() else folder, os.W_OK):
         fix = "choose a folder that this user may write to"
         raise AccessError("the MLflow file cannot be written", where=uri, found=str(folder), fix=fix)
