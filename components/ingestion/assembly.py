@@ -161,7 +161,7 @@ def _decide(documents: Documents, config: Config) -> None:
         reasons[kept[deduplication.near_copies(*found, config.near_duplicates)]] = NEAR
         kept = np.flatnonzero(reasons == KEPT)
     reasons[kept[documents.shared[kept] > 0]] = CONTAMINATED
-    # The lower half of the id decides: the upper half orders near-duplicates, so survivors are not uniform in it.
+    # The lower half of the id decides: survivors of near-duplicates are small in the upper half.
     documents.validation = documents.ids[:, 1] < np.uint64(config.validation * 2.0**63) * np.uint64(2)
 
 
@@ -182,7 +182,7 @@ def _check(documents: Documents, config: Config) -> None:
 
 
 def _texts(store: Store, run: list[Slice]) -> Iterator[pa.Table]:
-    """source (its name), location and text of a run's rows, a row group at a time."""
+    """Columns source (its name), location and text of a run's rows, a row group at a time."""
     names = {part.index: part.source["name"] for part in run}
     start, stop = run[0].offset, run[-1].offset + run[-1].source["rows"]
     with parquet.ParquetFile(store.open(run[0].pack, "documents.parquet")) as file:

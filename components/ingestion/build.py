@@ -18,7 +18,7 @@ from components.lib.formats import Rejected
 from components.lib.sources import Object
 from components.lib.store import Draft, Store
 
-SMALL = 8 << 20  # bytes of input below which starting processes costs more than it saves
+SMALL = 32 << 20  # bytes of input below which starting processes costs more than it saves
 
 
 def extract_all(

@@ -115,7 +115,9 @@ def normalised(text: str) -> str:
 
 def identity(text: str) -> bytes:
     """128 bits of a normalised text; runs of white space count as one blank."""
-    return blake2b(" ".join(text.split()).encode(), digest_size=16).digest()
+    if "\n" in text or "  " in text or "\t" in text:
+        text = " ".join(text.split())
+    return blake2b(text.encode(), digest_size=16).digest()
 
 
 def signatures(words: Words) -> npt.NDArray[np.uint16]:
@@ -135,3 +137,18 @@ def signatures(words: Words) -> npt.NDArray[np.uint16]:
         flat, offsets.astype(np.uint64), num_perm=PERMUTATIONS, seed=SEED
     )
     return np.array(matrix.to_rows(), np.uint32).reshape(-1, PERMUTATIONS).astype(np.uint16)
+
+
+_cleaner: Cleaner | None = None  # one a worker process
+
+
+def start(job: Job) -> None:
+    """Makes this process a worker."""
+    global _cleaner
+    _cleaner = Cleaner(job)
+
+
+def clean(texts: Sequence[str]) -> Cleaned:
+    """Cleans a batch in a worker."""
+    assert _cleaner is not None
+    return _cleaner(texts)

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from components.ingestion.cleaning import PERMUTATIONS, Cleaned, Cleaner, Job
+from components.ingestion.cleaning import PERMUTATIONS, Cleaned, Cleaner, Job, clean, start
 from components.ingestion.reading import Fetched, Layout, fetched, texts
 from components.lib.errors import ServiceError
 from components.lib.formats import Rejected
@@ -28,6 +28,7 @@ from components.lib.store import Draft
 
 BATCH = 1 << 20  # characters that one worker cleans at a time
 DROPPED = 80  # characters that are kept of a dropped document
+REJECTS = 1000  # unreadable records of a row group
 ROW_GROUP = 8 << 20  # bytes of text of a row group, what assembly holds of a pack
 PARQUET = {
     "compression": "zstd",
@@ -61,7 +62,7 @@ def cleaners(job: Job, workers: int) -> Iterator[Cleaning]:
         yield Cleaning(Cleaner(job), None, 1)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(job,)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=start, initargs=(job,)) as pool:
         try:
             yield Cleaning(None, pool, 2 * workers)
         except BrokenProcessPool as error:
@@ -88,7 +89,7 @@ class Cleaning:
                 assert self.cleaner is not None
                 yield tag, self.cleaner(batch)
                 continue
-            waiting.append((tag, self.pool.submit(_clean, batch)))
+            waiting.append((tag, self.pool.submit(clean, batch)))
             while len(waiting) >= self.most:
                 tag, future = waiting.popleft()
                 yield tag, future.result()
@@ -111,6 +112,7 @@ class _Pack:
     draft: Draft
     sources: list[dict[str, Any]] = field(default_factory=list)
     rows: list[pa.Table] = field(default_factory=list)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
     size: int = 0
     altered: int = 0
 
@@ -171,6 +173,7 @@ class _Pack:
     def close(self) -> None:
         """Publishes both files."""
         self._flush()
+        self._flush_rejects()
         self.documents.close()
         self.broken.close()
         self.draft.add("documents.parquet", sum(entry["rows"] for entry in self.sources))
@@ -194,17 +197,10 @@ class _Pack:
     def _reject(self, number: int, item: Rejected) -> None:
         self.sources[number]["quarantined"] += 1
         row = {"source": number, "location": item.where, "reason": item.reason, "excerpt": item.excerpt}
-        self.broken.write_table(pa.Table.from_pylist([row], QUARANTINE))
+        self.rejects.append(row)
+        if len(self.rejects) >= REJECTS:
+            self._flush_rejects()
 
-
-_cleaner: Cleaner | None = None  # one a worker process
-
-
-def _start(job: Job) -> None:
-    global _cleaner
-    _cleaner = Cleaner(job)
-
-
-def _clean(texts: list[str]) -> Cleaned:
-    assert _cleaner is not None
-    return _cleaner(texts)
+    def _flush_rejects(self) -> None:
+        self.broken.write_table(pa.Table.from_pylist(self.rejects, QUARANTINE))
+        self.rejects = []

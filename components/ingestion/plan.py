@@ -8,6 +8,7 @@ from typing import Any
 
 from components.lib import artifacts
 from components.lib.artifacts import Key, Manifest
+from components.lib.errors import ConfigError
 from components.lib.sources import Object, find
 from components.lib.store import Store
 
@@ -33,7 +34,12 @@ class Slice:
 
 def survey(uris: Sequence[str]) -> list[Object]:
     """Every object behind the URIs, once, sorted by name."""
-    found = {entry.name: entry for uri in uris for entry in find(uri)}
+    found: dict[str, Object] = {}
+    for entry in (entry for uri in uris for entry in find(uri)):
+        other = found.setdefault(entry.name, entry)
+        if other.identity != entry.identity:
+            what = "two sources have the same name but another content"
+            raise ConfigError(what, where=entry.name, found=f"{other.identity} and {entry.identity}")
     return [found[name] for name in sorted(found)]
 
 

@@ -1,4 +1,4 @@
-"""The corpus' files: parquet shards of a bounded size for each split, and what was dropped with its reason."""
+"""The corpus' files: parquet shards of a bounded size for each split, and what was dropped and why."""
 
 from __future__ import annotations
 

@@ -17,7 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 # Scripts written without spaces between words: there each character counts as a word.
-CONTINUOUS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+CONTINUOUS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
 ANY_CONTINUOUS = re.compile(f"[{CONTINUOUS}]")
 WORD = re.compile(f"[{CONTINUOUS}]|[^\\s{CONTINUOUS}]+")
 EDGES = "".join(map(chr, [*range(0x21, 0x30), *range(0x3A, 0x41), *range(0x5B, 0x61), *range(0x7B, 0x7F)]))
@@ -47,7 +50,9 @@ class Vocabulary(dict[str, int]):
     def __missing__(self, word: str) -> int:
         plain = word.casefold().strip(EDGES) or word
         digest = blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        self._new.append((int.from_bytes(digest, "little"), len(word), any(map(_is_letter, word))))
+        self._new.append(
+            (int.from_bytes(digest, "little"), len(word), word.isalpha() or any(map(_is_letter, word)))
+        )
         number = self[word] = len(self)
         return number
 
@@ -64,8 +69,8 @@ class Vocabulary(dict[str, int]):
         self._known = np.concatenate([self._known, np.array(self._new, KNOWN)])
         self._new = []
         found = self._known[np.array(ids, np.int64)]
-        columns = (np.ascontiguousarray(found[name]) for name in ("fingerprint", "length", "letter"))
-        return Words(np.array(offsets, np.int64), *columns)
+        fingerprints, lengths, letters = (np.ascontiguousarray(found[name]) for name in KNOWN.names or ())
+        return Words(np.array(offsets, np.int64), fingerprints, lengths, letters)
 
 
 @dataclass(frozen=True)
@@ -82,33 +87,48 @@ class Words:
     fingerprints: Fingerprints
     lengths: npt.NDArray[np.int32]
     letters: npt.NDArray[np.bool_]
+    cache: dict[int, Fingerprints] = field(default_factory=dict)
 
     def document(self, index: int, text: str) -> Document:
         """One document's view."""
-        part = slice(self.offsets[index], self.offsets[index + 1])
-        return Document(text, self.fingerprints[part], self.lengths[part], self.letters[part])
+        return Document(text, self, int(self.offsets[index]), int(self.offsets[index + 1]))
+
+    def every(self, n: int) -> Fingerprints:
+        """Fingerprint of the n words that begin at each position, whatever document they are in."""
+        if n not in self.cache:
+            self.cache[n] = ngrams(self.fingerprints, n)
+        return self.cache[n]
 
     def runs(self, n: int) -> tuple[Fingerprints, npt.NDArray[np.int64]]:
         """Fingerprints of all runs of n words inside a document, flat, and offsets by document."""
         counts = np.maximum(np.diff(self.offsets) - n + 1, 0)
         offsets = np.concatenate([[0], np.cumsum(counts)])
         starts = np.repeat(self.offsets[:-1] - offsets[:-1], counts) + np.arange(offsets[-1])
-        return ngrams(self.fingerprints, n)[starts], offsets
+        return self.every(n)[starts], offsets
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a filter sees: the text and one entry a word in each array."""
+    """What a filter sees: the text, and its words in arrays that are shared by all filters."""
 
     text: str
-    fingerprints: Fingerprints
-    lengths: npt.NDArray[np.int32]
-    letters: npt.NDArray[np.bool_]
-    cache: dict[int, Fingerprints] = field(default_factory=dict)
+    batch: Words
+    start: int
+    stop: int
 
     def __len__(self) -> int:
         """Number of words."""
-        return len(self.fingerprints)
+        return self.stop - self.start
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """Characters of each word."""
+        return self.batch.lengths[self.start : self.stop]
+
+    @property
+    def letters(self) -> npt.NDArray[np.bool_]:
+        """Whether each word has a letter."""
+        return self.batch.letters[self.start : self.stop]
 
     @cached_property
     def lines(self) -> list[str]:
@@ -117,9 +137,7 @@ class Document:
 
     def runs(self, n: int) -> Fingerprints:
         """Fingerprints of its runs of n words."""
-        if n not in self.cache:
-            self.cache[n] = ngrams(self.fingerprints, n)
-        return self.cache[n]
+        return self.batch.every(n)[self.start : max(self.start, self.stop - n + 1)]
 
 
 def _is_letter(character: str) -> bool:
@@ -135,14 +153,14 @@ def document(text: str) -> Document:
 
 def ngrams(fingerprints: Fingerprints, n: int) -> Fingerprints:
     """Fingerprints of the runs of n words: a polynomial modulo 2**64, then mixed."""
-    size = len(fingerprints) - n + 1
-    if size <= 0:
-        return np.empty(0, np.uint64)
-    total = fingerprints[:size].copy()
-    for start in range(1, n):
-        total *= MULTIPLIER
-        total += fingerprints[start : start + size]
-    total ^= total >> np.uint64(32)
-    total *= np.uint64(0xD6E8FEB86659FD93)
-    total ^= total >> np.uint64(32)
-    return total
+    count = max(len(fingerprints) - n + 1, 0)
+    total, size = fingerprints, 1  # polynomials of runs of `size` words
+    for bit in f"{n:b}"[1:]:  # double, and add one word where the bit is set
+        total = total[:-size] * MULTIPLIER**size + total[size:]
+        size *= 2
+        if bit == "1":
+            total = total[:-1] * MULTIPLIER + fingerprints[size:]
+            size += 1
+    total = total[:count]
+    total = (total ^ (total >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    return total ^ (total >> np.uint64(32))

@@ -6,7 +6,7 @@ import codecs
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from components.lib.errors import ConfigError
 
@@ -36,7 +36,7 @@ def lines(file: BinaryIO, encoding: str = "auto") -> Iterator[Line]:
     UTF-8 unless a byte order mark or the first 64 KiB say otherwise. A line that does not decode, or is
     longer than 32 MiB, comes as a Line with an `error` and an excerpt.
     """
-    buffered = io.BufferedReader(cast(io.RawIOBase, file), HEAD)
+    buffered: io.BufferedReader[Any] = io.BufferedReader(cast(Any, file), HEAD)
     try:
         head = buffered.peek(HEAD)
         name, skip = detect(head) if encoding == "auto" else (known(encoding), _mark(head)[1])
@@ -91,7 +91,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _narrow(file: io.BufferedReader, encoding: str, offset: int) -> Iterator[Line]:
+def _narrow(file: io.BufferedReader[Any], encoding: str, offset: int) -> Iterator[Line]:
     """Encodings in which a newline is the one byte 0x0A."""
     number = 0
     while raw := file.readline(LONGEST):
@@ -117,7 +117,7 @@ def _decoded(number: int, raw: bytes, encoding: str, offset: int, error: str) ->
     return Line(number, raw[:200].decode(encoding, "replace").rstrip("\r\n"), error)
 
 
-def _wide(file: io.BufferedReader, encoding: str) -> Iterator[Line]:
+def _wide(file: io.BufferedReader[Any], encoding: str) -> Iterator[Line]:
     """UTF-16 and UTF-32: after an error nothing can be trusted, so that reading ends there."""
     number, text = 0, io.TextIOWrapper(file, encoding, newline="\n")
     try:

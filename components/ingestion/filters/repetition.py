@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from components.ingestion.words import Document
+from components.ingestion.words import Document, Fingerprints
 from components.lib.config import setting
 
 TOP = {2: 0.20, 3: 0.18, 4: 0.16}  # run of n words: largest share of the most frequent one
@@ -30,16 +31,30 @@ def reason(document: Document, config: Config) -> str | None:
         return f"{again} of {len(lines)} lines stood before"
     if not config.factor or len(document) < config.words:
         return None
-    for n, limit in TOP.items():
-        _, counts = np.unique(document.runs(n), return_counts=True)
-        share = n * int(counts.max()) / len(document)
-        if counts.max() > 2 and share > limit * config.factor:
-            return f"one run of {n} words makes {share:.0%} of the text"
-    for n, limit in DUPLICATE.items():
-        share = _repeated(document, n)
-        if share > limit * config.factor:
-            return f"repeated runs of {n} words make {share:.0%} of the text"
+    return _runs(document, config.factor)
+
+
+def _runs(document: Document, factor: float) -> str | None:
+    """Asks for runs of n words, unless what shorter runs have shown rules it out."""
+    size, again, width = len(document), len(document), 1  # `again` runs of `width` words stood before
+    for n, limit in (TOP | DUPLICATE).items():
+        allowed = limit * factor * size
+        most = n * (again + 1) if n in TOP else again * n / (n - width + 1)
+        if most <= allowed:
+            continue
+        counts = _counts(document.runs(n))
+        top, again, width = int(counts.max(initial=0)), max(size - n + 1, 0) - len(counts), n
+        if n in TOP and top > 2 and n * top > allowed:
+            return f"one run of {n} words makes {n * top / size:.0%} of the text"
+        if n in DUPLICATE and n * again > allowed and _repeated(document, n) * size > allowed:
+            return f"repeated runs of {n} words make {_repeated(document, n):.0%} of the text"
     return None
+
+
+def _counts(runs: Fingerprints) -> npt.NDArray[np.int64]:
+    """How often each distinct run stands there."""
+    ordered = np.sort(runs)
+    return np.diff(np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])))
 
 
 def _repeated(document: Document, n: int) -> float:
@@ -47,9 +62,7 @@ def _repeated(document: Document, n: int) -> float:
     runs = document.runs(n)
     first = np.zeros(len(runs), bool)
     first[np.unique(runs, return_index=True)[1]] = True
-    if first.all():
-        return 0.0
-    again = np.zeros(len(document) + 1, np.int64)
-    np.add.at(again, np.flatnonzero(~first), 1)
-    np.add.at(again, np.flatnonzero(~first) + n, -1)
-    return float((np.cumsum(again)[:-1] > 0).mean())
+    inside = np.zeros(len(document), bool)
+    for start in range(n):
+        inside[start : start + len(runs)] |= ~first
+    return float(inside.mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import os
 from pathlib import Path
@@ -25,10 +26,10 @@ def find(uri: str) -> list[Object]:
     if os.path.isdir(path):
         raise MissingError("the folder of a source holds no files", where=path)
     parent = os.path.dirname(path.rstrip("/")) or "."
-    near = sorted(os.listdir(parent)) if os.path.isdir(parent) else []
-    fix = (
-        did_you_mean(os.path.basename(path.rstrip("/")), near[:50]) if near else f"'{parent}' does not exist"
-    )
+    there = sorted(os.listdir(parent)) if os.path.isdir(parent) else []
+    name = os.path.basename(path.rstrip("/"))
+    near = difflib.get_close_matches(name, there, n=5) or there[:5]
+    fix = did_you_mean(name, near) if there else f"'{parent}' does not exist or is empty"
     raise MissingError("a source does not exist", where=path, fix=fix)
 
 
