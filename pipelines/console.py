@@ -17,7 +17,7 @@ _START = re.compile(r"Executing task \S*'([\w-]+)'")
 _END = re.compile(r"Task \S*'([\w-]+)'\S* finished with status \S*?(SUCCESS|FAILURE)")
 _SAID = re.compile(r"(\w+): (.+)")
 _OUTPUT = re.compile(r"(made|reused) \S+")
-_PROGRESS = re.compile(r"\d+%\|")
+_PROGRESS = re.compile(r"\d+:\d\d to go$")
 _QUIET_SECONDS = 15.0  # between two lines of progress where there is no terminal
 
 

@@ -42,7 +42,7 @@ def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
         configs = [_task_configs(item, errors) for item in items]
         errors.extend(references.check(checked, configs))
         errors.extend(consistency.check(checked, configs))
-    stages = {name: _to_dict(config) for name, config in checked.items()}
+    stages = {name: to_dict(config) for name, config in checked.items()}
     return Plan(stages, [_plain(item) for item in configs])
 
 
@@ -78,10 +78,7 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]]) -> None:
 
 def _checked(stage: str, values: Mapping[str, Any], where: str, errors: list[TrunklineError]) -> Any:
     """The stage's `Config`; what is wrong goes to `errors`; defaults then stand in for it."""
-    try:
-        config = importlib.import_module(f"components.{stage}.config").Config
-    except ModuleNotFoundError:  # XXX until all stages exist
-        return dict(values)
+    config = importlib.import_module(f"components.{stage}.config").Config
     left = dict(values)
     while True:
         try:
@@ -103,8 +100,4 @@ def _task_configs(item: dict[str, Any], errors: list[TrunklineError]) -> dict[st
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    return {"name": item["name"], **{name: _to_dict(item[name]) for name in settings.TASK_SECTIONS}}
-
-
-def _to_dict(config):
-    return config if isinstance(config, dict) else to_dict(config)
+    return {"name": item["name"], **{name: to_dict(item[name]) for name in settings.TASK_SECTIONS}}

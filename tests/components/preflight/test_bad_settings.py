@@ -1,0 +1,110 @@
+"""The matrix of wrong settings: each gives one clear error before any work starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.lib.errors import ConfigErrors, TrunklineError
+from components.preflight.plan import resolve
+
+TASK = "tasks.topics"
+
+# override, where the error is, what it says or recommends
+BAD = [
+    ({"pretrainng.steps": 1}, "pretrainng", "did you mean 'pretraining'"),
+    ({"pretraining.learning_ratee": 1e-3}, "pretraining.learning_ratee", "did you mean 'learning_rate'"),
+    ({"pretraining.learning_rate": float("nan")}, "pretraining.learning_rate", "out of range"),
+    ({"pretraining.learning_rate": "fast"}, "pretraining.learning_rate", "float"),
+    ({"pretraining.global_batch": -4}, "pretraining.global_batch", ">= 2"),
+    ({"pretraining.steps": 0}, "pretraining.steps", ">= 1"),
+    ({"pretraining.steps": 1.5}, "pretraining.steps", "int"),
+    ({"pretraining.warmup": 2.0}, "pretraining.warmup", "<= 1"),
+    ({"pretraining": 3}, "pretraining", "a section"),
+    ({"pretraining.nproc": 3}, "pretraining.global_batch", "a multiple of nproc = 3"),
+    ({"pretraining.micro_batch": 5}, "pretraining.micro_batch", "divisor"),
+    ({"pretraining.micro_batch": 8}, "pretraining.micro_batch", "0 for contrastive"),
+    ({"pretraining.modality": "smell"}, "pretraining.modality", "known: "),
+    ({"pretraining.trunk.size": "huge"}, "pretraining.trunk.size", "tiny"),
+    ({"pretraining.trunk.sise": "tiny"}, "pretraining.trunk.sise", "did you mean 'size'"),
+    ({"pretraining.trunk.sequence_length": 0}, "pretraining.trunk.sequence_length", ">= 8"),
+    ({"pretraining.objective": {}}, "pretraining.objective", "no objective"),
+    ({"pretraining.objective": {"mask_lm": {}}}, "pretraining.objective.mask_lm", "did you mean 'masked_lm'"),
+    ({"pretraining.objective": {"causal_lm": {}}}, "pretraining.objective.causal_lm", "gpt2, llama"),
+    (
+        {"pretraining.objective.contrastive.temperatur": 1},
+        "pretraining.objective.contrastive.temperatur",
+        "temperature",
+    ),
+    (
+        {"pretraining.objective.contrastive.temperature": 0},
+        "pretraining.objective.contrastive.temperature",
+        ">= 0.001",
+    ),
+    ({"pretraining.objective.contrastive.weight": 0}, "pretraining.objective.contrastive.weight", "above 0"),
+    ({"pretraining.objective.contrastive": 5}, "pretraining.objective.contrastive", "mapping"),
+    ({"ingestion.sources": []}, "ingestion.sources", "at least one"),
+    ({"ingestion.sources": "folder"}, "ingestion.sources", "a list"),
+    ({"ingestion.sources": ["gopher://x/y"]}, "ingestion.sources[0]", "s3"),
+    ({"ingestion.sources": ["http://x/y"]}, "ingestion.sources[0]", "https"),
+    ({"ingestion.filters": {"lenght": {}}}, "ingestion.filters.lenght", "did you mean 'length'"),
+    ({"ingestion.format": "doc"}, "ingestion.format", "jsonl"),
+    ({"ingestion.validation": 0.9}, "ingestion.validation", "<= 0.5"),
+    ({"tokenization.kind": "bytes"}, "tokenization.kind", "wordpiece"),
+    ({"tokenization.kind": "given"}, "tokenization.tokenizer", "tokenizer.json"),
+    ({"tokenization.vocabulary_size": 0}, "tokenization.vocabulary_size", ">= 300"),
+    ({"registration.name": "a/b"}, "registration.name", "no / :"),
+    ({"promotion.rules": {"flors": {}}}, "promotion.rules.flors", "did you mean 'floors'"),
+    ({"tasks": 3}, "tasks", "a list of tasks"),
+    ({"tasks": [3]}, "tasks[0]", "mapping"),
+    ({"tasks": [{"kind": "x"}]}, "tasks[0]", "a name of its own"),
+    ({"tasks": [{"name": "Bad Name"}]}, "tasks[0]", "lower-case"),
+    ({f"{TASK}.trian": {}}, f"{TASK}.trian", "did you mean 'train'"),
+    ({f"{TASK}.kind": "sequence_clasification"}, f"{TASK}.kind", "did you mean 'sequence_classification'"),
+    ({f"{TASK}.train": {}}, f"{TASK}.finetuning.train.source", "required"),
+    ({f"{TASK}.train.source": "ftp://x"}, f"{TASK}.train.source", "not supported"),
+    ({f"{TASK}.finetuning.seeds": [1, 1]}, "finetuning.seeds", "repeats"),
+    ({f"{TASK}.finetuning.max_length": 4096}, f"{TASK}.finetuning.max_length", "<= 512"),
+    ({f"{TASK}.finetuning.unfreeze": 9}, f"{TASK}.finetuning.unfreeze", "<= 1"),
+    ({"finetuning.stepz": 1}, f"{TASK}.finetuning.stepz", "did you mean 'steps'"),
+    ({f"{TASK}.evaluation.confidence": 2}, f"{TASK}.evaluation.confidence", "<= 0.999"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "where", "words"), BAD, ids=[next(iter(case[0])) for case in BAD])
+def test_wrong_setting_is_named(overrides, where, words):
+    with pytest.raises(ConfigErrors) as caught:
+        resolve("smoke", overrides)
+    matching = [error for error in caught.value.errors if error.where == where and words in str(error)]
+    assert matching, str(caught.value)
+    assert caught.value.exit_code == 78 and caught.value.family == "user" and not caught.value.retriable
+
+
+def test_everything_wrong_is_reported_at_once():
+    """One value wrong in each section, and a contradiction: six errors in one report."""
+    wrong = {
+        "ingestion.validation": 2,
+        "tokenization.kind": "x",
+        "pretraining.stepz": 1,
+        "pretraining.objective": {"causal_lm": {}},
+        "registration.alias": "",
+        f"{TASK}.kind": "y",
+        "extra": 1,
+    }
+    with pytest.raises(ConfigErrors) as caught:
+        resolve("smoke", wrong)
+    places = {error.where for error in caught.value.errors}
+    assert {
+        "ingestion.validation",
+        "tokenization.kind",
+        "pretraining.stepz",
+        "registration.alias",
+        "extra",
+    } <= places
+    assert {"pretraining.objective.causal_lm", f"{TASK}.kind"} <= places
+    assert len(caught.value.to_dict()["errors"]) == len(caught.value.errors) == 7
+
+
+@pytest.mark.parametrize("preset", ["", "nothing", "../x"])
+def test_wrong_preset(preset):
+    with pytest.raises(TrunklineError, match="no such preset"):
+        resolve(preset, {})

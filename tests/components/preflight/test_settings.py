@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import pytest
+
+from components.lib.config import from_dict
+from components.lib.errors import ConfigError, TrunklineError
+from components.preflight import settings
+from components.preflight.plan import resolve
+from components.pretraining.config import Config as Pretraining
+
+VALUES = {
+    "a": {"b": 1, "c": {"d": 2, "e": [1, 2]}},
+    "tasks": [{"name": "topics", "x": {"y": 1}}, {"name": "spans", "x": {"y": 2}}],
+    "words": ["one", "two"],
+}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "expected"),
+    [
+        ({}, "a.b", 1),
+        ({"a": {"b": 3}}, "a", {"b": 3, "c": {"d": 2, "e": [1, 2]}}),
+        ({"a": {"c": {"d": 3}}}, "a.c", {"d": 3, "e": [1, 2]}),
+        ({"a.c": {"d": 3}}, "a.c", {"d": 3}),
+        ({"a.c.d": 3}, "a.c", {"d": 3, "e": [1, 2]}),
+        ({"a.c.f.g": 3}, "a.c.f", {"g": 3}),
+        ({"n.m": 3}, "n", {"m": 3}),
+        ({"a": {"c.d": 3}}, "a.c", {"d": 3, "e": [1, 2]}),
+        ({"a.b": None}, "a.b", None),
+        ({"a.c.e": [3]}, "a.c.e", [3]),
+        ({"a.b": 3, "a": {"b": 4}}, "a.b", 4),
+        ({"words": ["three"]}, "words", ["three"]),
+        ({"words": []}, "words", []),
+        ({"tasks": []}, "tasks", []),
+        ({"tasks": ["spans"]}, "tasks", VALUES["tasks"][1:]),
+        ({"tasks": [{"name": "new"}]}, "tasks", [{"name": "new"}]),
+        ({"tasks.topics.x.y": 5}, "tasks", [{"name": "topics", "x": {"y": 5}}, VALUES["tasks"][1]]),
+        (
+            {"tasks": {"spans": {"x": {"z": 6}}}},
+            "tasks",
+            [VALUES["tasks"][0], {"name": "spans", "x": {"y": 2, "z": 6}}],
+        ),
+    ],
+)
+def test_merge(overrides, path, expected):
+    before = str(VALUES)
+    merged = settings.merge(VALUES, overrides)
+    for key in path.split("."):
+        merged = merged[key]
+    assert merged == expected
+    assert str(VALUES) == before, "a preset is not changed"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "where", "words"),
+    [
+        ({"a.b.c": 1}, "a.b", "plain value"),
+        ({"tasks.topicz.x": 1}, "tasks", "did you mean 'topics'"),
+        ({"tasks": ["spanz"]}, "tasks", "did you mean 'spans'"),
+        ({"tasks": {"none": {}}}, "tasks", "known: topics, spans"),
+    ],
+)
+def test_override_that_leads_nowhere(overrides, where, words):
+    with pytest.raises(ConfigError) as caught:
+        settings.merge(VALUES, overrides)
+    assert caught.value.where.startswith(where) and words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 1e-3), ("-2E+4", -2e4), ("1.5e3", 1500.0), ("1", 1), ("1.0", 1.0), ("x", "x"), 
+     ("[1, a]", [1, "a"]), ("{a: 1}", {"a": 1}), ("", None), ("null", None), ("true", True), ("1e", "1e"), ("2e5x", "2e5x")],
+)  # fmt: skip
+def test_yaml_as_people_mean_it(text, value):
+    parsed = settings.parse(text, "here")
+    assert parsed == value and type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: 1\na: 2", "'a' stands twice"),
+        ("a: [1", "preset.yaml:"),
+        ("a: b: c", "preset.yaml:1"),
+        ("!!python/object:os.system {}", "YAML"),
+    ],
+)
+def test_text_that_is_no_preset(text, words, tmp_path, monkeypatch):
+    (tmp_path / "preset.yaml").write_text(text)
+    monkeypatch.setenv("TRUNKLINE_PRESETS", str(tmp_path))
+    with pytest.raises(TrunklineError) as caught:
+        settings.load("preset")
+    assert caught.value.exit_code == 78 and words in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"- a\n", b"text"])
+def test_file_that_is_no_preset(data, tmp_path, monkeypatch):
+    (tmp_path / "preset.yaml").write_bytes(data)
+    monkeypatch.setenv("TRUNKLINE_PRESETS", str(tmp_path))
+    with pytest.raises(TrunklineError) as caught:
+        settings.load("preset")
+    assert caught.value.family in ("user", "data")
+
+
+def test_unknown_preset_lists_what_exists():
+    with pytest.raises(ConfigError) as caught:
+        settings.load("quikstart")
+    assert "did you mean 'quickstart'" in caught.value.fix and "smoke" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "quickstart.yaml"])
+def test_a_preset_is_a_name_and_not_a_path(name):
+    with pytest.raises(ConfigError):
+        settings.load(name)
+
+
+@pytest.mark.parametrize("preset", settings.presets())
+def test_every_preset_is_complete(preset):
+    plan = resolve(preset, {})
+    assert set(plan.stages) == set(settings.STAGE_SECTIONS)
+    assert from_dict(Pretraining, plan.stages["pretraining"]).steps > 0
+    first = (settings.folder() / f"{preset}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# "), "a preset says first what it does"
+
+
+def test_defaults_and_derived_values_reach_the_tasks():
+    plan = resolve(
+        "smoke", {"finetuning.steps": 7, "tasks.topics.finetuning.batch": 9, "registration.name": "mine"}
+    )
+    (task,) = plan.tasks
+    assert task["name"] == task["finetuning"]["task"] == "topics"
+    assert (task["finetuning"]["steps"], task["finetuning"]["batch"]) == (7, 9)
+    assert task["evaluation"]["model"] == "mine-topics"
+    kept_out = [entry["source"] for entry in plan.stages["ingestion"]["decontaminate"]]
+    assert kept_out == ["sample:topics/test"]
+
+
+def test_no_tasks_is_a_valid_list():
+    assert resolve("smoke", {"tasks": []}).tasks == []
+    assert resolve("bert-base-8gpu", {}).tasks == []
+
+
+def test_kfp_floats_make_no_difference():
+    given = {
+        "pretraining.steps": 20.0,
+        "finetuning": {"seeds": [0.0, 1.0]},
+        "pretraining.trunk.sequence_length": 32.0,
+    }
+    assert resolve("smoke", given).stages["pretraining"]["steps"] == 20
+
+
+def test_an_override_of_another_type_is_refused():
+    with pytest.raises(ConfigError, match="a mapping"):
+        resolve("smoke", [])  # type: ignore[arg-type]
