@@ -38,12 +38,12 @@ class Scale:
 def linear(values: Sequence[float], start: float, end: float, count: int = 5) -> Scale:
     """A scale over round numbers that hold all `values`, with about `count` ticks."""
     low, high = min(values), max(values)
-    if low == high:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # else the ticks could not be told apart
         spread = abs(low) * 0.1 or 1.0
         low, high = low - spread, high + spread
     step = _round_step((high - low) / count)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = tuple(round(i * step, 12) for i in range(first, last + 1))
+    ticks = tuple(_clean(i * step) for i in range(first, last + 1))
     return Scale(ticks[0], ticks[-1], start, end, ticks)
 
 
@@ -52,7 +52,7 @@ def exact(values: Sequence[float], start: float, end: float, count: int = 6) -> 
     low, high = min(values), max(values)
     step = _round_step((high - low) / count) if high > low else 1.0
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return Scale(low, high, start, end, tuple(round(i * step, 12) for i in range(first, last + 1)))
+    return Scale(low, high, start, end, tuple(_clean(i * step) for i in range(first, last + 1)))
 
 
 def ratio(values: Sequence[float], start: float, end: float) -> Scale:
@@ -124,6 +124,11 @@ def _column(x: Scale, tick: float, y: Scale) -> Html:
     place = x(tick)
     mark = element("line", class_="axis", x1=place, x2=place, y1=y.start, y2=y.start + 4)
     return concat(mark, text(label(tick), place, y.start + 18, anchor="middle"))
+
+
+def _clean(value: float) -> float:
+    """0.3 for 0.30000000000000004."""
+    return float(f"{value:.12g}")
 
 
 def _round_step(raw: float) -> float:
