@@ -11,15 +11,6 @@ from components.lib.store import Store
 
 
 @pytest.fixture(scope="session")
-def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One real MLflow server for the session: take names that no other test takes."""
-    from tests.mlflow_server import serving
-
-    with serving(tmp_path_factory.mktemp("mlflow")) as uri:
-        yield uri
-
-
-@pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sqlite file with MLflow's tables, which take seconds to make."""
     from components.lib.tracking import connect
@@ -27,6 +18,17 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "mlflow.db"
     connect(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
+    """One real MLflow server for the session: take names that no other test takes."""
+    from tests.mlflow_server import serving
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    shutil.copyfile(empty_database, folder / "server.db")
+    with serving(folder) as uri:
+        yield uri
 
 
 @pytest.fixture

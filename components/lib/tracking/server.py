@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -216,29 +216,33 @@ def _probe_file(path: Path, uri: str) -> None:
 
 
 def _probe_server(uri: str, timeout: float) -> None:
-    parts = urlsplit(uri)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
-        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
-        connection.request("GET", f"{parts.path.rstrip('/')}/version", headers={"User-Agent": "trunkline"})
-        response = connection.getresponse()
-        body = response.read(200).decode("utf-8", "replace").strip()
-        connection.close()
+        status, body = _get(f"{uri.rstrip('/')}/version", timeout)
     except ValueError as error:
         raise ConfigError("the tracking URI is not a URL", where="tracking_uri", found=uri) from error
     except (OSError, http.client.HTTPException) as error:
         found = f"{type(error).__name__}: {error}"
         raise ServiceError("the MLflow server does not answer", where=uri, found=found) from error
-    if response.status in (401, 403):
+    if status in (401, 403):
         what = "the MLflow server refuses us"
-        raise AccessError(what, where=uri, found=f"{response.status} {body}", fix=_access_fix(body))
-    if response.status >= 500:
-        raise ServiceError("the MLflow server is ill", where=uri, found=f"{response.status} {body}")
-    if response.status != 200 or not body[:1].isdigit():
-        found = f"{response.status} {body}"
+        raise AccessError(what, where=uri, found=f"{status} {body}", fix=_access_fix(body))
+    if status >= 500:
+        raise ServiceError("the MLflow server is ill", where=uri, found=f"{status} {body}")
+    if status != 200 or not body[:1].isdigit():
+        found = f"{status} {body}"
         raise ConfigError("something answers that is not MLflow", where=uri, found=found, expected=EXPECTED)
     if int(body.partition(".")[0]) < 3:
         raise ConfigError("the MLflow server is too old", where=uri, found=body, expected="3.17 or newer")
+
+
+def _get(url: str, timeout: float) -> tuple[int, str]:
+    """Status and the beginning of the body; follows no redirect."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    with closing(kind(parts.hostname or "", parts.port, timeout=timeout)) as connection:
+        connection.request("GET", parts.path, headers={"User-Agent": "trunkline"})
+        response = connection.getresponse()
+        return response.status, response.read(200).decode("utf-8", "replace").strip()
 
 
 @contextmanager

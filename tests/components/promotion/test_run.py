@@ -1,30 +1,215 @@
+import dataclasses
 import json
 
+import pytest
+
+from components.lib.errors import ConfigErrors, DataError, ServiceError
 from components.lib.registry import Registry
 from components.promotion.config import Config
 from components.promotion.run import run
 from components.registration.config import Config as Registration
 from components.registration.run import run as register
 from tests import models
+from tests.killing import Killed, dying, state
+
+FLOOR = Config({"floors": {"minimum": {"accuracy": 0.5}}, "noninferiority": {"margin": 0.01}})
+PASSES, FAILS = (0.02, 0.01, 0.03), (-0.02, -0.03, -0.01)
 
 
-def written(tmp_path, name, manifest):
-    manifest.write(tmp_path / f"{name}.json")
-    return tmp_path / f"{name}.json"
-
-
-def test_the_first_branch_becomes_champion(tracked, tmp_path):
-    trunk = models.trunk(tracked.store)
+@pytest.fixture
+def trunk(tracked, tmp_path):
+    made = models.trunk(tracked.store)
+    made.write(tmp_path / "trunk.json")
     register(
-        Registration("news"), tracked, trunk=written(tmp_path, "trunk", trunk), registered=tmp_path / "r.json"
+        Registration("news"), tracked, trunk=tmp_path / "trunk.json", registered=tmp_path / "registered.json"
     )
+    return made
+
+
+def gated(context, tmp_path, evaluations, config=FLOOR):
+    """Runs promotion; returns its manifest and decision.json."""
+    context = dataclasses.replace(context, stage="promotion", outputs=[])
+    paths = []
+    for number, evaluation in enumerate(evaluations):
+        paths.append(tmp_path / f"evaluation-{number}.json")
+        evaluation.write(paths[-1])
+    given = {"registered": tmp_path / "registered.json", "evaluations": paths}
+    outputs = {"decision": tmp_path / "decision.json", "report": tmp_path / "report.html"}
+    made = run(config, context, **given, **outputs)
+    return made, json.loads(context.store.open(made, "decision.json").read_text())
+
+
+def holder(context, alias, name="news-topics"):
+    found = Registry(context.tracking_uri).find(name, alias)
+    return found.reference if found else None
+
+
+def test_the_first_branch_becomes_champion(tracked, tmp_path, trunk):
     branch = models.branch(tracked.store, trunk)
-    scored = models.evaluation(tracked.store, branch)
-    paths = {"decision": tmp_path / "d.json", "report": tmp_path / "report.html"}
-    given = {"registered": tmp_path / "r.json", "evaluations": [written(tmp_path, "evaluation", scored)]}
-    made = run(Config(), tracked, **given, **paths)
-    decision = json.loads(tracked.store.open(made, "decision.json").read_text())
-    assert decision["tasks"][0]["verdict"] == "promoted"
+    made, decision = gated(tracked, tmp_path, [models.evaluation(tracked.store, branch)])
+    task = decision["tasks"][0]
+    assert (task["verdict"], task["passed"], decision["trunk_passed"]) == ("promoted", True, True)
+    assert "no champion yet" in task["reasons"][-1]
+    assert holder(tracked, "champion") == holder(tracked, "challenger") == branch.reference
+    assert holder(tracked, "previous") is None
+    assert holder(tracked, "champion", "news") == trunk.reference
+    version = Registry(tracked.tracking_uri).find("news-topics", "champion")
+    assert version.tags["trunkline.gate"] == "passed" and version.tags["trunkline.decision"] == made.reference
+    assert version.tags["trunkline.pretraining"] == trunk.reference
+    report = (tmp_path / "report.html").read_text()
+    assert tracked.store.objects.read("runs/run-1/report.html").decode() == report and "promoted" in report
+
+
+def test_the_branch_is_registered_with_its_numbers(tracked, tmp_path, trunk):
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, models.branch(tracked.store, trunk))])
     registry = Registry(tracked.tracking_uri)
-    assert registry.find("news-topics", "champion").reference == branch.reference
-    assert registry.find("news", "champion").reference == trunk.reference
+    version = registry.find("news-topics", "champion")
+    found = registry.client.get_run(version.run_id)
+    assert found.data.metrics == {"accuracy": 0.8, "accuracy/low": 0.78, "accuracy/high": 0.82}
+    assert found.data.tags["trunkline.task"] == "topics" and found.info.status == "FINISHED"
+    card = registry.client.get_model_version("news-topics", version.version).description
+    assert "| accuracy | 0.8000 | 0.7800 to 0.8200 |" in card and "atheism, autos" in card
+
+
+def test_a_better_branch_replaces_the_champion(tracked, tmp_path, trunk):
+    old, new = (models.branch(tracked.store, trunk, seed) for seed in (0, 1))
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, old)])
+    scored = models.evaluation(tracked.store, new, champion=(old, "1"), difference=PASSES)
+    _, decision = gated(tracked, tmp_path, [scored])
+    assert decision["tasks"][0]["verdict"] == "promoted"
+    assert (holder(tracked, "champion"), holder(tracked, "previous")) == (new.reference, old.reference)
+
+
+@pytest.mark.parametrize(("difference", "accuracy"), [(FAILS, 0.8), (PASSES, 0.4)])
+def test_a_failed_gate_is_a_success_that_moves_nothing(tracked, tmp_path, trunk, difference, accuracy):
+    old, new = (models.branch(tracked.store, trunk, seed) for seed in (0, 1))
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, old)])
+    scored = models.evaluation(tracked.store, new, (old, "1"), accuracy, difference)
+    made, decision = gated(tracked, tmp_path, [scored])
+    assert decision["tasks"][0]["verdict"] == "rejected" and made.facts == {
+        "passed": False, "tasks": {"topics": "rejected"},
+    }  # fmt: skip
+    assert (holder(tracked, "champion"), holder(tracked, "challenger")) == (old.reference, new.reference)
+    assert holder(tracked, "previous") is None
+    version = Registry(tracked.tracking_uri).find("news-topics", "challenger")
+    assert version.tags["trunkline.gate"] == "failed" and version.tags["trunkline.gate.reasons"]
+
+
+def test_the_champion_itself_stays_where_it_is(tracked, tmp_path, trunk):
+    old, new = (models.branch(tracked.store, trunk, seed) for seed in (0, 1))
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, old)])
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, new, (old, "1"), difference=PASSES)])
+    _, decision = gated(tracked, tmp_path, [models.evaluation(tracked.store, new)])  # scored without a rival
+    assert decision["tasks"][0]["verdict"] == "unchanged"
+    assert "champion already" in decision["tasks"][0]["reasons"][-1]
+    assert (holder(tracked, "champion"), holder(tracked, "previous")) == (new.reference, old.reference)
+
+
+def test_the_same_again_is_reused_and_changes_nothing(tracked, tmp_path, trunk):
+    scored = models.evaluation(tracked.store, models.branch(tracked.store, trunk))
+    first, _ = gated(tracked, tmp_path, [scored])
+    with dying(0):  # any change would kill it
+        second, decision = gated(tracked, tmp_path, [scored])
+    assert second == first and decision["tasks"][0]["verdict"] == "promoted"
+
+
+def test_a_champion_that_was_not_scored_is_a_retriable_error(tracked, tmp_path, trunk):
+    old, new, late = (models.branch(tracked.store, trunk, seed) for seed in (0, 1, 2))
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, old)])
+    stale = models.evaluation(tracked.store, late)  # as if there had been no champion
+    with pytest.raises(ServiceError, match="another than the one") as caught:
+        gated(tracked, tmp_path, [stale])
+    assert caught.value.retriable and caught.value.fix == "evaluate again"
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, new, (old, "1"), difference=PASSES)])
+    stale = models.evaluation(tracked.store, late, (old, "1"), difference=PASSES)
+    with pytest.raises(ServiceError, match="another than the one"):
+        gated(tracked, tmp_path, [stale])
+    assert holder(tracked, "champion") == new.reference
+
+
+def test_the_trunk_follows_only_when_every_branch_passed(tracked, tmp_path, trunk):
+    good, bad = (
+        models.branch(tracked.store, trunk),
+        models.branch(tracked.store, trunk, 1, "token_classification"),
+    )
+    scored = [
+        models.evaluation(tracked.store, good),
+        models.evaluation(tracked.store, bad, accuracy=0.4, task="names", model="news-names"),
+    ]
+    made, _ = gated(tracked, tmp_path, scored)
+    assert made.facts == {"passed": False, "tasks": {"topics": "promoted", "names": "rejected"}}
+    assert holder(tracked, "champion") == good.reference
+    assert holder(tracked, "champion", "news-names") is None
+    assert holder(tracked, "challenger", "news-names") == bad.reference
+    assert holder(tracked, "champion", "news") is None
+
+
+def test_a_branch_of_another_trunk_does_not_lift_this_one(tracked, tmp_path, trunk):
+    other = models.trunk(tracked.store, seed=1)
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, models.branch(tracked.store, other))])
+    assert holder(tracked, "champion") is not None
+    assert holder(tracked, "champion", "news") is None
+
+
+def test_whoever_is_killed_is_completed(tmp_path, empty_database, tracked):
+    """A champion exists; its successor's promotion dies before each of its changes, and is run again."""
+    store = tracked.store
+    trunk = models.trunk(store)
+    trunk.write(tmp_path / "trunk.json")
+    old, new = (models.branch(store, trunk, seed) for seed in (0, 1))
+    register(
+        Registration("news"), tracked, trunk=tmp_path / "trunk.json", registered=tmp_path / "registered.json"
+    )
+    gated(tracked, tmp_path, [models.evaluation(store, old)])
+    before = (tmp_path / "runs" / "mlflow.db").read_bytes()
+    scored = models.evaluation(store, new, (old, "1"), difference=PASSES)
+
+    def attempt(limit):
+        with dying(limit) as calls:
+            gated(tracked, tmp_path, [scored])
+        return calls.made
+
+    made = attempt(None)
+    expected = state(Registry(tracked.tracking_uri).client)
+    assert expected["news-topics"]["aliases"] == {"champion": "2", "challenger": "2", "previous": "1"}
+    for limit in range(0, made, 2):
+        (tmp_path / "runs" / "mlflow.db").write_bytes(before)
+        with pytest.raises(Killed):
+            attempt(limit)
+        assert holder(tracked, "champion") in (old.reference, new.reference)  # there is always one
+        attempt(None)
+        assert state(Registry(tracked.tracking_uri).client) == expected, f"killed before change {limit}"
+
+
+def test_a_decision_is_a_function_of_its_inputs(tracked, tmp_path, trunk):
+    scored = models.evaluation(tracked.store, models.branch(tracked.store, trunk))
+    first, _ = gated(tracked, tmp_path, [scored])
+    Registry(tracked.tracking_uri).client.delete_registered_model_alias("news-topics", "champion")
+    tracked.store.objects.delete(f"promotion/{first.key.digest}/manifest.json")
+    second, _ = gated(tracked, tmp_path, [scored])
+    assert second.digest == first.digest and second.uri != first.uri
+
+
+def test_a_real_server_promotes_too(tracked, tmp_path, mlflow_uri):
+    context = dataclasses.replace(tracked, tracking_uri=mlflow_uri)
+    made = models.trunk(context.store)
+    made.write(tmp_path / "trunk.json")
+    config = Registration("served")
+    register(config, context, trunk=tmp_path / "trunk.json", registered=tmp_path / "registered.json")
+    branch = models.branch(context.store, made)
+    gated(context, tmp_path, [models.evaluation(context.store, branch, model="served-topics")])
+    assert holder(context, "champion", "served-topics") == branch.reference
+    assert holder(context, "champion", "served") == made.reference
+
+
+def test_wrong_rules_are_refused_before_anything_happens(tracked, tmp_path, trunk):
+    scored = models.evaluation(tracked.store, models.branch(tracked.store, trunk))
+    with pytest.raises(ConfigErrors):
+        gated(tracked, tmp_path, [scored], Config({"flors": {}}))
+    assert holder(tracked, "challenger") is None
+
+
+def test_a_task_twice_is_refused(tracked, tmp_path, trunk):
+    scored = models.evaluation(tracked.store, models.branch(tracked.store, trunk))
+    with pytest.raises(DataError, match="twice"):
+        gated(tracked, tmp_path, [scored, scored])

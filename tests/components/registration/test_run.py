@@ -1,22 +1,159 @@
+import dataclasses
+
+import pytest
+
 from components.lib import artifacts
+from components.lib.config import from_dict
+from components.lib.errors import ConfigErrors, DataError, IntegrityError, MissingError
 from components.lib.registry import Registry
+from components.lib.store import Store
 from components.registration.config import Config
 from components.registration.run import run
 from tests import models
+from tests.killing import Killed, dying, state
 
 
-def given(context, tmp_path, **arguments):
-    manifest = models.trunk(context.store, **arguments)
-    path = tmp_path / "trunk.json"
+def given(context, tmp_path, seed=0):
+    manifest = models.trunk(context.store, seed)
+    path = tmp_path / f"trunk-{seed}.json"
     manifest.write(path)
     return manifest, path
 
 
-def test_a_trunk_is_registered_loadable_and_described(tracked, tmp_path):
+def registered(context, tmp_path, trunk, config=None):
+    run(config or Config("news"), context, trunk=trunk, registered=tmp_path / "out.json")
+    return artifacts.read(tmp_path / "out.json")
+
+
+def test_a_trunk_is_registered_with_all_that_is_known_of_it(tracked, tmp_path):
     trunk, path = given(tracked, tmp_path)
-    run(Config("news"), tracked, trunk=path, registered=tmp_path / "out.json")
-    made = artifacts.read(tmp_path / "out.json")
+    made = registered(tracked, tmp_path, path)
     assert made.key.inputs == {"trunk": trunk.reference}
-    assert (made.facts["name"], made.facts["version"]) == ("news", "1")
     registry = Registry(tracked.tracking_uri)
-    assert registry.find("news", "challenger").version == "1"
+    version = registry.find("news", "challenger")
+    assert made.facts == {
+        "name": "news", "version": "1", "run_id": version.run_id, "model_id": version.model_id,
+        "model_uri": "models:/news/1",
+    }  # fmt: skip
+    assert version.reference == trunk.reference
+    for stage in ("tokenization", "ingestion"):
+        assert tracked.store.resolve(version.tags[f"trunkline.{stage}"]).key.stage == stage
+    assert version.tags["trunkline.tokenizer"] == artifacts.sha256(b"{}")
+    assert version.tags["trunkline.git"] == "0" * 40 and version.tags["kfp.pipeline_run_id"] == "run-1"
+
+
+def test_the_run_shows_curves_settings_and_data(tracked, tmp_path):
+    made = registered(tracked, tmp_path, given(tracked, tmp_path)[1])
+    client = Registry(tracked.tracking_uri).client
+    run_id = made.facts["run_id"]
+    curve = client.get_metric_history(run_id, "loss")
+    assert [(point.step, point.value) for point in curve] == [(step, 3.0 / step) for step in range(1, 6)]
+    found = client.get_run(run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics["final.validation"] == 0.7 and found.data.metrics["parameters"] == 12_345
+    assert found.data.params["pretraining.objectives.masked_lm.ratio"] == "0.3"
+    assert found.inputs.dataset_inputs[0].dataset.name == "corpus"
+    assert found.outputs.model_outputs[0].model_id == made.facts["model_id"]
+    assert [entry.path for entry in client.list_artifacts(run_id)] == ["README.md"]
+
+
+def test_the_card_escapes_what_it_is_told(tracked, tmp_path):
+    registered(tracked, tmp_path, given(tracked, tmp_path)[1], Config("news <script>_x_|"))
+    client = Registry(tracked.tracking_uri).client
+    card = client.get_model_version("news <script>_x_|", "1").description
+    assert card.startswith("# news &lt;script&gt;\\_x\\_\\|\n")
+    assert "<" not in card.partition("```")[0]
+    assert "12,345" in card and "masked\\_lm" in card and "pretraining/" in card
+
+
+def test_the_second_time_nothing_is_made(tracked, tmp_path):
+    _, path = given(tracked, tmp_path)
+    first = registered(tracked, tmp_path, path)
+    before = state(Registry(tracked.tracking_uri).client)
+    with dying(0):  # any change would kill it
+        assert registered(dataclasses.replace(tracked, run_id="run-2"), tmp_path, path) == first
+    assert state(Registry(tracked.tracking_uri).client) == before
+    assert [output["reused"] for output in tracked.outputs] == [False, True]
+
+
+def test_another_trunk_is_another_version(tracked, tmp_path):
+    registered(tracked, tmp_path, given(tracked, tmp_path)[1])
+    made = registered(tracked, tmp_path, given(tracked, tmp_path, seed=1)[1])
+    assert made.facts["version"] == "2"
+    assert Registry(tracked.tracking_uri).find("news", "challenger").version == "2"
+
+
+def test_whoever_is_killed_is_completed(tmp_path, empty_database, tracked):
+    _, path = given(tracked, tmp_path)
+
+    def fresh(name):
+        folder = tmp_path / str(name)
+        folder.mkdir()
+        (folder / "mlflow.db").write_bytes(empty_database.read_bytes())
+        return dataclasses.replace(tracked, tracking_uri=f"sqlite:///{folder}/mlflow.db")
+
+    context = fresh("whole")
+    with dying(None) as calls:
+        registered(context, tmp_path, path)
+    expected = state(Registry(context.tracking_uri).client)
+    for limit in range(0, calls.made, 3):  # the steps of the registry itself are all tried in its own test
+        context = fresh(limit)
+        with pytest.raises(Killed), dying(limit):
+            registered(context, tmp_path, path)
+        made = registered(context, tmp_path, path)
+        client = Registry(context.tracking_uri).client
+        assert state(client) == expected, f"killed before change {limit}"
+        assert client.get_run(made.facts["run_id"]).info.status == "FINISHED"
+        assert len(client.get_metric_history(made.facts["run_id"], "loss")) == 5
+
+
+def test_without_a_trunk_the_registered_one_is_found(tracked, tmp_path):
+    trunk, path = given(tracked, tmp_path)
+    registered(tracked, tmp_path, path)
+    found = registered(tracked, tmp_path, None, Config("news", alias="challenger"))
+    assert found.key.inputs == {"trunk": trunk.reference} and found.facts["version"] == "1"
+    with pytest.raises(MissingError) as caught:
+        registered(tracked, tmp_path, None, Config("news", alias="champion"))
+    assert caught.value.found == "challenger -> version 1"
+
+
+def test_a_registered_trunk_of_another_store_is_missed(tracked, tmp_path):
+    registered(tracked, tmp_path, given(tracked, tmp_path)[1])
+    elsewhere = dataclasses.replace(tracked, store=Store(str(tmp_path / "elsewhere")))
+    with pytest.raises(MissingError, match="does not hold an input"):
+        registered(elsewhere, tmp_path, None, Config("news", alias="challenger"))
+
+
+def test_damaged_weights_are_not_registered(tracked, tmp_path):
+    trunk, path = given(tracked, tmp_path)
+    weights = tracked.store.objects.local(
+        f"{trunk.uri.removeprefix(tracked.store.uri)[1:]}/model/model.safetensors"
+    )
+    data = bytearray(weights.read_bytes())
+    data[100] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(IntegrityError, match="not what was committed"):
+        registered(tracked, tmp_path, path)
+    registry = Registry(tracked.tracking_uri)
+    assert registry.version("news", trunk.reference) is None
+    assert {run.info.status for run in registry.client.search_runs(["1"])} == {"FAILED"}
+
+
+def test_a_trunk_that_is_no_model_is_refused(tracked, tmp_path):
+    manifest = models.commit(tracked.store, "pretraining", {}, {}, files={"model/config.json": "{}"})
+    manifest.write(tmp_path / "trunk.json")
+    with pytest.raises(DataError, match="not a Hugging Face model"):
+        registered(tracked, tmp_path, tmp_path / "trunk.json")
+
+
+def test_a_missing_manifest_is_named(tracked, tmp_path):
+    with pytest.raises(MissingError, match="no manifest"):
+        registered(tracked, tmp_path, tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "values", [{"name": "a/b"}, {"name": "a:b"}, {"name": ""}, {"alias": ""}, {"nme": "x"}]
+)
+def test_wrong_settings(values):
+    with pytest.raises(ConfigErrors):
+        from_dict(Config, values, "registration")

@@ -1,0 +1,333 @@
+import dataclasses
+import http.server
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from components.lib.errors import AccessError, ConfigError, Interrupted, ServiceError
+from components.lib.stage import Context
+from components.lib.store import Store
+from components.lib.tracking import connect, probe, track
+from components.lib.tracking.outbox import BATCH, Item, Outbox
+
+
+def read(context, run_id):
+    return connect(context.tracking_uri).get_run(run_id)
+
+
+def points(context, run_id, name):
+    return connect(context.tracking_uri).get_metric_history(run_id, name)
+
+
+def test_what_is_put_arrives(tracked):
+    with track(tracked, "k") as tracker:
+        tracker.params({"objective": {"masked_lm": {"ratio": 0.3}}, "steps": 5, "long": "x" * 9_000})
+        tracker.params({f"p{number}": number for number in range(150)})  # more than MLflow takes at once
+        tracker.tags({"note": "y" * 9_000})
+        for step in range(3_000):
+            tracker.metrics({"loss": 1 / (step + 1)}, step)
+        run_id = tracker.run_id
+    run = read(tracked, run_id)
+    assert run.info.status == "FINISHED" and run.info.run_name == "registration"
+    assert run.data.params["objective.masked_lm.ratio"] == "0.3" and run.data.params["p149"] == "149"
+    assert len(run.data.params["long"]) == 6_000 and len(run.data.tags["note"]) == 8_000
+    history = points(tracked, run_id, "loss")
+    assert [point.step for point in history] == list(range(3_000))
+    assert [point.value for point in history] == [1 / (step + 1) for step in range(3_000)]
+    assert run.data.tags["kfp.pipeline_run_id"] == "run-1"
+    assert run.data.tags["trunkline.preset"] == "smoke" and "trunkline.image" not in run.data.tags
+
+
+def test_infinities_do_not_ruin_charts(tracked):
+    with track(tracked, "k") as tracker:
+        tracker.metrics({"loss": math.nan}, 1)
+        tracker.metrics({"loss": math.inf}, 2)
+        run_id = tracker.run_id
+    assert [math.isnan(point.value) for point in points(tracked, run_id, "loss")] == [True, True]
+    assert read(tracked, run_id).data.tags["trunkline.infinite"] == "loss at step 2: inf"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "FINISHED"), (ValueError, "FAILED"), (Interrupted, "KILLED")]
+)
+def test_the_status_tells_how_it_ended(tracked, error, status):
+    def work():
+        with track(tracked, "k") as tracker:
+            work.run_id = tracker.run_id
+            if error:
+                raise error("stop")
+
+    if error:
+        with pytest.raises(error):
+            work()
+    else:
+        work()
+    assert read(tracked, work.run_id).info.status == status
+
+
+def run_once(context, key="k", fail=False):
+    tracker = None
+    try:
+        with track(context, key) as tracker:
+            tracker.metrics({"loss": 1.0}, 0)
+            if fail:
+                raise RuntimeError
+    except RuntimeError:
+        pass
+    return tracker.run_id
+
+
+def again(context, **changes):
+    return dataclasses.replace(context, **changes)
+
+
+def test_a_repeated_stage_resumes_its_own_run(tracked):
+    first = run_once(tracked)
+    assert run_once(tracked) == first  # the same pipeline run, again
+    assert run_once(tracked, key="other") != first
+    assert run_once(again(tracked, task="topics")) != first
+    assert run_once(again(tracked, run_id="run-2")) != first  # finished work of another pipeline run
+    killed = run_once(again(tracked, run_id="run-3"), key="long", fail=True)
+    resumed = run_once(again(tracked, run_id="run-4"), key="long")
+    assert resumed == killed
+    assert read(tracked, resumed).data.tags["kfp.pipeline_run_id"] == "run-4"
+    assert read(tracked, resumed).info.status == "FINISHED"
+
+
+def test_the_run_of_the_kfp_plugin_is_resumed(tracked, monkeypatch):
+    client = connect(tracked.tracking_uri)
+    ambient = client.create_run(client.create_experiment("from-kfp")).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", ambient)
+    assert run_once(tracked) == ambient
+    assert read(tracked, ambient).data.tags["trunkline.stage"] == "registration"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://another.server")
+    assert run_once(tracked) != ambient
+
+
+def test_a_resumed_run_keeps_its_parameters(tracked):
+    for value in (1, 2):
+        with track(tracked, "k") as tracker:
+            tracker.params({"nproc": value})
+            tracker.metrics({"loss": 1.0}, value)
+            run_id = tracker.run_id
+    assert read(tracked, run_id).data.params["nproc"] == "1"
+    assert len(points(tracked, run_id, "loss")) == 2
+
+
+def test_a_recorded_curve_can_be_sent_twice(tracked):
+    rows = [{"step": step, "loss": 1.0 / step} for step in (1, 2, 3)] + [{"step": 3, "validation/loss": 0.5}]
+    for _ in range(2):
+        with track(tracked, "k") as tracker:
+            tracker.history(rows)
+            run_id = tracker.run_id
+    assert [(point.step, point.value) for point in points(tracked, run_id, "loss")] == [
+        (1, 1.0),
+        (2, 0.5),
+        (3, 1 / 3),
+    ]
+
+
+def test_artifacts_and_datasets(tracked, tmp_path):
+    (tmp_path / "card.md").write_text("# card")
+    with track(tracked, "k") as tracker:
+        tracker.artifact(tmp_path / "card.md")
+        tracker.dataset("corpus", "a" * 64, "s3://bucket/corpus")
+        run_id = tracker.run_id
+    run = read(tracked, run_id)
+    assert run.info.artifact_uri.startswith(str(tmp_path / "runs" / "mlartifacts"))
+    assert (tmp_path / "runs" / "mlartifacts" / run_id / "artifacts" / "card.md").read_text() == "# card"
+    data = run.inputs.dataset_inputs[0].dataset
+    assert (data.name, data.digest, json.loads(data.source)) == (
+        "corpus",
+        "a" * 36,
+        {"uri": "s3://bucket/corpus"},
+    )
+
+
+def test_a_real_server_takes_it_all(mlflow_uri, tmp_path):
+    context = Context(
+        Store(str(tmp_path)), tracking_uri=mlflow_uri, stage="pretraining", details={"preset": "served"}
+    )
+    (tmp_path / "card.md").write_text("# card")
+    with track(context, "k") as tracker:
+        tracker.params({"steps": 5})
+        tracker.metrics({"loss": 0.5}, 1)
+        tracker.artifact(tmp_path / "card.md")
+        run_id = tracker.run_id
+    run = read(context, run_id)
+    assert run.info.status == "FINISHED" and run.data.metrics == {"loss": 0.5}
+    assert [entry.path for entry in connect(mlflow_uri).list_artifacts(run_id)] == ["card.md"]
+
+
+def test_a_dead_server_stops_nobody(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    uri = f"http://127.0.0.1:{free_port()}"
+    context = Context(Store(str(tmp_path)), tracking_uri=uri, stage="pretraining", run_id="r")
+    longest, start = 0.0, time.monotonic()
+    with track(context, "k", deadline=4.0) as tracker:
+        for step in range(200):
+            before = time.monotonic()
+            tracker.metrics({"loss": 1.0}, step)
+            longest = max(longest, time.monotonic() - before)
+    assert longest < 1.0  # the server's answer takes longer: none of these calls waited for it
+    assert time.monotonic() - start < 60
+    lines = (tmp_path / "runs" / "r" / "pretraining.unsent.jsonl").read_text().splitlines()
+    unsent = [Item(*json.loads(line)) for line in lines]
+    assert [item.step for item in unsent if item.kind == "metric"] == list(range(200))
+
+
+def test_without_a_server_nothing_happens(tmp_path):
+    with track(Context(Store(str(tmp_path))), "k") as tracker:
+        tracker.params({"a": 1})
+        tracker.metrics({"loss": 1.0}, 0)
+        tracker.history([{"step": 1, "loss": 1.0}])
+        tracker.artifact(tmp_path / "none")
+        tracker.dataset("corpus", "a", "b")
+        assert tracker.run_id == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_outage_loses_and_doubles_nothing(monkeypatch):
+    monkeypatch.setattr("components.lib.tracking.outbox.BACKOFF", (0.01,))
+    monkeypatch.setattr("components.lib.tracking.outbox.INTERVAL", 0.01)
+    arrived, failures = [], iter([ServiceError("down")] * 3)
+
+    def send(batch):
+        for error in failures:
+            raise error
+        arrived.extend(batch)
+
+    outbox = Outbox(send)
+    items = [Item("metric", "loss", 1.0, step, step) for step in range(3 * BATCH)]
+    for item in items:
+        outbox.put([item])
+    assert outbox.close(20.0) == []
+    assert arrived == items
+
+
+def test_what_is_refused_holds_up_nothing_else():
+    arrived = []
+
+    def send(batch):
+        if any(item.name == "bad" for item in batch):
+            raise ConfigError("not a metric")
+        arrived.extend(batch)
+
+    outbox = Outbox(send)
+    outbox.put(Item("metric", "bad" if step == 37 else "good", 0.0, 0, step) for step in range(100))
+    left = outbox.close(20.0)
+    assert [item.step for item in left] == [37]
+    assert [item.step for item in arrived] == [step for step in range(100) if step != 37]
+
+
+def test_starting_is_cheap():
+    program = "import sys, components.lib.tracking, components.lib.registry; print('mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("uri", "what", "fix"),
+    [
+        ("mlflow.svc:5000", "no scheme", "did you mean http://mlflow.svc:5000?"),
+        ("localhost:5000/mlflow", "no scheme", "did you mean http://localhost:5000/mlflow?"),
+        ("/data/mlruns", "plain folder", "did you mean sqlite:////data/mlruns/mlflow.db?"),
+        ("file:///data/mlruns", "plain folder", "did you mean sqlite:////data/mlruns/mlflow.db?"),
+        ("mlruns", "plain folder", "did you mean sqlite:///mlruns/mlflow.db?"),
+        ("ftp://host/x", "scheme is not supported", ""),
+        ("http:///x", "names no host", ""),
+        ("http://host:port", "not a URL", ""),
+        ("sqlite://", "names no file", ""),
+    ],
+)
+def test_wrong_uris(uri, what, fix):
+    with pytest.raises(ConfigError, match=what) as caught:
+        probe(uri)
+    assert caught.value.fix == fix and caught.value.exit_code == 78
+
+
+def test_a_closed_port_is_a_service_error():
+    with pytest.raises(ServiceError, match="does not answer") as caught:
+        probe(f"http://127.0.0.1:{free_port()}")
+    assert caught.value.retriable
+
+
+def test_silence_is_answered_in_time():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        start = time.monotonic()
+        with pytest.raises(ServiceError, match="does not answer"):
+            probe(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.5)
+        assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "hint"),
+    [
+        (401, "", AccessError, "MLFLOW_TRACKING_TOKEN"),
+        (403, "Invalid Host header - possible DNS rebinding attack detected", AccessError, "ALLOWED_HOSTS"),
+        (404, "nothing here", ConfigError, ""),
+        (200, "<html>another service</html>", ConfigError, ""),
+        (200, "2.22.0", ConfigError, ""),
+        (302, "", ConfigError, ""),
+        (503, "starting", ServiceError, ""),
+    ],
+)
+def test_what_other_servers_answer(status, body, kind, hint):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        with pytest.raises(kind) as caught:
+            probe(f"http://127.0.0.1:{server.server_port}/prefix")
+        assert hint in caught.value.fix
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_what_works_passes(mlflow_uri, sqlite_uri, tmp_path):
+    probe(mlflow_uri)
+    probe(sqlite_uri)
+    probe(f"sqlite:///{tmp_path}/new/folder/mlflow.db")
+    assert not (tmp_path / "new").exists()
+
+
+def test_files_that_cannot_be_a_database(tmp_path):
+    (tmp_path / "text").write_text("not a database, " * 100)
+    with pytest.raises(ConfigError, match="not a sqlite database"):
+        probe(f"sqlite:///{tmp_path}/text")
+    with pytest.raises(ConfigError, match="names no file"):
+        probe(f"sqlite:///{tmp_path}/text/mlflow.db")
+    with pytest.raises(ConfigError, match="names no file"):
+        probe(f"sqlite:///{tmp_path}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(AccessError, match="cannot be written"):
+        probe(f"sqlite:///{tmp_path}/mlflow.db")

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from components.lib import bootstrap
+from components.lib.errors import ConfigErrors
+from components.promotion import gate
+
+
+def facts(low=None, high=None, value=None, **metrics):
+    """Facts of an evaluation; with `low`, also a champion and the paired difference in accuracy."""
+    entries = {name: {"value": number, "low": number, "high": number} for name, number in metrics.items()}
+    entries = {"accuracy": {"value": 0.8, "low": 0.78, "high": 0.82}, **entries}
+    difference = {"accuracy": {"value": value if value is not None else low, "low": low, "high": high}}
+    difference |= {name: {"value": 0.01, "low": 0.0, "high": 0.02} for name in metrics}
+    champion = {"name": "news-topics", "version": "1", "reference": "r"} if low is not None else None
+    return {
+        "task": "topics", "primary": "accuracy", "confidence": 0.95, "metrics": entries, "champion": champion,
+        "difference": difference if champion else None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "given", "passed"),
+    [
+        ("floors", {"minimum": {"accuracy": 0.8}}, facts(), True),
+        ("floors", {"minimum": {"accuracy": 0.81}}, facts(), False),
+        ("floors", {"maximum": {"calibration_error": 0.1}}, facts(calibration_error=0.2), False),
+        ("floors", {"maximum": {"calibration_error": 0.1}}, facts(calibration_error=0.1), True),
+        ("floors", {"minimum": {"topics/accuracy": 0.9}}, facts(), False),
+        ("floors", {"minimum": {"other/accuracy": 0.9}}, facts(), None),
+        ("floors", {"minimum": {"topics/recall": 0.1}}, facts(), False),  # it was asked for and not measured
+        ("floors", {"minimum": {"recall": 0.1}}, facts(), None),
+        ("floors", {}, facts(), None),
+        ("noninferiority", {"margin": 0.01}, facts(), None),
+        ("noninferiority", {"margin": 0.01}, facts(low=-0.009, high=0.02), True),
+        ("noninferiority", {"margin": 0.01}, facts(low=-0.01, high=0.02), False),
+        ("noninferiority", {"margin": 0.01, "metric": "recall"}, facts(low=0.1, high=0.2), False),
+        ("superiority", {}, facts(low=0.001, high=0.02), True),
+        ("superiority", {}, facts(low=0.0, high=0.02), False),
+        ("superiority", {"margin": 0.01}, facts(low=0.009, high=0.02), False),
+        ("superiority", {}, facts(), None),
+        ("calibration", {}, facts(), None),
+        ("calibration", {"maximum": 0.1}, facts(calibration_error=0.11), False),
+        (
+            "calibration",
+            {"maximum": 0.2, "margin": 0.03},
+            facts(low=0.0, high=0.0, calibration_error=0.11),
+            True,
+        ),
+        (
+            "calibration",
+            {"maximum": 0.2, "margin": 0.01},
+            facts(low=0.0, high=0.0, calibration_error=0.11),
+            False,
+        ),
+    ],
+)
+def test_a_rule_says_what_it_should(rule, options, given, passed):
+    (loaded,) = gate.load({rule: options})
+    finding = loaded.judge(given)
+    assert (finding.passed if finding else None) == passed
+    if finding:
+        assert finding.reason and finding.to_dict()["numbers"]
+
+
+def test_all_that_is_wrong_with_the_rules_is_said_at_once():
+    with pytest.raises(ConfigErrors) as caught:
+        gate.load(
+            {"flors": {}, "noninferiority": {"margin": -1.0, "mrgin": 1}, "superiority": {"margin": "x"}}
+        )
+    text = str(caught.value)
+    assert "did you mean 'floors'" in text and "promotion.rules.noninferiority.margin" in text
+    assert "did you mean 'margin'" in text and "promotion.rules.superiority.margin" in text
+
+
+def test_one_failure_fails_the_gate():
+    rules = gate.load({"floors": {"minimum": {"accuracy": 0.9}}, "noninferiority": {}})
+    judged = gate.judge(rules, facts(low=0.1, high=0.2))
+    assert not judged["passed"]
+    assert [(finding["rule"], finding["passed"]) for finding in judged["findings"]] == [
+        ("floors", False), ("noninferiority", True),
+    ]  # fmt: skip
+
+
+def promotions(difference, margin, trials=300, n=400, disagree=0.1, seed=0):
+    """Share of simulated challengers that pass non-inferiority.
+
+    The two systems disagree on a tenth of the examples; `difference` is the true gap in accuracy.
+    """
+    generator = np.random.default_rng(seed)
+    (rule,) = gate.load({"noninferiority": {"margin": margin}})
+    passed = 0
+    for trial in range(trials):
+        kind = generator.choice(
+            3, size=n, p=[1 - disagree, (disagree + difference) / 2, (disagree - difference) / 2]
+        )
+        gap = np.array([0.0, 1.0, -1.0])[kind]
+
+        def statistic(counts, gap=gap):
+            return {"accuracy": counts @ gap / n}
+
+        low, high = bootstrap.interval(bootstrap.replicate(statistic, n, 400, seed=trial)["accuracy"], 0.95)
+        finding = rule.judge(facts(low=low, high=high, value=gap.mean()))
+        passed += finding.passed
+    return passed / trials
+
+
+def test_false_promotions_are_as_rare_as_they_should_be():
+    """A challenger that is worse by the margin passes with (1 - confidence) / 2 = 2.5 %."""
+    rate = promotions(difference=-0.03, margin=0.03)
+    assert rate < 0.025 + 3 * np.sqrt(0.025 * 0.975 / 300)  # three standard errors of the simulation
+
+
+def test_the_gate_has_power():
+    assert promotions(difference=0.0, margin=0.05, trials=100) > 0.8
+    assert promotions(difference=0.0, margin=0.05, trials=100) > promotions(-0.03, margin=0.05, trials=100)
