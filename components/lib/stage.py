@@ -6,6 +6,8 @@ what a clock has a part in (seconds, errors), and is what the exit record and th
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import sys
 import time
@@ -64,6 +66,7 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator
 
     A typed error is printed without a traceback and becomes the exit code of the process.
     """
+    atexit.register(gc.freeze)  # a last garbage collection through all of torch costs a second
     start = time.time()
     context: Context | None = None
     error: TrunklineError | None = None
