@@ -4,7 +4,7 @@
     <store>/<stage>/<key>/<attempt>/<file>      data; without a manifest it does not exist
 
 Two writers of one key never touch each other's files: one manifest wins, the other writer reads the
-winner's. Every file is checked against its size and SHA-256 when it is opened.
+winner's. In the store a manifest's `uri` is relative to the root, so that a store can be moved. Every file is checked against its size and SHA-256 when it is opened.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,10 @@ class Store:
         """The committed output of a stage by its key's digest, or None."""
         name = f"{stage}/{key_digest}/manifest.json"
         try:
-            return artifacts.parse(self.objects.read(name), f"{self.uri}/{name}")
+            manifest = artifacts.parse(self.objects.read(name), f"{self.uri}/{name}")
         except MissingError:
             return None
+        return replace(manifest, uri=f"{self.uri}/{manifest.uri}")
 
     @contextmanager
     def draft(self, key: Key) -> Iterator[Draft]:
@@ -91,9 +93,8 @@ class Store:
             MissingError: if the manifest or the store lacks the file.
         """
         entry = manifest.file(name)
-        if not manifest.uri.startswith(f"{self.uri}/"):
-            fix = f"open it with the store that holds it: {manifest.uri}"
-            raise MissingError("the manifest belongs to another store", where=self.uri, fix=fix)
+        if not manifest.uri.startswith(f"{self.uri}/"):  # the store was moved or is mounted elsewhere
+            manifest = self.resolve(manifest.reference)
         key = f"{manifest.uri.removeprefix(f'{self.uri}/')}/{name}"
         path = self.objects.local(key)
         if path is None:
@@ -166,17 +167,14 @@ class Draft:
         """Makes the output exist. If another writer was first, returns theirs and drops this attempt."""
         self.measured.setdefault("seconds", round(time.monotonic() - self._start, 3))
         files = tuple(self._files[name] for name in sorted(self._files))
-        uri = f"{self.store.uri}/{self._attempt}"
-        manifest = Manifest(self.key, uri, files, self.facts, self.measured)
+        manifest = Manifest(self.key, self._attempt, files, self.facts, self.measured)
         name = f"{self.key.stage}/{self.key.digest}/manifest.json"
         if not self.store.objects.write(name, manifest.to_json().encode(), if_absent=True):
-            winner = self.store.find(self.key)
-            assert winner is not None
-            manifest = winner
             for entry in files:
                 self.store.objects.delete(f"{self._attempt}/{entry.name}")
-        self.committed = manifest
-        return manifest
+        self.committed = self.store.find(self.key)
+        assert self.committed is not None
+        return self.committed
 
 
 def verify(path: Path, entry: File) -> None:

@@ -91,9 +91,10 @@ class Objective(nn.Module):
     def forward(self, batch: Views) -> Loss:
         """Cross-entropy of finding the other view among all views of the global batch, summed over views."""
         first, second = self._project(batch.first), self._project(batch.second)
-        rows = torch.cat([first, second])
-        columns = torch.cat([gather(first), gather(second)])
-        total, accuracy = nt_xent(rows, columns, batch.ids, self._all_ids(batch.ids), self.config.temperature)
+        rows, columns, all_ids = torch.cat([first, second]), torch.cat([first, second]), batch.ids
+        if self.training:  # held-out batches are dealt to the processes whole
+            columns, all_ids = torch.cat([gather(first), gather(second)]), self._all_ids(batch.ids)
+        total, accuracy = nt_xent(rows, columns, batch.ids, all_ids, self.config.temperature)
         return Loss(total, batch.weight, {"accuracy": accuracy})
 
     def _project(self, view: Any) -> Tensor:
