@@ -2,12 +2,13 @@
 
 Runs with the same seed saw the same labelled subset with the same budget, and all runs were scored on the
 same examples. So trunk and random start are paired in both, and a replicate resamples both: the examples
-with replacement, and the seeds. That is the pigeonhole bootstrap (Owen, "The pigeonhole bootstrap",
-Annals of Applied Statistics 2007), which is known to be slightly wide. With few seeds two corrections keep
-the intervals honest: S - 1 of S seeds are drawn, so that the variance of a mean is not underestimated by
-(S - 1) / S (Rao and Wu 1988), and the percentile interval is stretched by the ratio of Student's t to the
-normal quantile at the degrees of freedom of Satterthwaite (1946). A primary metric is a share, so means are
-cut to [0, 1] and gains to [-1, 1].
+with replacement, and the seeds. That is the pigeonhole bootstrap (Owen, Annals of Applied Statistics 2007),
+which is known to be slightly wide. Seeds are few. Therefore S - 1 of S are drawn, else the variance of their
+mean comes out (S - 1) / S too small (Rao and Wu, JASA 1988), and an interval is the mean and Student's t
+times the bootstrap's standard error, with the degrees of freedom of Satterthwaite (1946). Simulated coverage
+of 95 % intervals: 0.93 for 3 seeds, 0.95 to 0.99 for 5, where percentiles cover 0.78 and 0.86.
+
+A primary metric is a share, so means are cut to [0, 1] and gains to [-1, 1].
 """
 
 from __future__ import annotations
@@ -107,19 +108,17 @@ class _Intervals:
 
     def _one(self, point: Floats, means: Floats, least: float) -> Summary:
         """`point` (S,): the metric of each seed. `means` (r,): the resampled mean."""
-        value = float(point.mean())
-        low, high = bootstrap.interval(means, self.confidence)
-        stretch = self._stretch(point, means)
-        low, high = value - (value - low) * stretch, value + (high - value) * stretch
-        return summary(value, max(low, least), min(high, 1.0))
+        from scipy.special import stdtrit
 
-    def _stretch(self, point: Floats, means: Floats) -> float:
-        from scipy.special import ndtri, stdtrit
-
-        seeds, whole = len(point), float(np.nanvar(means))
-        between = min(float(point.var(ddof=1)) / seeds, whole) if seeds > 1 else 0.0
-        if between <= 0.0 or not math.isfinite(between):
-            return 1.0
-        freedom = (seeds - 1) * (whole / between) ** 2
+        value, finite = float(point.mean()), means[np.isfinite(means)]
+        variance = float(finite.var()) if finite.size else float("nan")
         upper = (1.0 + self.confidence) / 2.0
-        return float(stdtrit(freedom, upper) / ndtri(upper))
+        half = float(stdtrit(_freedom(point, variance), upper)) * math.sqrt(variance)
+        return summary(value, max(value - half, least), min(value + half, 1.0))
+
+
+def _freedom(point: Floats, variance: float) -> float:
+    """Satterthwaite's: S - 1 if all the variance is between seeds, endless if none is."""
+    seeds = len(point)
+    between = min(float(point.var(ddof=1)) / seeds, variance) if seeds > 1 else 0.0
+    return (seeds - 1) * (variance / between) ** 2 if between > 0.0 else math.inf

@@ -9,50 +9,31 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import (
-    ModernBertConfig,
-    ModernBertForSequenceClassification,
-    ModernBertForTokenClassification,
-    PreTrainedTokenizerFast,
-)
 
 from components.lib.artifacts import Key, Manifest
+from components.lib.publishing import publish
+from components.lib.registry import Registered, Registry
+from components.lib.stage import Context
 from components.lib.store import Draft, Store
+from components.lib.tracking import track
+from tests import models
 
 CLASSES = ["cold", "hot", "mild"]
 IOB2 = ["O", "B-place", "I-place"]
-WORDS = ["ice", "snow", "fire", "sun", "rain", "wind", "the", "a", "is", "<b>here</b>"]
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = [*models.WORDS[5:], "<b>here</b>", "<script>alert(1)</script>"]
 LABELS, SEEDS = [20, 40, 80], [0, 1, 2]
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*SPECIAL, *WORDS])}, unk_token="[UNK]"))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    core.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
-    names = dict(
-        zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True)
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=32, **names)
+def classes(kind: str) -> list[str]:
+    return CLASSES if kind == "sequence_classification" else IOB2
 
 
-def save_model(kind: str, folder: Path, seed: int) -> None:
-    torch.manual_seed(seed)
-    names = CLASSES if kind == "sequence_classification" else IOB2
-    config = ModernBertConfig(
-        vocab_size=len(SPECIAL) + len(WORDS), hidden_size=32, intermediate_size=32, num_hidden_layers=1,
-        num_attention_heads=2, max_position_embeddings=32, pad_token_id=0, cls_token_id=2, sep_token_id=3,
-        bos_token_id=2, eos_token_id=3, id2label=dict(enumerate(names)),
-        label2id={name: i for i, name in enumerate(names)},
-    )  # fmt: skip
-    auto = {
-        "sequence_classification": ModernBertForSequenceClassification,
-        "token_classification": ModernBertForTokenClassification,
-    }[kind]
-    auto(config).save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+def save_model(kind: str, folder: Path, seed: int, names: list[str]) -> None:
+    """Weights and tokenizer as finetuning saves them: with the length that inputs are cut to."""
+    from transformers import PreTrainedTokenizerFast
+
+    models.save_model(folder, kind, tuple(names), seed)
+    PreTrainedTokenizerFast.from_pretrained(folder, model_max_length=32).save_pretrained(folder)
 
 
 def examples(kind: str, n: int) -> pa.Table:
@@ -95,24 +76,30 @@ def _invented(kind: str, scored: dict[str, np.ndarray], right: np.ndarray) -> di
 
 
 def commit(
-    store: Store, kind: str, *, n: int = 120, seed: int = 0, gain: float = 0.15, spoil: bool = False
+    store: Store,
+    kind: str,
+    *,
+    n: int = 120,
+    seed: int = 0,
+    spoil: bool = False,
+    names: list[str] | None = None,
 ) -> Manifest:
-    """A branch manifest as finetuning would commit it. `spoil` drops one row of the outcomes."""
+    """A branch as finetuning would commit it; its trunk is not in the store. `spoil` drops an outcome."""
     from components.lib import plugins
 
-    key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "gain": gain, "spoil": spoil})
+    key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, "names": names})
     with store.draft(key) as draft:
-        save_model(kind, draft.folder / "model", seed)
+        save_model(kind, draft.folder / "model", seed, names or classes(kind))
         table = examples(kind, n)
         scored = plugins.load("components.lib.tasks", kind).score(draft.folder / "model", table)
-        rows = outcomes(kind, scored, gain)
+        rows = outcomes(kind, scored, 0.15)
         for path in sorted((draft.folder / "model").iterdir()):
             draft.add(f"model/{path.name}")
         _write(draft, "examples.parquet", table)
         _write(draft, "outcomes.parquet", rows.slice(1) if spoil else rows)
         draft.facts.update(
-            task="weather", kind=kind, classes=CLASSES if kind == "sequence_classification" else IOB2,
-            label_counts=LABELS, seeds=SEEDS, selected={"labels": LABELS[-1], "seed": 0},
+            task="weather", kind=kind, classes=names or classes(kind), label_counts=LABELS, seeds=SEEDS,
+            selected={"labels": LABELS[-1], "seed": 0},
         )  # fmt: skip
         return draft.commit()
 
@@ -121,3 +108,22 @@ def _write(draft: Draft, name: str, table: pa.Table) -> None:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     draft.write(name, buffer.getvalue(), rows=len(table))
+
+
+def empty(store: Store) -> Manifest:
+    """A branch without test examples."""
+    kind = "sequence_classification"
+    with store.draft(Key("finetuning", 1, {"empty": True})) as draft:
+        _write(draft, "examples.parquet", examples(kind, 1).slice(1))
+        draft.facts.update(task="weather", kind=kind, classes=CLASSES)
+        return draft.commit()
+
+
+def register(context: Context, branch: Manifest, name: str) -> Registered:
+    """Makes the branch the champion of `name`, as promotion would."""
+    registry = Registry(context.tracking_uri)
+    with track(context, branch.key.digest, name=name) as tracker:
+        kind = branch.facts["kind"]
+        version = publish(context, registry, tracker, branch, name=name, use=kind, card="", tags={})
+    registry.set_alias(version, "champion")
+    return version

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from components.evaluation.config import Config
+from components.evaluation.run import run
+from components.lib import artifacts
+from components.lib.artifacts import Manifest
+from components.lib.errors import DataError
+from components.lib.stage import Context
+from components.lib.store import Store
+from tests.components.evaluation import branches
+from tests.pages import read
+
+KINDS = ("sequence_classification", "token_classification")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def evaluate(
+    context: Context, branch: Manifest, folder: Path, **options: Any
+) -> tuple[Manifest, dict[str, float]]:
+    folder.mkdir(exist_ok=True)
+    branch.write(folder / "branch.json")
+    config = Config("demo-weather", replicates=200, **options)
+    paths = {"evaluation": folder / "evaluation.json", "card": folder / "card.html"}
+    headline = run(config, context, branch=folder / "branch.json", **paths)
+    return artifacts.read(folder / "evaluation.json"), headline
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_branch_is_scored_with_intervals(kind: str, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    branch = branches.commit(store, kind)
+    made, headline = evaluate(Context(store), branch, tmp_path / "a")
+    facts = made.facts
+    assert made.key.inputs == {"branch": branch.reference}
+    assert made.names() == ["card.html", "evaluation.json", "outcomes.parquet"]
+    assert facts["reproduced"] == 1.0  # the weights give the outcomes that finetuning recorded
+    assert facts["champion"] is None and facts["difference"] is None and facts["champion_metrics"] is None
+    for name, entry in facts["metrics"].items():
+        assert entry["low"] <= entry["value"] <= entry["high"] and headline[name] == entry["value"]
+    assert headline["gain_area"] == facts["efficiency"]["area"]["value"]
+    assert facts["efficiency"]["labels"] == branches.LABELS
+    assert facts["efficiency"]["gain"][0]["value"] == pytest.approx(0.15, abs=0.08)
+    outcomes = pq.read_table(store.open(made, "outcomes.parquet"))
+    assert outcomes.column("system").unique().to_pylist() == ["challenger"] and len(outcomes) == 120
+    written = json.loads(store.open(made, "evaluation.json").read_bytes())
+    assert {name: written[name] for name in facts} == facts
+
+
+def test_the_confusion_matrix_counts_the_outcomes(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    made, _ = evaluate(Context(store), branches.commit(store, KINDS[0]), tmp_path / "a")
+    table = pq.read_table(store.open(made, "outcomes.parquet")).to_pydict()
+    confusion = np.array(made.facts["confusion"])
+    assert confusion.sum() == 120 and np.trace(confusion) == sum(
+        a == b for a, b in zip(table["label"], table["prediction"], strict=True)
+    )
+    assert made.facts["metrics"]["accuracy"]["value"] == pytest.approx(np.trace(confusion) / 120, abs=1e-6)
+    assert confusion[2].sum() == table["label"].count(2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_card_is_self_contained_and_shows_the_data_as_text(kind: str, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    evaluate(Context(store), branches.commit(store, kind), tmp_path / "a")
+    page = read((tmp_path / "a" / "card.html").read_text(encoding="utf-8"))
+    assert page.headings[:2] == ["Evaluation of weather", "Metrics"]
+    assert "Label efficiency" in page.headings
+    assert ("Confusion" in page.headings) == (kind == "sequence_classification")
+    if kind == "sequence_classification":
+        assert "Surest errors" in page.headings and "<script>alert(1)</script>" in page.text
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("a", "b"):
+        store = Store(str(tmp_path / name))
+        branch = branches.commit(store, KINDS[0])
+        made, _ = evaluate(Context(store), branch, tmp_path / f"{name}-out")
+        digests.add(made.digest)
+    assert len(digests) == 1
+
+
+def test_a_rerun_is_reused_without_anything_heavy(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    first, headline = evaluate(Context(store), branches.commit(store, KINDS[0]), tmp_path / "a")
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from components.evaluation.config import Config; from components.evaluation.run import run\n"
+        "from components.lib.stage import Context; from components.lib.store import Store\n"
+        f"folder = Path({str(tmp_path / 'a')!r})\n"
+        f"context = Context(Store({str(tmp_path / 'store')!r}))\n"
+        "values = run(Config('demo-weather', replicates=200), context, branch=folder / 'branch.json',"
+        " evaluation=folder / 'again.json', card=folder / 'again.html')\n"
+        "heavy = {'torch', 'transformers', 'scipy', 'pyarrow', 'numpy', 'mlflow'} & set(sys.modules)\n"
+        "assert context.outputs[0]['reused'] and not heavy, heavy\n"
+        f"assert values == {headline!r}\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])
+    assert artifacts.read(tmp_path / "a" / "again.json") == first
+    assert (tmp_path / "a" / "again.html").read_bytes() == (tmp_path / "a" / "card.html").read_bytes()
+
+
+def test_outcomes_that_do_not_cover_the_examples_are_refused(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    branch = branches.commit(store, KINDS[0], spoil=True)
+    with pytest.raises(DataError, match="not scored on every frozen example") as raised:
+        evaluate(Context(store), branch, tmp_path / "a")
+    assert "119 rows" in raised.value.found and "120 examples" in raised.value.expected
+
+
+def test_no_examples_are_refused(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    with pytest.raises(DataError, match="no examples"):
+        evaluate(Context(store), branches.empty(store), tmp_path / "a")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_champion_is_scored_in_the_same_job_on_the_same_examples(
+    kind: str, tracked: Context, tmp_path: Path
+) -> None:
+    old, new = (branches.commit(tracked.store, kind, seed=seed) for seed in (1, 2))
+    branches.register(tracked, old, "demo-weather")
+    made, _ = evaluate(tracked, new, tmp_path / "a")
+    assert made.key.inputs == {"branch": new.reference, "champion": old.reference}
+    assert made.facts["champion"] == {"name": "demo-weather", "version": "1", "reference": old.reference}
+    alone, _ = evaluate(Context(tracked.store), old, tmp_path / "b")
+    assert made.facts["champion_metrics"] == alone.facts["metrics"]
+    primary = made.facts["primary"]
+    gap = made.facts["metrics"][primary]["value"] - made.facts["champion_metrics"][primary]["value"]
+    assert made.facts["difference"][primary]["value"] == pytest.approx(gap, abs=2e-6)
+    outcomes = pq.read_table(tracked.store.open(made, "outcomes.parquet")).to_pydict()
+    by_system = [
+        [e for s, e in zip(outcomes["system"], outcomes["example"], strict=True) if s == system]
+        for system in ("challenger", "champion")
+    ]
+    assert by_system[0] == by_system[1] == list(range(120))
+    text = (tmp_path / "a" / "card.html").read_text(encoding="utf-8")
+    assert "champion (version 1)" in read(text).text
+
+    same, _ = evaluate(tracked, old, tmp_path / "c")  # the champion itself: nothing to compare with
+    assert same.key.inputs == {"branch": old.reference} and same.facts["champion"] is None
+
+
+def test_a_champion_that_left_the_store_comes_from_the_registry(tracked: Context, tmp_path: Path) -> None:
+    old, new = (branches.commit(tracked.store, KINDS[0], seed=seed) for seed in (1, 2))
+    expected, _ = evaluate(Context(tracked.store), old, tmp_path / "a")
+    branches.register(tracked, old, "demo-weather")
+    for key in list(tracked.store.objects.keys(f"finetuning/{old.key.digest}/")):
+        tracked.store.objects.delete(key)
+    made, _ = evaluate(tracked, new, tmp_path / "b")
+    assert made.facts["champion_metrics"] == expected.facts["metrics"]
