@@ -32,6 +32,8 @@ def near_copies(
         signatures: (n, permutations).
         threshold: estimated Jaccard similarity from which two documents count as one.
     """
+    if len(ids) < 2:
+        return np.zeros(len(ids), bool)
     order = np.lexsort((ids[:, 1], ids[:, 0]))
     rank = np.empty(len(ids), np.int64)
     rank[order] = np.arange(len(ids))

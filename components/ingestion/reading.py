@@ -77,8 +77,8 @@ def _text(record: Record, field: str) -> tuple[str, str] | Rejected:
         value = " ".join(value)
     if not isinstance(value, str):
         return rejected(record.where, f"'{field}' is no text but {type(value).__name__}", value)
-    if value.count("\0") * 100 > len(value):
-        return rejected(record.where, "binary data: more than 1 % of it are NUL characters", value)
+    if value.count("\0") * 10 > len(value):
+        return rejected(record.where, "binary data: more than 10 % of it are NUL characters", value)
     return value, record.where
 
 

@@ -12,6 +12,8 @@ from components.lib.errors import ConfigError
 
 HEAD = 1 << 16  # bytes looked at to find the encoding
 LONGEST = 32 << 20  # bytes of a line; what is longer is refused, so that memory stays bounded
+USUAL = ("cp1252", "cp1251", "cp932", "gb18030", "euc_kr", "big5", "cp1250")  # most common on the web first
+SLACK = 0.1  # how much noisier than the best guess a more usual encoding may look and still be taken
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -72,8 +74,10 @@ def detect(head: bytes) -> tuple[str, int]:
             return "utf-8", 0
     from charset_normalizer import from_bytes
 
-    best = from_bytes(head[: len(head) // 4 * 4], threshold=0.3).best()
-    name = codecs.lookup(best.encoding).name if best is not None else "utf-8"
+    found = list(from_bytes(head[: len(head) // 4 * 4], threshold=0.3))
+    near = [match.encoding for match in found if match.chaos <= found[0].chaos + SLACK]
+    usual = [encoding for encoding in USUAL if encoding in near]
+    name = codecs.lookup([*usual, *near, "utf-8"][0]).name
     if name == "ascii" or (name.startswith(("utf-16", "utf-32")) and b"\0" not in head):
         name = "utf-8"
     return {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(name, name), 0

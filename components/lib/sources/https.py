@@ -115,7 +115,8 @@ def _answer(method: str, uri: str) -> Iterator[http.client.HTTPResponse]:
     try:
         path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
         connection.request(method, path, headers={"User-Agent": "trunkline", "Accept-Encoding": "identity"})
-        yield connection.getresponse()
+        with connection.getresponse() as answer:
+            yield answer
     except (OSError, http.client.HTTPException) as error:
         raise ServiceError("a web source does not answer", where=_shown(uri), found=error) from error
     finally:
@@ -132,7 +133,11 @@ class _Pinned(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         plain = socket.create_connection((self._address, self.port), self.timeout)
-        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+        try:
+            self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+        except BaseException:
+            plain.close()
+            raise
 
 
 def _address(host: str, port: int) -> str:

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+from html.parser import HTMLParser
+
+import pytest
+
+from components.ingestion import extraction
+from components.ingestion.cleaning import identity, normalised
+from components.lib.errors import ConfigErrors, DataError, MissingError
+from tests.components.ingestion.corpora import Ingestion, texts, words, write
+
+
+def test_a_folder_becomes_a_corpus(ingest, tmp_path):
+    given = texts(200, "a")
+    folder = write(tmp_path / "data", {"a.txt": given[:120], "b.txt": given[120:]})
+    manifest = ingest(folder)
+    train, validation = (ingest.table(manifest, split) for split in ("train", "validation"))
+    assert train.column_names == ["id", "text", "source"]
+    assert sorted(train["text"].to_pylist() + validation["text"].to_pylist()) == sorted(given)
+    assert train["source"].to_pylist() == sorted(train["source"].to_pylist())
+    for row in validation.to_pylist():
+        assert row["id"] == identity(row["text"]).hex()
+    facts = manifest.facts
+    assert facts["modality"] == "text" and facts["read"] == 200 and facts["sources"] == 2
+    assert facts["documents"] == {"train": len(train), "validation": len(validation)} and len(validation) > 20
+    assert sum(facts["characters"].values()) == sum(map(len, given))
+    assert sum(facts["words"].values()) == 200 * 30
+    assert {entry.name for entry in manifest.files} == {
+        "train-00000.parquet", "validation-00000.parquet", "quarantine.parquet", "dropped.parquet",
+        "statistics.json", "card.html",
+    }  # fmt: skip
+    assert (tmp_path / "card.html").read_text() == ingest.store.open(manifest, "card.html").read_text()
+
+
+def test_the_same_data_give_the_same_bytes_in_any_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "BATCH", 20_000)
+    folder = write(tmp_path / "data", {f"{i}.txt": texts(100, str(i)) for i in range(4)})
+    manifests = [Ingestion(tmp_path / str(workers))(folder, workers=workers) for workers in (1, 2)]
+    assert manifests[0].digest == manifests[1].digest
+
+
+def test_a_document_keeps_its_split_as_data_grow(ingest, tmp_path):
+    folder = write(tmp_path / "data", {"a.txt": texts(300, "a")})
+    before = {
+        split: set(ingest.table(ingest(folder), split)["id"].to_pylist()) for split in ("train", "validation")
+    }
+    write(folder, {"0.txt": texts(200, "0"), "z.txt": texts(200, "z")})
+    manifest = ingest(folder)
+    for split, ids in before.items():
+        assert ids <= set(ingest.table(manifest, split)["id"].to_pylist())
+    assert (
+        ingest(folder, validation=0.4).facts["documents"]["validation"]
+        > manifest.facts["documents"]["validation"]
+    )
+
+
+def spoil(path, *, same_stat: bool) -> bytes:
+    """Replaces a file's content; with `same_stat` nobody can tell without reading it."""
+    status, data = path.stat(), path.read_bytes()
+    path.write_bytes(b"?" * len(data))
+    if same_stat:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return data
+
+
+def test_a_rerun_with_one_file_added_reads_only_that_file(ingest, tmp_path):
+    folder = write(tmp_path / "data", {"b.txt": texts(60, "b"), "d.txt": texts(60, "d")})
+    ingest(folder)
+    kept = {name: spoil(folder / name, same_stat=True) for name in ("b.txt", "d.txt")}
+    write(folder, {"a.txt": texts(60, "a"), "c.txt": texts(60, "c")})
+    grown = ingest(folder)
+    assert not ingest.reused and grown.facts["documents"]["train"] > 150
+    for name, data in kept.items():
+        (folder / name).write_bytes(data)
+    at_once = Ingestion(tmp_path / "other")(folder)
+    assert grown.digest == at_once.digest, "the corpus does not depend on the order of arrival"
+
+
+def test_a_rerun_without_a_change_reads_nothing(ingest, tmp_path):
+    folder = write(tmp_path / "data", {"a.txt": texts(60, "a")})
+    evaluation = write(tmp_path / "evaluation", {"test.txt": texts(5, "t")})
+    settings = {"decontaminate": [{"source": str(evaluation)}]}
+    first = ingest(folder, **settings)
+    for path in (folder / "a.txt", evaluation / "test.txt"):
+        spoil(path, same_stat=True)
+    assert ingest(folder, **settings).reference == first.reference and ingest.reused
+
+
+def test_touched_and_changed_files(ingest, tmp_path):
+    folder = write(tmp_path / "data", {"a.txt": texts(60, "a"), "b.txt": texts(60, "b")})
+    first = ingest(folder)
+    os.utime(folder / "a.txt", ns=(1, 1))
+    assert ingest(folder).reference == first.reference and ingest.reused, "content decides, not the date"
+    write(folder, {"a.txt": texts(60, "other")})
+    assert ingest(folder).reference != first.reference
+    (folder / "a.txt").unlink()
+    assert ingest(folder).facts["read"] == 60
+
+
+def test_copies_are_dropped_and_reported(ingest, tmp_path):
+    given = texts(50, "a", length=100)
+    changed = given[0].split()
+    changed[50] = "changed"
+    lines = [*given, given[3], f"  {given[4]}  ", " ".join(changed)]
+    manifest = ingest(write(tmp_path / "data", {"a.txt": lines}))
+    assert manifest.facts["dropped"] == {"exact_duplicate": 2, "near_duplicate": 1}
+    reasons = [(row["location"].rpartition(":")[2], row["reason"]) for row in ingest.dropped(manifest)]
+    assert ("51", "exact_duplicate") in reasons and ("52", "exact_duplicate") in reasons
+    assert ingest(tmp_path / "data", near_duplicates=0).facts["dropped"] == {"exact_duplicate": 2}
+
+
+def test_the_survivor_of_near_copies_does_not_depend_on_order(tmp_path):
+    draw = random.Random(0)
+    family = [words(draw, 120)] * 5
+    variants = [" ".join([*text[:i], "variant", *text[i + 1 :]]) for i, text in enumerate(family, 20)]
+    others = texts(40, "o")
+    kept = []
+    for name, lines in (("one", variants + others), ("two", others + variants[::-1])):
+        ingest = Ingestion(tmp_path / name)
+        found = ingest.texts(ingest(write(tmp_path / name / "data", {"a.txt": lines})))
+        kept.append(set(found) & set(variants))
+    assert len(kept[0]) == 1 and kept[0] == kept[1]
+
+
+def test_evaluation_sets_are_kept_out(ingest, tmp_path):
+    given, secret = texts(100, "a", length=60), texts(12, "s", length=40)
+    inside = f"{given[0]} {secret[0]} {given[1]}"  # a whole test document inside a longer text
+    part = " ".join(secret[1].split()[:30] + given[2].split()[:10])  # most of it stands in a test document
+    phrase = " ".join(given[3].split()[:45] + secret[2].split()[:14])  # one shared phrase is no contamination
+    upper = secret[3].upper().replace(" ", ", ")  # case and punctuation hide nothing
+    lines = [*given, inside, part, phrase, upper, secret[4], "short one here today ok"]
+    evaluation = write(tmp_path / "evaluation", {"test.txt": [*secret, "short one here today ok"]})
+    settings = {"decontaminate": [{"source": str(evaluation)}]}
+    manifest = ingest(write(tmp_path / "data", {"a.txt": lines}), **settings)
+    assert manifest.facts["dropped"] == {"contaminated": 5}
+    assert manifest.facts["evaluations"] == [{"source": str(evaluation), "documents": 13, "found": 2}]
+    assert set(ingest.texts(manifest)) == {*given, phrase}
+
+
+def test_evaluation_sets_of_tokens(ingest, tmp_path):
+    secret = texts(3, "s", length=40)
+    rows = "\n\n".join("\n".join(f"{word} O" for word in text.split()) for text in secret)
+    (tmp_path / "test.conll").write_text(rows)
+    data = write(tmp_path / "data", {"a.txt": [*texts(50, "a"), *secret]})
+    manifest = ingest(data, decontaminate=[{"source": str(tmp_path / "test.conll"), "text": "tokens"}])
+    assert manifest.facts["dropped"] == {"contaminated": 3}
+
+
+def test_unreadable_records_go_to_quarantine_within_a_budget(ingest, tmp_path):
+    rows = [json.dumps({"text": text}) for text in texts(98, "a")]
+    rows[10:10] = ['{"text": broken', '{"body": "no text"}']
+    data = write(tmp_path / "data", {"a.jsonl": rows})
+    with pytest.raises(DataError, match="too many records cannot be read") as caught:
+        ingest(data)
+    assert caught.value.exit_code == 65 and "2 of 100 records" in caught.value.found
+    assert f"{data}/a.jsonl:11" in caught.value.where and "no field 'text'; known: body" in caught.value.found
+    manifest = ingest(data, quarantine=0.02)
+    broken = ingest.table(manifest, "quarantine").to_pylist()
+    assert manifest.facts["quarantined"] == 2 and manifest.facts["read"] == 100
+    assert [row["location"].rpartition(":")[2] for row in broken] == ["11", "12"]
+    assert broken[0] == {
+        "source": f"{data}/a.jsonl", "location": f"{data}/a.jsonl:11", "excerpt": '{"text": broken',
+        "reason": "not JSON: Expecting value: line 1 column 10 (char 9)",
+    }  # fmt: skip
+
+
+GOOD = "\n".join(texts(60, "a")) + "\n"
+BAD_INPUT = [
+    ("nothing", {}, {}, MissingError, "holds no files"),
+    ("empty file", {"a.txt": b""}, {}, DataError, "no document is left for training"),
+    ("all filtered", {"a.txt": b"1 2 3 4 5 6\n" * 3}, {}, DataError, "letters: 1"),
+    ("no validation", {"a.txt": b"two three four five six seven\n"}, {}, DataError, "ingestion.validation"),
+    (
+        "undecodable",
+        {"a.txt": ("caf\u00e9\n" * 40 + GOOD).encode() + b"\xff\xfe\xfa\n" * 30},
+        {},
+        DataError,
+        "is not utf-8",
+    ),
+    ("binary", {"a.txt": bytes(range(256)) * 200}, {"format_options": {}}, DataError, "a.txt"),
+    ("wrong field", {"a.jsonl": b'{"txet": "a"}\n' * 9}, {}, DataError, "did you mean 'txet'"),
+    ("not text", {"a.jsonl": b'{"text": 7}\n' * 9}, {}, DataError, "is no text but int"),
+    ("cut gzip", {"a.txt.gz": gzip.compress(GOOD.encode())[:-9]}, {}, DataError, "broken or cut short"),
+    (
+        "bomb",
+        {"a.txt.gz": gzip.compress(((b"a" * 1023 + b" ") * 1024 + b"\n") * 70)},
+        {},
+        DataError,
+        "decompression bomb",
+    ),
+    ("bad parquet", {"a.parquet": b"PAR1 this is no parquet PAR1"}, {}, DataError, "broken or cut short"),
+    ("unknown ending", {"a.docx": b"PK"}, {}, DataError, "format of a file is not known"),
+    ("unknown format", {"a.txt": GOOD.encode()}, {"format": "text"}, DataError, "no 'text' in formats"),
+    (
+        "unknown filter",
+        {"a.txt": GOOD.encode()},
+        {"filters": {"lenght": {}}},
+        ConfigErrors,
+        "did you mean 'length'",
+    ),
+    ("bad option", {"a.txt": GOOD.encode()}, {"filters": {"length": {"minimum": -1}}}, ConfigErrors, ">= 0"),
+    (
+        "bad evaluation",
+        {"a.txt": GOOD.encode()},
+        {"decontaminate": [{"source": "x.txt"}]},
+        MissingError,
+        "x.txt",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "kind", "says"), [row[1:] for row in BAD_INPUT], ids=[r[0] for r in BAD_INPUT]
+)
+def test_bad_input_is_one_typed_error(ingest, tmp_path, files, settings, kind, says):
+    (tmp_path / "data").mkdir()
+    for name, data in files.items():
+        (tmp_path / "data" / name).write_bytes(data)
+    if settings.get("format") == "text":
+        kind = Exception
+    with pytest.raises(kind) as caught:
+        ingest(tmp_path / "data", **settings)
+    assert says in str(caught.value) and caught.value.exit_code in (65, 66, 78)
+    assert not (tmp_path / "corpus.json").exists()
+
+
+def test_control_characters_are_removed_and_counted(ingest, tmp_path):
+    lines = [*texts(50, "a"), "one two\x00 three\x07 four \ufeff five", "cafe\u0301 two three four five"]
+    manifest = ingest(write(tmp_path / "data", {"a.txt": lines}))
+    found = set(ingest.texts(manifest))
+    assert "one two three four  five" in found and "caf\u00e9 two three four five" in found
+    statistics = json.loads(ingest.store.open(manifest, "statistics.json").read_text())
+    assert statistics["altered"] == 1
+    assert normalised("a\r\nb\u2028c\ud800") == "a\nb\nc"
+
+
+def test_shards_have_a_bounded_size(ingest, tmp_path):
+    given = texts(400, "a", length=60)
+    manifest = ingest(write(tmp_path / "data", {"a.txt": given}), shard_bytes=20_000)
+    names = manifest.names("train", ".parquet")
+    assert len(names) > 4 and names[1] == "train-00001.parquet"
+    for name in names:
+        table = ingest.table(manifest, name)
+        assert sum(len(text.encode()) for text in table["text"].to_pylist()) <= 20_000
+        assert manifest.file(name).rows == len(table)
+    assert sorted(ingest.texts(manifest)) == sorted(given)
+
+
+def test_objects_of_s3_are_read_once(ingest, s3, tmp_path):
+    from components.lib.objects.s3 import client
+
+    bucket = s3.removeprefix("s3://")
+    for name in ("a", "b"):
+        body = "".join(f"{text}\n" for text in texts(60, name)).encode()
+        client().put_object(Bucket=bucket, Key=f"data/{name}.txt", Body=body)
+    first = ingest(f"{s3}/data")
+    assert first.facts["read"] == 120
+    assert ingest(f"{s3}/data").reference == first.reference and ingest.reused
+    assert set(ingest.table(first, "train")["source"].to_pylist()) == {f"{s3}/data/a.txt", f"{s3}/data/b.txt"}
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.data = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attributes)
+
+    def handle_data(self, data):
+        self.data += data
+
+
+def test_the_card_shows_hostile_data_as_text(ingest, tmp_path):
+    attack = "<script>alert(1)</script> <img src=x onerror=alert(2)> one two three four five"
+    data = write(tmp_path / "data", {"<b>.txt": [attack], "a.txt": texts(60, "a")})
+    ingest(data, decontaminate=[{"source": str(write(tmp_path / "e", {"<i>.txt": texts(2, "e")}))}])
+    text = (tmp_path / "card.html").read_text()
+    page = Page(text)
+    assert not page.tags & {"script", "img", "b", "i", "iframe", "link", "object", "form"}
+    assert not any(name.startswith("on") or name in ("src", "href") for name in page.attributes)
+    assert "default-src 'none'" in text and "<b>.txt" in page.data and "svg" in page.tags
+    assert "records read" in page.data and "61" in page.data
+
+
+def test_the_samples_make_a_corpus(ingest):
+    manifest = ingest("sample:topics/train", decontaminate=[{"source": "sample:topics/test"}])
+    assert manifest.facts["documents"]["train"] > 900 and manifest.facts["documents"]["validation"] > 100
+    assert manifest.facts["dropped"].get("near_duplicate", 0) == 0

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from components.lib import formats, plugins
+from components.lib.errors import ConfigError, ConfigErrors, DataError, MissingError
+from components.lib.formats import Record, Rejected
+from components.lib.formats.conll import iob2
+from components.lib.sources import read_records
+
+ROWS = [{"text": "first, with a comma", "label": "a"}, {"text": 'second "quoted"', "label": "b"}]
+
+
+def write(folder: Path, name: str, data: str | bytes) -> str:
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return str(path)
+
+
+def fields(uri: str, **options) -> list:
+    return [record.fields for record in read_records(uri, **options)]
+
+
+def zstd(data: bytes) -> bytes:
+    return pa.Codec("zstd").compress(data, asbytes=True)
+
+
+JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
+FILES = {
+    "rows.jsonl": JSONL,
+    "rows.jsonl.gz": gzip.compress(JSONL.encode()),
+    "rows.jsonl.zst": zstd(JSONL.encode()),
+    "rows.jsonl.bz2": bz2.compress(JSONL.encode()),
+    "rows.jsonl.xz": lzma.compress(JSONL.encode()),
+    "rows.csv": 'text,label\n"first, with a comma",a\n"second ""quoted""",b\n',
+    "rows.tsv": 'text\tlabel\nfirst, with a comma\ta\n"second ""quoted"""\tb\n',
+    "rows.tab": 'text\tlabel\nstring\td\nmeta\tclass\n\nfirst, with a comma\ta\nsecond "quoted"\tb\n',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format_gives_the_same_records(tmp_path, name):
+    found = list(read_records(write(tmp_path, name, FILES[name])))
+    assert [record.fields for record in found] == ROWS
+    assert all(record.where.startswith(f"{tmp_path}/{name}:") for record in found)
+
+
+def test_parquet_rows_in_batches(tmp_path):
+    rows = [{"text": f"number {i}", "size": i} for i in range(1000)]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=300)
+    found = list(read_records(str(tmp_path / "rows.parquet")))
+    assert [record.fields for record in found] == rows
+    assert found[999].where == f"{tmp_path}/rows.parquet:1000"
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("document", ["one\ntwo\n\n\nthree"]),
+        ("line", ["one", "two", "three"]),
+        ("paragraph", ["one\ntwo", "three"]),
+    ],
+)
+def test_units_of_text(tmp_path, unit, expected):
+    uri = write(tmp_path, "a.txt", "one\r\ntwo\n\n\nthree\n")
+    found = list(read_records(uri, options={"txt": {"unit": unit}}))
+    assert [record.fields["text"].rstrip("\n") for record in found] == expected
+    assert found[0].where == f"{uri}:1" and found[-1].where.endswith(":5" if unit != "document" else ":1")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("utf-8", "caf\u00e9 na\u00efve \u4f60\u597d"),
+        ("utf-8-sig", "caf\u00e9 with a mark"),
+        ("utf-16", "caf\u00e9 \u4f60\u597d with a mark"),
+        ("utf-32", "caf\u00e9 with a mark"),
+        ("cp1252", "Le caf\u00e9 \u00e9tait ferm\u00e9, la for\u00eat d\u00e9j\u00e0 tr\u00e8s fra\u00eeche l\u2019\u00e9t\u00e9. " * 5),
+        ("cp1251", "\u041f\u0440\u0438\u0432\u0435\u0442, \u044d\u0442\u043e \u0440\u0443\u0441\u0441\u043a\u0438\u0439 \u0442\u0435\u043a\u0441\u0442 \u043e \u043f\u043e\u0433\u043e\u0434\u0435. " * 5),
+    ],
+)  # fmt: skip
+def test_encodings_are_detected(tmp_path, encoding, text):
+    uri = write(tmp_path, "a.txt", f"{text}\n{text}\n".encode(encoding))
+    assert fields(uri, options={"txt": {"unit": "line"}}) == [{"text": text}] * 2
+
+
+def test_a_given_encoding_is_obeyed(tmp_path):
+    uri = write(tmp_path, "a.txt", "\u00e9".encode("latin-1"))
+    assert fields(uri, encoding="latin-1") == [{"text": "\u00e9"}]
+    with pytest.raises(ConfigError, match="no such encoding"):
+        fields(uri, encoding="utf-9")
+
+
+def test_one_broken_line_does_not_change_the_encoding_of_the_others(tmp_path):
+    lines = ["caf\u00e9".encode()] * 20 + [b"caf\xe9 broken"] + ["na\u00efve".encode()] * 20
+    uri = write(tmp_path, "a.txt", b"\n".join(lines))
+    found = list(read_records(uri, options={"txt": {"unit": "line"}}))
+    broken = [item for item in found if isinstance(item, Rejected)]
+    assert (
+        len(found) == 41
+        and found[0].fields == {"text": "caf\u00e9"}
+        and found[40].fields == {"text": "na\u00efve"}
+    )
+    assert (
+        broken[0].where == f"{uri}:21" and "byte 123 " in broken[0].reason and "broken" in broken[0].excerpt
+    )
+
+
+BROKEN_RECORDS = [
+    ("a.jsonl", '{"text": "ok"}\n{"text": oops\n{"text": "ok"}\n', 2, "not JSON"),
+    ("a.jsonl", '{"text": "ok"}\n["text"]\n{"text": "ok"}\n', 2, "JSON object is expected"),
+    ("a.jsonl", '{"text": "ok"}\n' + "[" * 100_000 + '\n{"text": "ok"}\n', 2, "not JSON"),
+    ("a.jsonl", b'{"text": "ok \xc3\xa9"}\n{"text": "\xff\xfe"}\n{"text": "ok"}\n', 2, "is not utf-8"),
+    ("a.csv", "text,label\nok,1\nragged\nok,2\n", 3, "1 columns, the header has 2"),
+    ("a.csv", 'text,label\nok,1\n"a"b,3\nok,2\n', 3, "not CSV"),
+    ("a.csv", b"text,label\nok \xc3\xa9,1\n\xff,3\nok,2\n", 3, "is not utf-8"),
+    ("a.tab", "text\tlabel\nstring\td\n\tclass\nok\t1\ntoo\tmany\tcolumns\nok\t2\n", 5, "3 columns"),
+    ("a.conll", "a O\n\nb B-x\nc\n\nd O\n", 4, "a token and a label"),
+    ("a.conll", "a O\n\nb NN\n\nd O\n", 3, "'NN' is no label"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "line", "reason"), BROKEN_RECORDS)
+def test_a_broken_record_is_told_and_the_others_are_read(tmp_path, name, data, line, reason):
+    uri = write(tmp_path, name, data)
+    found = list(read_records(uri))
+    broken = [item for item in found if isinstance(item, Rejected)]
+    assert [type(item) for item in found].count(Record) == 2
+    assert [item.where for item in broken] == [f"{uri}:{line}"]
+    assert reason in broken[0].reason and len(broken[0].excerpt) <= 400
+
+
+def truncated_parquet() -> bytes:
+    sink = pa.BufferOutputStream()
+    parquet.write_table(pa.table({"text": [f"row {i}" for i in range(5000)]}), sink)
+    return sink.getvalue().to_pybytes()[:-100]
+
+
+def flipped_parquet() -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"text": [f"row {i}" for i in range(5000)]})
+    parquet.write_table(table, sink, compression="none", write_page_checksum=True, use_dictionary=False)
+    data = bytearray(sink.getvalue().to_pybytes())
+    data[2000] ^= 1
+    return bytes(data)
+
+
+def bomb_parquet() -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"text": pa.array(["x" * 5_000_000] * 200)})
+    parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+BROKEN_FILES = [
+    ("a.jsonl.gz", lambda: gzip.compress(JSONL.encode() * 1000)[:-20], "broken or cut short"),
+    ("a.jsonl.zst", lambda: zstd(JSONL.encode() * 1000)[:-20], "broken or cut short"),
+    ("a.jsonl.bz2", lambda: bz2.compress(JSONL.encode() * 1000)[:-20], "broken or cut short"),
+    ("a.jsonl.gz", lambda: b"this is no gzip", "broken or cut short"),
+    ("a.zip", lambda: b"this is no zip", "broken or cut short"),
+    ("a.parquet", truncated_parquet, "broken or cut short"),
+    ("a.parquet", flipped_parquet, "broken or cut short"),
+    ("a.parquet", bomb_parquet, "decompression bomb"),
+    ("a.jsonl.gz", lambda: gzip.compress(b"0" * (70 << 20)), "decompression bomb"),
+    ("a.jsonl.zst", lambda: zstd(b"0" * (70 << 20)), "decompression bomb"),
+    ("a.csv", lambda: 'text,label\n"never closed,1\nok,2\n', "never closed"),
+    ("a.xyz", lambda: "text", "format of a file is not known"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "what"), BROKEN_FILES)
+def test_a_broken_file_is_an_error_that_names_it(tmp_path, name, data, what):
+    uri = write(tmp_path, name, data())
+    with pytest.raises(DataError, match=what) as caught:
+        list(read_records(uri))
+    assert name in caught.value.where and caught.value.exit_code == 65
+
+
+def test_a_line_longer_than_the_limit_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.lib.decoding.LONGEST", 1000)
+    uri = write(tmp_path, "a.jsonl", '{"text": "ok"}\n' + "x" * 5000 + '\n{"text": "ok"}\n')
+    found = list(read_records(uri))
+    assert [type(item) for item in found] == [Record, Rejected, Record]
+    assert "longer than 1,000 bytes" in found[1].reason and found[2].where.endswith(":3")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tgz"])
+def test_members_of_archives_are_read_in_place(tmp_path, name):
+    write(tmp_path, "one.txt", "one")
+    write(tmp_path, "two.jsonl.gz", gzip.compress(b'{"text": "two"}\n'))
+    archive = tmp_path / name
+    if name == "a.zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            for member in ("one.txt", "two.jsonl.gz"):
+                file.write(tmp_path / member, f"in/{member}")
+    else:
+        with tarfile.open(archive, "w:gz" if name.endswith("gz") else "w") as file:
+            for member in ("one.txt", "two.jsonl.gz"):
+                file.add(tmp_path / member, f"in/{member}")
+            link = tarfile.TarInfo("in/link.txt")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            file.addfile(link)
+    assert fields(str(archive)) == [{"text": "one"}, {"text": "two"}]
+    found = list(read_records(f"{archive}!/in/*.jsonl.gz"))
+    assert found == [Record({"text": "two"}, f"{archive}!/in/two.jsonl.gz:1")]
+    with pytest.raises(MissingError, match="no such member"):
+        fields(f"{archive}!/absent/*")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("O I-x I-x O I-y", "O B-x I-x O B-y"),
+        ("I-x B-x I-x", "B-x B-x I-x"),
+        ("B-x I-x I-y", "B-x I-x B-y"),
+        ("B-x E-x S-x S-y O", "B-x I-x B-x B-y O"),
+        ("B-x L-x I-x U-y", "B-x I-x B-x B-y"),
+    ],
+)
+def test_chunk_notations_become_iob2(given, expected):
+    assert iob2(given.split()) == expected.split()
+
+
+def test_conll_sentences(tmp_path):
+    uri = write(
+        tmp_path, "a.conll", "-DOCSTART- -X- O\n\nAda NNP I-per\nsang VBD O\n\n\nIn IN O\nOslo NNP I-loc\n"
+    )
+    assert fields(uri) == [
+        {"tokens": ["Ada", "sang"], "labels": ["B-per", "O"]},
+        {"tokens": ["In", "Oslo"], "labels": ["O", "B-loc"]},
+    ]
+
+
+@pytest.mark.parametrize("name", plugins.names("components.lib.formats"))
+def test_contract_of_a_format(name):
+    declared = plugins.declared("components.lib.formats", name)
+    assert declared.summary and declared.config is not None
+    assert all(formats.suffixes()[suffix] == name for suffix in declared.constants["SUFFIXES"])
+
+
+def test_options_are_checked():
+    with pytest.raises(ConfigErrors) as caught:
+        formats.check({"txt": {"unti": "line"}})
+    assert "did you mean 'unit'" in str(caught.value)
+    with pytest.raises(ConfigError, match="no 'doc'"):
+        formats.check({"doc": {}})
