@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.closing.config import Config
+from components.closing.run import run
+from components.lib.artifacts import Manifest
+from components.lib.errors import DataError
+from components.lib.stage import Context, read_records, stage
+from components.lib.store import Store
+from tests.components.promotion import lineages
+from tests.pages import ATTACKS, read
+
+
+def settings(store: Store, run_id: str) -> dict[str, Any]:
+    return {"store": store.uri, "run": {"run_id": run_id, "tracking_uri": "", "details": {"preset": "smoke"}}}
+
+
+def go(store: Store, run_id: str, *outputs: Manifest, stages: tuple[str, ...] = (), task: str = "") -> None:
+    """Leaves the ledger of stages that succeeded."""
+    for manifest in outputs:
+        with stage(manifest.key.stage, settings(store, run_id), task=task) as context:
+            context.record(manifest, reused=False)
+    for name in stages:
+        with stage(name, settings(store, run_id), task=task):
+            pass
+
+
+def exit_record(store: Store, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(store.objects.read(f"runs/{run_id}/exit.json"))
+    return found
+
+
+def index(store: Store) -> str:
+    return store.objects.read("runs/index.html").decode()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def test_a_run_that_succeeded(store: Store) -> None:
+    corpus = lineages.corpus(store)
+    trunk = lineages.trunk(store, lineages.tokens(store, corpus))
+    branch = lineages.branch(store, trunk, "topics")
+    evaluation = lineages.evaluation(store, branch, "topics")
+    decision = lineages.promotion(store, trunk, {"topics": "promoted"})
+    go(store, "r1", corpus, trunk)
+    go(store, "r1", branch, evaluation, task="topics")
+    go(store, "r1", decision)
+    store.objects.write("runs/r1/report.html", b"x")
+    run(Config(store.uri, "r1", "SUCCEEDED"))
+    record = exit_record(store, "r1")
+    assert record["status"] == "succeeded" and record["failure"] is None
+    assert record["details"] == {"preset": "smoke"}
+    assert [entry["stage"] for entry in record["stages"]] == [
+        "ingestion", "pretraining", "finetuning", "evaluation", "promotion",
+    ]  # fmt: skip
+    assert record["stages"][0]["outputs"][0]["reference"] == corpus.reference
+    assert record["seconds"] >= 0 and record["versions"]["python"]
+    (result,) = record["results"]
+    assert result["verdict"] == "promoted" and result["gain"]["value"] == 0.15 and result["labels"] == 100
+    page = read(index(store))
+    assert page.links == ["r1/report.html"]
+    assert "topics: +15.0 (+12.0 to +18.0) with 100 labels" in page.text and "topics: promoted" in page.text
+
+
+def test_a_stage_that_raised_is_named_with_its_error(store: Store) -> None:
+    go(store, "r1", stages=("preflight",))
+    with pytest.raises(SystemExit) as exit, stage("ingestion", settings(store, "r1")):
+        raise DataError("the file is not text", where="a.bin:1", fix="convert it")
+    assert exit.value.code == 65
+    run(Config(store.uri, "r1", "FAILED", "The component failed."))
+    record = exit_record(store, "r1")
+    assert record["status"] == "failed" and record["message"] == "The component failed."
+    assert record["failure"]["stage"] == "ingestion"
+    assert record["failure"]["error"]["kind"] == "DataError" and record["failure"]["error"]["exit_code"] == 65
+    assert record["failure"]["error"]["fix"] == "convert it"
+    assert "ingestion: the file is not text" in read(index(store)).text
+
+
+@pytest.mark.parametrize(
+    ("done", "stage_name", "task"),
+    [
+        ([], "preflight", ""),
+        ([("preflight", ""), ("ingestion", "")], "tokenization", ""),
+        (
+            [("preflight", ""), ("finetuning", "a"), ("evaluation", "a"), ("finetuning", "b")],
+            "evaluation",
+            "b",
+        ),
+    ],
+)
+def test_a_process_that_was_killed_leaves_no_note_and_is_still_found(
+    store: Store, done: list[tuple[str, str]], stage_name: str, task: str
+) -> None:
+    rest = ("ingestion", "tokenization", "pretraining", "registration") if task else ()
+    go(store, "r1", stages=rest)
+    for name, of in done:
+        go(store, "r1", stages=(name,), task=of)
+    run(Config(store.uri, "r1", "FAILED", "exit code 137"))
+    failure = exit_record(store, "r1")["failure"]
+    assert (failure["stage"], failure["task"]) == (stage_name, task)
+    assert "killed or never started" in failure["error"]["what"]
+    assert failure["error"]["found"] == "exit code 137" and stage_name in failure["error"]["fix"]
+
+
+def test_the_first_of_several_failures_is_the_cause(store: Store) -> None:
+    for task in ("a", "b"):
+        with pytest.raises(SystemExit), stage("finetuning", settings(store, "r1"), task=task):
+            raise DataError(f"no labels in {task}")
+    run(Config(store.uri, "r1", "FAILED"))
+    assert exit_record(store, "r1")["failure"]["task"] == "a"
+
+
+def test_the_ledger_is_believed_where_kfp_says_that_all_went_well(store: Store) -> None:
+    with pytest.raises(SystemExit), stage("ingestion", settings(store, "r1")):
+        raise DataError("x")
+    run(Config(store.uri, "r1", "SUCCEEDED"))
+    assert exit_record(store, "r1")["status"] == "failed"
+
+
+def test_a_cancelled_run(store: Store) -> None:
+    go(store, "r1", stages=("preflight",))
+    run(Config(store.uri, "r1", "CANCELLED"))
+    record = exit_record(store, "r1")
+    assert record["status"] == "cancelled" and "cancelled" in read(index(store)).texts
+
+
+def test_the_exit_record_is_no_part_of_the_ledger_and_can_be_written_again(store: Store) -> None:
+    go(store, "r1", stages=("preflight",))
+    for _ in range(2):
+        run(Config(store.uri, "r1", "SUCCEEDED"))
+    assert [r["stage"] for r in read_records(Context(store, run_id="r1"))] == ["preflight"]
+    assert exit_record(store, "r1")["status"] == "succeeded"
+
+
+def test_the_index_lists_the_newest_first_and_survives_a_spoilt_record(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("r1", "r2"):
+        go(store, name, stages=("preflight",))
+        run(Config(store.uri, name, "SUCCEEDED"))
+    store.objects.write("runs/r0/exit.json", b"{not json")
+    go(store, "r3", stages=("preflight",))
+    run(Config(store.uri, "r3", "FAILED"))
+    page = read(index(store))
+    rows = [text for text in page.texts if text in ("r0", "r1", "r2", "r3")]
+    assert rows[-1] == "r0" and rows[0] == max(rows[:3], key=lambda r: exit_record(store, r)["start"] + r)
+    assert "unreadable" in page.texts and "r0/exit.json is not an exit record" in capsys.readouterr().out
+    assert "4 runs that ended, newest first" in page.text
+
+
+@pytest.mark.parametrize("place", ["", "ftp://nowhere/x", "/proc/nothing/here"])
+def test_a_fault_of_its_own_is_printed_and_does_not_fail_the_run(
+    place: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRUNKLINE_STORE", raising=False)
+    run(Config(place, "r1", "FAILED"))
+    assert "closing failed" in capsys.readouterr().err
+
+
+def test_a_store_of_the_environment(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_STORE", store.uri)
+    run(Config("", "r1", "SUCCEEDED"))
+    assert exit_record(store, "r1")["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("attack", [attack for attack in ATTACKS if "\x00" not in attack])
+def test_hostile_words_stay_text(store: Store, attack: str) -> None:
+    with pytest.raises(SystemExit), stage("ingestion", settings(store, "r1")):
+        raise DataError(attack, found=attack)
+    run(Config(store.uri, "r1", attack, attack))
+    assert attack in read(index(store)).text

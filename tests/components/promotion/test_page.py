@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.lib.artifacts import Manifest
+from components.lib.store import Store
+from components.promotion.page import render
+from tests.components.promotion import lineages
+from tests.pages import ATTACKS, read
+
+STAGES = ("ingestion", "tokenization", "pretraining", "registration", "finetuning", "evaluation")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def trunk(store: Store) -> Manifest:
+    return lineages.trunk(store, lineages.tokens(store, lineages.corpus(store)))
+
+
+def one(store: Store, trunk: Manifest, **options: object) -> Manifest:
+    return lineages.evaluation(store, lineages.branch(store, trunk, "topics"), "topics", **options)  # type: ignore[arg-type]
+
+
+def page_of(store: Store, trunk: Manifest, evaluations: list[Manifest], verdicts: list[str]) -> str:
+    tasks = [evaluation.facts["task"] for evaluation in evaluations]
+    decision = lineages.decision(evaluations, verdicts)
+    return render(store, decision, evaluations, lineages.registered(trunk), lineages.records(tasks))
+
+
+def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Store, trunk: Manifest) -> None:
+    page = read(page_of(store, trunk, [one(store, trunk)], ["promoted"]))
+    assert page.texts[page.texts.index("Trunk version 3, task: topics") + 1] == (
+        "Pre-training pays: +15.0 points of accuracy with 100 labels"
+    )
+    assert [h for h in page.headings if h[0].isupper()] == [
+        "Gate", "Task topics", "The branch on the test examples", "Labelled data and fine-tuning",
+        "Pre-training", "Data", "Tokenizer", "Time", "Load the model", "Lineage", "Settings",
+    ]  # fmt: skip
+    for text in (
+        "+12.0 to +18.0",
+        "5 seeds",
+        "about 370",
+        "promoted",
+        "18,846",
+        "near duplicate",
+        "wordpiece",
+    ):
+        assert text in page.text
+    assert "models:/trunkline-20news-topics@champion" in page.text
+
+
+@pytest.mark.parametrize(
+    ("gain", "headline", "tone"),
+    [
+        (0.15, "Pre-training pays: +15.0 points", "good"),
+        (0.01, "Pre-training shows no clear gain: +1.0 points", "warn"),
+        (-0.1, "Pre-training hurts: \u221210.0 points", "bad"),
+        (0.029, "Pre-training shows no clear gain", "warn"),
+        (0.04, "Pre-training pays: +4.0 points", "good"),
+    ],
+)
+def test_the_verdict_follows_the_interval(
+    store: Store, trunk: Manifest, gain: float, headline: str, tone: str
+) -> None:
+    html = page_of(store, trunk, [one(store, trunk, gain=gain)], ["promoted"])
+    assert headline in read(html).text
+    assert f'class="verdict {tone}"' in html
+
+
+def test_every_manifest_behind_the_run_is_listed(store: Store, trunk: Manifest) -> None:
+    evaluation = one(store, trunk)
+    page = read(page_of(store, trunk, [evaluation], ["promoted"]))
+    lineage = page.text[page.text.index("Lineage") :]
+    places = [lineage.index(f"\n{stage}") for stage in STAGES]
+    assert places == sorted(places)  # raw data first
+    assert evaluation.digest[:12] in lineage and trunk.uri in lineage
+
+
+def test_several_tasks_are_summed_up_and_then_shown_one_by_one(store: Store, trunk: Manifest) -> None:
+    made = [
+        lineages.evaluation(store, lineages.branch(store, trunk, task), task, gain=gain, kind=kind)
+        for task, gain, kind in (
+            ("topics", 0.15, "sequence_classification"),
+            ("entities", 0.0, "token_classification"),
+            ("spam", -0.1, "sequence_classification"),
+        )
+    ]
+    page = read(page_of(store, trunk, made, ["promoted", "rejected", "unchanged"]))
+    assert "Pre-training pays on 1 of 3 tasks" in page.text
+    for text in ("pays", "no clear gain", "hurts", "promoted", "not promoted", "champion already"):
+        assert text in page.texts
+    assert "accuracy 0.61 is below 0.7" in page.text
+    assert "models:/trunkline-20news-entities@challenger" in page.text  # it was not promoted
+    assert [h for h in page.headings if h.startswith("Task")] == ["Task topics", "Task entities", "Task spam"]
+
+
+def test_the_champion_is_compared_with_the_paired_difference(store: Store, trunk: Manifest) -> None:
+    page = read(page_of(store, trunk, [one(store, trunk, champion=True)], ["promoted"]))
+    assert "champion (version 2)" in page.text and "\u22120.5 to +2.5" in page.text
+
+
+def test_a_page_is_made_even_if_the_store_has_lost_everything(store: Store, trunk: Manifest) -> None:
+    evaluation = one(store, trunk, champion=True)
+    for key in list(store.objects.keys("")):
+        store.objects.delete(key)
+    page = read(page_of(store, trunk, [evaluation], ["promoted"]))
+    assert "Pre-training pays" in page.text
+    assert "the store does not hold an input" in page.text
+    assert "This store does not hold the corpus or its tokens." in page.text
+
+
+def test_a_trunk_without_its_history_is_said(store: Store, trunk: Manifest) -> None:
+    evaluation = one(store, trunk)
+    key = f"{trunk.uri.removeprefix(f'{store.uri}/')}/history.jsonl"
+    store.objects.delete(key)
+    assert (
+        "history.jsonl: a committed file is gone"
+        in read(page_of(store, trunk, [evaluation], ["promoted"])).text
+    )
+
+
+def test_what_was_not_compared_is_said(store: Store, trunk: Manifest) -> None:
+    page = read(page_of(store, trunk, [one(store, trunk, efficiency=False)], ["promoted"]))
+    assert "There is no random start to compare with" in page.text
+
+
+def test_no_task_is_a_page_too(store: Store, trunk: Manifest) -> None:
+    page = read(render(store, lineages.decision([], []), [], lineages.registered(trunk), []))
+    assert "Pre-training" in page.headings and "The ledger of this run is empty." in page.text
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_hostile_names_stay_text(store: Store, trunk: Manifest, attack: str) -> None:
+    attack = attack.replace("\ud800", "")  # no JSON file can hold it
+    branch = lineages.branch(store, trunk, attack)
+    evaluation = lineages.evaluation(store, branch, attack, classes=[attack, f"{attack}2"], champion=True)
+    decision = lineages.decision([evaluation], ["rejected"])
+    decision["tasks"][0]["reasons"] = [attack]
+    records = lineages.records([attack])
+    html = render(store, decision, [evaluation], lineages.registered(trunk, attack), records)
+    assert attack.replace("\x00", "\ufffd").replace("\x1b", "\ufffd") in read(html).text
+
+
+def test_the_page_is_the_same_every_time_and_needs_neither_torch_nor_a_plotting_library(
+    store: Store, trunk: Manifest
+) -> None:
+    evaluations = [one(store, trunk)]
+    made = {page_of(store, trunk, evaluations, ["promoted"]) for _ in range(2)}
+    assert len(made) == 1
+    script = (
+        "import sys, components.promotion.page as page\n"
+        "heavy = {'torch', 'matplotlib', 'numpy', 'mlflow'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])
