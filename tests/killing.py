@@ -53,7 +53,8 @@ def state(client: Any) -> dict[str, Any]:
         for version in client.search_model_versions(f"name = '{model.name}'"):
             tags = {name: text for name, text in version.tags.items() if name not in VARYING}
             versions[str(version.version)] = {"tags": tags, "card": version.description}
-        found[model.name] = {"aliases": dict(model.aliases), "versions": versions}
+        aliases = {alias: str(version) for alias, version in model.aliases.items()}
+        found[model.name] = {"aliases": aliases, "versions": versions}
     return found
 
 

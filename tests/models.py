@@ -150,7 +150,7 @@ def evaluation(
         "metrics": {"accuracy": entry, "macro_f1": {"value": None, "low": None, "high": None}},
         "champion": rival, "champion_metrics": {"accuracy": entry} if champion else None,
         "difference": {"accuracy": gap} if champion else None,
-        "efficiency": {}, "confusion": [[1, 0], [0, 1]],
+        "efficiency": {}, "confusion": None,
     }  # fmt: skip
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
     return commit(store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy})
