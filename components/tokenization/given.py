@@ -35,13 +35,13 @@ def read(data: bytes, where: str) -> Tokens:
     tokenizer.encode_special_tokens = True
     _check_unknown(tokenizer, where)
     names = _names(tokenizer, data)
-    added = sorted(name for name in set(names.values()) if tokenizer.token_to_id(name) is None)
-    tokenizer.add_special_tokens([special.added(name) for name in sorted(set(names.values()))])
-    frame = [tokenizer.token_to_id(names["bos"]), tokenizer.token_to_id(names["eos"])]
-    if tokenizer.encode("").ids != frame:
+    missing = [name for name in dict.fromkeys(names.values()) if tokenizer.token_to_id(name) is None]
+    plain = [name for name in dict.fromkeys(names.values()) if name not in _special(tokenizer)]
+    tokenizer.add_special_tokens([special.added(name) for name in plain])
+    if tokenizer.encode("").tokens != [names["bos"], names["eos"]]:
         special.frame(tokenizer, names["bos"], names["eos"])
-    _guard(tokenizer, names, where)
-    return Tokens(tokenizer, names, added)
+    _guard(tokenizer, names["unk"], where)
+    return Tokens(tokenizer, names, missing)
 
 
 def _parse(data: bytes, where: str) -> Tokenizer:
@@ -78,37 +78,46 @@ def _names(tokenizer: Tokenizer, data: bytes) -> dict[str, str]:
         role: next((name for name in known if name in vocabulary), special.NAMES[role])
         for role, known in KNOWN.items()
     }
-    frame = tokenizer.encode("").tokens
-    if len(frame) == 2:
-        names["bos"], names["eos"] = frame
+    frame = tokenizer.encode("")
+    if frame.special_tokens_mask == [1, 1]:
+        names["bos"], names["eos"] = frame.tokens
     model = json.loads(data)["model"]
     if isinstance(model.get("unk_id"), int):
         names["unk"] = model["vocab"][model["unk_id"]][0]
     return names | ({"unk": model["unk_token"]} if model.get("unk_token") else {})
 
 
-def _guard(tokenizer: Tokenizer, names: dict[str, str], where: str) -> None:
+def _special(tokenizer: Tokenizer) -> list[str]:
+    return [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+
+
+def _guard(tokenizer: Tokenizer, unknown: str, where: str) -> None:
     """Keeps texts from spelling special tokens: Unigram would find `<s>` among its pieces.
 
     The first character of such a word is split off before the model sees it.
     """
-    leaks = [name for name in sorted(set(names.values())) if _leaks(tokenizer, name, names)]
+    leaks = _leaks(tokenizer, unknown)
     if not leaks:
         return
     own = [tokenizer.pre_tokenizer] if tokenizer.pre_tokenizer else []
-    patterns = (f"{_escaped(name[0])}(?={_escaped(name[1:])})" for name in leaks)
-    splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*own, *splits])
-    left = [name for name in leaks if _leaks(tokenizer, name, names)]
+    pattern = "|".join(f"{_escaped(name[0])}(?={_escaped(name[1:])})" for name in leaks)
+    split = pre_tokenizers.Split(Regex(pattern), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*own, split])
+    left = _leaks(tokenizer, unknown)
     if left:
         raise DataError("text can spell special tokens of the given tokenizer", where=where, found=left)
 
 
-def _leaks(tokenizer: Tokenizer, name: str, names: dict[str, str]) -> bool:
-    forbidden = {tokenizer.token_to_id(n) for role, n in names.items() if role != "unk"}
-    forbidden.discard(tokenizer.token_to_id(names["unk"]))
-    texts = (name, f"a{name}b", f"a {name} b", name * 2)
-    return any(forbidden & set(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
+def _leaks(tokenizer: Tokenizer, unknown: str) -> list[str]:
+    """The special tokens that a text which spells them is encoded to; [UNK] is what unknown text becomes."""
+    names = [name for name in _special(tokenizer) if name != unknown]
+    ids = {tokenizer.token_to_id(name) for name in names}
+
+    def leaks(name: str) -> bool:
+        texts = (name, f"a{name}b", f"a {name} b", name * 2)
+        return any(ids & set(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
+
+    return [name for name in names if leaks(name)]
 
 
 def _escaped(text: str) -> str:

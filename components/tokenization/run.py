@@ -21,7 +21,7 @@ def run(config: Config, context: Context, *, corpus: Path, tokens: Path) -> Mani
     """Writes the tokens manifest to `tokens`.
 
     Raises:
-        ConfigError: if the given tokenizer is not there.
+        ConfigError: if the given tokenizer cannot be read.
         DataError: if the corpus or the given tokenizer cannot be used.
     """
     source = artifacts.read(corpus)
@@ -51,8 +51,8 @@ def _given(uri: str) -> bytes:
     folder, _, name = uri.rpartition("/")
     try:
         return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)
-    except (MissingError, IsADirectoryError) as error:
+    except (MissingError, OSError) as error:
         raise ConfigError(
-            "the given tokenizer is not there", where="tokenization.tokenizer", found=uri,
+            "the given tokenizer cannot be read", where="tokenization.tokenizer", found=f"{uri}: {error}",
             expected="a path or URI of a tokenizer.json",
         ) from error  # fmt: skip

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from components.lib.errors import DataError
 from components.tokenization import special
+from components.tokenization.alphabet import Alphabet
 from components.tokenization.config import Config
 
 Batches = Callable[[], Iterator[list[str]]]
@@ -27,9 +26,6 @@ def train(config: Config, batches: Batches) -> Tokenizer:
 
     Args:
         batches: starts a new pass over the training texts, in batches.
-
-    Raises:
-        DataError: if the vocabulary cannot hold the characters of the texts.
     """
     tokenizer = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[config.kind](config, batches)
     tokenizer.add_special_tokens([special.added(name) for name in special.NAMES.values()])
@@ -61,12 +57,11 @@ def _wordpiece(config: Config, batches: Batches) -> Tokenizer:
     )
     splits = [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.FixedLength(LONGEST_WORD)]
     learner = _with_splits(Tokenizer(models.WordPiece(unk_token=special.NAMES["unk"])), normalizer, splits)
-    room = config.vocabulary_size - len(special.NAMES)
-    letters = _letters(batches(), normalizer, config.min_frequency, room // 2)
+    letters = Alphabet(batches(), normalizer, config.min_frequency).frequent
     trainer = trainers.WordPieceTrainer(
         vocab_size=config.vocabulary_size,
         min_frequency=config.min_frequency,
-        special_tokens=[*special.NAMES.values(), *letters],
+        special_tokens=[*special.NAMES.values(), *_forms(letters, normalizer, _room(config))],
         limit_alphabet=0,
         continuing_subword_prefix=PIECES,
         show_progress=False,
@@ -82,26 +77,27 @@ def _wordpiece(config: Config, batches: Batches) -> Tokenizer:
 
 
 def _unigram(config: Config, batches: Batches) -> Tokenizer:
-    """Kudo, 2018: the most probable pieces."""
+    """Kudo, 2018: the most probable pieces. Its trainer wants every character, so rare ones are blanked."""
     learner = _with_marks(Tokenizer(models.Unigram()), config)
+    rare = Alphabet(batches(), learner.normalizer, config.min_frequency).without(_room(config))
     trainer = trainers.UnigramTrainer(
         vocab_size=config.vocabulary_size,
         special_tokens=list(special.NAMES.values()),
         unk_token=special.NAMES["unk"],
         show_progress=False,
     )
-    learner.train_from_iterator(batches(), trainer)
-    count = learner.get_vocab_size()
-    if count > config.vocabulary_size:
-        raise DataError(
-            "the vocabulary cannot hold the characters of the corpus", where="tokenization.vocabulary_size",
-            found=config.vocabulary_size, expected=f">= {count}, or kind bpe",
-        )  # fmt: skip
+    texts = ([text.translate(rare) for text in batch] if rare else batch for batch in batches())
+    learner.train_from_iterator(texts, trainer)
     vocabulary = [(piece, score) for piece, score in json.loads(learner.to_str())["model"]["vocab"]]
     first = len(special.NAMES)
     ordered = vocabulary[:first] + _in_order(vocabulary[first:])
-    names = list(special.NAMES)
-    return _with_marks(Tokenizer(models.Unigram(ordered, unk_id=names.index("unk"))), config)
+    unknown = list(special.NAMES).index("unk")
+    return _with_marks(Tokenizer(models.Unigram(ordered, unk_id=unknown)), config)
+
+
+def _room(config: Config) -> int:
+    """How many tokens single characters may take: half of them, so that the rest can be longer."""
+    return (config.vocabulary_size - len(special.NAMES)) // 2
 
 
 def _in_order(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
@@ -118,28 +114,15 @@ def _in_order(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
     return sorted(rounded, key=lambda entry: (-entry[1], entry[0]))
 
 
-def _letters(
-    batches: Iterable[list[str]], normalizer: normalizers.Normalizer, least: int, room: int
-) -> list[str]:
+def _forms(letters: list[str], normalizer: normalizers.Normalizer, room: int) -> list[str]:
     """The most frequent characters, and the same as continuations of a word, within `room` tokens."""
-    counts = np.zeros(0x110000, np.int64)
-    for batch in batches:
-        codes = np.frombuffer("".join(batch).encode("utf-32-le", "replace"), "<u4")
-        found = np.bincount(codes)
-        counts[: len(found)] += found
-    merged: dict[str, int] = {}
-    for code in np.flatnonzero(counts).tolist():
-        for letter in normalizer.normalize_str(chr(code)):
-            merged[letter] = merged.get(letter, 0) + int(counts[code])
-    letters: list[str] = []
-    for letter, count in sorted(merged.items(), key=lambda entry: (-entry[1], entry[0])):
-        if count < least or letter.isspace():
-            continue
+    chosen: list[str] = []
+    for letter in letters:
         forms = [letter] if _stands_alone(letter, normalizer) else [letter, PIECES + letter]
-        if len(letters) + len(forms) > room:
+        if len(chosen) + len(forms) > room:
             break
-        letters += forms
-    return sorted(letters)
+        chosen += forms
+    return sorted(chosen)
 
 
 def _stands_alone(letter: str, normalizer: normalizers.Normalizer) -> bool:
