@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from pipelines.resources import STAGE_OF
+from pipelines.stages import STAGE_OF
 
 _START = re.compile(r"Executing task \S*'([\w-]+)'")
 _END = re.compile(r"Task \S*'([\w-]+)'\S* finished with status \S*?(SUCCESS|FAILURE)")
@@ -33,6 +33,7 @@ class Console(io.TextIOBase):
 
     def __init__(self, path: Path, out: TextIO | None = None) -> None:
         self.path = path
+        self.failed: list[str] = []  # stages
         self._out = out or sys.stdout
         self._live = self._out.isatty()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +66,7 @@ class Console(io.TextIOBase):
             self._passing(task, f"  {task.stage:<13} ...")
         elif ended := _END.search(line):
             state = "failed" if ended[2] == "FAILURE" else task.state
+            self.failed += [task.stage] * (state == "failed")
             seconds = time.monotonic() - task.start
             self.line(f"  {task.stage:<13} {state:<7} {seconds:6.1f} s  {'; '.join(task.notes)}".rstrip())
         elif _PROGRESS.search(line):

@@ -39,6 +39,6 @@ def evaluation(
         plan = preflight(
             preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
         ).outputs
-        given = dsl.importer(artifact_uri=branch, artifact_class=dsl.Model, reimport=False).output
+        given = dsl.importer(artifact_uri=branch, artifact_class=dsl.Model).set_caching_options(False).output
         registered = register(settings=plan["registration"]).outputs["registered"]
         regating(promotion=plan["promotion"], tasks=plan["Output"], branch=given, registered=registered)

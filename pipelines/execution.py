@@ -20,27 +20,28 @@ from components.lib.stage import Context
 from components.lib.store import Store
 from pipelines import summary
 from pipelines.console import Console
+from pipelines.processes import passing_on_sigterm
 
-_EXPECTED_WARNINGS = (
-    "You may be attemping to run a task that uses custom or non-Python base image",
-    "Task '.*': settings .* have no effect in the current local runner",
-)
+# It says that images are not used: that is what a local run is.
+_EXPECTED_WARNING = "You may be attemping to run a task that uses custom or non-Python base image"
 
 
 def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console) -> int:
     """Executes the graph, makes sure of its exit record and prints where everything is.
 
     Returns:
-        0, the exit code of the stage that failed, 70 where no stage said why, or 130 after Ctrl-C.
+        0, the exit code of the stage that failed, 70 where no stage said why, 130 after Ctrl-C, 143 after
+        SIGTERM.
     """
     start, failure, code = time.monotonic(), "", 0
-    try:
-        with _quiet(console):
-            _execute(pipeline, parameters, run_id)
-    except KeyboardInterrupt:
-        failure, code = "interrupted", 130
-    except Exception as error:  # KFP raises RuntimeError for a failed stage, anything for a fault of its own
-        failure, code = f"{type(error).__name__}: {error}", InternalError.exit_code
+    with passing_on_sigterm() as signals:
+        try:
+            with _quiet(console):
+                _execute(pipeline, parameters, run_id)
+        except KeyboardInterrupt:
+            failure, code = "interrupted", 130
+        except Exception as error:  # KFP raises RuntimeError for a failed stage, anything for its own faults
+            failure, code = _reason(error, console), 143 if signals else InternalError.exit_code
     seconds = time.monotonic() - start
     try:
         context = Context(Store(parameters["store"]), run_id=run_id)
@@ -49,6 +50,14 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
     except TrunklineError as error:
         console.line(f"\n{error}")
         return error.exit_code
+
+
+def _reason(error: Exception, console: Console) -> str:
+    if console.failed:
+        return (
+            f"{console.failed[0]} ended without a word: it may have been killed, for want of memory perhaps"
+        )
+    return f"{type(error).__name__}: {error}"
 
 
 def _execute(pipeline: str, parameters: dict[str, Any], run_id: str) -> None:
@@ -72,8 +81,7 @@ def _execute(pipeline: str, parameters: dict[str, Any], run_id: str) -> None:
 @contextlib.contextmanager
 def _quiet(console: Console) -> Iterator[None]:
     with contextlib.redirect_stdout(console), warnings.catch_warnings():
-        for message in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
+        warnings.filterwarnings("ignore", message=_EXPECTED_WARNING)
         yield
 
 

@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     environ = os.environ
     parser.add_argument("--pipeline", default="training", choices=("training", "finetuning", "evaluation"))
     parser.add_argument("--preset", default="quickstart", help="a file of pipelines/presets")
+    parser.add_argument("--branch", default="", help="manifest.json of a branch, for the evaluation pipeline")
     parser.add_argument("--source", default="", help="your own text: a folder, file, s3:// or hf:// address")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="pretraining.steps=100"
@@ -56,7 +57,10 @@ def _parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     overrides = dict(_override(word) for word in arguments.set)
     if arguments.source:
         overrides = {**_own_source(arguments.source), **overrides}
+    if bool(arguments.branch) != (arguments.pipeline == "evaluation"):
+        raise UsageError("the evaluation pipeline, and no other, takes a branch", where="--branch")
     return {
+        **({"branch": arguments.branch} if arguments.branch else {}),
         "preset": arguments.preset,
         "overrides": overrides,
         "store": arguments.store,

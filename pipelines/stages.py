@@ -11,7 +11,7 @@ import components.pretraining.component as pretraining
 import components.promotion.component as promotion
 import components.registration.component as registration
 import components.tokenization.component as tokenization
-from pipelines.resources import placed
+from pipelines.resources import placed, stage_of
 
 preflight = placed(checking.preflight)
 ingest = placed(ingestion.ingest)
@@ -22,3 +22,11 @@ finetune = placed(finetuning.finetune)
 evaluate = placed(evaluation.evaluate)
 promote = placed(promotion.promote)
 close = placed(closing.close)
+
+STAGE_OF = {
+    component.name: stage_of(component)
+    for component in (
+        checking.preflight, ingestion.ingest, tokenization.tokenize, pretraining.pretrain,
+        registration.register, finetuning.finetune, evaluation.evaluate, promotion.promote, closing.close,
+    )
+}  # fmt: skip

@@ -28,7 +28,8 @@ def show(console: Console, context: Context, seconds: float, failure: str, code:
     _place(console, context, "report", f"runs/{context.run_id}/report.html")
     _place(console, context, "all runs", "runs/index.html")
     console.line(f"  {'log':<9} {_short(console.path)}")
-    console.line(f"  {'models':<9} make ui")
+    if not code:
+        console.line(f"  {'models':<9} make ui")
     console.line(f"  {'time':<9} {seconds:.1f} s, {max(0.0, seconds - own):.1f} s of it to start processes")
     for record in failed:
         task = f" of {record['task']}" if record["task"] else ""
