@@ -19,6 +19,7 @@ from components.lib.sources import Object
 from components.lib.store import Draft, Store
 
 SMALL = 32 << 20  # bytes of input below which starting processes costs more than it saves
+MOST = 16  # processes by default: one reader feeds no more, and a container may own fewer cores than it sees
 
 
 def extract_all(
@@ -74,4 +75,4 @@ def index(entry: Evaluation, config: Config, objects: Sequence[Object], draft: D
 
 def _workers(asked: int, objects: Sequence[Object]) -> int:
     size = sum(max(entry.size, SMALL if entry.size < 0 else 0) for entry in objects)
-    return asked or (1 if size < SMALL else len(os.sched_getaffinity(0)))
+    return asked or (1 if size < SMALL else min(len(os.sched_getaffinity(0)), MOST))

@@ -30,7 +30,11 @@ def _counts(statistics: Statistics) -> Html:
     kept = sum(statistics.documents.values())
     share = f"{kept / max(statistics.read, 1):.1%} of the records"
     tiles = [
-        Figure("records read", statistics.read, f"{len(statistics.sources):,} sources"),
+        Figure(
+            "records read",
+            statistics.read,
+            f"from {len(statistics.sources):,} file{'s' if len(statistics.sources) > 1 else ''}",
+        ),
         Figure("documents kept", kept, share, tone="good"),
         Figure("documents dropped", sum(statistics.dropped.values())),
         Figure("unreadable records", statistics.quarantined, tone="warn" if statistics.quarantined else ""),
@@ -81,7 +85,7 @@ def _samples(statistics: Statistics) -> Html:
     content = [
         part
         for sample in statistics.samples
-        for part in (report.paragraph(sample["source"], note=True), report.preformatted(sample["text"]))
+        for part in (report.paragraph(sample["source"], note=True), report.paragraph(sample["text"]))
     ]
     return report.section("Some documents", *content, note="Chosen by hash, cut at 600 characters.")
 

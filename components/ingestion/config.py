@@ -56,7 +56,7 @@ class Config:
         0.001, "share of records that may be unreadable before ingestion fails", minimum=0, maximum=1
     )
     shard_bytes: int = setting(64 << 20, "bytes of text of one output shard", minimum=1 << 10)
-    workers: int = setting(0, "processes that clean text; 0: one a core", minimum=0, maximum=1024)
+    workers: int = setting(0, "processes that clean text; 0: one a core, up to 16", minimum=0, maximum=1024)
 
     def check(self) -> list[ConfigError]:
         """What spans several settings."""

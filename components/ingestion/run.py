@@ -43,13 +43,9 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     parts = _extracted(config, context.store, rules, evaluations, settings)
     _check_quarantine(parts, context.store, config.quarantine)
     listing = [[part.source["name"], part.source["sha256"]] for part in parts]
-    output = {
-        **settings,
-        "near_duplicates": config.near_duplicates,
-        "validation": config.validation,
-        "shard_bytes": config.shard_bytes,
-    }
-    key = Key("ingestion", VERSION, output, {"sources": artifacts.sha256(artifacts.canonical(listing))})
+    output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
+    sources = artifacts.sha256(artifacts.canonical(listing))
+    key = Key("ingestion", VERSION, {**settings, **output}, {"sources": sources})
 
     def build(draft: Draft) -> None:
         from components.ingestion.assembly import assemble

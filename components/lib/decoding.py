@@ -12,7 +12,7 @@ from components.lib.errors import ConfigError
 
 HEAD = 1 << 16  # bytes looked at to find the encoding
 LONGEST = 32 << 20  # bytes of a line; what is longer is refused, so that memory stays bounded
-USUAL = ("cp1252", "cp1251", "cp932", "gb18030", "euc_kr", "big5", "cp1250")  # most common on the web first
+USUAL = ("cp1252", "cp1251")  # by far the most common single-byte encodings, the first one first
 SLACK = 0.1  # how much noisier than the best guess a more usual encoding may look and still be taken
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),

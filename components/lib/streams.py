@@ -43,6 +43,10 @@ class Limits:
     floor: int = 64 << 20
     total: int = 1 << 40
 
+    def most(self, compressed: int) -> int:
+        """Bytes that so many compressed ones may become."""
+        return min(self.total, max(self.floor, self.ratio * compressed))
+
 
 @dataclass
 class Stream:
@@ -181,7 +185,7 @@ class _Limited(io.RawIOBase):
 
     def __init__(self, source: IO[bytes], name: str, compressed: int, limits: Limits) -> None:
         self._source, self._name = source, name
-        self._most = min(limits.total, max(limits.floor, limits.ratio * compressed))
+        self._most = limits.most(compressed)
         self._compressed, self._given = compressed, 0
 
     def readable(self) -> bool:

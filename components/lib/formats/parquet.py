@@ -9,13 +9,11 @@ from typing import Any
 from components.lib.config import setting
 from components.lib.errors import DataError
 from components.lib.formats import Record, Rejected, place, rejected
-from components.lib.streams import Stream
+from components.lib.streams import Limits, Stream
 
 SUFFIXES = (".parquet", ".pq")
-ROWS = 256  # of a batch
-LARGEST = (
-    256 << 20
-)  # bytes of a batch: a dictionary can blow 47 KB up to 300 MB behind an honest-looking footer
+ROWS = 256  # of a batch; fewer where single values may be large, for a dictionary repeats one without cost
+BATCH = 64 << 20  # bytes of a batch, if the footer tells the truth
 
 
 @dataclass(frozen=True)
@@ -30,14 +28,20 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
     import pyarrow as pa
     from pyarrow import parquet
 
-    number = 0
+    number, given = 0, 0
     try:
-        file = parquet.ParquetFile(stream.seekable(), page_checksum_verification=True, memory_map=False)
-        for batch in file.iter_batches(ROWS, columns=list(config.columns) or None, use_threads=False):
-            if batch.nbytes > LARGEST:
+        bytes_ = stream.seekable()
+        most = Limits().most(bytes_.seek(0, 2))
+        file = parquet.ParquetFile(bytes_, page_checksum_verification=True, memory_map=False)
+        columns = list(config.columns) or None
+        for batch in file.iter_batches(_rows(file.metadata), columns=columns, use_threads=False):
+            given += batch.nbytes
+            if given > most:
                 raise DataError(
                     "a parquet file expands too far: it may be a decompression bomb", where=stream.name,
-                    found=f"{ROWS} rows of {batch.nbytes:,} bytes", expected=f"at most {LARGEST:,} bytes",
+                    found=f"the first {number + len(batch):,} rows have {given:,} bytes",
+                    expected=f"at most {most:,} bytes",
+                    fix="write it without dictionaries if you trust it",
                 )  # fmt: skip
             for record in _records(batch):
                 number += 1
@@ -48,6 +52,14 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
         raise DataError(
             "a parquet file is broken or cut short", where=place(stream, number + 1), found=error, fix=fix
         ) from error
+
+
+def _rows(metadata: Any) -> int:
+    """Rows of a batch, such that no value that a column chunk can hold makes the batch too large."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    chunks = (group.column(number) for group in groups for number in range(metadata.num_columns))
+    largest = max((chunk.total_uncompressed_size for chunk in chunks), default=1)
+    return max(16, min(ROWS, BATCH // max(largest, 1)))
 
 
 def _records(batch: Any) -> Iterator[dict[str, Any] | tuple[str, str]]:

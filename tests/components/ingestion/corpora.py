@@ -15,11 +15,14 @@ from components.lib.config import from_dict
 from components.lib.stage import Context
 from components.lib.store import Store
 
-SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo zu".split()
+CONSONANTS = "bcdfghjklmnprstvwxz"
 
 
 def words(draw: random.Random, count: int) -> list[str]:
-    return ["".join(draw.choices(SYLLABLES, k=draw.randint(1, 3))) for _ in range(count)]
+    return [
+        "".join(draw.choice(CONSONANTS) + draw.choice("aeiou") for _ in range(draw.randint(1, 3)))
+        for _ in range(count)
+    ]
 
 
 def texts(count: int, seed: str, length: int = 30) -> list[str]:

@@ -78,6 +78,16 @@ def test_units_of_text(tmp_path, unit, expected):
     assert found[0].where == f"{uri}:1" and found[-1].where.endswith(":5" if unit != "document" else ":1")
 
 
+FRENCH = (
+    "Apr\u00e8s avoir travers\u00e9 la for\u00eat, le gar\u00e7on s\u2019arr\u00eata pr\u00e8s "
+    "d\u2019une vieille maison abandonn\u00e9e. Il \u00e9tait fatigu\u00e9 et il avait tr\u00e8s faim. "
+)
+RUSSIAN = (
+    "\u041f\u0440\u0438\u0432\u0435\u0442, \u044d\u0442\u043e "
+    "\u0440\u0443\u0441\u0441\u043a\u0438\u0439 \u0442\u0435\u043a\u0441\u0442. "
+)
+
+
 @pytest.mark.parametrize(
     ("encoding", "text"),
     [
@@ -85,10 +95,11 @@ def test_units_of_text(tmp_path, unit, expected):
         ("utf-8-sig", "caf\u00e9 with a mark"),
         ("utf-16", "caf\u00e9 \u4f60\u597d with a mark"),
         ("utf-32", "caf\u00e9 with a mark"),
-        ("cp1252", "Le caf\u00e9 \u00e9tait ferm\u00e9, la for\u00eat d\u00e9j\u00e0 tr\u00e8s fra\u00eeche l\u2019\u00e9t\u00e9. " * 5),
-        ("cp1251", "\u041f\u0440\u0438\u0432\u0435\u0442, \u044d\u0442\u043e \u0440\u0443\u0441\u0441\u043a\u0438\u0439 \u0442\u0435\u043a\u0441\u0442 \u043e \u043f\u043e\u0433\u043e\u0434\u0435. " * 5),
+        ("utf-16-le", "caf\u00e9 without a mark, which takes a little more text to be sure of. " * 3),
+        ("cp1252", FRENCH),
+        ("cp1251", RUSSIAN * 5),
     ],
-)  # fmt: skip
+)
 def test_encodings_are_detected(tmp_path, encoding, text):
     uri = write(tmp_path, "a.txt", f"{text}\n{text}\n".encode(encoding))
     assert fields(uri, options={"txt": {"unit": "line"}}) == [{"text": text}] * 2
@@ -157,7 +168,7 @@ def flipped_parquet() -> bytes:
 
 def bomb_parquet() -> bytes:
     sink = pa.BufferOutputStream()
-    table = pa.table({"text": pa.array(["x" * 5_000_000] * 200)})
+    table = pa.table({"text": pa.array(["x" * 1_000_000] * 100)})
     parquet.write_table(table, sink, compression="zstd")
     return sink.getvalue().to_pybytes()
 
