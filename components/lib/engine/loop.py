@@ -109,8 +109,9 @@ class Run:
                 if stopping and self.step < steps:
                     where = f"step {self.step}"
                     raise Interrupted("training was told to stop", where=where, fix="run again to resume")
-                if self.world.leads and not plan.quiet and self.history and progress.due():
-                    progress.show(self.step, self.history[-1].get("loss", float("nan")), self.meter.real)
+                losses = [row["loss"] for row in self.history[-2:] if "loss" in row]  # a row may be a validation
+                if self.world.leads and not plan.quiet and losses and progress.due():
+                    progress.show(self.step, losses[-1], self.meter.real)
         self._evaluate()
         return self.history
 

@@ -1,0 +1,134 @@
+"""Masked language modelling: our engine against `transformers.Trainer`, turn by turn in one process.
+
+Both sides train a BERT of 4 layers, width 256 and 8,000 tokens of vocabulary on the same segments, at the
+same segments a step, threads and precision, with fused AdamW and 30 % of the tokens hidden. The peer is at its
+best: length-grouped batches padded to their longest, no logging, no checkpoints, no workers. What counts is
+real tokens a second: padding is not work done.
+
+    python -m tests.benchmarks.bench_training
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from components.lib.engine.distributed import World
+from components.lib.engine.loop import Plan, Run
+from components.lib.engine.optimization import Schedule
+from components.lib.engine.order import Order
+from components.lib.engine.precision import resolve
+from components.lib.engine.trainable import WeightedSum
+from components.lib.modalities.text import Config, Text
+from components.pretraining.objectives import masked_lm
+from tests.benchmarks.history import record
+from tests.components.pretraining.texts import SPECIAL, Documents
+
+LENGTH, VOCABULARY, BATCH, STEPS, ROUNDS = 128, 8_000, 32, 6, 3
+
+
+def segments(count: int = 4_000) -> list[np.ndarray]:
+    """Texts of natural lengths: log-normal, median 60 tokens, cut at 126; frequencies by Zipf's law."""
+    generator = np.random.default_rng(0)
+    sizes = np.clip(generator.lognormal(np.log(60), 0.8, count), 4, LENGTH - 2).astype(int)
+    ranks = np.clip(generator.zipf(1.2, sizes.sum()), 1, VOCABULARY - 6) + 4
+    return np.split(ranks, np.cumsum(sizes)[:-1])
+
+
+def ours(samples: Text, precision: str) -> Any:
+    """A function that trains for some steps and returns (real tokens, seconds)."""
+    torch.manual_seed(0)
+    objective = masked_lm.Objective(masked_lm.Config(), samples.trunk())
+    model = WeightedSum({"masked_lm": objective}, {"masked_lm": 1.0})
+
+    def turn() -> tuple[int, float]:
+        plan = Plan(Schedule("linear", 1e-3, STEPS, 0.1), precision=precision, quiet=True, report_every=10**9)
+        run = Run(model, samples, Order(len(samples), BATCH, 0), plan, World(0, 1, torch.device("cpu")))
+        start = time.perf_counter()
+        run.train()
+        return run.meter.real, time.perf_counter() - start
+
+    return turn
+
+
+def theirs(texts: list[np.ndarray], precision: str, folder: str) -> Any:
+    """The same with `Trainer` and `DataCollatorForLanguageModeling`."""
+    from transformers import BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
+
+    torch.manual_seed(0)
+    model = BertForMaskedLM(_config(texts))
+    rows = [{"input_ids": [SPECIAL["bos"], *text.tolist(), SPECIAL["eos"]]} for text in texts]
+    arguments = TrainingArguments(
+        folder, per_device_train_batch_size=BATCH, max_steps=STEPS, learning_rate=1e-3, report_to="none",
+        optim="adamw_torch_fused", save_strategy="no", logging_strategy="no", bf16=precision == "bf16",
+        disable_tqdm=True, use_cpu=True, dataloader_pin_memory=False,
+        train_sampling_strategy="group_by_length",
+    )  # fmt: skip
+    collator = DataCollatorForLanguageModeling(_tokenizer(), mlm_probability=0.3)
+    seen = [0]
+
+    def counted(examples: list[dict[str, Any]]) -> Any:
+        seen[0] += sum(len(example["input_ids"]) for example in examples)
+        return collator(examples)
+
+    def turn() -> tuple[int, float]:
+        seen[0] = 0
+        trainer = Trainer(model, arguments, data_collator=counted, train_dataset=rows)
+        start = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - start
+        return min(seen[0], STEPS * BATCH * LENGTH), seconds
+
+    return turn
+
+
+def _config(texts: list[np.ndarray]) -> Any:
+    return _samples(texts).trunk().model.config
+
+
+def _samples(texts: list[np.ndarray]) -> Text:
+    config = Config(architecture="bert", size="mini", sequence_length=LENGTH)
+    return Text(config, Documents(texts), {"special": SPECIAL, "vocab_size": VOCABULARY})
+
+
+def _tokenizer() -> Any:
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    words = {f"[{name.upper()}]": number for name, number in SPECIAL.items()}
+    words |= {f"w{number}": number for number in range(5, VOCABULARY)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", mask_token="[MASK]")
+
+
+def main() -> None:
+    """Prints the table and appends a line to the history."""
+    precision = resolve("auto", torch.device("cpu"))
+    texts = segments()
+    with tempfile.TemporaryDirectory() as folder:
+        sides = {
+            "trunkline": ours(_samples(texts), precision),
+            "transformers": theirs(texts, precision, folder),
+        }
+        for turn in sides.values():
+            turn()  # warm up
+        rates: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(ROUNDS):
+            for name, turn in sides.items():
+                tokens, seconds = turn()
+                rates[name].append(tokens / seconds)
+    best = {name: max(values) for name, values in rates.items()}
+    ratios = sorted(a / b for a, b in zip(*rates.values(), strict=True))
+    print(f"masked LM, BERT mini, {BATCH} segments a step, {torch.get_num_threads()} threads, {precision}")
+    for name, rate in best.items():
+        print(f"  {name:<14} {rate:>10,.0f} real tokens/s")
+    print(f"  ratio          {ratios[len(ratios) // 2]:>10.2f} (median of {ROUNDS} turns; all {ratios})")
+    record("masked_lm_vs_trainer", {"ratio": ratios[len(ratios) // 2], **best, "precision": precision})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""One line of JSON a measurement, in tests/benchmarks/history.jsonl, with the machine it was taken on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("history.jsonl")
+
+
+def record(name: str, figures: dict[str, Any]) -> None:
+    """Appends the figures of a benchmark."""
+    line = {
+        "benchmark": name,
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": _output("git", "rev-parse", "--short", "HEAD"),
+        "machine": machine(),
+        "figures": {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()},
+    }
+    with FILE.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and the vector instructions that decide what pays."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    model = next((line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")), "")
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag} " in text]
+    load = round(os.getloadavg()[0], 1)
+    return {
+        "cpu": model or platform.processor(), "cores": os.cpu_count(), "flags": flags, "load": load,
+        "python": platform.python_version(),
+    }  # fmt: skip
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,0 +1,226 @@
+"""Finetuning: a fair study from trunk and random weights, and the refusal of unusable labels."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from components.finetuning import labelled
+from components.finetuning.config import Config, Labelled
+from components.finetuning.run import run
+from components.lib import artifacts
+from components.lib.artifacts import Key, Manifest
+from components.lib.config import from_dict, to_dict
+from components.lib.errors import ConfigErrors, DataError, MissingError, TrunklineError
+from components.lib.stage import Context
+from components.lib.tasks import sequence_classification
+from components.pretraining.config import Config as Pretraining
+from components.pretraining.run import run as pretrain
+from tests.components import corpora
+
+
+def table(path: Path, rows: list[tuple[object, object]], header=("text", "label")) -> str:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory) -> Path:
+    """A folder with a store, a registered trunk, and labelled records."""
+    folder = tmp_path_factory.mktemp("ground")
+    context, tokens = corpora.tokens(folder, 300)
+    config = Pretraining(
+        trunk={"architecture": "modernbert", "size": "nano", "sequence_length": 48, "unit": "document"},
+        objective={"contrastive": {"projection": 16}},
+        steps=25,
+        global_batch=32,
+        learning_rate=5e-3,
+        threads=1,
+    )
+    pretrain(config, context, tokens=tokens, trunk=folder / "trunk.json")
+    trunk = artifacts.read(folder / "trunk.json")
+    Manifest(Key("registration", 1, {}, {"trunk": trunk.reference}), "", ()).write(folder / "registered.json")
+    rows = [(text, topic) for topic, text in corpora.documents(240, seed=1)]
+    table(folder / "train.csv", rows[:180])
+    table(folder / "test.csv", rows[180:])
+    return folder
+
+
+def config(ground: Path, **changes) -> Config:
+    fixed = Config(
+        task="topics",
+        train=Labelled(str(ground / "train.csv")),
+        test=Labelled(str(ground / "test.csv")),
+        label_counts=(12, 48),
+        seeds=(0, 1),
+        steps=30,
+        batch=12,
+        learning_rate=3e-3,
+        max_length=48,
+    )
+    return replace(fixed, **changes)
+
+
+def study(ground: Path, config: Config, branch: Path) -> tuple[Context, Manifest]:
+    context = Context(corpora.Store(str(ground / "store")), stage="finetuning", task="topics")
+    run(config, context, registered=ground / "registered.json", branch=branch)
+    return context, artifacts.read(branch)
+
+
+@pytest.fixture(scope="module")
+def branch(ground) -> tuple[Context, Manifest]:
+    return study(ground, config(ground), ground / "branch.json")
+
+
+def test_every_run_is_scored_on_the_same_frozen_examples(branch):
+    context, manifest = branch
+    outcomes = pq.read_table(context.store.open(manifest, "outcomes.parquet")).to_pandas()
+    examples = pq.read_table(context.store.open(manifest, "examples.parquet"))
+    runs = outcomes.groupby(["start", "labels", "seed"])
+    assert set(runs.groups) == {(s, n, k) for s in ("trunk", "random") for n in (12, 48) for k in (0, 1)}
+    for _, rows in runs:
+        assert rows["example"].tolist() == list(range(examples.num_rows))
+        assert rows["label"].tolist() == outcomes["label"][: examples.num_rows].tolist()
+    assert manifest.facts["counts"]["test"] == examples.num_rows == 60
+
+
+def test_the_branch_is_the_run_it_says_it_is(branch):
+    context, manifest = branch
+    folder = context.store.open_folder(manifest, "model/")
+    examples = pq.read_table(context.store.open(manifest, "examples.parquet"))
+    outcomes = pq.read_table(context.store.open(manifest, "outcomes.parquet")).to_pandas()
+    selected = outcomes[(outcomes["start"] == "trunk") & (outcomes["labels"] == 48) & (outcomes["seed"] == 0)]
+    scored = sequence_classification.score(folder, examples)
+    assert scored["prediction"].tolist() == selected["prediction"].tolist()
+    assert np.allclose(scored["confidence"], selected["confidence"], atol=1e-6)
+    assert manifest.facts["selected"] == {"labels": 48, "seed": 0}
+
+
+def test_the_branch_learned_its_task(branch):
+    context, manifest = branch
+    outcomes = pq.read_table(context.store.open(manifest, "outcomes.parquet")).to_pandas()
+    outcomes["correct"] = outcomes["label"] == outcomes["prediction"]
+    accuracy = outcomes.groupby(["start", "labels"])["correct"].mean()
+    assert accuracy["trunk", 48] > 0.8 > 1 / 3
+    assert manifest.facts["trunk_unmoved"] is True
+
+
+def test_two_studies_are_equal_byte_for_byte(ground, branch, tmp_path):
+    _, manifest = branch
+    fresh = tmp_path / "ground"
+    shutil.copytree(ground / "store", fresh / "store")
+    shutil.rmtree(fresh / "store" / "finetuning")
+    (fresh / "registered.json").write_text((ground / "registered.json").read_text())
+    _, again = study(fresh, config(ground), tmp_path / "branch.json")
+    assert again.digest == manifest.digest
+
+
+def test_the_second_time_is_reused(ground, branch, tmp_path):
+    context, manifest = study(ground, config(ground), tmp_path / "branch.json")
+    assert context.outputs[0]["reused"] and manifest.digest == branch[1].digest
+
+
+def test_a_frozen_trunk_stays_where_it_was(ground, tmp_path):
+    quick = config(ground, unfreeze=0, label_counts=(24,), seeds=(0,), starts=("trunk",), steps=5)
+    context, manifest = study(ground, quick, tmp_path / "branch.json")
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    trunk = artifacts.read(ground / "trunk.json")
+    before = AutoModel.from_pretrained(context.store.open_folder(trunk, "model/")).state_dict()
+    folder = context.store.open_folder(manifest, "model/")
+    after = AutoModelForSequenceClassification.from_pretrained(folder).base_model.state_dict()
+    assert all(bool((before[name] == after[name]).all()) for name in before)
+    assert manifest.facts["mode"] == "frozen"
+
+
+def test_tokens_are_a_task_too(ground, tmp_path):
+    def records(start: int, stop: int) -> str:
+        lines = []
+        for _, text in corpora.documents(stop, seed=2)[start:]:
+            words = text.split()[:20]
+            labels = ["B-SEA" if word in corpora.TOPICS["sea"] else "O" for word in words]
+            lines.append(json.dumps({"tokens": words, "tags": labels}))
+        path = tmp_path / f"{start}.jsonl"
+        path.write_text("\n".join(lines))
+        return str(path)
+
+    sources = {name: Labelled(records(*part), text="tokens", label="tags") for name, part in
+               (("train", (0, 60)), ("test", (60, 90)))}  # fmt: skip
+    settings = config(
+        ground, kind="token_classification", label_counts=(60,), seeds=(0,), steps=60, **sources
+    )
+    context, manifest = study(ground, settings, tmp_path / "branch.json")
+    outcomes = pq.read_table(context.store.open(manifest, "outcomes.parquet")).to_pandas()
+    sums = outcomes[outcomes["start"] == "trunk"][["tp", "fp", "fn"]].sum()
+    assert 2 * sums["tp"] / (2 * sums["tp"] + sums["fp"] + sums["fn"]) > 0.8
+    assert manifest.facts["classes"] == ["O", "B-SEA", "I-SEA"]
+
+
+def test_subsets_are_nested_and_differ_by_seed():
+    ids = [artifacts.sha256(str(number).encode())[:32] for number in range(1000)]
+    orders = {seed: np.argsort(labelled.subset_keys(ids, seed), kind="stable") for seed in (0, 1)}
+    assert set(orders[0][:10]) <= set(orders[0][:50])
+    assert len(set(orders[0][:100]) & set(orders[1][:100])) < 40
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [((10, 50), [10, 50]), ((0.1, 1.0), [20, 200]), ((500, 10), [10, 200])]
+)
+def test_label_counts_are_numbers_or_shares(ground, wanted, expected):
+    assert labelled.counts(config(ground, label_counts=wanted), 200) == expected
+
+
+BAD = {
+    "label column missing": (("text", "labl"), [("a", "x"), ("b", "y")], MissingError, "did you mean 'labl'"),
+    "text column missing": (("txt", "label"), [("a", "x"), ("b", "y")], MissingError, "'text'"),
+    "one class": (("text", "label"), [("a", "x"), ("b", "x")], DataError, "only one class"),
+    "empty labels": (("text", "label"), [("a", ""), ("b", "y"), ("c", "x")], DataError, "cannot be used"),
+    "empty texts": (("text", "label"), [("", "x"), ("b", "y"), ("c", "x")], DataError, "cannot be used"),
+    "no records": (("text", "label"), [], TrunklineError, ""),
+    "class only in test": (("text", "label"), [("a", "x"), ("b", "y")], DataError, "never trained on"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_unusable_labels_are_told_before_training(ground, tmp_path, name):
+    header, rows, kind, message = BAD[name]
+    source = Labelled(table(tmp_path / "bad.csv", rows, header))
+    with pytest.raises(kind) as caught:
+        study(ground, config(ground, train=source), tmp_path / "branch.json")
+    assert message in str(caught.value)
+    assert caught.value.exit_code in (65, 66)
+
+
+def test_rejected_records_within_the_budget_are_kept_with_a_reason(ground, tmp_path):
+    rows = [(text, topic) for topic, text in corpora.documents(100, seed=3)]
+    rows[7] = (rows[7][0], "")
+    source = Labelled(table(tmp_path / "some.csv", rows))
+    quick = config(ground, train=source, label_counts=(10,), seeds=(0,), steps=2, reject_budget=0.02)
+    context, manifest = study(ground, quick, tmp_path / "branch.json")
+    rejected = pq.read_table(context.store.open(manifest, "quarantine.parquet")).to_pylist()
+    assert manifest.facts["rejected"] == len(rejected) == 1
+    assert "some.csv" in rejected[0]["location"] and "not a class" in rejected[0]["reason"]
+
+
+def test_examples_that_are_tested_are_not_trained_on(ground, tmp_path):
+    rows = [(text, topic) for topic, text in corpora.documents(240, seed=1)]
+    source = Labelled(table(tmp_path / "leaky.csv", rows))
+    quick = config(ground, train=source, label_counts=(10,), seeds=(0,), steps=2)
+    _, manifest = study(ground, quick, tmp_path / "branch.json")
+    assert manifest.facts["counts"]["train_also_in_test"] == 60
+    assert manifest.facts["counts"]["train"] == 180
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"label_counts": []}, {"seeds": [1, 1]}, {"starts": ["random"]}, {"starts": ["nowhere"]}, {"steps": 0}],
+)
+def test_wrong_settings_are_refused(ground, change):
+    with pytest.raises(ConfigErrors):
+        from_dict(Config, {**to_dict(config(ground)), **change})
