@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components.lib import modelcard
@@ -43,26 +43,32 @@ def publish(
         IntegrityError: if a file in the store is not the one that was committed.
         DataError: if `model/` is not a Hugging Face model.
     """
-    folder = context.store.open_folder(manifest, PREFIX)
-    digests = {
-        file.name.removeprefix(PREFIX): file.sha256 for file in manifest.files if file.name.startswith(PREFIX)
-    }
     run_id = tracker.run_id
-    readme = modelcard.front_matter({"library_name": "transformers", "pipeline_tag": USES[use].task}) + card
-
-    def fill(target: Path, model_id: str) -> str:
-        identity = {"model_id": model_id, "run_id": run_id}
-        return write(folder, digests, target, use=USES[use], readme=readme, **identity)
-
     return registry.register(
         name,
         manifest.reference,
         experiment_id=tracker.experiment_id,
         run_id=run_id,
-        write=fill,
+        write=_writer(context, manifest, use, run_id, card),
         tags={**lineage_tags(context, manifest), **tags},
         card=card,
     )
+
+
+def _writer(
+    context: Context, manifest: Manifest, use: str, run_id: str, card: str
+) -> Callable[[Path, str], str]:
+    """What fills a folder with the MLflow model, once its id is known."""
+    folder = context.store.open_folder(manifest, PREFIX)
+    digests = {
+        file.name.removeprefix(PREFIX): file.sha256 for file in manifest.files if file.name.startswith(PREFIX)
+    }
+    readme = modelcard.front_matter({"library_name": "transformers", "pipeline_tag": USES[use].task}) + card
+
+    def fill(target: Path, model_id: str) -> str:
+        return write(folder, digests, target, use=USES[use], readme=readme, model_id=model_id, run_id=run_id)
+
+    return fill
 
 
 def lineage_tags(context: Context, manifest: Manifest) -> dict[str, str]:

@@ -57,16 +57,15 @@ class Registry:
 
     def find(self, name: str, alias: str) -> Registered | None:
         """The version that `alias` points to, or None if there is no such model or alias."""
-        with explained(self.uri):
-            try:
-                with explained(self.uri):
-                    found = self.client.get_model_version_by_alias(name, alias)
-            except MissingError:
+        try:
+            with explained(self.uri):
+                found = self.client.get_model_version_by_alias(name, alias)
+        except MissingError:
+            return None
+        except ConfigError as error:
+            if "alias" in error.found and "not found" in error.found:
                 return None
-            except ConfigError as error:
-                if "alias" in error.found and "not found" in error.found:
-                    return None
-                raise
+            raise
         return _registered(found)
 
     def require(self, name: str, alias: str) -> Registered:
@@ -75,7 +74,10 @@ class Registry:
         if found is not None:
             return found
         with explained(self.uri):
-            models = {model.name: dict(model.aliases) for model in self.client.search_registered_models()}
+            models = {
+                model.name: dict(model.aliases)
+                for model in self.client.search_registered_models(max_results=1000)
+            }
         what = f"there is no registered model '{name}'"
         have = ", ".join(sorted(models)) or "no registered model at all"
         if name in models:
@@ -99,10 +101,8 @@ class Registry:
         """The version of `name` with this content, made or completed if need be.
 
         Args:
-            name: the registered model.
             reference: of the manifest whose files these are.
-            experiment_id: where the logged model is listed.
-            run_id: the run that the logged model is an output of.
+            experiment_id, run_id: where the logged model is listed, and what it is an output of.
             write: fills a folder with the MLflow model of a model id; returns the SHA-256 of its files.json.
             tags: lineage and whatever else is searched for.
             card: markdown, the version's description.
@@ -225,11 +225,15 @@ class Registry:
         return str(model.model_id), pinned
 
     def _create(self, name: str, model_id: str, run_id: str, reference: str) -> str:
+        """A new version, or the one that another writer of the same content made first."""
         tags = {REFERENCE: reference, STATE: "begun", "trunkline.model_id": model_id}
         source = f"models:/{model_id}"
         with ambient(self.uri):
             made = self.client.create_model_version(name, source, run_id=run_id, tags=tags, model_id=model_id)
-        return str(made.version)
+        first = self._versions(name, reference)[0].version
+        if first != str(made.version):  # somebody registered the same content meanwhile
+            self.client.delete_model_version(name, str(made.version))
+        return first
 
 
 def check_name(name: str) -> None:

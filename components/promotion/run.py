@@ -37,8 +37,7 @@ def run(
         registered: manifest of the registered trunk.
         evaluations: manifests of the evaluations, one a task.
         decision: where the manifest of the decision is written; decision.json is a function of the inputs.
-        report: where the report is written; it tells of this run (timings), so it is no part of the decision;
-            the store keeps it as runs/<run>/report.html.
+        report: where the report is written; the store keeps it too, as runs/<run>/report.html.
 
     Raises:
         ConfigErrors: if a rule or an option of one is unknown.
@@ -54,16 +53,19 @@ def run(
         key = _key(config, trunk, scored, champions)
 
     def build(draft: Draft) -> None:
-        decided = decide(rules, trunk, scored, champions)
-        draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
-        draft.facts["passed"] = decided["trunk_passed"]
-        draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
+        _write(decide(rules, trunk, scored, champions), draft)
 
     manifest = context.produce(key, build, decision)
     decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
     _apply(context, registry, manifest, decided, trunk, scored)
     _report(context, decided, trunk, scored, report)
     return manifest
+
+
+def _write(decided: dict[str, Any], draft: Draft) -> None:
+    draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
+    draft.facts["passed"] = decided["trunk_passed"]
+    draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
 
 
 def _apply(

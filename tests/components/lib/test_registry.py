@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from components.lib.errors import ConfigError, IntegrityError, MissingError, Ser
 from components.lib.mlmodel import USES, write
 from components.lib.registry import ALIAS, Registry
 from components.lib.store import Store
+from components.lib.tracking.server import database
 from tests import models
 from tests.killing import Killed, dying, state
 
@@ -113,25 +115,33 @@ def test_mlflow_loads_branches(sqlite_uri, monkeypatch, kind, classes):
     assert served.metadata.signature is not None and served.input_example is not None
 
 
-def test_whoever_is_killed_is_completed(tmp_path, empty_database):
-    def fresh(name):
-        path = tmp_path / f"{name}.db"
-        path.write_bytes(empty_database.read_bytes())
-        return Registry(f"sqlite:///{path}")
-
+def test_whoever_is_killed_is_completed(sqlite_uri, empty_database):
+    registry = Registry(sqlite_uri)
     with dying(None) as calls:
-        registry = fresh("whole")
         registry.set_alias(register(registry), "champion")
     expected = state(registry.client)
     assert len(expected["news"]["versions"]) == 1 and calls.made >= 10
     for limit in range(calls.made):
-        registry = fresh(limit)
+        shutil.copyfile(empty_database, database(sqlite_uri))
         with pytest.raises(Killed), dying(limit):
             registry.set_alias(register(registry), "champion")
         half = registry.version("news", REFERENCE)
         assert half is None or half.tags["trunkline.git"] == "0"  # never seen before it is complete
         registry.set_alias(register(registry), "champion")
         assert state(registry.client) == expected, f"killed before change {limit}"
+
+
+def test_two_writers_of_one_content_agree(sqlite_uri, monkeypatch):
+    ours, theirs = Registry(sqlite_uri), Registry(sqlite_uri)
+    real = ours.client.create_model_version
+
+    def late(*arguments, **named):
+        register(theirs)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(ours.client, "create_model_version", late)
+    assert register(ours).version == "1"
+    assert len(ours.client.search_model_versions("name = 'news'")) == 1
 
 
 def test_an_alias_moves_with_its_mirror(sqlite_uri):

@@ -1,0 +1,37 @@
+import pytest
+
+from components.lib import modelcard
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert\\(1\\)&gt;"),
+        ("[click](javascript:alert)", "\\[click\\]\\(javascript:alert\\)"),
+        ("a | b\n# c", "a \\| b \\# c"),
+        ("`rm` & *go*", "\\`rm\\` &amp; \\*go\\*"),
+        ("snake_case", "snake\\_case"),
+    ],
+)
+def test_text_stays_text(text, shown):
+    assert modelcard.escape(text) == shown
+
+
+def test_tables_escape_their_cells():
+    assert modelcard.table(("name", "n"), [("a|b", 12_345), ("<", 0.123456)]) == (
+        "| name | n |\n| --- | --- |\n| a\\|b | 12,345 |\n| &lt; | 0.1235 |"
+    )
+
+
+def test_the_hub_reads_the_front_matter():
+    import yaml
+
+    head = modelcard.front_matter({"library_name": "transformers", "tags": ["a: b", '"c"']})
+    assert yaml.safe_load(head.strip("-\n")) == {"library_name": "transformers", "tags": ["a: b", '"c"']}
+
+
+def test_empty_sections_are_left_out():
+    assert (
+        modelcard.render("A_b", [("", "lead"), ("Losses", ""), ("Data", "x")])
+        == "# A\\_b\n\nlead\n\n## Data\n\nx\n"
+    )
