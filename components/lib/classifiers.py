@@ -60,7 +60,9 @@ def _layers(trunk: nn.Module) -> nn.ModuleList:
 def load(auto: Any, folder: Path) -> tuple[Any, Any]:
     """Model and tokenizer from a branch's folder; safetensors only, nothing from the network."""
     from transformers import AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return model.eval(), tokenizer

@@ -35,19 +35,19 @@ class Config:
     evaluate_every: int = setting(0, "steps between validations; 0 = ten times a run", minimum=0)
     validation_samples: int = setting(1024, "held-out samples that are measured", minimum=1)
     checkpoint_every: int = setting(0, "steps between checkpoints; 0 = twenty times a run", minimum=0)
-    nproc: int = setting(1, "processes on this machine", minimum=1, maximum=1024)
+    nproc: int = setting(1, "processes on this machine; 0 = one a GPU or core", minimum=0, maximum=1024)
     threads: int = setting(0, "CPU threads a process; 0 = all cores shared out", minimum=0)
 
     def check(self) -> Iterator[ConfigError]:
         """What spans several fields."""
         if not self.objective:
             yield ConfigError("no objective is named", where="pretraining.objective", expected="at least one")
-        if self.global_batch % self.nproc:
+        if self.nproc and self.global_batch % self.nproc:
             yield ConfigError(
                 "the global batch cannot be shared out evenly", where="pretraining.global_batch",
                 found=self.global_batch, expected=f"a multiple of nproc = {self.nproc}",
             )  # fmt: skip
-        share = self.global_batch // self.nproc
+        share = self.global_batch // max(1, self.nproc)
         if self.micro_batch and share % self.micro_batch:
             yield ConfigError(
                 "a process's share of the batch is not a whole number of micro-batches",

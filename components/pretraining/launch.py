@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from components.lib.artifacts import Manifest
+from components.lib.config import to_dict
 from components.lib.errors import InternalError, Interrupted, TrunklineError
 from components.lib.stage import Context
 from components.lib.store import Draft
@@ -25,22 +26,24 @@ def launch(config: Config, context: Context, tokens: Manifest, draft: Draft) -> 
     program in this process, under torchrun and on a cluster.
     """
     checkpoints = f"checkpoints/{draft.key.stage}/{draft.key.digest}"
-    job = {
-        "config": asdict(config),
+    job: dict[str, Any] = {
+        "config": to_dict(config),
         "store": context.store.uri,
         "tokens": tokens.reference,
         "checkpoints": checkpoints,
         "output": str(draft.folder),
         "run": {name: getattr(context, name) for name in ("tracking_uri", "run_id", "stage", "details")},
     }
+    nproc = config.nproc or _processes(config)
+    job["config"]["nproc"] = nproc
     path = draft.folder / "job.json"
     path.write_text(json.dumps(job))
-    if config.nproc == 1:
+    if nproc == 1:
         from components.pretraining.train import train
 
         train(path)
     else:
-        _torchrun(path, config.nproc)
+        _torchrun(path, nproc)
     path.unlink()
     result = json.loads((draft.folder / "result.json").read_text())
     (draft.folder / "result.json").unlink()
@@ -50,6 +53,15 @@ def launch(config: Config, context: Context, tokens: Manifest, draft: Draft) -> 
     ):
         draft.add(name)
     _forget_checkpoints(context, checkpoints)
+
+
+def _processes(config: Config) -> int:
+    """One a GPU; without one, a core each: the most that share out the batch evenly."""
+    import torch
+
+    most = torch.cuda.device_count() or os.cpu_count() or 1
+    samples = config.micro_batch or 1
+    return next(n for n in range(most, 0, -1) if config.global_batch % (n * samples) == 0 or n == 1)
 
 
 def _torchrun(job: Path, nproc: int) -> None:

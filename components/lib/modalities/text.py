@@ -185,7 +185,9 @@ def open_split(config: Config, store: Store, tokens: Manifest, split: str) -> Te
 def load(folder: Path) -> Trunk:
     """A trunk from a folder that `Trunk.save` wrote."""
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     return Trunk(AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True))
 
 

@@ -1,0 +1,110 @@
+"""One run of a study: a classifier from trunk or random weights, trained on some labels, scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from components.finetuning.config import Config
+from components.lib import classifiers, plugins
+from components.lib.engine.distributed import World
+from components.lib.engine.loop import Plan, Row, Run
+from components.lib.engine.optimization import Schedule
+from components.lib.engine.order import Order
+from components.lib.engine.precision import resolve
+from components.lib.engine.randomness import Ints
+from components.lib.engine.trainable import WeightedSum
+from components.lib.errors import InternalError
+from components.lib.examples import Examples
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all runs of a study share; small enough to be sent to every process.
+
+    Attributes:
+        trunk: folder of the trunk's weights.
+        subsets: seed -> places in `train`, of which a run with k labels takes the first k.
+        keep: folder for the weights of the run that is the branch.
+    """
+
+    config: Config
+    modality: str
+    trunk: Path
+    classes: list[str]
+    train: Examples
+    test: Examples
+    subsets: dict[int, Ints]
+    keep: Path
+
+    def fitter(self) -> Fitter:
+        """Loads the trunk."""
+        return Fitter(self)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Which run: start is trunk or random; `kept` marks the branch."""
+
+    start: str
+    labels: int
+    seed: int
+    kept: bool = False
+
+    @property
+    def tag(self) -> dict[str, Any]:
+        """The columns that name the run in tables."""
+        return {"start": self.start, "labels": self.labels, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome columns on the test examples, and the loss history."""
+
+    spec: Spec
+    outcomes: dict[str, Any]
+    history: list[Row]
+
+
+class Fitter:
+    """Runs specs, one after the other."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground, self.config = ground, ground.config
+        self.task = plugins.load("components.lib.tasks", ground.config.kind)
+        self.trunk = plugins.load("components.lib.modalities", ground.modality).load(ground.trunk)
+        self.world = World(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def fit(self, spec: Spec) -> Result:
+        """Trains and scores; the head's start and the order of examples depend on the seed alone."""
+        ground = self.ground
+        torch.manual_seed(spec.seed)
+        model = self.task.model(self.trunk.model.config, ground.classes)
+        if spec.start == "trunk":
+            classifiers.start_from(model, self.trunk.model)
+        classifiers.freeze(model, self.config.unfreeze)
+        before = classifiers.fingerprint(model.base_model)
+        term = WeightedSum({self.config.kind: self.task.Task(model)}, {self.config.kind: 1.0})
+        samples = ground.train.subset(ground.subsets[spec.seed][: spec.labels])
+        order = Order(len(samples), self.config.batch, spec.seed)
+        history = Run(term, samples, order, self._plan(), self.world).train()
+        if self.config.unfreeze == 0 and classifiers.fingerprint(model.base_model) != before:
+            raise InternalError("a frozen trunk moved", where=str(spec))
+        outcomes = self.task.outcomes(model, ground.test, ground.classes)
+        if spec.kept:
+            model.save_pretrained(ground.keep)
+        return Result(spec, outcomes, history)
+
+    def _plan(self) -> Plan:
+        config = self.config
+        schedule = Schedule("linear", config.learning_rate, config.steps, config.warmup)
+        return Plan(
+            schedule,
+            precision=resolve(config.precision, self.world.device),
+            weight_decay=config.weight_decay,
+            report_every=max(1, config.steps // 20),
+            quiet=True,
+        )

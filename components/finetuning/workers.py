@@ -1,0 +1,61 @@
+"""The runs of a study side by side: one process a core, one thread each.
+
+Small models gain more from running next to each other than from sharing each product among threads,
+which wait for one another at every operation; and a busy neighbour then delays one run, not all.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import torch
+
+from components.lib.errors import InternalError
+
+T = TypeVar("T")
+
+FEW = 2  # runs a core that do not repay the start of processes, which each import torch
+
+_make: Any = None  # in a worker process: what `make()` returned
+
+
+def side_by_side(make: Callable[[], Any], runs: list[T], work: Callable[[Any, T], Any]) -> Iterator[Any]:
+    """work(make(), run) for each run, in their order; `make` is called once a process.
+
+    Few runs, or runs on a GPU that they would only share, follow each other in this process.
+
+    Raises:
+        InternalError: if a process dies, which is mostly for want of memory.
+    """
+    cores = os.cpu_count() or 1
+    count = min(len(runs), cores)
+    if torch.cuda.is_available() or count == 1 or len(runs) <= FEW * cores:
+        made = make()
+        yield from (work(made, run) for run in runs)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=spawn, initializer=_start, initargs=(make,)) as pool:
+        futures = [pool.submit(_work, work, run) for run in runs]
+        try:
+            for future in futures:
+                yield future.result()
+        except BrokenProcessPool as error:
+            fix = "look for the kernel's out-of-memory killer; lower batch or max_length"
+            raise InternalError("a process of the study died", found=str(error), fix=fix) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start(make: Callable[[], Any]) -> None:
+    global _make
+    torch.set_num_threads(1)
+    _make = make()
+
+
+def _work(work: Callable[[Any, T], Any], run: T) -> Any:
+    return work(_make, run)
