@@ -71,12 +71,19 @@ class Outbox:
             self._changed.notify_all()
 
     def close(self, timeout: float) -> list[Item]:
-        """Sends what it can within `timeout` seconds; returns what is left, refused items included."""
+        """Sends the rest, as long as no `timeout` seconds pass without progress.
+
+        Returns:
+            What did not get through, refused items included.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(timeout)
+        waiting, end = len(self._items), time.monotonic() + timeout
+        while self._thread is not None and self._thread.is_alive() and time.monotonic() < end:
+            self._thread.join(0.1)
+            if len(self._items) < waiting:
+                waiting, end = len(self._items), time.monotonic() + timeout
         with self._changed:
             left = [*self.refused, *self._items]
             self._items.clear()

@@ -30,7 +30,7 @@ def track(context: Context, key: str, *, name: str = "", deadline: float = DEADL
         context: names the server, the pipeline run, the stage and the task.
         key: digest of the stage's key: a repeated stage resumes the run of the same work.
         name: shown in the list of runs.
-        deadline: seconds that the end may wait for a slow server; what is left then goes to the ledger.
+        deadline: seconds that the end waits for a server that takes nothing; the rest goes to the ledger.
     """
     tracker = Tracker(context, key, name)
     try:
@@ -190,7 +190,9 @@ class Tracker:
             return self._run_id
 
     def _report(self, left: list[Item], error: TrunklineError | None) -> None:
-        uri, reason = self.context.tracking_uri, error.what if error else "the server refused them"
+        refused = left and len(left) == len(self._outbox.refused)
+        late = "the server refused them" if refused else "it takes too long"
+        uri, reason = self.context.tracking_uri, error.what if error else late
         print(f"tracking: {len(left)} items did not reach {uri}: {reason}", flush=True)
         if left:
             name = ".".join(filter(None, (self.context.stage, self.context.task)))

@@ -209,6 +209,16 @@ def test_an_outage_loses_and_doubles_nothing(monkeypatch):
     assert arrived == items
 
 
+@pytest.mark.parametrize(("pause", "arrive"), [(0.05, True), (5.0, False)])
+def test_the_end_waits_for_progress_only(pause, arrive):
+    outbox = Outbox(lambda batch: time.sleep(pause))
+    outbox.put(Item("metric", "loss", 1.0, step, step) for step in range(20 * BATCH))
+    start = time.monotonic()
+    left = outbox.close(0.5)
+    assert (left == []) == arrive
+    assert (time.monotonic() - start > 0.5) and (time.monotonic() - start < 60)
+
+
 def test_what_is_refused_holds_up_nothing_else():
     arrived = []
 
