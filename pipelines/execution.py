@@ -22,8 +22,11 @@ from pipelines import summary
 from pipelines.console import Console
 from pipelines.processes import passing_on_sigterm
 
-# It says that images are not used: that is what a local run is.
-_EXPECTED_WARNING = "You may be attemping to run a task that uses custom or non-Python base image"
+# They say that images and resources are not used: that is what a local run is.
+_EXPECTED_WARNINGS = (
+    "You may be attemping to run a task that uses custom or non-Python base image",
+    "Task '.*': settings .* have no effect in the current local runner",
+)
 
 
 def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console) -> int:
@@ -81,7 +84,8 @@ def _execute(pipeline: str, parameters: dict[str, Any], run_id: str) -> None:
 @contextlib.contextmanager
 def _quiet(console: Console) -> Iterator[None]:
     with contextlib.redirect_stdout(console), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=_EXPECTED_WARNING)
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
         yield
 
 

@@ -37,7 +37,7 @@ def _objective(name: str, config: Any) -> Errors:
             "the objective does not fit the architecture", where=where, found=architecture, expected=side,
             fix=f"set pretraining.trunk.architecture; those that look back only: {', '.join(causal)}",
         )  # fmt: skip
-    share = config.global_batch // config.nproc
+    share = config.global_batch // max(1, config.nproc)
     if says.get("WHOLE_BATCH") and config.micro_batch not in (0, share):
         yield ConfigError(
             "the objective compares the samples of a batch with each other, so it cannot be cut",

@@ -66,7 +66,7 @@ def _train(job: dict[str, Any], config: Config, world: World) -> None:
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
         run = Run(
             model, samples, order, plan, world, checkpoints=checkpoints,
-            report=lambda row: tracker.metrics(row, step=int(row["step"])),
+            report=lambda row: tracker.metrics({k: v for k, v in row.items() if k != "step"}, int(row["step"])),
             held_out=HeldOut(validation, _draws(config, len(validation))),
         )  # fmt: skip
         history = run.train()

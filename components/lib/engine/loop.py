@@ -109,9 +109,11 @@ class Run:
                 if stopping and self.step < steps:
                     where = f"step {self.step}"
                     raise Interrupted("training was told to stop", where=where, fix="run again to resume")
-                losses = [row["loss"] for row in self.history[-2:] if "loss" in row]  # a row may be a validation
+                losses = [
+                    row["loss"] for row in self.history[-2:] if "loss" in row
+                ]  # a row may be a validation
                 if self.world.leads and not plan.quiet and losses and progress.due():
-                    progress.show(self.step, losses[-1], self.meter.real)
+                    progress.show(self.step, losses[-1], self.meter.real * self.world.size)
         self._evaluate()
         return self.history
 
