@@ -13,7 +13,7 @@ from components.lib.errors import ConfigError
 class Labelled:
     """Where labelled records come from."""
 
-    source: str = setting(help="URI of the records: a path, s3://, https://, hf://, pypi:, sample:")
+    source: str = setting(help="URI of the records: a path, s3://, https://, hf:, pypi:, sample:")
     format: str = setting("auto", "file of components/lib/formats, or auto: by the file's ending")
     text: str = setting("text", "field of the input")
     label: str = setting("label", "field of the label")
