@@ -85,7 +85,10 @@ def table(headers: Sequence[object], rows: Iterable[Sequence[object]], *, captio
     lines = [
         element(
             "tr",
-            *(element("td", show(c), class_=css or _prose(c)) for c, css in zip(row, classes, strict=True)),
+            *(
+                element("td", show(c), class_=css or _cell_class(c))
+                for c, css in zip(row, classes, strict=True)
+            ),
         )
         for row in body
     ]
@@ -161,7 +164,7 @@ def badge(text: object, tone: str = "") -> Html:
 
 def link(text: object, target: str) -> Html:
     """A link to a place in this page (`#x`) or to a file next to it; other targets raise ValueError."""
-    return element("a", text, href=target)
+    return element("a", text, href=target, class_=None if isinstance(text, Html) else _cell_class(text))
 
 
 def show(value: object) -> Html:
@@ -226,5 +229,8 @@ def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _prose(value: object) -> str | None:
-    return "text" if isinstance(value, str) and not isinstance(value, Html) and len(value) > 60 else None
+def _cell_class(value: object) -> str | None:
+    """Short text stays on one line, long text gets room."""
+    if isinstance(value, Html) or not isinstance(value, str):
+        return None
+    return "text" if len(value) > 60 else "whole" if len(value) <= 24 else None

@@ -97,7 +97,8 @@ def labels_saved(found: Facts) -> str:
     """How many labels a random start needs to be as good as the trunk with the fewest, interpolated."""
     target = found["trunk"][0]["mean"]
     curve = [(math.log(n), entry["mean"]) for n, entry in zip(found["labels"], found["random"], strict=True)]
-    if target is None or any(mean is None for _, mean in curve) or curve[0][1] >= target:
+    unknown = target is None or any(mean is None for _, mean in curve)
+    if unknown or len(curve) < 2 or curve[0][1] >= target:
         return ""
     for (x0, y0), (x1, y1) in itertools.pairwise(curve):
         if y1 >= target:

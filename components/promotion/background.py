@@ -48,12 +48,20 @@ def curves(store: Store, trunk: Manifest) -> list[Html]:
                 continue
             split = "validation" if key.startswith(VALIDATION) else "train"
             _append(series.setdefault(key.removeprefix(VALIDATION), {}), split, row["step"], value)
-    names = sorted(series, key=lambda name: (name != "loss", name))[:CHARTS]
+    names = [name for name in sorted(series, key=lambda name: (name != "loss", name)) if _tells(series, name)]
+    names = names[:CHARTS]
     titles = {name: "Loss" if name == "loss" else name.replace("_", " ").replace("/", ": ") for name in names}
     return [
         charts.lines(titles[name], list(series[name].values()), "step", titles[name].lower())
         for name in names
     ]
+
+
+def _tells(series: Mapping[str, Mapping[str, Series]], name: str) -> bool:
+    """Not constantly zero, as the count of skipped steps is, and not the loss again, as an only part is."""
+    values = [one.y for one in series[name].values()]
+    again = name != "loss" and values == [one.y for one in series.get("loss", {}).values()]
+    return not again and any(any(one) for one in values)
 
 
 def data(corpus: Manifest | None, tokens: Manifest | None) -> Html:

@@ -67,7 +67,7 @@ def test_a_run_that_succeeded(store: Store) -> None:
     assert result["verdict"] == "promoted" and result["gain"]["value"] == 0.15 and result["labels"] == 100
     page = read(index(store))
     assert page.links == ["r1/report.html"]
-    assert "topics: +15.0 (+12.0 to +18.0) with 100 labels" in page.text and "topics: promoted" in page.text
+    assert "topics: promoted, gain of pre-training +15.0 points (+12.0 to +18.0) with 100 labels" in page.text
 
 
 def test_a_stage_that_raised_is_named_with_its_error(store: Store) -> None:

@@ -115,7 +115,7 @@ def test_columns_of_numbers_are_flush_right_and_others_are_not() -> None:
     )
     assert html.count('class="number"') == 2 * 4
     assert '<td class="number">1</td>' in html
-    assert "<td>a</td>" in html
+    assert '<td class="whole">a</td>' in html
 
 
 def test_a_row_of_the_wrong_length_is_refused() -> None:

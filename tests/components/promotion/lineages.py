@@ -38,9 +38,22 @@ def trunk(store: Store, source: Manifest) -> Manifest:
     rows: list[dict[str, Any]] = []
     for step in range(10, 801, 10):
         loss = 5.2 * math.exp(-step / 250) + 0.6 + 0.1 * math.sin(step)
-        rows.append({"step": step, "loss": loss, "learning_rate": 1e-3, "contrastive/accuracy": 1 - loss / 6})
+        rows.append(
+            {
+                "step": step,
+                "loss": loss,
+                "learning_rate": 1e-3,
+                "skipped": 0,
+                "contrastive": loss,
+                "contrastive/accuracy": 1 - loss / 6,
+            }
+        )
         if step % 100 == 0:
-            validation = {"validation/loss": loss + 0.15, "validation/contrastive/accuracy": 0.95 - loss / 6}
+            validation = {
+                "validation/loss": loss + 0.15,
+                "validation/contrastive": loss + 0.15,
+                "validation/contrastive/accuracy": 0.95 - loss / 6,
+            }
             rows.append({"step": step, **validation})
     facts = {
         "modality": "text", "architecture": "modernbert", "parameters": 3_180_000, "steps": 800,

@@ -127,6 +127,12 @@ def test_a_trunk_without_its_history_is_said(store: Store, trunk: Manifest) -> N
     )
 
 
+def test_a_chart_that_tells_nothing_new_is_left_out(store: Store, trunk: Manifest) -> None:
+    text = read(page_of(store, trunk, [one(store, trunk)], ["promoted"])).text
+    assert "contrastive: accuracy" in text
+    assert "skipped" not in text and "\ncontrastive\n" not in text
+
+
 def test_what_was_not_compared_is_said(store: Store, trunk: Manifest) -> None:
     page = read(page_of(store, trunk, [one(store, trunk, efficiency=False)], ["promoted"]))
     assert "There is no random start to compare with" in page.text
