@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pipeline", default="training", choices=("training", "finetuning", "evaluation"))
     parser.add_argument("--preset", default="quickstart", help="a file of pipelines/presets")
     parser.add_argument("--branch", default="", help="manifest.json of a branch, for the evaluation pipeline")
-    parser.add_argument("--source", default="", help="your own text: a folder, file, s3://, https:// or hf: address")
+    parser.add_argument("--source", default="", help="your own text: a path, s3://, https:// or hf: address")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="pretraining.steps=100"
     )
@@ -78,7 +78,7 @@ def _override(word: str) -> tuple[str, Any]:
 
 
 def _own_source(source: str) -> dict[str, Any]:
-    """The user's text under a model name of its own, without the preset's tasks, which are about other data."""
+    """The user's text under a model name of its own; the preset's tasks are about other data."""
     stem = re.sub(r"\.[a-z]+$", "", source.rstrip("/*").rpartition("/")[2].lower())
     name = re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "own"
     local = Path(source).expanduser()

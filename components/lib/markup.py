@@ -14,11 +14,11 @@ from typing import Any
 TAGS = frozenset("""
     a caption code dd details div dl dt figcaption figure footer h1 h2 h3 header li main p pre section span
     strong summary table tbody td th thead tr ul circle g line polygon polyline rect svg text title
-""".split())  # fmt: skip  # noqa: SIM905
+""".split())  # fmt: skip
 ATTRIBUTES = frozenset("""
     aria-hidden aria-label class cx cy fill-opacity height href id points r role rx scope text-anchor
     title transform viewBox width x x1 x2 y y1 y2
-""".split())  # fmt: skip  # noqa: SIM905
+""".split())  # fmt: skip
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SCHEME_OR_HOST = re.compile(r"[^/#?]*:|[/\\]{2}")
 

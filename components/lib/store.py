@@ -4,7 +4,8 @@
     <store>/<stage>/<key>/<attempt>/<file>      data; without a manifest it does not exist
 
 Two writers of one key never touch each other's files: one manifest wins, the other writer reads the
-winner's. In the store a manifest's `uri` is relative to the root, so that a store can be moved. Every file is checked against its size and SHA-256 when it is opened.
+winner's. In the store a manifest's `uri` is relative to the root, so that a store can be moved. Every file is
+checked against its size and SHA-256 when it is opened.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _train(job: dict[str, Any], config: Config, world: World) -> None:
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
         run = Run(
             model, samples, order, plan, world, checkpoints=checkpoints,
-            report=lambda row: tracker.metrics({k: v for k, v in row.items() if k != "step"}, int(row["step"])),
+            report=lambda row: tracker.metrics(_without_step(row), int(row["step"])),
             held_out=HeldOut(validation, _draws(config, len(validation))),
         )  # fmt: skip
         history = run.train()
@@ -76,6 +76,10 @@ def _train(job: dict[str, Any], config: Config, world: World) -> None:
             facts = _facts(config, trunk, history, samples)
             tokenizer = store.open_folder(tokens, "tokenizer/")
             _write(Path(job["output"]), trunk, tokenizer, history, facts, measured)
+
+
+def _without_step(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "step"}
 
 
 def build(config: Config, trunk: nn.Module) -> WeightedSum:

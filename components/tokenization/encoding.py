@@ -7,6 +7,7 @@ into an array is 1 % of the work. They start at once and share one vocabulary.
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,8 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 PIECE = 1 << 19  # characters encoded at once: the library needs 100 bytes a token meanwhile
+RUN = 1 << 12  # characters of one word that are encoded at once: unigram's time grows with their square
+ENDLESS = re.compile(rf"\S{{{RUN + 1},}}|\s{{{RUN + 1},}}")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Encoder:
     def _batch(self, texts: list[str]) -> Encoded:
         pieces, counts = [], []
         for text in texts:
-            cut = list(_pieces(text))
+            cut = [piece for part in _pieces(text) for piece in _bounded(part)]
             pieces += cut
             counts.append(len(cut))
         flat: list[int] = []
@@ -89,6 +92,16 @@ def _pieces(text: str) -> Iterator[str]:
         end = end if end > begin else begin + PIECE
         yield text[begin:end]
         begin = end
+    yield text[begin:]
+
+
+def _bounded(text: str) -> Iterator[str]:
+    """Runs without a break, or of nothing but white space, in parts; other text as it is."""
+    begin = 0
+    for run in ENDLESS.finditer(text):
+        for end in range(run.start() + RUN, run.end(), RUN):
+            yield text[begin:end]
+            begin = end
     yield text[begin:]
 
 

@@ -1,9 +1,9 @@
 """Masked language modelling: our engine against `transformers.Trainer`, turn by turn in one process.
 
-Both sides train a BERT of 4 layers, width 256 and 8,000 tokens of vocabulary on the same segments, at the
-same segments a step, threads and precision, with fused AdamW and 30 % of the tokens hidden. The peer is at its
-best: length-grouped batches padded to their longest, no logging, no checkpoints, no workers. What counts is
-real tokens a second: padding is not work done.
+Both sides train a BERT of 4 layers, width 256 and 8,000 tokens of vocabulary on the same segments, with the
+same segments a step, threads and precision, fused AdamW and 30 % of the tokens hidden. The peer is at its
+best: length-grouped batches padded to their longest, no logging, checkpoints or workers. What counts is real
+tokens a second: padding is not work done.
 
     python -m tests.benchmarks.bench_training
 """

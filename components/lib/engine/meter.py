@@ -88,7 +88,7 @@ class Progress:
         return time.perf_counter() - self.last >= self.every
 
     def show(self, step: int, loss: float, real: int) -> None:
-        """Prints the line of `step` finished steps; `real` tokens were trained on since the start or resume."""
+        """Prints the line of `step` finished steps; `real` tokens since the start or resume."""
         self.last = time.perf_counter()
         elapsed = self.last - self.start
         done = max(step - self.first, 1)

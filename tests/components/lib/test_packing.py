@@ -1,5 +1,7 @@
 """Packing loses nothing, fills rows, and keeps segments apart."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ def test_every_segment_can_be_read_back(sizes):
     flat = np.arange(starts[-1]) + 10
     packed = pack(flat, starts, 16, padding=0)
     assert packed.ids.flatten()[packed.places].tolist() == flat.tolist()
-    for number, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for number, (start, stop) in enumerate(pairwise(starts)):
         inside = packed.segments == number + 1
         assert packed.ids[inside].tolist() == flat[start:stop].tolist()
         assert packed.positions[inside].tolist() == list(range(stop - start))

@@ -1,0 +1,178 @@
+"""Whole runs in processes of their own, as `make run` starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from components import STAGES
+from tests.architecture.imports import ROOT
+
+
+@dataclass
+class Place:
+    """A store and an MLflow file that several runs share."""
+
+    folder: Path
+
+    def command(self, *words):
+        return [
+            sys.executable, "-m", "pipelines.local", "--preset", "smoke",
+            "--store", str(self.folder / "store"),
+            "--tracking-uri", f"sqlite:///{self.folder / 'mlflow.db'}", *words,
+        ]  # fmt: skip
+
+    def run(self, *words):
+        environment = {**os.environ, "TMPDIR": str(self.scratch)}
+        done = subprocess.run(
+            self.command(*words),
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout + done.stderr, self.folder / "store")
+
+    @property
+    def scratch(self):
+        path = self.folder / "tmp"
+        path.mkdir(exist_ok=True)
+        return path
+
+
+class Run:
+    """What one run printed and left in the store."""
+
+    def __init__(self, code, output, store):
+        self.code, self.output = code, output
+        name = next((line.split()[-1] for line in output.splitlines() if line.startswith("Trunkline ")), "")
+        self.folder = store / "runs" / name
+
+    def json(self, name):
+        return json.loads((self.folder / name).read_text())
+
+    def states(self):
+        """stage -> made, reused, done or failed, as the console says it."""
+        words = [line.split() for line in self.output.splitlines() if line.startswith("  ")]
+        return {found[0]: found[1] for found in words if found[:1] and found[0] in STAGES}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return Place(tmp_path_factory.mktemp("local"))
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    return place.run()
+
+
+def test_the_whole_graph(whole):
+    assert whole.code == 0, whole.output
+    states = whole.states()
+    assert set(states) == set(STAGES)
+    assert all(states[stage] == "made" for stage in STAGES if stage not in ("preflight", "closing"))
+    record = whole.json("exit.json")
+    assert record["status"] == "succeeded" and record["failure"] is None
+    assert [result["task"] for result in record["results"]] == ["topics"]
+
+
+def test_the_end_says_where_everything_is(whole):
+    places = dict(
+        line.split(maxsplit=1) for line in whole.output.splitlines() if line.startswith(("  report", "  log"))
+    )
+    assert "<html" in Path(ROOT / places["report"]).read_text()
+    log = (ROOT / places["log"]).read_text()
+    assert "Executing task" in log and "Executing task" not in whole.output
+    assert "make ui" in whole.output
+    assert "Warning" not in whole.output and "{" not in whole.output
+
+
+def test_nothing_is_left_behind(whole, place):
+    assert list(place.scratch.iterdir()) == []
+
+
+def test_no_task_and_nothing_new(whole, place):
+    """An unchanged stage is reused; the graph without tasks ends after registration."""
+    again = place.run(
+        "--set", "tasks=[]", "--set", "ingestion.decontaminate=[{source: 'sample:topics/test'}]"
+    )
+    assert again.code == 0, again.output
+    states = again.states()
+    assert set(states) == set(STAGES) - {"finetuning", "evaluation", "promotion"}
+    assert {states[stage] for stage in ("ingestion", "tokenization", "pretraining", "registration")} == {
+        "reused"
+    }
+    assert again.json("exit.json")["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("words", "stage", "code", "says"),
+    [
+        (
+            ["--set", "pretraining.stepz=3", "--set", "tokenization.kind=x"],
+            "preflight",
+            78,
+            "did you mean 'steps'",
+        ),
+        (["--preset", "smok"], "preflight", 78, "did you mean 'smoke'"),
+        (["--tracking-uri", "http://127.0.0.1:1"], "preflight", 69, "MLflow"),
+        (["--set", "ingestion.sources=[/no/such/folder]"], "ingestion", 66, "/no/such/folder"),
+    ],
+)
+def test_a_failed_run_says_why(place, words, stage, code, says):
+    failed = place.run(*words)
+    assert failed.code == code, failed.output
+    assert failed.states()[stage] == "failed" and failed.states()["closing"] == "done"
+    last = failed.output.rpartition(f"{stage} failed: ")[2]
+    assert says in last and "Traceback" not in failed.output
+    record = failed.json("exit.json")
+    assert record["status"] == "failed" and record["failure"]["stage"] == stage
+    assert record["failure"]["error"]["exit_code"] == code
+    assert says in json.dumps(record["failure"])
+
+
+@pytest.mark.parametrize("words", [["--set", "steps"], ["--set", "=3"], ["--set", "a=[1"], ["--branch", "x"]])
+def test_wrong_words(place, words):
+    wrong = place.run(*words)
+    assert wrong.code in (64, 78) and "Traceback" not in wrong.output and "--" in wrong.output
+
+
+def test_a_store_that_cannot_be_used(place):
+    wrong = place.run("--store", "gs://bucket")
+    assert wrong.code == 78 and "s3://" in wrong.output and "Traceback" not in wrong.output
+
+
+def test_a_fault_of_kfp_leaves_an_exit_record(place):
+    """Parameters travel in argv, which Linux limits: KFP raises outside of any stage."""
+    failed = place.run("--set", f"ingestion.text={'x' * 125_000}")
+    assert failed.code == 70, failed.output
+    assert "the run failed: " in failed.output
+    assert failed.json("exit.json")["status"] == "failed"
+
+
+def test_sigterm_reaches_the_stage_and_leaves_an_exit_record(place, tmp_path):
+    os.mkfifo(tmp_path / "never.txt")  # a source that can be opened but never read
+    process = subprocess.Popen(
+        place.command("--set", f"ingestion.sources=[{tmp_path}/never.txt]"),
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    name = process.stdout.readline().split()[-1]
+    while "preflight" not in process.stdout.readline():
+        pass
+    time.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, output
+    record = json.loads((place.folder / "store" / "runs" / name / "exit.json").read_text())
+    assert record["status"] == "failed"
