@@ -18,6 +18,7 @@ from components.evaluation.intervals import Floats, Statistic, estimates
 from components.evaluation.outcomes import Columns
 from components.lib import plugins
 from components.lib.artifacts import Manifest
+from components.lib.classifiers import with_unknown
 from components.lib.errors import DataError
 from components.lib.registry import Registered
 from components.lib.stage import Context
@@ -64,13 +65,17 @@ def _score(
     task: ModuleType,
     examples: pa.Table,
 ) -> tuple[dict[str, Columns], dict[str, list[str]]]:
-    """Outcomes of each system on the examples, and the classes that they count in."""
+    """Outcomes of each system on the examples, and the classes that their indices stand for.
+
+    A champion that was trained on fewer classes is wrong about the examples of the others.
+    """
     with ExitStack() as stack:
         folders = {"challenger": context.store.open_folder(branch, "model/")}
         if rival is not None:
             folders["champion"] = stack.enter_context(champion.weights(context, rival))
         systems = {name: task.score(folder, examples, config.batch_size) for name, folder in folders.items()}
-        classes = {name: _classes(folder) for name, folder in folders.items()}
+        labels = examples.column("label").to_pylist()
+        classes = {name: with_unknown(_classes(folder), labels) for name, folder in folders.items()}
     return systems, classes
 
 

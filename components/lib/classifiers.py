@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,17 @@ def names(model: Any) -> list[str]:
     """The classes of a branch, in the order of its logits."""
     table = {int(number): name for number, name in model.config.id2label.items()}
     return [table[number] for number in range(len(table))]
+
+
+def with_unknown(names: list[str], labels: Iterable[Any]) -> list[str]:
+    """The classes of a branch, then those that only the labels know: it can never be right about them.
+
+    Args:
+        names: in the order of the branch's logits.
+        labels: a class, or a list of classes, for each example.
+    """
+    found = {name for label in labels for name in (label if isinstance(label, list) else [label])}
+    return names + sorted(found - set(names))
 
 
 def length(tokenizer: Any) -> int:

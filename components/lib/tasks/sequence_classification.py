@@ -88,8 +88,8 @@ def score(folder: Path, examples: Any, batch_size: int = 64) -> dict[str, Array]
     from transformers import AutoModelForSequenceClassification
 
     branch, tokenizer = classifiers.load(AutoModelForSequenceClassification, folder)
-    names = classifiers.names(branch)
     columns = examples.to_pydict()
+    names = classifiers.with_unknown(classifiers.names(branch), columns["label"])
     samples = encode(tokenizer, columns["text"], columns["label"], names, classifiers.length(tokenizer))
     return outcomes(branch, samples, names, batch_size)
 

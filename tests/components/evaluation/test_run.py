@@ -164,3 +164,22 @@ def test_a_champion_that_left_the_store_comes_from_the_registry(tracked: Context
         tracked.store.objects.delete(key)
     made, _ = evaluate(tracked, new, tmp_path / "b")
     assert made.facts["champion_metrics"] == expected.facts["metrics"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_champion_of_fewer_classes_is_wrong_about_the_new_one(
+    kind: str, tracked: Context, tmp_path: Path
+) -> None:
+    names = branches.classes(kind)
+    old = branches.commit(tracked.store, kind, seed=1, names=names[:2])
+    branches.register(tracked, old, "demo-weather")
+    made, _ = evaluate(tracked, branches.commit(tracked.store, kind, seed=2), tmp_path / "a")
+    table = pq.read_table(tracked.store.open(made, "outcomes.parquet")).to_pylist()
+    rows = [row for row in table if row["system"] == "champion"]
+    if kind == "sequence_classification":
+        new = [row for row in rows if row["label"] == 2]
+        assert new and all(row["prediction"] < 2 for row in new)
+        accuracy = sum(row["label"] == row["prediction"] for row in rows) / len(rows)
+        assert made.facts["champion_metrics"]["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-6)
+    else:
+        assert all(row["correct"] < row["tokens"] for row in rows)  # I-place stands in every example

@@ -110,7 +110,7 @@ def test_a_missing_file_is_noticed(store):
 
 def test_a_manifest_of_another_store_is_refused(store, tmp_path):
     other = commit(Store(str(tmp_path / "other")))
-    with pytest.raises(MissingError, match="another store"):
+    with pytest.raises(MissingError, match="does not hold"):
         store.open(other, "data.txt")
 
 
