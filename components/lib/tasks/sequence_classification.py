@@ -106,18 +106,22 @@ def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> d
         weighting. Calibration error: Guo et al., "On calibration of modern neural networks", 2017.
     """
     label, prediction = outcomes["label"], outcomes["prediction"]
-    weights = weights.astype(np.float64)
-    size = weights.sum(axis=1)
-    correct = (label == prediction).astype(np.float64)
-    one_hot = np.eye(len(classes))
-    real, guessed = weights @ one_hot[label], weights @ one_hot[prediction]
-    hits = weights @ (one_hot[label] * correct[:, None])
+    correct, one_hot = (label == prediction).astype(np.float64), np.eye(len(classes))
+    bins = np.eye(BINS)[np.minimum((outcomes["confidence"] * BINS).astype(int), BINS - 1)]
+    parts = (
+        one_hot[label],
+        one_hot[prediction],
+        one_hot[label] * correct[:, None],
+        bins * (correct - outcomes["confidence"])[:, None],
+        np.stack([correct, np.ones_like(correct)], axis=1),
+    )
+    sums = weights.astype(np.float64, copy=False) @ np.hstack(parts)  # at once: reading weights is what costs
+    ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+    real, guessed, hits, gap, (right, size) = (part.T for part in np.split(sums, ends, axis=1))
     present = (real + guessed) > 0
     f1 = np.divide(2 * hits, real + guessed, out=np.zeros_like(hits), where=present)
-    bins = np.eye(BINS)[np.minimum((outcomes["confidence"] * BINS).astype(int), BINS - 1)]
-    gap = np.abs(weights @ (bins * (correct - outcomes["confidence"])[:, None]))
     return {
-        "accuracy": (weights @ correct) / size,
-        "macro_f1": f1.sum(axis=1) / present.sum(axis=1),
-        "calibration_error": gap.sum(axis=1) / size,
+        "accuracy": right / size,
+        "macro_f1": f1.sum(axis=0) / present.sum(axis=0),
+        "calibration_error": np.abs(gap).sum(axis=0) / size,
     }
