@@ -22,11 +22,8 @@ from pipelines import summary
 from pipelines.console import Console
 from pipelines.processes import passing_on_sigterm
 
-# They say that images and resources are not used: that is what a local run is.
-_EXPECTED_WARNINGS = (
-    "You may be attemping to run a task that uses custom or non-Python base image",
-    "Task '.*': settings .* have no effect in the current local runner",
-)
+# It says that images are not used: that is what a local run is.
+_EXPECTED_WARNING = "You may be attemping to run a task that uses custom or non-Python base image"
 
 
 def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console) -> int:
@@ -84,8 +81,7 @@ def _execute(pipeline: str, parameters: dict[str, Any], run_id: str) -> None:
 @contextlib.contextmanager
 def _quiet(console: Console) -> Iterator[None]:
     with contextlib.redirect_stdout(console), warnings.catch_warnings():
-        for message in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
+        warnings.filterwarnings("ignore", message=_EXPECTED_WARNING)
         yield
 
 

@@ -95,9 +95,9 @@ def _prepare_environment() -> None:
     """What the processes of the stages inherit."""
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
-    os.environ.setdefault(
-        "GLOO_SOCKET_IFNAME", "lo"
-    )  # gloo else looks up the host's name, which may not resolve
+    os.environ["TRUNKLINE_LOCAL"] = "1"
+    # Else gloo looks up the host's name, which may not resolve.
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 
 if __name__ == "__main__":

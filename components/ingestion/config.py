@@ -30,8 +30,8 @@ class Config:
     encoding: str = setting("auto", "encoding of text files; auto detects it")
     text: str = setting("text", "field that holds the text")
     filters: dict[str, dict[str, Any]] = setting(
-        {"length": {}, "letters": {}, "symbols": {}, "repetition": {}},
-        "quality rules and their options, in the order in which they are asked",
+        {"length": {}, "letters": {}, "repetition": {}, "symbols": {}},
+        "quality rules and their options; they are asked in the order of their names",
     )
     near_duplicates: float = setting(
         0.8,

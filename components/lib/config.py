@@ -97,7 +97,9 @@ def _convert(kind: Any, value: Any, where: str, errors: list[TrunklineError]) ->
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(parameters[0], v, f"{where}[{i}]", errors) for i, v in enumerate(value))
     if origin is dict and isinstance(value, Mapping):
-        return {str(k): _convert(parameters[1], v, _join(where, str(k)), errors) for k, v in value.items()}
+        # In one order, whatever the caller's: a mapping that passes through KFP comes out in any order.
+        items = [(str(key), value[key]) for key in sorted(value, key=str)]
+        return {key: _convert(parameters[1], item, _join(where, key), errors) for key, item in items}
     if kind in (bool, str) and isinstance(value, kind):
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)

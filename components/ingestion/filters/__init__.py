@@ -17,14 +17,14 @@ Rule = Callable[[Any], str | None]
 
 
 def check(chosen: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The options of each rule with the defaults filled in; imports nothing.
+    """The options of each rule with the defaults filled in, in the order of their names; imports nothing.
 
     Raises:
         ConfigErrors: with every unknown rule, unknown option and illegal value.
     """
     complete = {}
     with collected() as errors:
-        for name, options in chosen.items():
+        for name, options in sorted(chosen.items()):
             try:
                 config = plugins.declared(__name__, name).config
                 complete[name] = to_dict(from_dict(config or object, options, f"ingestion.filters.{name}"))

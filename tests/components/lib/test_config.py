@@ -130,6 +130,12 @@ def test_any_mapping_gives_a_config_or_typed_errors(values):
         assert all(found.what and found.where for found in error.errors)
 
 
+@pytest.mark.parametrize("options", [{"b": 1, "a": 2}, {"a": 2, "b": 1}])
+def test_a_mapping_has_one_order(options):
+    """KFP carries mappings as protobuf's, which have none."""
+    assert list(from_dict(Config, {"options": options}).options) == ["a", "b"]
+
+
 def test_did_you_mean():
     assert did_you_mean("stps", ["rate", "steps"]) == "did you mean 'steps'? known: rate, steps"
     assert did_you_mean("xyz", ["rate", "steps"]) == "known: rate, steps"
