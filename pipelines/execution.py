@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import shutil
 import tempfile
 import time
@@ -63,6 +64,7 @@ def _reason(error: Exception, console: Console) -> str:
 def _execute(pipeline: str, parameters: dict[str, Any], run_id: str) -> None:
     """Compiles the graph with the run's id in place of KFP's random one, and runs it."""
     scratch = Path(tempfile.mkdtemp(prefix="trunkline-kfp-"))
+    os.environ["TMPDIR"] = str(scratch)  # of the stages: KFP leaves a folder there for each task
     try:
         package = scratch / "pipeline.yaml"
         graph = getattr(importlib.import_module(f"pipelines.{pipeline}"), pipeline)

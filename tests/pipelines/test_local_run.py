@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -154,25 +155,24 @@ def test_a_store_that_cannot_be_used(place):
 
 
 def test_a_fault_of_kfp_leaves_an_exit_record(place):
-    """Parameters travel in argv, which Linux limits: KFP raises outside of any stage."""
-    failed = place.run("--set", f"ingestion.text={'x' * 125_000}")
+    """Parameters travel in argv, which Linux limits to 128 KiB each: KFP raises outside of any stage."""
+    long = "x" * 70_000
+    failed = place.run("--set", f"ingestion.text={long}", "--set", f"ingestion.encoding={long}")
     assert failed.code == 70, failed.output
     assert "the run failed: " in failed.output
     assert failed.json("exit.json")["status"] == "failed"
 
 
-def test_sigterm_reaches_the_stage_and_leaves_an_exit_record(place, tmp_path):
-    os.mkfifo(tmp_path / "never.txt")  # a source that can be opened but never read
-    process = subprocess.Popen(
-        place.command("--set", f"ingestion.sources=[{tmp_path}/never.txt]"),
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+def test_sigterm_reaches_the_stage_and_leaves_an_exit_record(whole, place):
+    """A training that is told to stop saves its state; the run ends with the code for 'run me again'."""
+    command = place.command("--set", "pretraining.steps=5000")
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     name = process.stdout.readline().split()[-1]
-    while "preflight" not in process.stdout.readline():
-        pass
-    time.sleep(2)
+    log, end = ROOT / "runs" / "logs" / f"{name}.log", time.monotonic() + 120
+    while not re.search(r"pretraining.* to go", log.read_text()) and time.monotonic() < end:
+        time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 143, output
+    assert process.returncode == 75, output
     record = json.loads((place.folder / "store" / "runs" / name / "exit.json").read_text())
-    assert record["status"] == "failed"
+    assert record["status"] == "failed" and record["failure"]["error"]["retriable"]
