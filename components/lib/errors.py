@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 LIMIT = 2_000  # characters of any one message part: Kubernetes keeps 4 KB of a termination message
 
@@ -23,9 +23,9 @@ class TrunklineError(Exception):
         fix: the next thing to do.
     """
 
-    family: ClassVar[str] = "internal"
-    exit_code: ClassVar[int] = 70
-    retriable: ClassVar[bool] = False
+    family: str = "internal"
+    exit_code: int = 70
+    retriable: bool = False
 
     def __init__(
         self, what: str, *, where: str = "", found: object = "", expected: object = "", fix: str = ""
@@ -116,12 +116,17 @@ class ConfigError(TrunklineError):
 
 
 class ConfigErrors(ConfigError):
-    """All that is wrong with the settings, in one report."""
+    """All that is wrong with the settings, in one report; or all the services that do not answer."""
 
     def __init__(self, errors: Iterable[TrunklineError]) -> None:
         self.errors = tuple(errors)
         count = len(self.errors)
-        super().__init__(f"{count} setting{'s are' if count > 1 else ' is'} wrong")
+        services = all(error.retriable for error in self.errors) and bool(self.errors)
+        what = "setting is wrong" if count == 1 else "settings are wrong"
+        super().__init__(f"{count} services fail" if services else f"{count} {what}")
+        if services:
+            first = self.errors[0]
+            self.family, self.exit_code, self.retriable = first.family, first.exit_code, True
 
     def __str__(self) -> str:
         return "\n".join([self.what, *(str(error) for error in self.errors)])

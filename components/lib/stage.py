@@ -32,6 +32,7 @@ class Context:
         tracking_uri: the MLflow server, or sqlite:///... on a laptop.
         details: what the run was started with (preset, git commit, image), for lineage.
         task: the downstream task, inside the fan-out.
+        ledger: whether the store takes the record of this stage.
     """
 
     store: Store
@@ -41,6 +42,7 @@ class Context:
     task: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)
+    ledger: bool = True
 
     def produce(self, key: Key, build: Callable[[Draft], None], output: Path) -> Manifest:
         """Writes the manifest of `key` to `output`; calls `build` only if the store has none."""
@@ -81,7 +83,7 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator
     if error is not None:
         error.stage = name
     try:
-        if context is not None:
+        if context is not None and context.ledger:
             write_record(context, start, error)
     except TrunklineError as raised:  # a store that cannot be written is often the error itself
         error = error or raised

@@ -18,11 +18,11 @@ LIMIT = 3.0  # seconds
 RESERVE = 1 << 30  # bytes that must be free wherever outputs are made
 
 
-def together(probes: dict[str, Callable[[], None]], limit: float = LIMIT) -> list[TrunklineError]:
+def together(probes: dict[str, Callable[[], None]], limit: float = LIMIT) -> dict[str, TrunklineError]:
     """Runs the probes side by side; a probe that is not done after `limit` seconds counts as no answer.
 
     Returns:
-        What the probes complained of, in their order.
+        What the probes complained of, by their names.
     """
     results: dict[str, Exception | None] = {}
 
@@ -40,13 +40,13 @@ def together(probes: dict[str, Callable[[], None]], limit: float = LIMIT) -> lis
         thread.start()
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    errors: list[TrunklineError] = []
+    errors: dict[str, TrunklineError] = {}
     for name in probes:
         what = f"{name} does not answer within {limit:.0f} s"
         silent = ServiceError(what, fix="check the address and that it is reachable from here")
         error = results.get(name, silent)
         if isinstance(error, TrunklineError):
-            errors.append(error)
+            errors[name] = error
         elif error is not None:
             raise error
     return errors
@@ -70,6 +70,20 @@ def tracking(uri: str) -> None:
         fix = "give the parameter `tracking_uri` or set MLFLOW_TRACKING_URI"
         raise ConfigError("no MLflow server is named", where="tracking_uri", fix=fix)
     probe(uri, timeout=LIMIT)
+
+
+def need(sources: list[str]) -> int:
+    """Bytes that a run writes, as far as local sources tell: corpus and tokens, each as big as the text."""
+    paths = (Path(source).expanduser() for source in sources if ":" not in source.partition("/")[0])
+    return 2 * sum(_size(path) for path in paths)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, of a folder, or of what a pattern like `folder/*.txt` names."""
+    if path.is_file():
+        return path.stat().st_size
+    folder, pattern = (path, "**/*") if path.is_dir() else (path.parent, path.name)
+    return sum(entry.stat().st_size for entry in folder.glob(pattern) if entry.is_file())
 
 
 def disk(target: Store, need: int) -> None:

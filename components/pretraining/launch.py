@@ -79,7 +79,7 @@ def _torchrun(job: Path, nproc: int) -> None:
         if error["exit_code"] == RESUME:
             raise Interrupted(error["what"], where=error["where"], fix=error["fix"])
         raised = TrunklineError(**{k: error[k] for k in ("what", "where", "found", "expected", "fix")})
-        raised.family, raised.exit_code = error["family"], error["exit_code"]  # type: ignore[misc]
+        raised.family, raised.exit_code = error["family"], error["exit_code"]
         raise raised
     raise InternalError(
         "a training process died", found=f"torchrun exit code {code}", fix="see its log above"

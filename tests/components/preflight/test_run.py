@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from components.lib.errors import AccessError, ConfigError, ConfigErrors, OutputError, ServiceError
+from components.lib.store import Store
+from components.preflight import probes
+from components.preflight.config import Config
+from components.preflight.run import run
+
+OUTPUTS = ("ingestion", "tokenization", "pretraining", "registration", "promotion", "task_count")
+
+
+@pytest.fixture
+def place(tmp_path):
+    return {"store": str(tmp_path / "store"), "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}
+
+
+@pytest.fixture
+def silent():
+    """The address of a server that takes connections and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def check(tmp_path, place, preset="smoke", overrides=None):
+    config = Config(preset, overrides or {}, place["store"], place["tracking_uri"], "run-1")
+    return run(config, *(tmp_path / "out" / name for name in OUTPUTS))
+
+
+def test_every_stage_gets_its_settings(tmp_path, place):
+    (task,) = check(tmp_path, place, overrides={"pretraining.steps": 7.0})
+    out = {name: json.loads((tmp_path / "out" / name).read_text()) for name in OUTPUTS}
+    assert out["task_count"] == 1
+    assert out["pretraining"]["config"]["steps"] == 7
+    shared = {"store": place["store"], "run": out["ingestion"]["run"]}
+    assert shared["run"] == {
+        "tracking_uri": place["tracking_uri"],
+        "run_id": "run-1",
+        "details": {"preset": "smoke", "git": shared["run"]["details"]["git"], "image": ""},
+    }
+    for settings in (task["finetuning"], task["evaluation"], *(out[name] for name in OUTPUTS[:-1])):
+        assert {key: settings[key] for key in shared} == shared
+    record = json.loads(Store(place["store"]).objects.read("runs/run-1/preflight.json"))
+    assert record["status"] == "succeeded"
+    left = list(Store(place["store"]).objects.keys(""))
+    assert left == ["runs/run-1/preflight.json"], "the probe leaves nothing"
+
+
+def test_no_task(tmp_path, place):
+    assert check(tmp_path, place, overrides={"tasks": []}) == []
+    assert (tmp_path / "out" / "task_count").read_text() == "0"
+
+
+def test_the_environment_names_store_and_server(tmp_path, place, monkeypatch):
+    monkeypatch.setenv("TRUNKLINE_STORE", place["store"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place["tracking_uri"])
+    monkeypatch.setenv("TRUNKLINE_COMMIT", "abc")
+    monkeypatch.setenv("TRUNKLINE_IMAGE", "image@sha256:1")
+    check(tmp_path, {"store": "", "tracking_uri": ""})
+    settings = json.loads((tmp_path / "out" / "ingestion").read_text())
+    assert settings["store"] == place["store"] and settings["run"]["tracking_uri"] == place["tracking_uri"]
+    assert settings["run"]["details"] == {"preset": "smoke", "git": "abc", "image": "image@sha256:1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"store": ""}, 78, "TRUNKLINE_STORE"),
+        ({"store": "gs://x"}, 78, "s3://"),
+        ({"tracking_uri": ""}, 78, "MLFLOW_TRACKING_URI"),
+        ({"tracking_uri": "mlflow:5000"}, 78, "did you mean http://mlflow:5000?"),
+        ({"tracking_uri": "http://127.0.0.1:1"}, 69, "MLflow server does not answer"),
+    ],
+)
+def test_what_a_run_needs(tmp_path, place, change, code, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        check(tmp_path, {**place, **change})
+    printed = capsys.readouterr().err
+    assert caught.value.code == code and words in printed and "Traceback" not in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_are_checked_before_anything_is_asked(tmp_path, place, capsys):
+    with pytest.raises(SystemExit) as caught:
+        check(tmp_path, {**place, "tracking_uri": "http://127.0.0.1:1"}, overrides={"x": 1, "y": 2})
+    assert caught.value.code == 78
+    assert "2 settings are wrong" in capsys.readouterr().err
+
+
+def test_silent_servers_cost_three_seconds(tmp_path, silent, monkeypatch, capsys):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", silent)
+    start = time.monotonic()
+    with pytest.raises(SystemExit) as caught:
+        check(tmp_path, {"store": "s3://bucket/x", "tracking_uri": silent})
+    assert time.monotonic() - start < 6
+    printed = capsys.readouterr().err
+    assert caught.value.code == ServiceError.exit_code
+    assert "the store does not answer" in printed and "MLflow" in printed
+
+
+def test_store_on_s3(tmp_path, place, s3):
+    check(tmp_path, {**place, "store": f"{s3}/team"})
+    assert list(Store(f"{s3}/team").objects.keys("")) == ["runs/run-1/preflight.json"]
+
+
+def test_a_fault_in_a_probe_is_not_swallowed():
+    with pytest.raises(ZeroDivisionError):
+        probes.together({"a": lambda: None, "b": lambda: 1 / 0})
+
+
+def test_full_disk(tmp_path):
+    store = Store(str(tmp_path / "not" / "yet"))
+    probes.disk(store, 0)
+    with pytest.raises(OutputError) as caught:
+        probes.disk(store, 1 << 60)
+    assert "GB free" in caught.value.found and caught.value.exit_code == 73
+
+
+def test_need_counts_local_sources(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name, size in (("a/1.txt", 10), ("a/2.txt", 20), ("a/3.csv", 40)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert probes.need([str(tmp_path / "a")]) == 140
+    assert probes.need([f"{tmp_path}/a/*.txt"]) == 60
+    assert probes.need([f"{tmp_path}/a/1.txt", "s3://bucket/x", "sample:topics/train"]) == 20
+    assert probes.need([f"{tmp_path}/none"]) == 0
+
+
+def test_devices_are_told():
+    assert "CPUs" in probes.devices() and "GB memory" in probes.devices()
+
+
+def test_a_driver_that_is_ill_is_no_gpu(tmp_path, monkeypatch):
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text("#!/bin/sh\necho broken >&2; exit 9\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert probes.gpus() == []
+    fake.write_text("#!/bin/sh\necho 'H100'; echo 'H100'\n")
+    assert probes.gpus() == ["H100", "H100"]
+
+
+def test_kinds_of_several_errors():
+    def code(*errors):
+        return ConfigErrors(errors).exit_code, ConfigErrors(errors).retriable
+
+    assert code(ServiceError("a"), ServiceError("b")) == (69, True)
+    assert code(ServiceError("a"), AccessError("b")) == (78, False)
+    assert code(ServiceError("a"), ConfigError("b")) == (78, False)
+
+
+def test_preflight_is_quick_and_light(tmp_path, place):
+    """In a process of its own, as KFP starts it."""
+    code = (
+        "import sys, time; start = time.monotonic()\n"
+        "from pathlib import Path\n"
+        "from components.preflight.config import Config\nfrom components.preflight.run import run\n"
+        f"run(Config('quickstart', {{}}, {place['store']!r}, {place['tracking_uri']!r}, 'r'), "
+        f"*(Path({str(tmp_path)!r}) / name for name in {OUTPUTS!r}))\n"
+        "assert time.monotonic() - start < 30\n"
+        "print(sorted({'torch', 'transformers', 'mlflow', 'kfp', 'pyarrow', 'numpy'} & set(sys.modules)))"
+    )
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
