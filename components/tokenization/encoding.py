@@ -7,21 +7,19 @@ into an array is 1 % of the work. They start at once and share one vocabulary.
 from __future__ import annotations
 
 import os
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-PIECE = 1 << 19  # characters encoded at once: the library needs 100 bytes a token meanwhile
-RUN = 1 << 12  # characters of one word that are encoded at once: unigram's time grows with their square
-ENDLESS = re.compile(rf"\S{{{RUN + 1},}}|\s{{{RUN + 1},}}")
+from components.tokenization.pieces import PIECE, grouped, pieces
 
 
 @dataclass(frozen=True)
@@ -59,50 +57,24 @@ class Encoder:
                 yield under_way.popleft().result()
 
     def _batch(self, texts: list[str]) -> Encoded:
-        pieces, counts = [], []
-        for text in texts:
-            cut = [piece for part in _pieces(text) for piece in _bounded(part)]
-            pieces += cut
-            counts.append(len(cut))
-        flat: list[int] = []
-        ends = [0]
-        example = ""
-        for piece, encoding in zip(pieces, self._encode(pieces), strict=True):
-            ids = encoding.ids
-            if not example and self.unknown in ids:
-                example = piece
-            flat += ids
-            ends.append(len(flat))
-        array = np.array(flat, self.dtype)
-        lengths = np.diff(np.array(ends)[np.concatenate([[0], np.cumsum(counts)])])
-        return Encoded(array, lengths, int((array == self.unknown).sum()), example)
+        cut = [list(pieces(text)) for text in texts]
+        arrays, sizes, unknown, example = [np.zeros(0, self.dtype)], [0], 0, ""
+        for group in grouped(chain.from_iterable(cut), PIECE):
+            ids, lengths = self._ids(group)
+            places = np.flatnonzero(ids == self.unknown)
+            if len(places) and not example:
+                example = group[np.searchsorted(np.cumsum(lengths), places[0], side="right")]
+            unknown += len(places)
+            arrays.append(ids)
+            sizes += lengths
+        ends = np.cumsum(sizes)[np.cumsum([0, *map(len, cut)])]
+        return Encoded(np.concatenate(arrays), np.diff(ends), unknown, example)
 
-    def _encode(self, pieces: list[str]) -> list[Any]:
-        encodings: list[Any] = self.tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
-        return encodings
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """A very long text in parts, cut before a space that follows a word, where no token can reach across."""
-    begin = 0
-    while len(text) - begin > PIECE:
-        end = text.rfind(" ", begin + 1, begin + PIECE)
-        while end > begin + 1 and text[end - 1].isspace():
-            end = text.rfind(" ", begin + 1, end)
-        end = end if end > begin else begin + PIECE
-        yield text[begin:end]
-        begin = end
-    yield text[begin:]
-
-
-def _bounded(text: str) -> Iterator[str]:
-    """Runs without a break, or of nothing but white space, in parts; other text as it is."""
-    begin = 0
-    for run in ENDLESS.finditer(text):
-        for end in range(run.start() + RUN, run.end(), RUN):
-            yield text[begin:end]
-            begin = end
-    yield text[begin:]
+    def _ids(self, group: list[str]) -> tuple[npt.NDArray[Any], list[int]]:
+        """The ids of some texts, one after the other, and how many each has."""
+        lists = [part.ids for part in self.tokenizer.encode_batch_fast(group, add_special_tokens=False)]
+        lengths = [len(ids) for ids in lists]
+        return np.fromiter(chain.from_iterable(lists), self.dtype, sum(lengths)), lengths
 
 
 @contextmanager

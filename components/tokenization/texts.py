@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from pyarrow import parquet
 
 from components.lib.artifacts import Manifest
 from components.lib.store import Store
+from components.tokenization.pieces import grouped, pieces
 
 ROWS = 512  # documents read at once
 BATCH = 1 << 20  # characters handed over at once
@@ -31,10 +33,10 @@ class Texts:
     def batches(self) -> Iterator[list[str]]:
         """All texts."""
         for _, texts in self._rows():
-            yield from _cut(texts)
+            yield from grouped(texts, BATCH)
 
     def training(self, limit: int) -> Iterator[list[str]]:
-        """The texts of about `limit` bytes: those whose id's last 32 bits are small. 0: all."""
+        """The texts of about `limit` bytes, in pieces: those whose id's last 32 bits are small. 0: all."""
         share = 1.0 if limit == 0 else limit / max(1, self._size())
         self.documents = self.bytes = 0
         for ids, texts in self._rows():
@@ -43,8 +45,7 @@ class Texts:
                 texts = [text for name, text in zip(ids, texts, strict=True) if int(name[-8:], 16) < bound]
             self.documents += len(texts)
             self.bytes += sum(len(text.encode()) for text in texts)
-            if texts:
-                yield from _cut(texts)
+            yield from grouped(chain.from_iterable(map(pieces, texts)), BATCH)
 
     def _rows(self) -> Iterator[tuple[list[str], list[str]]]:
         for name in self.corpus.names(f"{self.split}-", ".parquet"):
@@ -61,16 +62,3 @@ class Texts:
                 groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
                 total += sum(group.column(column).total_uncompressed_size for group in groups)
         return total
-
-
-def _cut(texts: list[str]) -> Iterator[list[str]]:
-    """Lists of about `BATCH` characters."""
-    batch, size = [], 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

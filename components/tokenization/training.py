@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable, Iterator
+from itertools import count
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -19,6 +20,7 @@ from components.tokenization.config import Config
 Batches = Callable[[], Iterator[list[str]]]
 LONGEST_WORD = 64  # characters: WordPiece needs quadratic time for a word, and gives up on long ones
 PIECES = "##"
+STEP = 0.0001  # of the scores that the Unigram trainer makes up
 
 
 def train(config: Config, batches: Batches) -> Tokenizer:
@@ -103,14 +105,17 @@ def _room(config: Config) -> int:
 def _in_order(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
     """Pieces by falling score, whatever order a hash map gave them.
 
-    Sums of floats differ in their last digits with the order of summation; and characters that no
-    segmentation uses get scores below all others, in the order of a hash map.
+    Sums of floats differ in their last digits with the order of summation. And characters that no
+    segmentation uses get the lowest score, plus 0, 1, 2, ... times `STEP` in the order of a hash map.
     """
-    lowest = min((score for piece, score in pieces if len(piece) > 1), default=0.0)
-    tail = sorted(piece for piece, score in pieces if len(piece) == 1 and score < lowest)
-    scores = sorted((score for piece, score in pieces if len(piece) == 1 and score < lowest), reverse=True)
-    fixed = dict(pieces) | dict(zip(tail, scores, strict=True))
-    rounded = [(piece, round(score, 6)) for piece, score in fixed.items()]
+    lowest = min((score for _, score in pieces), default=0.0)
+    ranked = {piece: round((score - lowest) / STEP, 3) for piece, score in pieces if len(piece) == 1}
+    ranks = set(ranked.values())
+    end = next(rank for rank in count() if rank not in ranks)
+    unused = sorted(piece for piece, rank in ranked.items() if rank < end and rank.is_integer())
+    scores = dict(pieces)
+    scores |= zip(unused, sorted((scores[piece] for piece in unused), reverse=True), strict=True)
+    rounded = [(piece, round(score, 6)) for piece, score in scores.items()]
     return sorted(rounded, key=lambda entry: (-entry[1], entry[0]))
 
 

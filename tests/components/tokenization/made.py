@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,13 @@ def tokenize(folder: Path, source: Manifest, *, store: str = "", **settings: Any
     source.write(folder / "corpus.json")
     config = from_dict(Config, {"vocabulary_size": 600, **settings}, "tokenization")
     return context, run(config, context, corpus=folder / "corpus.json", tokens=folder / "tokens.json")
+
+
+def word_level(path: Path, words: Sequence[str], unk: str | None = "[UNK]", **extra: Any) -> str:
+    """Writes a tokenizer.json of whole words; `extra` goes to its top level."""
+    names = [unk, *words] if unk else list(words)
+    model: dict[str, Any] = {"type": "WordLevel", "vocab": {word: i for i, word in enumerate(names)}}
+    model["unk_token"] = unk or "[UNK]"
+    content = {"version": "1.0", "model": model, "pre_tokenizer": {"type": "Whitespace"}, **extra}
+    path.write_text(json.dumps(content))
+    return str(path)

@@ -1,23 +1,31 @@
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import time
 from itertools import chain
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from components.tokenization import encoding, training
+from components.lib.store import Store
+from components.tokenization import pieces, training
 from components.tokenization.config import Config
 from components.tokenization.encoding import Encoder
 from components.tokenization.folder import Tokens
-from tests.components.tokenization.made import documents
+from tests.components.tokenization.made import corpus, documents, word_level
 
 KINDS = ("bpe", "wordpiece", "unigram")
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def tokens(request: pytest.FixtureRequest) -> Tokens:
-    config = Config(kind=request.param, vocabulary_size=600)
+    config = Config(kind=request.param, vocabulary_size=1200)
     return Tokens.trained(training.train(config, lambda: iter([documents()])))
 
 
@@ -47,20 +55,41 @@ def test_a_long_text_is_cut_where_its_tokens_do_not_change(
     words = " ".join(documents(30, seed=2)).split()
     text = "".join(word + gaps[number % len(gaps)] for number, word in enumerate(words))
     for limit in (100, 101, 128, 177):
-        monkeypatch.setattr(encoding, "PIECE", limit)
-        assert len(list(encoding._pieces(text))) > 20
-        assert "".join(encoding._pieces(text)) == text
+        monkeypatch.setattr(pieces, "PIECE", limit)
+        monkeypatch.setattr(pieces, "RUN", limit // 8)
+        assert len(list(pieces.pieces(text))) > 20
+        assert "".join(pieces.pieces(text)) == text
         (part,) = encoder(tokens).encode([[text, "fox", text]])
         assert part.ids.tolist() == list(chain.from_iterable(reference(tokens, [text, "fox", text])))
 
 
-@pytest.mark.parametrize("text", ["x" * 100_000, "é" * 60_000, " " * 40_000, "a " * 100_000])
-def test_a_document_of_one_word_is_encoded_in_seconds(tokens: Tokens, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["x" * 5_000_000, "\u00e9" * 1_000_000, " " * 2_000_000, "a " * 500_000, "." * 1_000_000]
+)
+def test_a_document_of_megabytes_takes_seconds(tokens: Tokens, text: str) -> None:
     start = time.process_time()
     (part,) = encoder(tokens).encode([[text, "fox"]])
     assert time.process_time() - start < 30  # a guard against quadratic time, not a measurement
     assert part.lengths.sum() == len(part.ids)
     assert part.lengths[1] == len(reference(tokens, ["fox"])[0])
+
+
+@given(st.lists(st.sampled_from(["x", " ", "\n", "ab c", "\u3000"]), max_size=8), st.integers(1, 60))
+def test_pieces_are_the_text_and_no_run_is_long(parts: list[str], repeat: int) -> None:
+    text = "".join(part * repeat * 3 for part in parts)
+    with mock.patch.multiple(pieces, RUN=16, PIECE=100, UNBROKEN=re.compile(r"\S{16}|\s{16}")):
+        cut = list(pieces.pieces(text))
+    assert "".join(cut) == text
+    assert all(len(run) < 32 for piece in cut for run in re.findall(r"\S+|\s+", piece))
+    assert all(len(piece) <= 100 for piece in cut)
+
+
+def test_unknown_tokens_are_counted_with_an_example(tokens: Tokens) -> None:
+    texts = ["fox", "fox \U00012000 dog", "\U00012000"]
+    (part,) = encoder(tokens).encode([texts])
+    knows_bytes = "\u0120" in tokens.tokenizer.get_vocab()
+    assert part.unknown == (0 if knows_bytes else 2)
+    assert part.example == ("" if knows_bytes else texts[1])
 
 
 def test_the_environment_is_left_as_it_was(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,17 +105,32 @@ def test_the_environment_is_left_as_it_was(tokens: Tokens, monkeypatch: pytest.M
 
 
 PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
-from components.lib.artifacts import read
 from components.lib.stage import Context
 from components.lib.store import Store
 from components.tokenization.config import Config
 from components.tokenization.run import run
-folder, kind, tokenizer = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-options = {"training_bytes": 1_000_000, "tokenizer": tokenizer, "shard_tokens": 200_000}
-config = Config(kind=kind, vocabulary_size=400, **options)
+folder = Path(sys.argv[1])
+config = Config(kind="given", tokenizer=sys.argv[2], shard_tokens=1_000_000, workers=2)
 context = Context(Store(str(folder / "store")))
 run(config, context, corpus=folder / "corpus.json", tokens=folder / "tokens.json")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+status = Path("/proc/self/status").read_text()  # ru_maxrss would count the process that started this one
+print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
 """
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    word_level(tmp_path / "tokenizer.json", "the trunk carries branches and leaves".split())
+    text = "the trunk carries branches and leaves " * 2000
+    peaks = []
+    for count in (100, 400):  # 8 and 30 MB
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        texts = [f"{number} {text}" for number in range(count)]
+        corpus(Store(str(folder / "store")), texts, rows=50).write(folder / "corpus.json")
+        command = [sys.executable, "-c", PEAK, str(folder), str(tmp_path / "tokenizer.json")]
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stderr
+        peaks.append(int(process.stdout.split()[-1]))
+    assert peaks[1] - peaks[0] < 40, peaks  # MB

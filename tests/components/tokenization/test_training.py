@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
+
 import pytest
 from tokenizers import Tokenizer
 
@@ -8,18 +13,46 @@ from components.tokenization import special, training
 from components.tokenization.config import Config
 from components.tokenization.folder import Tokens
 from components.tokenization.probes import PROBES
-from tests.components.tokenization.made import documents
+from tests.components.tokenization.made import SCRIPTS, documents
 
 KINDS = ("bpe", "wordpiece", "unigram")
 
 
 def trained(kind: str, texts: list[str], **settings: object) -> Tokenizer:
-    config = from_dict(Config, {"kind": kind, "vocabulary_size": 600, **settings})
+    config = from_dict(Config, {"kind": kind, "vocabulary_size": 1200, **settings})
     return Tokens.trained(training.train(config, lambda: iter([texts]))).tokenizer
 
 
 def ids(tokenizer: Tokenizer, text: str, framed: bool = False) -> list[int]:
     return tokenizer.encode(text, add_special_tokens=framed).ids
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_texts_give_the_same_file_in_any_process(kind: str) -> None:
+    """The library's trainers iterate over hash maps with random seeds."""
+    texts = documents(300) + list(PROBES)
+    found = [trained(kind, texts, vocabulary_size=1500).to_str() for _ in range(3)]
+    code = (
+        "import sys; from tests.components.tokenization.test_training import *;"
+        f"text = trained({kind!r}, documents(300) + list(PROBES), vocabulary_size=1500).to_str();"
+        "print(hashlib.sha256(text.encode()).hexdigest())"
+    )
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": "2"}
+    process = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    digests = {hashlib.sha256(text.encode()).hexdigest() for text in found}
+    assert digests == {process.stdout.strip()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_comes_back_from_its_ids(kind: str) -> None:
+    tokenizer = trained(kind, documents())
+    for text in SCRIPTS.values():
+        back = tokenizer.decode(ids(tokenizer, text))
+        if kind == "wordpiece":  # white space around punctuation and Chinese characters is not in its ids
+            back, text = back.replace(" ", ""), text.replace(" ", "")
+        assert back == text
 
 
 @pytest.mark.parametrize("text", [*PROBES, "\x00\x01", "\U0010ffff", "\r\n \r", "  "])
@@ -57,3 +90,35 @@ def test_a_small_corpus_gives_a_small_vocabulary(kind: str) -> None:
     tokenizer = trained(kind, ["a b c a b c"] * 3, vocabulary_size=50_000)
     assert tokenizer.get_vocab_size() < 300
     assert 1 not in ids(tokenizer, "a b c")
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_more_characters_than_room_leave_the_rare_ones_unknown(kind: str) -> None:
+    han = "".join(chr(0x4E00 + number) for number in range(2000))
+    tokenizer = trained(kind, [han] * 3 + ["丁七万"] * 10 + documents())
+    assert tokenizer.get_vocab_size() <= 1200
+    assert 1 not in ids(tokenizer, "丁七万")
+    assert 1 in ids(tokenizer, han)
+    assert sum(len(token.removeprefix("##")) == 1 for token in tokenizer.get_vocab()) <= (1200 - 5) // 2 + 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lower_case_is_a_dial(kind: str) -> None:
+    texts = [*documents(), *(text.upper() for text in documents())]
+    kept, lowered = (trained(kind, texts, vocabulary_size=3000, lowercase=dial) for dial in (False, True))
+    assert ids(kept, "FOX") != ids(kept, "fox")
+    assert ids(lowered, "FOX NAÏVE ЧАЮ") == ids(lowered, "fox naïve чаю")
+    assert 1 not in ids(lowered, "FOX NAÏVE ЧАЮ")
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_a_character_that_is_too_rare_gets_no_id(kind: str) -> None:
+    texts = [*documents(), "Ω Ω Ω"]
+    assert 1 not in ids(trained(kind, texts, min_frequency=3), "Ω")
+    assert 1 in ids(trained(kind, texts, min_frequency=4), "Ω")
+
+
+def test_lower_case_wordpiece_keeps_accents_and_vowel_signs() -> None:
+    tokenizer = trained("wordpiece", documents(), lowercase=True)
+    for text in ("cafés", "हिन्दी में"):
+        assert tokenizer.decode(ids(tokenizer, text)) == text
