@@ -31,6 +31,11 @@ def pieces(text: str) -> Iterator[str]:
         yield part[begin:]
 
 
+def is_language(piece: str) -> bool:
+    """Whether a piece has breaks: what has none, for thousands of characters, teaches a tokenizer nothing."""
+    return UNBROKEN.fullmatch(piece) is None
+
+
 def _broken(text: str) -> Iterator[str]:
     """Parts without a run of more than 2 * `RUN` characters.
 

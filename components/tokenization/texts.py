@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from components.lib.artifacts import Manifest
 from components.lib.store import Store
-from components.tokenization.pieces import grouped, pieces
+from components.tokenization.pieces import grouped, is_language, pieces
 
 ROWS = 512  # documents read at once
 BATCH = 1 << 20  # characters handed over at once
@@ -45,7 +45,8 @@ class Texts:
                 texts = [text for name, text in zip(ids, texts, strict=True) if int(name[-8:], 16) < bound]
             self.documents += len(texts)
             self.bytes += sum(len(text.encode()) for text in texts)
-            yield from grouped(chain.from_iterable(map(pieces, texts)), BATCH)
+            parts = filter(is_language, chain.from_iterable(map(pieces, texts)))
+            yield from grouped(parts, BATCH)
 
     def _rows(self) -> Iterator[tuple[list[str], list[str]]]:
         for name in self.corpus.names(f"{self.split}-", ".parquet"):
