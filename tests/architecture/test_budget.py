@@ -37,7 +37,7 @@ def test_component_is_thin(path):
 
 
 def test_makefile_keeps_the_budget():
-    assert lines_of(ROOT / "Makefile") <= 80
+    assert lines_of(ROOT / "Makefile") <= 110
 
 
 def test_the_measure_measures():

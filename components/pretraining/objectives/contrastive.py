@@ -94,7 +94,8 @@ class Objective(nn.Module):
         rows, columns, all_ids = torch.cat([first, second]), torch.cat([first, second]), batch.ids
         if self.training:  # held-out batches are dealt to the processes whole
             columns, all_ids = torch.cat([gather(first), gather(second)]), self._all_ids(batch.ids)
-        total, accuracy = nt_xent(rows, columns, batch.ids, all_ids, self.config.temperature)
+        with torch.autocast(rows.device.type, enabled=False):  # bf16 cannot tell similar views apart
+            total, accuracy = nt_xent(rows, columns, batch.ids, all_ids, self.config.temperature)
         return Loss(total, batch.weight, {"accuracy": accuracy})
 
     def _project(self, view: Any) -> Tensor:
