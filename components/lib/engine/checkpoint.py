@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from components.lib.artifacts import File, sha256_of
 from components.lib.errors import ConfigError, IntegrityError, MissingError
+from components.lib.failpoints import reach
 from components.lib.objects import Objects
 from components.lib.store import verify
 
@@ -46,11 +47,15 @@ class Checkpoints:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, weights)
             notes.write_text(json.dumps({"step": step, "identity": self.identity, **state}))
             files = []
+            reach("checkpoint.before_upload")
             for path in (weights, notes):
                 files.append({"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)})
                 self.objects.upload(path, f"{folder}/{path.name}")
+                reach("checkpoint.between_files")
+        reach("checkpoint.before_commit")
         commit = json.dumps({"folder": folder, "files": files}).encode()
         self.objects.write(f"{self.prefix}/{step:09d}.commit.json", commit, if_absent=True)
+        reach("checkpoint.after_commit")
         for old in self._commits()[self.keep :]:
             self._remove(old)
 
@@ -90,6 +95,7 @@ class Checkpoints:
         """The commit goes first: a half-deleted checkpoint must not look whole."""
         record = json.loads(self.objects.read(commit))
         self.objects.delete(commit)
+        reach("checkpoint.while_deleting")
         for entry in record["files"]:
             self.objects.delete(f"{record['folder']}/{entry['name']}")
 

@@ -23,6 +23,7 @@ from components.lib.engine.precision import autocast
 from components.lib.engine.randomness import Draw, hashed
 from components.lib.engine.trainable import Loss, WeightedSum, units
 from components.lib.errors import DataError, Interrupted
+from components.lib.failpoints import reach
 
 Row = dict[str, float]
 
@@ -100,6 +101,7 @@ class Run:
                     micro_batches = next(batches)
                 stopping = self._take(module, micro_batches, bool(stop))
                 self.step += 1
+                reach("training.step")
                 if self.step % plan.report_every == 0 or self.step == steps:
                     self._row()
                 if plan.evaluate_every and self.step % plan.evaluate_every == 0 and self.step < steps:
