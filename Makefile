@@ -30,7 +30,7 @@ ui: setup ## Browse runs and models in MLflow on 127.0.0.1, PORT=5000
 
 ##@ Develop
 test: setup ## All tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
 
 check: setup ## Format, lint and types
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy
