@@ -41,7 +41,7 @@ class PixelShards:
 
     def gather(self, ids: Ints) -> Pixels:
         """(n, height, width, channels): the images at these places, in this order."""
-        if len(ids) and not (0 <= ids.min() and ids.max() < len(self)):
+        if len(ids) and not (ids.min() >= 0 and ids.max() < len(self)):
             raise InternalError("there is no such image", found=int(ids.max()), expected=f"< {len(self)}")
         if len(self._shards) == 1:
             return self._shards[0][ids]
