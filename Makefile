@@ -11,6 +11,7 @@ SOURCE ?=
 SET ?=
 PIPELINE ?= training
 PORT ?= 5000
+CLUSTER ?= default
 
 ##@ Use
 help: ## This list
@@ -38,11 +39,12 @@ check: setup ## Format, lint and types
 fix: setup ## Format, and repair what the linter can
 	@$(BIN)/ruff format -q . ; $(BIN)/ruff check -q --fix .
 
-compile: setup ## Write the pipelines for Kubeflow to build/: TRUNKLINE_IMAGES, TRUNKLINE_ACCELERATOR
-	@$(BIN)/python -m pipelines.compile build
+compile: setup ## Write the pipelines and their manifests to build/: CLUSTER=default, a file of pipelines/clusters
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.compile build
 
 golden: setup ## Refresh the golden pipelines; read the difference before you commit it
 	@$(BIN)/python -m pipelines.compile tests/pipelines/golden
+	@TRUNKLINE_CLUSTER=nvidia $(BIN)/python -m pipelines.compile tests/pipelines/golden/nvidia training
 
 bench: setup ## Benchmarks against peers, printed and added to the history
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python -m "tests.benchmarks.$$(basename $$file .py)" || exit; done

@@ -1,16 +1,24 @@
-"""Writes the graphs as KFP's intermediate YAML: `python -m pipelines.compile build`."""
+"""Writes the graphs as KFP's intermediate YAML and as manifests for GitOps."""
 
 from __future__ import annotations
 
 import importlib
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kfp import compiler
+from kfp.compiler.compiler_utils import KubernetesManifestOptions
+
+from components.lib.artifacts import sha256
+from components.lib.errors import TrunklineError
+from pipelines import intermediate
 
 PIPELINES = ("training", "finetuning", "evaluation")
+PREFIX = "trunkline-"  # of the names on a cluster
+_SDK = re.compile(r"^sdkVersion: .*\n", re.MULTILINE)
 
 
 def graph(name: str) -> Any:
@@ -18,23 +26,56 @@ def graph(name: str) -> Any:
     return getattr(importlib.import_module(f"pipelines.{name}"), name)
 
 
-def write(folder: Path, *, golden: bool = False) -> list[Path]:
-    """Compiles every pipeline into `folder`.
+def write(folder: Path, names: Sequence[str] = PIPELINES, *, golden: bool = False) -> list[Path]:
+    """Compiles pipelines into `folder`, checks them, and adds `kubernetes/` with manifests for GitOps.
 
     Args:
-        golden: leaves out the version of the compiler, so that a file changes only with its graph.
+        golden: leaves out the manifests and the version of the compiler, so that a file changes only with
+            its graph.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.yaml" for name in PIPELINES]
+    paths = [folder / f"{name}.yaml" for name in names]
     for path in paths:
         compiler.Compiler().compile(graph(path.stem), str(path))
+        text = path.read_text(encoding="utf-8")
+        intermediate.check(text, path.name)
         if golden:
-            text = path.read_text(encoding="utf-8")
-            path.write_text(re.sub(r"^sdkVersion: .*\n", "", text, flags=re.MULTILINE), encoding="utf-8")
+            path.write_text(_SDK.sub("", text), encoding="utf-8")
+        else:
+            _manifests(path.stem, version(text), folder / "kubernetes")
     return paths
 
 
+def version(text: str) -> str:
+    """The name of the version with this content, whichever compiler wrote it: 12 hex digits."""
+    return sha256(_SDK.sub("", text).encode())[:12]
+
+
+def _manifests(name: str, content: str, folder: Path) -> None:
+    """`Pipeline` and `PipelineVersion` of KFP's Kubernetes-native API, for `kubectl apply`."""
+    folder.mkdir(exist_ok=True)
+    options = KubernetesManifestOptions(
+        pipeline_name=f"{PREFIX}{name}",
+        pipeline_version_name=f"{PREFIX}{name}-{content}",
+        include_pipeline_manifest=True,
+    )
+    compiler.Compiler().compile(
+        graph(name), str(folder / f"{name}.yaml"), kubernetes_manifest_format=True,
+        kubernetes_manifest_options=options,
+    )  # fmt: skip
+
+
+def main(words: list[str]) -> int:
+    """Compiles into the folder that is named, all pipelines or those named after it; returns an exit code."""
+    target = Path(words[0] if words else "build")
+    try:
+        for written in write(target, words[1:] or PIPELINES, golden="golden" in target.parts):
+            print(written)
+    except TrunklineError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else "build")
-    for written in write(target, golden=target.name == "golden"):
-        print(written)
+    sys.exit(main(sys.argv[1:]))

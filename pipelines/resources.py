@@ -1,64 +1,103 @@
-"""Where each stage runs on a cluster: image, processors, memory, accelerators.
+"""Where each stage runs on a cluster: image, processors, accelerators, disk, secrets, time.
 
-KFP's own cache stays off: the store is the cache, and it knows the content of what it holds.
+All of it is decided when a graph is compiled, by the file of `pipelines/cluster.py`. KFP's own cache stays
+off: the store is the cache, and it knows the content of what it holds.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from kfp import dsl
+from kfp import dsl, kubernetes
 
+from pipelines.cluster import Cluster, load
 
-@dataclass(frozen=True)
-class Resources:
-    """Kubernetes quantities that the scheduler keeps free; memory is also the ceiling."""
-
-    cpu: str
-    memory: str
-    accelerators: int = 0
-
-
-RESOURCES = {
-    "preflight": Resources("500m", "512Mi"),
-    "ingestion": Resources("4", "8Gi"),
-    "tokenization": Resources("4", "8Gi"),
-    "pretraining": Resources("8", "32Gi", accelerators=1),
-    "registration": Resources("1", "4Gi"),
-    "finetuning": Resources("4", "16Gi", accelerators=1),
-    "evaluation": Resources("4", "16Gi", accelerators=1),
-    "promotion": Resources("1", "4Gi"),
-    "closing": Resources("500m", "512Mi"),
+SCRATCH, PRESETS = "/scratch", "/presets"
+# Everything that a library may write to: the rest of the container can be read-only.
+WRITABLE = {
+    "TMPDIR": SCRATCH,
+    "HOME": SCRATCH,
+    "HF_HOME": f"{SCRATCH}/huggingface",
+    "TRUNKLINE_CACHE": f"{SCRATCH}/trunkline",
 }
+VOLUME = "scratch"
+
+
+@functools.cache
+def cluster() -> Cluster:
+    """The cluster of this process: graphs are built once, when they are imported."""
+    return load()
 
 
 def placed(component: Any) -> Callable[..., Any]:
-    """The component with the image and resources of its stage.
+    """The component with the place of its stage on the cluster.
 
-    The environment decides when a graph is compiled: `TRUNKLINE_IMAGES` is the pattern of an image, such as
-    `registry.example/team/{image}:1.4`; `TRUNKLINE_ACCELERATOR` a resource, such as `nvidia.com/gpu`, without
-    which no stage asks for one. `TRUNKLINE_LOCAL` leaves all this out: KFP ignores it locally, and takes
-    2 seconds to set it.
+    `TRUNKLINE_LOCAL` leaves it out: KFP ignores it locally, and takes seconds to set it.
     """
-    needs = RESOURCES[stage_of(component)]
+    stage = stage_of(component)
     image = component.component_spec.implementation.container.image
 
     def task(**inputs: Any) -> dsl.PipelineTask:
         made = component(**inputs)
         made.set_caching_options(False)
-        if os.environ.get("TRUNKLINE_LOCAL"):
-            return made
-        made.set_container_image(os.environ.get("TRUNKLINE_IMAGES", "{image}").format(image=image))
-        made.set_cpu_request(needs.cpu).set_memory_request(needs.memory).set_memory_limit(needs.memory)
-        accelerator = os.environ.get("TRUNKLINE_ACCELERATOR", "")
-        if accelerator and needs.accelerators:
-            made.set_accelerator_type(accelerator).set_accelerator_limit(needs.accelerators)
+        if not os.environ.get("TRUNKLINE_LOCAL"):
+            _place(made, stage, cluster().images.format(image=image), cluster())
         return made
 
     return task
+
+
+def _place(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> None:
+    needs = where.needs(stage)
+    task.set_container_image(image)
+    task.set_cpu_request(needs.cpu).set_memory_request(needs.memory).set_memory_limit(needs.memory)
+    if needs.accelerators:
+        task.set_accelerator_type(where.accelerator).set_accelerator_limit(needs.accelerators)
+    if needs.retries:
+        task.set_retry(needs.retries, backoff_duration="60s", backoff_factor=2, backoff_max_duration="600s")
+    kubernetes.set_timeout(task, round(needs.hours * 3600))
+    kubernetes.set_security_context(task, run_as_user=where.user, run_as_non_root=True)
+    kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "trunkline")
+    kubernetes.add_pod_label(task, "app.kubernetes.io/component", stage)
+    _schedule(task, stage, where)
+    _equip(task, stage, image, where)
+
+
+def _schedule(task: dsl.PipelineTask, stage: str, where: Cluster) -> None:
+    """Which nodes."""
+    pool = where.pool(stage)
+    for label, value in sorted(pool.node_selector.items()):
+        kubernetes.add_node_selector(task, label, value)
+    for toleration in pool.tolerations:
+        kubernetes.add_toleration(task, **{name: text for name, text in vars(toleration).items() if text})
+    if where.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, list(where.image_pull_secrets))
+
+
+def _equip(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> None:
+    """Variables and volumes. What is named and missing is left out: a stage says itself what it lacks."""
+    needs = where.needs(stage)
+    if where.scratch_class:
+        kubernetes.add_ephemeral_volume(
+            task, VOLUME, SCRATCH, access_modes=["ReadWriteOnce"], size=needs.scratch,
+            storage_class_name=where.scratch_class,
+        )  # fmt: skip
+    else:
+        kubernetes.empty_dir_mount(task, VOLUME, SCRATCH, size_limit=needs.scratch)
+    for name, value in {**WRITABLE, "TRUNKLINE_IMAGE": image}.items():
+        task.set_env_variable(name, value)
+    if needs.accelerators:  # NCCL and data loaders share memory, of which containers have 64 MB
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory")
+    if where.presets and stage == "preflight":
+        kubernetes.use_config_map_as_volume(task, where.presets, PRESETS, optional=True)
+        task.set_env_variable("TRUNKLINE_PRESETS", PRESETS)
+    for secret, keys in sorted(where.secrets.items()):
+        kubernetes.use_secret_as_env(task, secret, {key: key for key in keys}, optional=True)
+    for config_map, keys in sorted(where.config_maps.items()):
+        kubernetes.use_config_map_as_env(task, config_map, {key: key for key in keys}, optional=True)
 
 
 def stage_of(component: Any) -> str:

@@ -15,6 +15,8 @@ LIGHT = {
     "components",
     "pipelines",
     "kfp",
+    "kfp_server_api",  # kfp brings it, and protobuf
+    "google",
     "yaml",
 }  # with the standard library: all that compiling a graph needs
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from components import STAGES
-from pipelines.resources import RESOURCES
+from pipelines.cluster import NEEDS
 from pipelines.stages import STAGE_OF
 from tests.architecture.imports import ROOT
 
@@ -31,7 +31,7 @@ def test_stage_is_tested(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_has_its_place_on_a_cluster(stage):
-    assert stage in RESOURCES
+    assert stage in NEEDS
     assert stage in STAGE_OF.values()
 
 

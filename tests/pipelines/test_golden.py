@@ -31,15 +31,6 @@ def fresh(tmp_path_factory):
     return compiled(folder), folder
 
 
-@pytest.fixture(scope="module")
-def on_cluster(tmp_path_factory):
-    images = {
-        "TRUNKLINE_IMAGES": "registry.example/team/{image}:1",
-        "TRUNKLINE_ACCELERATOR": "nvidia.com/gpu",
-    }
-    return compiled(tmp_path_factory.mktemp("compile"), **images)
-
-
 def executors(pipeline):
     return pipeline["deploymentSpec"]["executors"]
 
@@ -77,18 +68,6 @@ def test_a_form_has_few_fields_and_each_is_explained(name, fresh):
     inputs = fresh[0][name]["root"]["inputDefinitions"]["parameters"]
     assert len(inputs) <= 12
     assert all(field["description"] for field in inputs.values())
-
-
-def test_images_and_accelerators_are_set_when_compiling(fresh, on_cluster):
-    for name in PIPELINES:
-        containers = [one["container"] for one in executors(on_cluster[name]).values() if "container" in one]
-        assert containers
-        assert all(c["image"].startswith("registry.example/team/trunkline-python-") for c in containers)
-        assert all(c["image"].endswith(":1") and c["resources"]["memoryLimit"] for c in containers)
-    pretrain = executors(on_cluster["training"])["exec-pretrain"]["container"]["resources"]
-    assert pretrain["accelerator"]["type"] == "nvidia.com/gpu"
-    assert "accelerator" not in executors(on_cluster["training"])["exec-ingest"]["container"]["resources"]
-    assert "accelerator" not in executors(fresh[0]["training"])["exec-pretrain"]["container"]["resources"]
 
 
 def test_every_pipeline_ends_with_its_exit_record(fresh):

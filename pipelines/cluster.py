@@ -1,0 +1,159 @@
+"""The cluster that graphs are compiled for: one small file of `pipelines/clusters`, checked like a preset."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from components import STAGES
+from components.lib.config import did_you_mean, from_dict, setting
+from components.lib.errors import ConfigError
+from components.preflight.settings import parse
+
+FOLDER = Path(__file__).parent / "clusters"
+POOLS = ("cpu", "accelerator")
+_QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a stage asks of a node; what is left out is the stage's default."""
+
+    cpu: str = setting("", "processors that are kept free, such as 8 or 500m")
+    memory: str = setting("", "memory that is kept free, and the ceiling, such as 32Gi")
+    accelerators: int = setting(-1, "of the cluster's kind", minimum=-1)
+    scratch: str = setting("", "disk for what is under way, such as 100Gi")
+    hours: float = setting(0.0, "after which Kubernetes stops the stage", minimum=0.0)
+    retries: int = setting(-1, "of the pod; KFP drops them inside loops", minimum=-1, maximum=20)
+
+    def over(self, default: Needs) -> Needs:
+        """These needs, with the default's where nothing is said."""
+        unsaid = Needs()
+        said = {k: v for k, v in vars(self).items() if v != getattr(unsaid, k)}
+        return replace(default, **said)
+
+
+NEEDS = {
+    "preflight": Needs("500m", "2Gi", 0, "1Gi", 0.5, 0),
+    "ingestion": Needs("4", "8Gi", 0, "50Gi", 24, 2),
+    "tokenization": Needs("4", "8Gi", 0, "50Gi", 24, 2),
+    "pretraining": Needs("8", "32Gi", 1, "50Gi", 168, 5),
+    "registration": Needs("1", "4Gi", 0, "20Gi", 1, 2),
+    "finetuning": Needs("4", "16Gi", 1, "20Gi", 24, 0),
+    "evaluation": Needs("4", "16Gi", 1, "20Gi", 4, 0),
+    "promotion": Needs("1", "4Gi", 0, "20Gi", 1, 2),
+    "closing": Needs("500m", "512Mi", 0, "1Gi", 0.25, 2),
+}
+
+
+@dataclass(frozen=True)
+class Toleration:
+    """A taint that the pods of a pool tolerate, as Kubernetes writes it."""
+
+    key: str = setting("", "of the taint; empty: every key")
+    operator: str = setting("Equal", "how the value is compared", choices=("Equal", "Exists"))
+    value: str = setting("", "of the taint")
+    effect: str = setting("", "of the taint; empty: every effect",
+                          choices=("", "NoSchedule", "PreferNoSchedule", "NoExecute"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Nodes for the stages without (`cpu`) or with (`accelerator`) accelerators."""
+
+    node_selector: dict[str, str] = setting({}, "labels that a node must have")
+    tolerations: tuple[Toleration, ...] = setting((), "taints that do not keep the pods away")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where graphs run. Nothing secret stands here: Secrets are named, and their keys are variables."""
+
+    images: str = setting("{image}", "pattern of an image, such as registry.example/team/{image}:1.4")
+    image_pull_secrets: tuple[str, ...] = setting((), "Secrets for a private registry")
+    service_account: str = setting("", "of the runs that are submitted and scheduled; empty: KFP's own")
+    accelerator: str = setting("", "resource, such as nvidia.com/gpu; empty: no stage asks for one")
+    pools: dict[str, Pool] = setting({}, "cpu and accelerator: where their stages may run")
+    secrets: dict[str, tuple[str, ...]] = setting({}, "Secret -> its keys that become variables")
+    config_maps: dict[str, tuple[str, ...]] = setting({}, "ConfigMap -> its keys that become variables")
+    presets: str = setting("", "ConfigMap of presets that stand for those of the image")
+    scratch_class: str = setting("", "storage class of scratch volumes; empty: disk of the node")
+    user: int = setting(1001, "user of the containers, as the images are built", minimum=1)
+    time_zone: str = setting("UTC", "CRON_SCHEDULE_TIMEZONE of KFP's scheduler")
+    stages: dict[str, Needs] = setting({}, "stage -> what differs from the default")
+
+    def needs(self, stage: str) -> Needs:
+        """What a stage asks for here."""
+        needs = self.stages.get(stage, Needs()).over(NEEDS[stage])
+        return needs if self.accelerator else replace(needs, accelerators=0)
+
+    def pool(self, stage: str) -> Pool:
+        """Where a stage may run."""
+        return self.pools.get("accelerator" if self.needs(stage).accelerators else "cpu", Pool())
+
+    def check(self) -> Iterator[ConfigError]:
+        """Names, quantities and patterns that Kubernetes would refuse much later."""
+        for section, known in (("stages", STAGES), ("pools", POOLS)):
+            for name in sorted(getattr(self, section).keys() - set(known)):
+                fix = did_you_mean(name, known)
+                yield ConfigError(f"unknown name '{name}'", where=f"cluster.{section}.{name}", fix=fix)
+        if "{image}" not in self.images:
+            expected = "a pattern with {image}"
+            yield ConfigError(
+                "every image would be the same", where="cluster.images", found=self.images, expected=expected
+            )
+        yield from self._quantities()
+        yield from self._names()
+
+    def _quantities(self) -> Iterator[ConfigError]:
+        for stage, needs in self.stages.items():
+            for name in ("cpu", "memory", "scratch"):
+                value = getattr(needs, name)
+                if value and not _QUANTITY.fullmatch(value):
+                    where = f"cluster.stages.{stage}.{name}"
+                    yield ConfigError(
+                        "not a quantity of Kubernetes", where=where, found=value, expected="8Gi"
+                    )
+            if stage in ("finetuning", "evaluation") and needs.retries > 0:
+                yield ConfigError(
+                    "KFP drops the retries of a stage in a loop", where=f"cluster.stages.{stage}.retries",
+                    found=needs.retries, expected=0, fix="leave it out: finished work is found in the store",
+                )  # fmt: skip
+
+    def _names(self) -> Iterator[ConfigError]:
+        for section in ("secrets", "config_maps"):
+            for name, keys in getattr(self, section).items():
+                where = f"cluster.{section}.{name}"
+                if not _NAME.fullmatch(name):
+                    yield ConfigError("not a name of Kubernetes", where=where, found=name)
+                for key in (key for key in keys if not _VARIABLE.fullmatch(key)):
+                    expected = "the name of a key that is a variable: A-Z, 0-9 and _"
+                    # The value may be a secret that was written here by mistake: it is not shown.
+                    yield ConfigError("a key is not the name of a variable", where=where, expected=expected,
+                                      found=f"{len(key)} characters")  # fmt: skip
+
+
+def load(name: str = "") -> Cluster:
+    """The cluster of a file: a name of `pipelines/clusters`, or a path that ends in .yaml.
+
+    `TRUNKLINE_CLUSTER` names it where `name` is empty; `TRUNKLINE_IMAGES` stands for the pattern of images.
+
+    Raises:
+        ConfigError: if there is no such file; ConfigErrors with all that is wrong in it.
+    """
+    name = name or os.environ.get("TRUNKLINE_CLUSTER", "") or "default"
+    path = Path(name) if name.endswith(".yaml") else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in FOLDER.glob("*.yaml"))
+        fix = did_you_mean(name, known)
+        raise ConfigError("there is no such cluster", where=str(path), found=name, fix=fix)
+    values: Any = parse(path.read_text(encoding="utf-8"), path.name) or {}
+    if isinstance(values, dict) and os.environ.get("TRUNKLINE_IMAGES"):
+        values = {**values, "images": os.environ["TRUNKLINE_IMAGES"]}
+    return from_dict(Cluster, values, "cluster")

@@ -1,0 +1,201 @@
+"""What the file of a cluster decides, read from compiled pipelines; and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components import STAGES
+from components.lib.errors import ConfigError, ConfigErrors
+from pipelines import intermediate
+from pipelines.cluster import NEEDS, load
+from pipelines.compile import version
+from tests.architecture.imports import ROOT
+from tests.pipelines.test_golden import GOLDEN, compiled, executors
+
+SECRET = "AKIAIOSFODNN7EXAMPLE"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Every pipeline as two documents, and the folder, for the example cluster with a registry of ours."""
+    folder = tmp_path_factory.mktemp("compile") / "golden"
+    environment = {"TRUNKLINE_CLUSTER": "nvidia", "AWS_SECRET_ACCESS_KEY": SECRET}
+    compiled(folder, **environment)
+    return {path.stem: list(yaml.safe_load_all(path.read_text())) for path in folder.glob("*.yaml")}, folder
+
+
+def placed(documents):
+    """stage -> (container, Kubernetes settings); importers have neither."""
+    platform = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    found = {}
+    for name, settings in platform.items():
+        stage = settings["podMetadata"]["labels"]["app.kubernetes.io/component"]
+        found[stage] = executors(documents[0])[name]["container"], settings
+    return found
+
+
+def test_the_example_is_the_golden_one(built):
+    assert (built[1] / "training.yaml").read_text() == (GOLDEN / "nvidia" / "training.yaml").read_text(), (
+        "if the change is meant: make golden, and read the difference"
+    )
+
+
+def test_every_container_is_placed(built):
+    documents, _ = built
+    for pipeline in documents.values():
+        containers = [one for one in executors(pipeline[0]).values() if "container" in one]
+        assert len(placed(pipeline)) == len(containers)
+    assert set(placed(documents["training"])) == set(STAGES)
+
+
+def test_images_accelerators_and_pools(built):
+    for stage, (container, settings) in placed(built[0]["training"]).items():
+        assert container["image"].startswith("registry.example/trunkline/trunkline-python-")
+        wants = stage in ("pretraining", "finetuning", "evaluation")
+        assert ("accelerator" in container["resources"]) == wants
+        assert ("tolerations" in settings) == ("nodeSelector" in settings) == wants
+        assert any(mount["mountPath"] == "/dev/shm" for mount in settings["emptyDirMounts"]) == wants
+    pretraining = placed(built[0]["training"])["pretraining"][0]["resources"]
+    assert pretraining["accelerator"] == {
+        "count": "8", "resourceCount": "8", "resourceType": "nvidia.com/gpu", "type": "nvidia.com/gpu",
+    }  # fmt: skip
+    assert pretraining["resourceMemoryLimit"] == pretraining["resourceMemoryRequest"] == "512Gi"
+
+
+def test_no_container_is_root_or_writes_elsewhere_or_runs_for_ever(built):
+    for pipeline in built[0].values():
+        for container, settings in placed(pipeline).values():
+            assert settings["securityContext"] == {"runAsNonRoot": True, "runAsUser": "1001"}
+            assert int(settings["activeDeadlineSeconds"]) > 0
+            assert "/scratch" in [mount["mountPath"] for mount in settings["emptyDirMounts"]]
+            variables = {entry["name"]: entry["value"] for entry in container["env"]}
+            assert all(variables[name].startswith("/scratch") for name in ("TMPDIR", "HOME", "HF_HOME"))
+            assert variables["TRUNKLINE_IMAGE"] == container["image"]
+
+
+def test_secrets_are_named_and_never_written(built):
+    documents, folder = built
+    for path in folder.glob("*.yaml"):
+        assert SECRET not in path.read_text()
+    for pipeline in documents.values():
+        for _, settings in placed(pipeline).values():
+            assert [(one["secretName"], one["optional"]) for one in settings["secretAsEnv"]] == [
+                ("trunkline", True)
+            ]
+
+
+def test_retries_stand_only_where_kubeflow_keeps_them(built):
+    """KFP drops them in loops, in silence (kubeflow/pipelines 12389)."""
+    retried, looped = set(), set()
+    for document, _ in built[0].values():
+        loops = {
+            task["componentRef"]["name"]
+            for graph in [document["root"], *document["components"].values()]
+            for task in graph.get("dag", {}).get("tasks", {}).values()
+            if "parameterIterator" in task
+        }
+        for name, graph in [("root", document["root"]), *document["components"].items()]:
+            tasks = graph.get("dag", {}).get("tasks", {})
+            retried |= {task for task in tasks if "retryPolicy" in tasks[task]}
+            looped |= set(tasks) if name in loops else set()
+    assert looped == {"finetune", "evaluate"}
+    assert retried == {"ingest", "tokenize", "pretrain", "register", "promote", "close"}
+
+
+def test_manifests_for_gitops(tmp_path):
+    names = ["training"]
+    subprocess.run([sys.executable, "-m", "pipelines.compile", tmp_path, *names], cwd=ROOT, check=True,
+                   capture_output=True)  # fmt: skip
+    text = (tmp_path / "training.yaml").read_text()
+    pipeline, revision = yaml.safe_load_all((tmp_path / "kubernetes" / "training.yaml").read_text())
+    assert (pipeline["kind"], revision["kind"]) == ("Pipeline", "PipelineVersion")
+    assert pipeline["metadata"]["name"] == revision["spec"]["pipelineName"] == "trunkline-training"
+    assert revision["metadata"]["name"] == f"trunkline-training-{version(text)}"
+    specification, platform = yaml.safe_load_all(text)
+    assert revision["spec"]["pipelineSpec"]["root"] == specification["root"]
+    assert revision["spec"]["platformSpec"] == platform
+
+
+def test_version_is_of_the_content_not_of_the_compiler():
+    text = (GOLDEN / "training.yaml").read_text()
+    assert version(text) == version(f"{text}sdkVersion: kfp-9.9.9\n") != version(text + "x: 1\n")
+
+
+def test_every_cluster_can_be_loaded():
+    for path in (ROOT / "pipelines" / "clusters").glob("*.yaml"):
+        assert load(path.stem).images
+    assert set(NEEDS) == set(STAGES)
+
+
+def test_the_environment_names_the_cluster_and_the_images(monkeypatch):
+    monkeypatch.setenv("TRUNKLINE_CLUSTER", "nvidia")
+    monkeypatch.setenv("TRUNKLINE_IMAGES", "mine/{image}:3")
+    assert (load().accelerator, load().images) == ("nvidia.com/gpu", "mine/{image}:3")
+
+
+def test_scratch_of_a_storage_class(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("scratch_class: fast\nstages: {ingestion: {scratch: 7Gi}}\n")
+    compiled(tmp_path / "golden", TRUNKLINE_CLUSTER=str(path))
+    documents = list(yaml.safe_load_all((tmp_path / "golden" / "training.yaml").read_text()))
+    volume = placed(documents)["ingestion"][1]["genericEphemeralVolume"][0]
+    assert (volume["storageClassName"], volume["size"], volume["mountPath"]) == ("fast", "7Gi", "/scratch")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("stagez: {}", "did you mean 'stages'"),
+        ("stages: {pretrain: {cpu: '1'}}", "did you mean 'pretraining'"),
+        ("stages: {ingestion: {memory: 8 GB}}", "8 GB"),
+        ("stages: {finetuning: {retries: 2}}", "loop"),
+        ("pools: {gpu: {}}", "known: cpu, accelerator"),
+        ("pools: {cpu: {tolerations: [{operator: Is}]}}", "Equal, Exists"),
+        ("images: registry/all", "{image}"),
+        ("secrets: {Trunkline: [A]}", "not a name"),
+        ("time_zone: 3", "time_zone"),
+    ],
+)
+def test_what_is_refused(tmp_path, text, says):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigErrors) as raised:
+        load(str(path))
+    assert says in str(raised.value)
+
+
+def test_a_secret_written_by_mistake_is_not_shown(tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text("secrets: {trunkline: ['wJalrXUtnFEMI/K7MDENG']}")
+    with pytest.raises(ConfigErrors) as raised:
+        load(str(path))
+    assert "wJalr" not in str(raised.value) and "21 characters" in str(raised.value)
+
+
+def test_no_such_cluster():
+    with pytest.raises(ConfigError, match="no such cluster") as raised:
+        load("nvidea")
+    assert "did you mean 'nvidia'" in raised.value.fix
+
+
+@pytest.mark.parametrize(
+    ("find", "put", "says"),
+    [
+        ("def preflight(", "def preflight(  # pip install x", "installed when it runs"),
+        ("def preflight(", f"def preflight(  # {'x' * 125_000}", "too long"),
+        ("name: HOME", "name: HF_TOKEN", "a secret is written out"),
+        ("root:\n", "roots:\n", "not a pipeline"),
+        ("runAsNonRoot: true", "runAsNobody: true", "not a pipeline"),
+    ],
+)
+def test_the_check_of_compiled_pipelines(find, put, says):
+    text = Path(GOLDEN / "training.yaml").read_text()
+    intermediate.check(text, "training.yaml")
+    with pytest.raises(ConfigErrors) as raised:
+        intermediate.check(text.replace(find, put, 1), "training.yaml")
+    assert says in str(raised.value)
