@@ -11,9 +11,11 @@ import torch
 from components.finetuning.config import Config
 from components.lib import classifiers, plugins
 from components.lib.engine.distributed import World
-from components.lib.engine.loop import Plan, Row, Run
+from components.lib.engine.loop import Run
+from components.lib.engine.losses import Row
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
+from components.lib.engine.plan import Plan
 from components.lib.engine.precision import resolve
 from components.lib.engine.randomness import Ints
 from components.lib.engine.trainable import WeightedSum

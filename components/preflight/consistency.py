@@ -38,7 +38,7 @@ def _objective(name: str, config: Any) -> Errors:
             fix=f"set pretraining.trunk.architecture; those that look back only: {', '.join(causal)}",
         )  # fmt: skip
     share = config.global_batch // max(1, config.nproc)
-    if says.get("WHOLE_BATCH") and config.micro_batch not in (0, share):
+    if says.get("WHOLE_BATCH") and 0 < config.micro_batch < share:
         yield ConfigError(
             "the objective compares the samples of a batch with each other, so it cannot be cut",
             where="pretraining.micro_batch", found=config.micro_batch, expected=f"0 for {name}",

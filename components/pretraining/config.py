@@ -23,11 +23,12 @@ class Config:
     )
     steps: int = setting(1000, "optimizer steps", minimum=1)
     global_batch: int = setting(256, "samples a step, over all processes", minimum=2)
-    micro_batch: int = setting(0, "samples a process takes at once; 0 = its whole share", minimum=0)
+    micro_batch: int = setting(0, "the most samples a process takes at once; 0 = its whole share", minimum=0)
     learning_rate: float = setting(1e-3, "peak rate", minimum=0.0, maximum=10.0)
     schedule: str = setting("cosine", "shape of the rate after warm-up", choices=("cosine", "wsd", "linear"))
     warmup: float = setting(0.05, "share of the steps in which the rate rises", minimum=0.0, maximum=1.0)
-    weight_decay: float = setting(0.01, "AdamW's, on matrices only", minimum=0.0, maximum=10.0)
+    optimizer: str = setting("adamw", "lars scales each matrix's rate by its size", choices=("adamw", "lars"))
+    weight_decay: float = setting(0.01, "on matrices only", minimum=0.0, maximum=10.0)
     beta2: float = setting(0.98, "AdamW's second decay rate", minimum=0.5, maximum=0.99999)
     clip: float = setting(1.0, "largest norm of the gradient", minimum=1e-6)
     precision: str = setting("auto", "bf16 where the device has it", choices=("auto", "fp32", "bf16"))
@@ -46,10 +47,4 @@ class Config:
             yield ConfigError(
                 "the global batch cannot be shared out evenly", where="pretraining.global_batch",
                 found=self.global_batch, expected=f"a multiple of nproc = {self.nproc}",
-            )  # fmt: skip
-        share = self.global_batch // max(1, self.nproc)
-        if self.micro_batch and share % self.micro_batch:
-            yield ConfigError(
-                "a process's share of the batch is not a whole number of micro-batches",
-                where="pretraining.micro_batch", found=self.micro_batch, expected=f"a divisor of {share}",
             )  # fmt: skip

@@ -60,8 +60,7 @@ def _processes(config: Config) -> int:
     import torch
 
     most = torch.cuda.device_count() or os.cpu_count() or 1
-    samples = config.micro_batch or 1
-    return next(n for n in range(most, 0, -1) if config.global_batch % (n * samples) == 0 or n == 1)
+    return next(n for n in range(most, 0, -1) if config.global_batch % n == 0 or n == 1)
 
 
 def _torchrun(job: Path, nproc: int) -> None:

@@ -21,10 +21,12 @@ from components.lib.config import from_dict, to_dict
 from components.lib.engine import distributed, precision
 from components.lib.engine.checkpoint import Checkpoints
 from components.lib.engine.distributed import World
-from components.lib.engine.loop import HeldOut, Plan, Row, Run
+from components.lib.engine.loop import Run
+from components.lib.engine.losses import Row
 from components.lib.engine.meter import peak_flops
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order, permuted
+from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
 from components.lib.errors import TrunklineError
@@ -99,6 +101,7 @@ def _plan(config: Config, world: World) -> Plan:
     return Plan(
         schedule,
         precision=precision.resolve(config.precision, world.device),
+        optimizer=config.optimizer,
         weight_decay=config.weight_decay,
         betas=(0.9, config.beta2),
         clip=config.clip,

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from components.lib.engine.distributed import World
-from components.lib.engine.loop import Plan, Run
+from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
+from components.lib.engine.plan import Plan
 from components.lib.engine.precision import resolve
 from components.lib.engine.trainable import WeightedSum
 from components.lib.modalities.text import Config, Text

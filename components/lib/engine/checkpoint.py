@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,29 +121,33 @@ class Checkpoints:
             raise ConfigError("a checkpoint of another run", where=where, found=found, expected=expected)
 
 
-def capture(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Weights, persistent buffers and the optimizer's moments, by name."""
+def capture(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Weights, persistent buffers and the optimizers' moments, by name."""
     tensors = dict(_weights(model))
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer/{name}/{key}"] = value
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    for optimizer in optimizers:
+        for parameter, moments in optimizer.state.items():
+            for key, value in moments.items():
+                tensors[f"optimizer/{names[parameter]}/{key}"] = value
     return tensors
 
 
-def restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def restore(
+    model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], tensors: dict[str, Tensor]
+) -> None:
     """Puts back, in place, what `capture` took."""
     with torch.no_grad():
         for name, tensor in _weights(model):
             tensor.copy_(tensors[name])
-    for name, parameter in model.named_parameters():
-        prefix = f"optimizer/{name}/"
-        moments = {
-            key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
-        }
-        if moments:
-            step = moments.pop("step")
-            moved = {key: value.to(parameter.device) for key, value in moments.items()}
-            optimizer.state[parameter] = {"step": step.to(parameter.device), **moved}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    for optimizer in optimizers:
+        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+            prefix = f"optimizer/{names[parameter]}/"
+            moments = {key: value for key, value in tensors.items() if key.startswith(prefix)}
+            if moments:
+                optimizer.state[parameter] = {
+                    key.removeprefix(prefix): value.to(parameter.device) for key, value in moments.items()
+                }
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -60,6 +60,43 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
+class Late:
+    """A number of the device that the host reads one step late, so that it never waits for the device."""
+
+    def __init__(self) -> None:
+        self._before: tuple[Tensor, torch.cuda.Event] | None = None
+
+    def read(self, value: Tensor) -> float:
+        """The value of the call before, 0.0 at first; on a CPU, which nobody waits for, that of this call."""
+        if value.device.type == "cpu":
+            return value.item()
+        host = torch.empty((), dtype=value.dtype, pin_memory=True)
+        host.copy_(value, non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+        before, self._before = self._before, (host, event)
+        if before is None:
+            return 0.0
+        before[1].synchronize()
+        return before[0].item()
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over all processes, whose gradient is summed over all processes."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor) -> Tensor:
+        whole = values.clone()
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
+        whole = gradient.contiguous().clone()
+        dist.all_reduce(whole)
+        return whole
+
+
 class _Gather(torch.autograd.Function):
     """Rows of all processes in rank order; the gradient of a row is summed over all processes."""
 
@@ -82,3 +119,11 @@ def gather(rows: Tensor) -> Tensor:
         return rows
     gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
     return gathered
+
+
+def total(values: Tensor) -> Tensor:
+    """`values` added up over all processes, with gradient; for statistics of the global batch."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return values
+    whole: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return whole

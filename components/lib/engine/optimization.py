@@ -1,13 +1,16 @@
-"""AdamW with decay groups, and learning-rate schedules as plain functions of the step."""
+"""Optimizers with decay groups, and learning-rate schedules as plain functions of the step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from components.lib.engine.lars import Lars
+from components.lib.engine.trainable import Phase
 
 
 @dataclass(frozen=True)
@@ -42,26 +45,39 @@ class Schedule:
         return self.peak * (self.floor + (1 - self.floor) * share)
 
 
-def adamw(model: nn.Module, *, weight_decay: float, betas: tuple[float, float]) -> torch.optim.AdamW:
-    """Fused AdamW (Loshchilov and Hutter, 2019); biases, norms and other vectors do not decay."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+def optimizer(kind: str, phase: Phase, *, weight_decay: float, betas: tuple[float, float]) -> Any:
+    """`kind` over the weights of a phase: adamw (fused; Loshchilov and Hutter, 2019) or lars.
+
+    Biases, norms and other vectors do not decay, and LARS does not scale their rates.
+    """
+    decay = weight_decay if phase.weight_decay is None else phase.weight_decay
+    first, second = phase.betas or betas
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in phase.parameters if p.ndim >= 2], "weight_decay": decay, "scaled": True},
+        {"params": [p for p in phase.parameters if p.ndim < 2], "weight_decay": 0.0, "scaled": False},
     ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)
+    groups = [{**group, "share": phase.rate} for group in groups if group["params"]]
+    if kind == "lars":
+        return Lars(groups, lr=0.0, momentum=first)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(first, second), fused=True)
 
 
-def update(optimizer: torch.optim.AdamW, parameters: Iterable[Tensor], clip: float) -> Tensor:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the next step, of which each group takes its share."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+
+
+def update(optimizer: torch.optim.Optimizer, clip: float) -> Tensor:
     """One step on gradients clipped to norm `clip`; returns the norm before clipping, shape ().
 
-    A norm that is not finite makes the fused kernel leave weights and moments as they are. It selects, it
+    A norm that is not finite makes the optimizer leave weights and moments as they are. It selects, it
     does not multiply (0 * NaN is NaN), and the host does not wait for the answer.
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = nn.utils.get_total_norm(gradients)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     optimizer.grad_scale = (norm / clip).clamp(min=1.0)  # type: ignore[attr-defined]
     optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
     optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
     return norm

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,6 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.engine.randomness import Draw
+from components.lib.errors import ConfigError
+
+MAIN = "main"  # the phase of every objective that names none
+DEFAULT = (1.0, None, None)  # the dials of a phase that leaves them to the plan
 
 
 @dataclass
@@ -26,6 +32,49 @@ class Loss:
     parts: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Phase:
+    """One forward and backward pass of a step, with an optimizer of its own.
+
+    Attributes:
+        parameters: what it moves; other weights have no gradient meanwhile.
+        rate: times the learning rate of the plan.
+        betas, weight_decay: instead of the plan's.
+    """
+
+    parameters: tuple[nn.Parameter, ...]
+    rate: float = 1.0
+    betas: tuple[float, float] | None = None
+    weight_decay: float | None = None
+
+    def joined(self, other: Phase) -> Phase:
+        """One phase over the weights of both; raises ConfigError if both want dials of their own."""
+        mine, theirs = (
+            (self.rate, self.betas, self.weight_decay),
+            (other.rate, other.betas, other.weight_decay),
+        )
+        if DEFAULT not in (mine, theirs) and mine != theirs:
+            raise ConfigError("two objectives want other dials for one phase", found=mine, expected=theirs)
+        known = {id(parameter) for parameter in self.parameters}
+        new = (parameter for parameter in other.parameters if id(parameter) not in known)
+        return Phase((*self.parameters, *new), *(theirs if mine == DEFAULT else mine))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A loss that is minimised: that of one term in one phase.
+
+    Attributes:
+        label: its name in the history.
+        parts: names of the sums that its loss reports.
+    """
+
+    term: str
+    phase: str
+    label: str
+    parts: tuple[str, ...]
+
+
 class Batch(Protocol):
     """Tensors for one forward pass."""
 
@@ -37,7 +86,16 @@ class Batch(Protocol):
 
 
 class Trainable(Protocol):
-    """An objective or a task: an nn.Module that owns trunk and head."""
+    """An objective or a task: an nn.Module that owns trunk and head.
+
+    It may also have
+        phases() -> dict[str, Phase]     several passes a step, in this order (a GAN's two players); it is
+                                         then called with (batch, phase). Without it: one, over everything.
+        after_step(step, steps)          moves what no gradient moves, such as an EMA teacher, after step
+                                         `step` of `steps`. What it moves must be a parameter without
+                                         gradient or a buffer: those are in the checkpoint.
+        PARTS                            names of the parts of its loss; by phase, if it has phases.
+    """
 
     def prepare(self, samples: Any, draw: Draw) -> Any:
         """The batch of `draw` from `samples`, on the CPU; a pure function, called in the loader's thread."""
@@ -63,22 +121,66 @@ class WeightedSum(nn.Module):
         """One batch a term."""
         return [term.prepare(samples, draw) for term in self.terms.values()]  # type: ignore[operator]
 
-    def forward(self, batches: list[Any]) -> list[Loss]:
-        """One loss a term."""
-        return [term(batch) for term, batch in zip(self.terms.values(), batches, strict=True)]
+    def forward(self, batches: list[Any], phase: str = MAIN) -> list[Loss]:
+        """One loss for each term that takes part in the phase."""
+        losses = []
+        for term, batch in zip(self.terms.values(), batches, strict=True):
+            if not hasattr(term, "phases"):
+                losses += [term(batch)] if phase == MAIN else []
+            elif phase in _phases(term):
+                losses.append(term(batch, phase))
+        return losses
 
-    def scales(self) -> list[float]:
-        """The coefficients, in the order of the terms."""
-        return [self.coefficients[name] for name in self.terms]
+    def phases(self) -> dict[str, Phase]:
+        """The phases of all terms by name, in the order in which terms name them.
 
-    def after_step(self, step: int) -> None:
+        Raises:
+            ConfigError: if two phases move one weight, or two terms want other dials for one phase.
+        """
+        merged: dict[str, Phase] = {}
+        for term in self.terms.values():
+            for name, phase in _phases(term).items():
+                merged[name] = merged[name].joined(phase) if name in merged else phase
+        owners = [id(p) for phase in merged.values() for p in phase.parameters]
+        if len(owners) != len(set(owners)):
+            raise ConfigError("two phases move the same weight", where="objective", found=", ".join(merged))
+        return merged
+
+    def entries(self) -> list[Entry]:
+        """What is minimised, phase after phase, term after term: the order of the losses of a step."""
+        found = []
+        for phase in self.phases():
+            for name, term in self.terms.items():
+                if phase in _phases(term):
+                    several = hasattr(term, "phases")
+                    parts = getattr(term, "PARTS", ())
+                    parts = parts[phase] if isinstance(parts, dict) else parts
+                    found.append(Entry(name, phase, f"{name}/{phase}" if several else name, tuple(parts)))
+        return found
+
+    def after_step(self, step: int, steps: int) -> None:
         """Lets objectives move what no gradient moves, such as an EMA teacher."""
         for term in self.terms.values():
-            hook = getattr(term, "after_step", None)
-            if hook is not None:
-                hook(step)
+            if hasattr(term, "after_step"):
+                term.after_step(step, steps)  # type: ignore[operator]
 
 
-def units(batches: list[Any]) -> Tensor:
-    """(k,) supervised units of each term's batch."""
-    return torch.tensor([batch.weight for batch in batches], dtype=torch.float64)
+def _phases(term: nn.Module) -> dict[str, Phase]:
+    named = getattr(term, "phases", None)
+    if named is not None:
+        phases: dict[str, Phase] = named()
+        return phases
+    return {MAIN: Phase(tuple(p for p in term.parameters() if p.requires_grad))}
+
+
+@contextmanager
+def alone(phase: Phase, phases: dict[str, Phase]) -> Iterator[None]:
+    """Within, only the weights of `phase` collect a gradient."""
+    others = [p for other in phases.values() if other is not phase for p in other.parameters]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)

@@ -21,7 +21,6 @@ BAD = [
     ({"pretraining.warmup": 2.0}, "pretraining.warmup", "<= 1"),
     ({"pretraining": 3}, "pretraining", "a section"),
     ({"pretraining.nproc": 3}, "pretraining.global_batch", "a multiple of nproc = 3"),
-    ({"pretraining.micro_batch": 5}, "pretraining.micro_batch", "divisor"),
     ({"pretraining.micro_batch": 8}, "pretraining.micro_batch", "0 for contrastive"),
     ({"pretraining.modality": "smell"}, "pretraining.modality", "known: "),
     ({"pretraining.trunk.size": "huge"}, "pretraining.trunk.size", "tiny"),

@@ -1,19 +1,16 @@
 """The loop: what is trained does not depend on how it is computed."""
 
-import json
-import multiprocessing
 import os
 import signal
-import socket
 
 import pytest
 import torch
 
-from components.lib.engine import distributed
 from components.lib.engine.checkpoint import Checkpoints
 from components.lib.engine.trainable import WeightedSum
 from components.lib.errors import ConfigError, DataError, IntegrityError, Interrupted
 from components.lib.objects import connect
+from tests.components.lib.engine import worlds
 from tests.components.lib.engine.toys import Regression, run
 
 
@@ -112,11 +109,7 @@ def test_steps_that_are_never_finite_stop_the_run():
         run(40, model=poisoned, bad_steps=5).train()
 
 
-def _train_in_world(rank: int, size: int, port: int, folder: str, steps: int) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
-    torch.set_num_threads(1)
-    world = distributed.start()
+def _train_in_world(world, folder: str, steps: int) -> dict:
     one = run(20, terms=2, world=world, checkpoints=checkpoints(folder), checkpoint_every=5)
     if steps < 20:
         take = one._take
@@ -125,27 +118,11 @@ def _train_in_world(rank: int, size: int, port: int, folder: str, steps: int) ->
         history = one.train()
     except Interrupted:
         history = []
-    if world.leads:
-        with open(f"{folder}/result-{size}.json", "w") as file:
-            json.dump({"weights": weights(one), "history": history}, file)
-    distributed.stop()
+    return {"weights": weights(one), "history": history}
 
 
 def spawn(size: int, folder, steps: int = 20) -> dict:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_train_in_world, args=(rank, size, port, str(folder), steps))
-        for rank in range(size)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0] * size
-    return json.loads((folder / f"result-{size}.json").read_text())
+    return worlds.run(_train_in_world, size, str(folder), steps)[0]
 
 
 def test_two_processes_train_the_same_model_as_one(tmp_path):

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.engine.distributed import World
-from components.lib.engine.loop import HeldOut, Plan, Run
+from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
+from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss, WeightedSum
 

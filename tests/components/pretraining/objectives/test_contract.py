@@ -6,9 +6,10 @@ import torch
 
 from components.lib import plugins
 from components.lib.engine.distributed import World
-from components.lib.engine.loop import Plan, Run
+from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
+from components.lib.engine.plan import Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
 from tests.components.pretraining.texts import text, trunk

@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from components.lib.engine import distributed
 from components.lib.engine.distributed import World
-from components.lib.engine.loop import Plan, Run
+from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
+from components.lib.engine.plan import Plan
 from components.lib.engine.trainable import WeightedSum
 from components.pretraining.objectives.contrastive import Config, Objective, nt_xent
 from tests.components.pretraining.texts import text, trunk

@@ -1,0 +1,92 @@
+"""One step: the same gradient for any number of processes and passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from components.lib.engine.distributed import Late, World
+from components.lib.engine.losses import Table
+from components.lib.engine.optimization import optimizer, set_rate, update
+from components.lib.engine.parallel import Pass, share_statistics, silent, wrap
+from components.lib.engine.plan import Plan
+from components.lib.engine.precision import autocast
+from components.lib.engine.trainable import Loss, WeightedSum, alone
+
+Batches = list[Any]  # one a term
+
+
+class Step:
+    """Takes steps of `model`: all passes of all phases, and their updates.
+
+    Attributes:
+        optimizers: one a phase.
+    """
+
+    def __init__(self, model: WeightedSum, plan: Plan, world: World) -> None:
+        self.model, self.plan, self.world = model, plan, world
+        self.phases, self.table = model.phases(), Table(model)
+        self.optimizers = {
+            name: optimizer(plan.optimizer, phase, weight_decay=plan.weight_decay, betas=plan.betas)
+            for name, phase in self.phases.items()
+        }
+        self._modules: dict[str, torch.nn.Module] = {}
+        self._scales = torch.tensor(self.table.scales, device=world.device) * world.size
+        self._stop = Late()
+        if world.size > 1:
+            share_statistics(model)
+
+    def take(self, number: int, micro_batches: list[Batches], stop: bool) -> tuple[Tensor, Tensor, bool]:
+        """Step `number`: its table, the gradient norm of each phase, and whether any process is to stop.
+
+        The host waits for nothing here: what is to stop is known one step late where the device is not a CPU.
+        """
+        device = self.world.device
+        counted = torch.stack([self.table.weights(batches) for batches in micro_batches])
+        mine = torch.cat([counted.flatten(), torch.tensor([float(stop)], dtype=torch.float64)])
+        mine = mine.to(device, non_blocking=True)
+        weights = mine[:-1].view_as(counted)
+        shared = self.world.sum(torch.cat([weights.sum(dim=0), mine[-1:]]))
+        scales = self._scales / shared[:-1].clamp(min=1)
+        tables, norms, first = [], [], 0
+        for name in self.phases:
+            many = sum(entry.phase == name for entry in self.table.entries)
+            rows = slice(first, first := first + many)
+            tables.append(self._run(name, micro_batches, scales[rows]))
+            set_rate(self.optimizers[name], self.plan.schedule.rate(number))
+            norms.append(update(self.optimizers[name], self.plan.clip))
+        self.model.after_step(number, self.plan.schedule.steps)
+        losses = [[loss for phase in tables for loss in phase[at]] for at in range(len(counted))]
+        sums = [self.table.of(each, weight) for each, weight in zip(losses, weights, strict=True)]
+        return torch.stack(sums).sum(dim=0), torch.stack(norms), self._stop.read(shared[-1]) > 0
+
+    def _run(self, name: str, micro_batches: list[Batches], scales: Tensor) -> list[list[Loss]]:
+        """The passes of one phase, which leave their gradient; the losses of each pass."""
+        made = []
+        with alone(self.phases[name], self.phases):
+            for number, batches in enumerate(micro_batches):
+                batches = [batch.to(self.world.device) for batch in batches]
+                module = self._module(name, batches)
+                with silent(module, last=number == len(micro_batches) - 1):
+                    with autocast(self.plan.precision, self.world.device):
+                        losses: list[Loss] = module(batches)
+                    torch.autograd.backward(_total(losses, scales))
+                for loss in losses:
+                    loss.total = loss.total.detach()
+                made.append(losses)
+        return made
+
+    def _module(self, name: str, batches: Batches) -> torch.nn.Module:
+        if name not in self._modules:
+            with autocast(self.plan.precision, self.world.device):
+                one = Pass(self.model, name)
+                self._modules[name] = wrap(one, self.phases[name], self.world, batches)
+        return self._modules[name]
+
+
+def _total(losses: list[Loss], scales: Tensor) -> Tensor:
+    """What is differentiated. A loss that is not finite makes the whole gradient so, on every process."""
+    totals = torch.stack([loss.total for loss in losses])
+    return (totals * torch.where(totals.isfinite(), scales, torch.nan).to(totals.dtype)).sum()
