@@ -1,6 +1,6 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test check fix compile golden bench clean
+.PHONY: help setup run ui test check fix compile golden images locks bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -16,7 +16,7 @@ CLUSTER ?= default
 ##@ Use
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Make .venv with everything in it (also done by the other targets)
 
@@ -45,6 +45,13 @@ compile: setup ## Write the pipelines and their manifests to build/: CLUSTER=def
 golden: setup ## Refresh the golden pipelines; read the difference before you commit it
 	@$(BIN)/python -m pipelines.compile tests/pipelines/golden
 	@TRUNKLINE_CLUSTER=nvidia $(BIN)/python -m pipelines.compile tests/pipelines/golden/nvidia training
+
+images: setup ## Build STAGE, or all images; environment: BASE_IMAGE, TORCH_INDEX, TRUNKLINE_IMAGES, PIP_CONF
+	@$(BIN)/python -m images.build $(STAGE)
+
+locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt
+	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install -q uv; }
+	@$(BIN)/python -m images.locks build/uv/bin/uv
 
 bench: setup ## Benchmarks against peers, printed and added to the history
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python -m "tests.benchmarks.$$(basename $$file .py)" || exit; done

@@ -75,7 +75,7 @@ class Pool:
 class Cluster:
     """Where graphs run. Nothing secret stands here: Secrets are named, and their keys are variables."""
 
-    images: str = setting("{image}", "pattern of an image, such as registry.example/team/{image}:1.4")
+    images: str = setting("{image}:{tag}", "pattern of an image, such as registry.example/team/{image}:{tag}")
     image_pull_secrets: tuple[str, ...] = setting((), "Secrets for a private registry")
     service_account: str = setting("", "of the runs that are submitted and scheduled; empty: KFP's own")
     accelerator: str = setting("", "resource, such as nvidia.com/gpu; empty: no stage asks for one")
@@ -104,7 +104,7 @@ class Cluster:
                 fix = did_you_mean(name, known)
                 yield ConfigError(f"unknown name '{name}'", where=f"cluster.{section}.{name}", fix=fix)
         if "{image}" not in self.images:
-            expected = "a pattern with {image}"
+            expected = "a pattern with {image}, and {tag}, the hash of what is in it"
             yield ConfigError(
                 "every image would be the same", where="cluster.images", found=self.images, expected=expected
             )

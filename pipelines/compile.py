@@ -19,6 +19,7 @@ from pipelines import intermediate
 PIPELINES = ("training", "finetuning", "evaluation")
 PREFIX = "trunkline-"  # of the names on a cluster
 _SDK = re.compile(r"^sdkVersion: .*\n", re.MULTILINE)
+_TAG = re.compile(r"(trunkline-[a-z]+):[0-9a-f]{12}\b")
 
 
 def graph(name: str) -> Any:
@@ -30,8 +31,8 @@ def write(folder: Path, names: Sequence[str] = PIPELINES, *, golden: bool = Fals
     """Compiles pipelines into `folder`, checks them, and adds `kubernetes/` with manifests for GitOps.
 
     Args:
-        golden: leaves out the manifests and the version of the compiler, so that a file changes only with
-            its graph.
+        golden: leaves out the manifests, the version of the compiler and the tags of images, so that a file
+            changes only with its graph.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.yaml" for name in names]
@@ -40,7 +41,7 @@ def write(folder: Path, names: Sequence[str] = PIPELINES, *, golden: bool = Fals
         text = path.read_text(encoding="utf-8")
         intermediate.check(text, path.name)
         if golden:
-            path.write_text(_SDK.sub("", text), encoding="utf-8")
+            path.write_text(_TAG.sub(r"\1", _SDK.sub("", text)), encoding="utf-8")
         else:
             _manifests(path.stem, version(text), folder / "kubernetes")
     return paths

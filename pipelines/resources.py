@@ -13,6 +13,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from images import contents
 from pipelines.cluster import Cluster, load
 
 SCRATCH, PRESETS = "/scratch", "/presets"
@@ -35,16 +36,18 @@ def cluster() -> Cluster:
 def placed(component: Any) -> Callable[..., Any]:
     """The component with the place of its stage on the cluster.
 
-    `TRUNKLINE_LOCAL` leaves it out: KFP ignores it locally, and takes seconds to set it.
+    `TRUNKLINE_LOCAL` leaves it out: KFP ignores it locally, and takes seconds to set it. Only the image is
+    set where it says `docker`.
     """
-    stage = stage_of(component)
-    image = component.component_spec.implementation.container.image
+    stage, local = stage_of(component), os.environ.get("TRUNKLINE_LOCAL")
 
     def task(**inputs: Any) -> dsl.PipelineTask:
         made = component(**inputs)
         made.set_caching_options(False)
-        if not os.environ.get("TRUNKLINE_LOCAL"):
-            _place(made, stage, cluster().images.format(image=image), cluster())
+        if local == "docker":
+            made.set_container_image(contents.name(stage, cluster().images))
+        elif not local:
+            _place(made, stage, contents.name(stage, cluster().images), cluster())
         return made
 
     return task

@@ -13,6 +13,7 @@ from components import STAGES
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = {
     "components",
+    "images",
     "pipelines",
     "kfp",
     "kfp_server_api",  # kfp brings it, and protobuf
@@ -31,8 +32,10 @@ class Import:
 
 
 def sources() -> list[Path]:
-    """Every Python file of components/ and pipelines/."""
-    return sorted(path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
+    """Every Python file of the product."""
+    return sorted(
+        path for folder in ("components", "images", "pipelines") for path in (ROOT / folder).rglob("*.py")
+    )
 
 
 def module_of(path: Path) -> str:
@@ -73,6 +76,12 @@ def _reasons(module: str, found: Import) -> Iterator[str]:
         yield "components know no pipelines and no tests"
     if here[0] == "pipelines" and there[0] == "tests":
         yield "pipelines know no tests"
+    if there[0] == "images" and here[0] == "components":
+        yield "components do not know where they run"
+    if here[0] == "images" and (
+        there[0] in ("pipelines", "tests") or (len(there) > 2 and there[0] == "components")
+    ):
+        yield "images know no more of components than their names"
     if there[0] == "kfp" and here[0] == "components" and not is_component:
         yield "only component.py and pipelines know kfp"
     ours = here[0] == "components" and len(here) > 1

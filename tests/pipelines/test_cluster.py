@@ -55,7 +55,7 @@ def test_every_container_is_placed(built):
 
 def test_images_accelerators_and_pools(built):
     for stage, (container, settings) in placed(built[0]["training"]).items():
-        assert container["image"].startswith("registry.example/trunkline/trunkline-python-")
+        assert container["image"] == f"registry.example/trunkline/trunkline-{stage}"
         wants = stage in ("pretraining", "finetuning", "evaluation")
         assert ("accelerator" in container["resources"]) == wants
         assert ("tolerations" in settings) == ("nodeSelector" in settings) == wants

@@ -1,0 +1,119 @@
+"""Builds images: `python -m images.build [STAGE ...]`, all of them without a name; see `make images`.
+
+Settings of pip (an own index, a proxy) and certificates are handed in as secrets: no image keeps them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import tomllib
+
+from components import STAGES
+from images.contents import FAMILIES, ROOT, chain, contents, name, parent, tag
+
+PATTERN = "{image}:{tag}"
+
+
+def main(words: list[str] | None = None) -> int:
+    """Builds what is named and all below it; returns the exit code of the build that failed, or 0."""
+    arguments = _parser().parse_args(words)
+    wanted = arguments.image or [*STAGES, *FAMILIES]
+    for image in dict.fromkeys(link for one in wanted for link in chain(one)):
+        for target in ("tools", "base") if image == "base" else ("",):
+            code = _build(image, target, arguments)
+            if code:
+                return code
+        if arguments.push and image in wanted:
+            subprocess.run([arguments.docker, "push", name(image, arguments.pattern)], check=True)
+        print(name(image, arguments.pattern), flush=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    environ = os.environ
+    parser = argparse.ArgumentParser(prog="python -m images.build", description=__doc__)
+    parser.add_argument("image", nargs="*", choices=[*STAGES, *FAMILIES, "base", []], metavar="STAGE")
+    parser.add_argument(
+        "--pattern", default=environ.get("TRUNKLINE_IMAGES") or PATTERN, help="names of images"
+    )
+    parser.add_argument("--push", action="store_true", help="push what was named")
+    parser.add_argument("--docker", default=environ.get("DOCKER") or "docker", help="program that builds")
+    parser.add_argument(
+        "--base-image", default=environ.get("BASE_IMAGE"), help="instead of Docker Hub's Python"
+    )
+    parser.add_argument(
+        "--torch-index", default=environ.get("TORCH_INDEX"), help="package index with another torch"
+    )
+    parser.add_argument("--pip-conf", default=environ.get("PIP_CONF"), help="pip's settings while building")
+    parser.add_argument(
+        "--ca", default=environ.get("CA_BUNDLE"), help="certificates, at /run/secrets/ca in the build"
+    )
+    parser.add_argument("--network", default=environ.get("BUILD_NETWORK"), help="such as host")
+    return parser
+
+
+def _build(image: str, target: str, arguments: argparse.Namespace) -> int:
+    """One `docker build` from a context that holds the image's contents and nothing else."""
+    tools = f"trunkline-tools:{tag('base')}"
+    called = tools if target == "tools" else name(image, arguments.pattern)
+    given = {
+        "BASE_IMAGE": arguments.base_image if image == "base" else None,
+        "TORCH_INDEX": arguments.torch_index if image == "training" else None,
+        "TOOLS": tools if image in FAMILIES else None,
+        "BASE": name("base", arguments.pattern) if image in FAMILIES else None,
+        "FAMILY": name(parent(image), arguments.pattern) if image in STAGES else None,
+        "NAME": called if image in STAGES else None,
+        "COMMIT": _commit() if image in STAGES else None,
+    }
+    command = [arguments.docker, "build", "--tag", called, *_labels(image)]
+    command += ["--target", target] if target else []
+    command += ["--network", arguments.network] if arguments.network else []
+    for secret, path in (("pip", arguments.pip_conf), ("ca", arguments.ca)):
+        command += ["--secret", f"id={secret},src={path}"] if path else []
+    for key, value in given.items():
+        command += ["--build-arg", f"{key}={value}"] if value else []
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
+    done = subprocess.run(
+        [*command, "-"], input=_context(image), env=environment, capture_output=True, check=False
+    )
+    if done.returncode:
+        sys.stderr.buffer.write(done.stdout + done.stderr)
+    return done.returncode
+
+
+def _context(image: str) -> bytes:
+    """A tar of the contents, the same bytes whoever makes it and whenever."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for entry, path in contents(image).items():
+            data = path.read_bytes()
+            info = tarfile.TarInfo(entry)
+            info.size, info.mode = len(data), 0o644
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _labels(image: str) -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    labels = {
+        "title": f"trunkline-{image}",
+        "description": project["description"],
+        "version": project["version"],
+        "licenses": project["license"]["text"],
+        "revision": _commit(),
+    }
+    return [f"--label=org.opencontainers.image.{key}={value}" for key, value in labels.items()]
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

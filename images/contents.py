@@ -1,0 +1,80 @@
+"""What goes into each image, and the tag that follows from it.
+
+base -> family (data, training, tracking) -> stage. A tag is a hash of all that the repository puts into an
+image and into those below it, so that it changes when, and only when, the image does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from components import STAGES
+
+ROOT = Path(__file__).resolve().parents[1]
+FAMILIES = ("data", "training", "tracking")
+_FAMILY = re.compile(r'base_image="trunkline-python-([a-z]+)"')
+
+
+def parent(image: str) -> str:
+    """The image below: a stage's family, which its component names; of a family `base`; of `base` ''."""
+    if image in STAGES:
+        text = (ROOT / "components" / image / "component.py").read_text(encoding="utf-8")
+        return str(_FAMILY.findall(text)[0])
+    return "base" if image in FAMILIES else ""
+
+
+def chain(image: str) -> list[str]:
+    """The images to build for this one, in order, itself last."""
+    below = parent(image)
+    return [*(chain(below) if below else []), image]
+
+
+def contents(image: str) -> dict[str, Path]:
+    """The files that the build of an image sees: name -> path, sorted."""
+    folder = ROOT / "images" / ("stage" if image in STAGES else image)
+    found = {path.name: path for path in _files(folder)}
+    if image in STAGES:
+        found |= {str(path.relative_to(ROOT)): path for path in _sources(image)}
+    if image == "preflight":
+        found |= {f"presets/{path.name}": path for path in (ROOT / "pipelines/presets").glob("*.yaml")}
+    return dict(sorted(found.items()))
+
+
+def tag(image: str) -> str:
+    """Twelve hexadecimal digits of the hash of its contents and of the tag below."""
+    below = parent(image)
+    digest = hashlib.sha256(tag(below).encode() if below else b"")
+    for name, path in contents(image).items():
+        digest.update(f"\n{name} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
+    return digest.hexdigest()[:12]
+
+
+def name(image: str, pattern: str) -> str:
+    """The full name by a pattern such as `registry.example/team/{image}:{tag}`."""
+    return pattern.format(image=f"trunkline-{image}", tag=tag(image) if "{tag}" in pattern else "")
+
+
+def _sources(stage: str) -> Iterator[Path]:
+    """Code of a stage and of lib; preflight reads the settings and plugins of the others too.
+
+    The interface stays out: it travels in the compiled pipeline, and needs all of kfp.
+    """
+    components = ROOT / "components"
+    yield components / "__init__.py"
+    yield from _files(components / "lib")
+    yield from (path for path in _files(components / stage) if path.name != "component.py")
+    for other in STAGES if stage == "preflight" else ():
+        yield components / other / "__init__.py"
+        yield components / other / "config.py"
+        yield from (
+            path for folder in (components / other).iterdir() if folder.is_dir() for path in _files(folder)
+        )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
+            yield path

@@ -1,0 +1,108 @@
+"""Writes the hash locks of the images: `make locks`.
+
+One lock an image, from the requirement groups of pyproject.toml at the versions of constraints.txt, with the
+hash of every file of each version, whatever its platform. torch is one pin with many builds: CUDA's comes
+from the default index, and the libraries it needs stand in `cuda.txt`; the hash of the CPU build, which
+other indexes hold, is added, so that both are the very files that were locked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from images.contents import ROOT
+
+GROUPS = {
+    "base": (),
+    "data": ("data",),
+    "training": ("data", "training"),
+    "tracking": ("tracking", "server"),
+}
+EXECUTOR = "kfp"  # its executor needs none of its dependencies
+TOOLS = ("pip", "cyclonedx-bom>=7.5,<8")  # of the build, in no image
+CUDA = ("nvidia-", "cuda-", "triton")
+PLATFORM = "x86_64-manylinux_2_28"
+_BLOCK = re.compile(r"^(\S+?)==(\S+)( ;[^\\\n]*)? \\\n((?:    --hash=\S+(?: \\)?\n)+)", re.MULTILINE)
+
+
+def requirements(image: str) -> list[str]:
+    """What the image's packages are asked to be: ranges of pyproject.toml."""
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [project["optional-dependencies"][name] for name in GROUPS[image]]
+    return sorted({*project["dependencies"], *(entry for group in groups for entry in group)})
+
+
+def read(path: Path) -> dict[str, str]:
+    """Name -> version of a lock."""
+    return {found[1]: found[2] for found in _BLOCK.finditer(path.read_text(encoding="utf-8"))}
+
+
+def write(uv: str) -> None:
+    """Writes every lock anew; `uv` is the program that resolves."""
+    for image in GROUPS:
+        blocks = _resolved(uv, requirements(image))
+        cuda = {name for name in blocks if name.startswith(CUDA)}
+        if "torch" in blocks:
+            blocks["torch"] = _with_hash(blocks["torch"], _here("torch", _version(blocks["torch"])))
+            _save(image, "cuda.txt", (blocks[name] for name in sorted(cuda)))
+        _save(image, "lock.txt", (block for name, block in blocks.items() if name not in cuda))
+    pin = next(line for line in _pins() if line.startswith(f"{EXECUTOR}=="))
+    _save("base", "executor.txt", [_resolved(uv, [pin], "--no-deps")[EXECUTOR]])
+    _save("base", "tools.txt", _resolved(uv, TOOLS).values())
+
+
+def _pins() -> list[str]:
+    return (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+
+
+def _resolved(uv: str, wanted: Iterable[str], *options: str) -> dict[str, str]:
+    """Name -> the lines of its lock."""
+    command = [
+        uv, "pip", "compile", "-", "--constraints", str(ROOT / "constraints.txt"), "--generate-hashes",
+        "--quiet", "--no-header", "--no-annotate", "--no-config", "--python-version", "3.11",
+        "--python-platform", PLATFORM, *options,
+    ]  # fmt: skip
+    done = subprocess.run(command, input="\n".join(wanted), capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return {found[1]: found[0] for found in _BLOCK.finditer(done.stdout)}
+
+
+def _here(package: str, version: str) -> str:
+    """The hash of the build that this machine's own pip settings choose."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        subprocess.run([*command, "--dest", folder, f"{package}=={version}"], check=True)
+        (wheel,) = Path(folder).iterdir()
+        with wheel.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(block: str) -> str:
+    found = _BLOCK.match(block)
+    assert found
+    return found[2]
+
+
+def _with_hash(block: str, digest: str) -> str:
+    if digest in block:
+        return block
+    head, _, hashes = block.partition("\n")
+    return f"{head}\n    --hash=sha256:{digest} \\\n{hashes}"
+
+
+def _save(image: str, name: str, blocks: Iterable[str]) -> None:
+    text = "# Made by `make locks` from pyproject.toml and constraints.txt: do not edit.\n" + "".join(blocks)
+    (ROOT / "images" / image / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])

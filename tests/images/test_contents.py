@@ -1,0 +1,107 @@
+"""What goes into an image, and that its tag changes when, and only when, that does."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from components import STAGES
+from images import contents
+from tests.architecture.imports import ROOT
+
+IMAGES = (*STAGES, *contents.FAMILIES, "base")
+TRAINING = {"pretraining", "finetuning", "evaluation"}
+CHANGES = [
+    ("components/finetuning/run.py", {"finetuning"}),
+    ("components/finetuning/config.py", {"finetuning", "preflight"}),
+    ("components/finetuning/component.py", set()),
+    ("components/pretraining/objectives/new.py", {"pretraining", "preflight"}),
+    ("components/lib/store.py", set(STAGES)),
+    ("components/lib/report.css", set(STAGES)),
+    ("components/lib/__pycache__/store.cpython-311.pyc", set()),
+    ("components/lib/.store.py.swp", set()),
+    ("pipelines/presets/smoke.yaml", {"preflight"}),
+    ("pipelines/training.py", set()),
+    ("images/training/cuda.txt", {"training", *TRAINING}),
+    ("images/training/Dockerfile", {"training", *TRAINING}),
+    ("images/stage/Dockerfile", set(STAGES)),
+    ("images/base/lock.txt", set(IMAGES)),
+    ("images/build.py", set()),
+]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A copy of what images are made from, to be changed."""
+    for folder in ("components", "images", "pipelines/presets"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(contents, "ROOT", tmp_path)
+    return tmp_path
+
+
+def tags():
+    return {image: contents.tag(image) for image in IMAGES}
+
+
+def test_a_tag_changes_with_what_is_in_the_image_and_with_nothing_else(checkout):
+    for path, expected in CHANGES:
+        before = tags()
+        target = checkout / path
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes((target.read_bytes() if target.exists() else b"") + b"\n# changed\n")
+        after = tags()
+        assert {image for image in IMAGES if before[image] != after[image]} == expected, path
+
+
+def test_a_tag_does_not_depend_on_the_place_or_time_of_the_checkout(checkout, monkeypatch):
+    here = tags()
+    (checkout / "components" / "lib" / "store.py").touch()
+    monkeypatch.setattr(contents, "ROOT", ROOT)
+    assert tags() == here
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_image_holds_lib_and_its_own_stage_alone(stage):
+    names = [name for name in contents.contents(stage) if name.startswith("components/")]
+    folders = {name.split("/")[1] for name in names if name.count("/") > 1}
+    assert "components/__init__.py" in names and f"components/{stage}/run.py" in names
+    if stage != "preflight":
+        assert folders == {"lib", stage}
+    assert not any(name.endswith("component.py") for name in names)
+    others = [name for name in names if name.endswith("/run.py") and name != f"components/{stage}/run.py"]
+    assert others in ([], ["components/lib/tracking/run.py"])
+
+
+def test_preflight_finds_every_plugin_and_setting_in_its_image(tmp_path):
+    """The settings of all presets are resolved as the container resolves them: from its own files alone."""
+    import subprocess
+    import sys
+
+    for name, path in contents.contents("preflight").items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, tmp_path / name)
+    code = (
+        "from components.preflight import settings\n"
+        "from components.preflight.plan import resolve\n"
+        "print(*(name for name in settings.presets() if resolve(name, {}).stages))"
+    )
+    environment = {"TRUNKLINE_PRESETS": str(tmp_path / "presets"), "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    known = sorted(path.stem for path in (ROOT / "pipelines" / "presets").glob("*.yaml"))
+    assert done.stdout.split() == known, done.stderr
+
+
+def test_a_name_follows_the_pattern():
+    tag = contents.tag("finetuning")
+    pattern = "registry.example/team/{image}:{tag}-cpu"
+    assert contents.name("finetuning", pattern) == f"registry.example/team/trunkline-finetuning:{tag}-cpu"
+    assert contents.name("finetuning", "{image}:1") == "trunkline-finetuning:1"
+    assert contents.chain("finetuning") == ["base", "training", "finetuning"]

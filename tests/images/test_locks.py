@@ -1,0 +1,72 @@
+"""The locks say what pyproject.toml and constraints.txt say; Dockerfiles install nothing else."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from images.contents import FAMILIES, ROOT
+from images.locks import CUDA, GROUPS, read, requirements
+
+LOCKS = sorted((ROOT / "images").glob("*/*.txt"))
+DOCKERFILES = sorted((ROOT / "images").glob("*/Dockerfile"))
+PINS = {
+    canonicalize_name(line.partition("==")[0]): line.partition("==")[2]
+    for line in (ROOT / "constraints.txt").read_text().split()
+    if "==" in line
+}
+
+
+@pytest.mark.parametrize("image", GROUPS)
+def test_a_lock_holds_what_the_image_asks_for(image):
+    """If this fails after a change of pyproject.toml or constraints.txt: make locks."""
+    locked = read(ROOT / "images" / image / "lock.txt")
+    for requirement in map(Requirement, requirements(image)):
+        found = locked.get(canonicalize_name(requirement.name), "nothing: make locks")
+        assert requirement.specifier.contains(found), (requirement, found)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in LOCKS if path.name in ("lock.txt", "executor.txt")], ids=str
+)
+def test_a_lock_holds_the_versions_that_are_tested(path):
+    """If this fails after a change of constraints.txt: make locks."""
+    assert {
+        name: (version, PINS.get(name)) for name, version in read(path).items() if version != PINS.get(name)
+    } == {}
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=str)
+def test_every_line_of_a_lock_is_a_pin_with_hashes(path):
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"\S+==\S+ \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in lines)
+    assert len(read(path)) == sum("==" in line for line in lines) > 0
+
+
+def test_families_share_versions_and_only_training_has_torch():
+    locks = {image: read(ROOT / "images" / image / "lock.txt") for image in ("base", *FAMILIES)}
+    for image in FAMILIES:
+        assert locks["base"].items() <= locks[image].items()
+        assert ("torch" in locks[image]) == (image == "training")
+        assert not any(name.startswith(CUDA) for name in locks[image])
+    assert "pip" not in {name for lock in locks.values() for name in lock}
+    assert "triton" in read(ROOT / "images" / "training" / "cuda.txt")
+
+
+def test_torch_is_locked_for_both_builds():
+    """More files than the default index holds for one version: the CPU build's is among them."""
+    text = (ROOT / "images" / "training" / "lock.txt").read_text()
+    assert len(re.search(r"^torch==\S+ \\\n((?:    --hash.*\n)+)", text, re.MULTILINE)[1].splitlines()) > 2
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_a_dockerfile_installs_by_hash_and_ends_as_nobody(path):
+    text = path.read_text().replace("\\\n", " ")
+    for line in text.splitlines():
+        if re.search(r"pip\S* .*install", line):
+            assert "--require-hashes" in line and "--only-binary :all:" in line and "--no-cache-dir" in line
+    assert not re.search(r"^(ADD|RUN .*(curl|wget|apt))", text, re.MULTILINE)
+    assert re.findall(r"^USER (.*)$", text, re.MULTILINE)[-1] == "1001:1001"
