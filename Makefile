@@ -1,6 +1,6 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test check fix compile golden images locks bench clean
+.PHONY: help setup run ui test check fix compile golden images locks chart bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -53,11 +53,14 @@ locks: setup ## Refresh the hash locks of images/ after a change of pyproject.to
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install -q uv; }
 	@$(BIN)/python -m images.locks build/uv/bin/uv
 
+chart: .venv-charts/ready ## Render charts/trunkline with Helm's engine and check it; needs Linux on x86-64
+	@.venv-charts/bin/python -m pytest -q tests/charts
+
 bench: setup ## Benchmarks against peers, printed and added to the history
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python -m "tests.benchmarks.$$(basename $$file .py)" || exit; done
 
 clean: ## Remove what can be made again; runs/ stays
-	@rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-* build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml constraints.txt
@@ -71,4 +74,8 @@ clean: ## Remove what can be made again; runs/ stays
 	  print(*sum(groups, []), sep="\n")' > .venv/requirements.txt
 	@echo "Installing into .venv, once; this takes some minutes"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r .venv/requirements.txt
+	@touch $@
+
+.venv-%/ready: tests/%/requirements.txt
+	@$(PYTHON) -m venv .venv-$* && .venv-$*/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@

@@ -1,0 +1,136 @@
+{{/* Prefix of every name: the release, with the chart's name in it. */}}
+{{- define "trunkline.name" -}}
+{{- $name := ternary .Release.Name (printf "%s-trunkline" .Release.Name) (contains "trunkline" .Release.Name) -}}
+{{- $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Labels of an object: (list . "component"). */}}
+{{- define "trunkline.labels" -}}
+{{- $root := index . 0 -}}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+{{ include "trunkline.selector" . }}
+{{- end -}}
+
+{{/* Labels by which pods are selected; they never change. */}}
+{{- define "trunkline.selector" -}}
+app.kubernetes.io/part-of: trunkline
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* The pod security standard `restricted`, for a pod: the user and group id. */}}
+{{- define "trunkline.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{/* The same, for a container. */}}
+{{- define "trunkline.containerSecurity" -}}
+allowPrivilegeEscalation: false
+privileged: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* An image that must be named: (list . "tracking"). */}}
+{{- define "trunkline.image" -}}
+{{- $name := index . 1 -}}
+{{- required (printf "images.%s is empty: build and push the images (make images), then --set images.%s=registry/name:tag" $name $name) (index (index . 0).Values.images $name) -}}
+{{- end -}}
+
+{{- define "trunkline.pullSecrets" -}}
+{{- with .Values.images.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "trunkline.store" -}}
+{{- required "store.uri is empty: --set store.uri=s3://bucket/prefix" .Values.store.uri | trimSuffix "/" -}}
+{{- end -}}
+
+{{/* Where MLflow answers: this chart's, or the one that is there already. */}}
+{{- define "trunkline.trackingUri" -}}
+{{- if .Values.mlflow.enabled -}}
+http://{{ include "trunkline.name" . }}-mlflow.{{ .Release.Namespace }}:5000
+{{- else -}}
+{{ required "mlflow.enabled is false and mlflow.externalUri is empty: --set mlflow.externalUri=https://mlflow.example" .Values.mlflow.externalUri }}
+{{- end -}}
+{{- end -}}
+
+{{- define "trunkline.databaseHost" -}}
+{{- .Values.database.host | default (printf "%s-postgresql" (include "trunkline.name" .)) -}}
+{{- end -}}
+
+{{- define "trunkline.databaseSecret" -}}
+{{- .Values.database.existingSecret | default (printf "%s-postgresql" (include "trunkline.name" .)) -}}
+{{- end -}}
+
+{{/* Settings of S3 clients. Without a secret, boto3 finds the service account's identity. */}}
+{{- define "trunkline.s3Environment" -}}
+- {name: AWS_DEFAULT_REGION, value: {{ .Values.store.region | quote }}}
+{{- with .Values.store.endpoint }}
+- {name: AWS_ENDPOINT_URL_S3, value: {{ . | quote }}}
+{{- end }}
+{{- with .Values.store.existingSecret }}
+{{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
+- name: {{ $key }}
+  valueFrom: {secretKeyRef: {name: {{ $.Values.store.existingSecret | quote }}, key: {{ $key }}}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What our own programs and mlflow's clients need to know; see components/lib/tracking/server.py. */}}
+{{- define "trunkline.clientEnvironment" -}}
+- {name: TRUNKLINE_STORE, value: {{ include "trunkline.store" . | quote }}}
+- {name: MLFLOW_TRACKING_URI, value: {{ include "trunkline.trackingUri" . | quote }}}
+- {name: HOME, value: /tmp}
+{{ include "trunkline.s3Environment" . }}
+{{- end -}}
+
+{{/* Ports of the store: those that are given, the endpoint's, or https. */}}
+{{- define "trunkline.storePorts" -}}
+{{- $own := list (int (include "trunkline.portOf" (.Values.store.endpoint | default "https://s3"))) -}}
+{{- .Values.networkPolicy.storePorts | default $own | toJson -}}
+{{- end -}}
+
+{{/* Names under which MLflow is called, as a browser or a client spells them: with the port or without. */}}
+{{- define "trunkline.allowedHosts" -}}
+{{- $name := printf "%s-mlflow" (include "trunkline.name" .) -}}
+{{- $service := printf "%s.%s" $name .Release.Namespace -}}
+{{- $hosts := list $name $service (printf "%s.svc" $service) (printf "%s.svc.cluster.local" $service) "localhost" "127.0.0.1" -}}
+{{- $hosts = concat $hosts (compact (list .Values.mlflow.ingress.host)) .Values.mlflow.hosts -}}
+{{- $both := list -}}
+{{- range $hosts }}{{ $both = append $both . }}{{ $both = append $both (printf "%s:*" .) }}{{ end -}}
+{{- if .Values.monitoring.enabled }}{{ $both = append $both "$(POD_IP):5000" }}{{ end -}}
+{{- join "," $both -}}
+{{- end -}}
+
+{{/* What `mlflow server` and `mlflow db upgrade` need of the database. */}}
+{{- define "trunkline.databaseEnvironment" -}}
+- {name: HOME, value: /tmp}
+- {name: MLFLOW_DISABLE_TELEMETRY, value: "true"}
+- {name: GIT_PYTHON_REFRESH, value: quiet}
+- name: PGPASSWORD  # libpq reads it: no password in an address, a process list or a log
+  valueFrom: {secretKeyRef: {name: {{ include "trunkline.databaseSecret" . | quote }}, key: password}}
+- name: MLFLOW_BACKEND_STORE_URI
+  value: postgresql://{{ .Values.database.user }}@{{ include "trunkline.databaseHost" . }}:{{ .Values.database.port }}/{{ .Values.database.name }}?sslmode={{ .Values.database.sslMode }}
+{{- end -}}
+
+{{/* The port of a URL. */}}
+{{- define "trunkline.portOf" -}}
+{{- $host := (urlParse .).host -}}
+{{- regexFind ":[0-9]+$" $host | trimPrefix ":" | default (ternary 80 443 (hasPrefix "http:" .) | toString) -}}
+{{- end -}}
+
+{{- define "trunkline.trackingPort" -}}
+{{- include "trunkline.portOf" (include "trunkline.trackingUri" .) -}}
+{{- end -}}

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from helm_python import HelmError
+
+from tests.charts import restricted
+from tests.charts.rendering import CHART, FULL, GOLDEN, TABLE, files, golden, merged, objects
+
+PODS = {"Deployment", "StatefulSet", "Job", "CronJob", "TrainingRuntime", "ClusterTrainingRuntime"}
+
+
+def named(found, kind, name):
+    return next(o for o in found if o["kind"] == kind and o["metadata"]["name"] == name)
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_what_is_rendered_changes_only_on_purpose(case):
+    fix = "read the difference, then: .venv-charts/bin/python -m tests.charts.rendering"
+    assert golden(TABLE[case]) == (GOLDEN / f"{case}.yaml").read_text(), fix
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_every_pod_is_restricted(case):
+    found = {o["kind"]: list(restricted.pods(o)) for o in objects(TABLE[case])}
+    assert {kind for kind, pods in found.items() if pods} == set(found) & PODS
+    for pods in found.values():
+        for path, pod in pods:
+            assert restricted.complaints(pod["spec"]) == [], path
+
+
+BREAKS = {
+    "may escalate": lambda c, s: c["securityContext"].pop("allowPrivilegeEscalation"),
+    "run as root": lambda c, s: s["securityContext"].update(runAsUser=0),
+    "seccomp": lambda c, s: s["securityContext"].pop("seccompProfile"),
+    "capabilities": lambda c, s: c["securityContext"]["capabilities"].update(add=["SYS_ADMIN"]),
+    "privileged": lambda c, s: c["securityContext"].update(privileged=True),
+    "write to its root": lambda c, s: c["securityContext"].update(readOnlyRootFilesystem=False),
+    "not allowed": lambda c, s: s["volumes"].append({"name": "host", "hostPath": {"path": "/"}}),
+    "hostNetwork": lambda c, s: s.update(hostNetwork=True),
+    "token": lambda c, s: s.pop("automountServiceAccountToken"),
+    "whichever image": lambda c, s: c.update(image="mlflow"),
+    "what it needs": lambda c, s: c["resources"].pop("limits"),
+}
+
+
+@pytest.mark.parametrize("complaint", BREAKS)
+def test_the_checker_checks(complaint):
+    spec = copy.deepcopy(named(objects({}), "Deployment", "trunkline-mlflow")["spec"]["template"]["spec"])
+    assert restricted.complaints(spec) == []
+    BREAKS[complaint](spec["containers"][0], spec)
+    assert any(complaint in found for found in restricted.complaints(spec))
+
+
+REFUSED = [
+    ({"store": {"uri": ""}}, "store.uri is empty: --set store.uri="),
+    ({"images": {"tracking": ""}}, "images.tracking is empty: build and push"),
+    ({"images": {"tracking": "mlflow:latest"}}, "images"),
+    ({"images": {"training": "registry.example/x"}}, "images"),
+    ({"schedules": {"a": "x"}}, "images.schedule is empty"),
+    ({"mlflow": {"enabled": False}}, "--set mlflow.externalUri="),
+    ({"database": {"host": "db"}}, "database.host needs database.existingSecret"),
+    ({"mlflow": {"ingress": {"host": "mlflow.example"}}}, "is not to be reached without TLS"),
+    ({"mlflow": {"replicsa": 2}}, "replicsa"),
+    ({"mlflow": {"replicas": 0}}, "minimum"),
+    ({"store": {"uri": "/mnt/store"}}, "pattern"),
+    ({"garbage": {"keepDays": 0}}, "minimum"),
+    ({"garbage": {"schedule": "weekly"}}, "pattern"),
+    ({"database": {"name": "a; drop table"}}, "pattern"),
+    ({"pipelines": {"serviceAccounts": []}}, "minItems"),
+]
+
+
+@pytest.mark.parametrize(("values", "text"), REFUSED, ids=[text for _, text in REFUSED])
+def test_wrong_values_are_refused_with_the_fix(values, text):
+    with pytest.raises(HelmError) as caught:
+        files(values)
+    assert text in str(caught.value)
+
+
+def test_helm_has_nothing_to_complain_about():
+    from helm_python import lint
+
+    from tests.charts.rendering import MINIMAL
+
+    report = lint(str(CHART), merged(MINIMAL, FULL), strict=True)
+    complaints = [m for m in report["messages"] if m["severity"] >= 2]
+    assert complaints == []
+
+
+def test_whatever_selects_finds_pods():
+    """Selectors of services, budgets, policies and monitors, against the labels of the pods."""
+    for values in TABLE.values():
+        found = objects(values)
+        pods = [p["metadata"]["labels"] for o in found for _, p in restricted.pods(o)]
+        for item in found:
+            spec = item.get("spec", {})
+            selector = spec.get("podSelector") or spec.get("selector") or {}
+            labels = selector.get("matchLabels", selector if item["kind"] == "Service" else None)
+            if labels is None:
+                continue
+            chosen = [p for p in pods if labels.items() <= p.items()]
+            for rule in selector.get("matchExpressions", []):
+                chosen = [p for p in chosen if p[rule["key"]] in rule["values"]]
+            if item["kind"] == "ServiceMonitor":
+                chosen = [o for o in found if o["kind"] == "Service"]
+            assert chosen, f"{item['kind']} {item['metadata']['name']} selects nothing"
+
+
+def test_every_pod_is_denied_by_default():
+    for values in TABLE.values():
+        found = objects(values)
+        deny = named(found, "NetworkPolicy", "trunkline-deny")["spec"]
+        assert deny["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in deny and "egress" not in deny
+        for item in found:
+            for _, pod in restricted.pods(item):
+                assert deny["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+
+
+def test_rights_are_few():
+    found = objects(FULL)
+    for item in found:
+        for rule in item.get("rules", []) if "Role" in item["kind"] else []:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            assert not {"secrets", "pods/exec", "roles", "serviceaccounts"} & set(rule["resources"])
+            changed = {"create", "patch", "update", "delete"} & set(rule["verbs"])
+            assert not changed or rule["resources"] == ["trainjobs"]
+    bound = named(found, "RoleBinding", "trunkline-launcher")["subjects"]
+    assert [s["name"] for s in bound] == ["pipeline-runner", "default-editor"]
+
+
+def test_names_that_are_used_exist():
+    """Accounts, secrets and config maps, of this release or of the values."""
+    given = {"registry-login", "database-login", "mlflow-tls", "store-credentials"}
+    for values in TABLE.values():
+        found = objects(values)
+        have = {(o["kind"], o["metadata"]["name"]) for o in found}
+        for item in found:
+            for _, pod in restricted.pods(item):
+                spec = pod["spec"]
+                assert ("ServiceAccount", spec["serviceAccountName"]) in have
+                text = json.dumps(spec)
+                for key, kind in (
+                    ("secretName", "Secret"),
+                    ("secretKeyRef", "Secret"),
+                    ("configMap", "ConfigMap"),
+                ):
+                    for name in references(spec, key):
+                        assert (kind, name) in have or name in given, text
+
+
+def references(value, key):
+    if isinstance(value, dict):
+        inner = value.get(key)
+        yield from [inner] if isinstance(inner, str) else [inner["name"]] if isinstance(inner, dict) else []
+        for one in value.values():
+            yield from references(one, key)
+    elif isinstance(value, list):
+        for one in value:
+            yield from references(one, key)
+
+
+def test_a_release_of_another_name_and_place():
+    found = objects({}, name="models", namespace="team-a")
+    assert {o["metadata"].get("namespace", "team-a") for o in found} == {"team-a"}
+    assert all(
+        o["metadata"]["name"].startswith("models-trunkline") or o["metadata"]["name"] == "trunkline-torch"
+        for o in found
+    )
+    assert "http://models-trunkline-mlflow.team-a:5000" in json.dumps(found)
+
+
+def test_presets_of_the_values_win_over_the_shipped_ones():
+    data = named(objects(FULL), "ConfigMap", "trunkline-presets")["data"]
+    assert data["smoke.yaml"] == "pretraining:\n  steps: 7\n".rstrip() + "\n"
+    assert "quickstart.yaml" in data and data["own.yaml"].startswith("registration:")
+
+
+def test_no_secret_stands_in_a_manifest():
+    text = json.dumps([o for o in objects(FULL) if o["kind"] != "Secret"]).lower()
+    assert "password@" not in text and 'aws_secret_access_key", "value' not in text
+    drawn = named(objects({}), "Secret", "trunkline-postgresql")["data"]["password"]
+    assert (
+        len(drawn) >= 40 and drawn != named(objects({}), "Secret", "trunkline-postgresql")["data"]["password"]
+    )
