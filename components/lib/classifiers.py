@@ -17,7 +17,7 @@ def build(auto: Any, config: Any, names: list[str]) -> nn.Module:
     config = type(config).from_dict(config.to_dict())
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
-    model: nn.Module = auto.from_config(config, attn_implementation="sdpa")
+    model: nn.Module = auto.from_config(config)
     return model
 
 

@@ -12,20 +12,30 @@ from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
-from tests.components.pretraining.texts import text, trunk
+from tests.components.pretraining import images, texts
 
 FOLDER = "components.pretraining.objectives"
 OBJECTIVES = plugins.names(FOLDER)
+CASES = [
+    (name, kind) for name in OBJECTIVES for kind in plugins.declared(FOLDER, name).constants["MODALITIES"]
+]
 
 
-def build(name: str, seed: int = 0):
+def build(name: str, modality: str, **dials):
+    """Samples, trunk and objective, with the trunk that the objective asks for unless `dials` name one."""
     module = plugins.load(FOLDER, name)
-    samples = text(
-        architecture="gpt2" if getattr(module, "CAUSAL", False) else "modernbert",
-        unit="document" if getattr(module, "WHOLE_BATCH", False) else "chunk",
-    )
-    model = trunk(samples, seed)
-    return samples, model, module.Objective(module.Config(), model)
+    if modality == "text":
+        causal, whole = getattr(module, "CAUSAL", False), getattr(module, "WHOLE_BATCH", False)
+        samples = texts.text(
+            architecture="gpt2" if causal else "modernbert", unit="document" if whole else "chunk", **dials
+        )
+    else:
+        architecture = getattr(module, "ARCHITECTURES", ("cnn",))[0]
+        samples = images.images(
+            channels=getattr(module, "CHANNELS", 1), **{"architecture": architecture, **dials}
+        )
+    trunk = (texts if modality == "text" else images).trunk(samples)
+    return samples, trunk, module.Objective(module.Config(), trunk)
 
 
 def draw(count: int = 12, training: bool = True) -> Draw:
@@ -39,9 +49,9 @@ def test_declares_what_preflight_needs(name):
     assert set(declared.constants["MODALITIES"]) <= set(plugins.names("components.lib.modalities"))
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_gradient_reaches_every_weight_of_the_trunk(name):
-    samples, model, objective = build(name)
+@pytest.mark.parametrize(("name", "modality"), CASES)
+def test_the_gradient_reaches_every_weight_of_the_trunk(name, modality):
+    samples, model, objective = build(name, modality)
     loss = objective(objective.prepare(samples, draw()))
     assert loss.total.ndim == 0 and loss.weight > 0
     loss.total.backward()
@@ -54,27 +64,27 @@ def test_the_gradient_reaches_every_weight_of_the_trunk(name):
     assert still == []
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_loss_is_a_function_of_samples_and_seed(name):
+@pytest.mark.parametrize(("name", "modality"), CASES)
+def test_the_loss_is_a_function_of_samples_and_seed(name, modality):
     values = []
     for _ in range(2):
-        samples, _, objective = build(name)
+        samples, _, objective = build(name, modality)
         loss = objective(objective.prepare(samples, draw()))
         values.append((loss.total.item(), loss.weight, [part.item() for part in loss.parts.values()]))
     assert values[0] == values[1]
     assert list(loss.parts) == list(objective.PARTS)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_weight_is_known_before_the_forward_pass(name):
-    samples, _, objective = build(name)
+@pytest.mark.parametrize(("name", "modality"), CASES)
+def test_the_weight_is_known_before_the_forward_pass(name, modality):
+    samples, _, objective = build(name, modality)
     batch = objective.prepare(samples, draw())
     assert objective(batch).weight == batch.weight
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_learns_a_batch_by_heart(name):
-    samples, _, objective = build(name)
+@pytest.mark.parametrize(("name", "modality"), CASES)
+def test_learns_a_batch_by_heart(name, modality):
+    samples, _, objective = build(name, modality)
     model = WeightedSum({name: objective}, {name: 1.0})
     plan = Plan(Schedule("wsd", 3e-3, 80, 0.1), weight_decay=0.0, quiet=True, report_every=1)
     order = Order(8, 8, seed=0)

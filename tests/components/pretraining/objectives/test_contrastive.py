@@ -1,24 +1,12 @@
-"""NT-Xent against its formula in float64, and across processes."""
+"""NT-Xent against its formula in float64, as are triplet and circle."""
 
 import math
-import multiprocessing
-import os
-import socket
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from components.lib.engine import distributed
-from components.lib.engine.distributed import World
-from components.lib.engine.loop import Run
-from components.lib.engine.optimization import Schedule
-from components.lib.engine.order import Order
-from components.lib.engine.plan import Plan
-from components.lib.engine.trainable import WeightedSum
-from components.pretraining.objectives.contrastive import Config, Objective, nt_xent
-from tests.components.pretraining.texts import text, trunk
+from components.pretraining.objectives.contrastive import LOSSES, Config, compare
 
 
 def formula(first: torch.Tensor, second: torch.Tensor, temperature: float) -> float:
@@ -34,12 +22,76 @@ def formula(first: torch.Tensor, second: torch.Tensor, temperature: float) -> fl
     return total
 
 
+def nt_xent(rows: torch.Tensor, ids: torch.Tensor, temperature: float) -> torch.Tensor:
+    return LOSSES["nt_xent"](compare(rows, rows, ids, ids), Config(temperature=temperature))
+
+
+def triplet_formula(first: torch.Tensor, second: torch.Tensor, margin: float) -> float:
+    """Equation 5 of Hermans et al. with cosine similarity: the hardest negative of each anchor."""
+    z, total = torch.cat([first, second]).double(), 0.0
+    size = len(first)
+    for i in range(2 * size):
+        j = (i + size) % (2 * size)
+        hardest = max(float(z[i] @ z[k]) for k in range(2 * size) if k not in (i, j))
+        total += max(0.0, margin + hardest - float(z[i] @ z[j]))
+    return total
+
+
+def circle_formula(first: torch.Tensor, second: torch.Tensor, margin: float, scale: float) -> float:
+    """Equations 4 to 7 of the paper, with one positive."""
+    z, total = torch.cat([first, second]).double(), 0.0
+    size = len(first)
+    for i in range(2 * size):
+        j = (i + size) % (2 * size)
+        positive = float(z[i] @ z[j])
+        pulled = math.exp(-scale * max(0.0, 1 + margin - positive) * (positive - (1 - margin)))
+        pushed = 0.0
+        for k in range(2 * size):
+            if k not in (i, j):
+                negative = float(z[i] @ z[k])
+                pushed += math.exp(scale * max(0.0, negative + margin) * (negative - margin))
+        total += math.log(1 + pushed * pulled)
+    return total
+
+
+@pytest.mark.parametrize("margin", [0.1, 0.25, 0.4])
+def test_triplet_and_circle_are_their_formulas(margin):
+    torch.manual_seed(0)
+    first, second = (functional.normalize(torch.randn(6, 5).double(), dim=1) for _ in range(2))
+    rows, ids = torch.cat([first, second]), torch.arange(6)
+    similarity, config = compare(rows, rows, ids, ids), Config(margin=margin, scale=16.0)
+    assert LOSSES["triplet"](similarity, config).item() == pytest.approx(
+        triplet_formula(first, second, margin), rel=1e-9
+    )
+    assert LOSSES["circle"](similarity, config).item() == pytest.approx(
+        circle_formula(first, second, margin, 16.0), rel=1e-9
+    )
+
+
+def test_the_weights_of_circle_have_no_gradient():
+    """Section 3.2 of the paper: the gradient of a similarity is its weight times that of the softmax."""
+    similarity = torch.tensor([[0.3, 0.5, -0.1]], dtype=torch.float64, requires_grad=True)
+    config = Config(margin=0.25, scale=8.0)
+    LOSSES["circle"](similarity, config).backward()
+    weights = [1.25 - 0.3, 0.5 + 0.25, -0.1 + 0.25]
+    exponents = [
+        -8 * weights[0] * (0.3 - 0.75),
+        8 * weights[1] * (0.5 - 0.25),
+        8 * weights[2] * (-0.1 - 0.25),
+    ]
+    pushed = math.exp(exponents[1]) + math.exp(exponents[2])
+    share = pushed * math.exp(exponents[0]) / (1 + pushed * math.exp(exponents[0]))
+    expected = [-8 * weights[0] * share, *(8 * w * share * math.exp(e) / pushed
+                for w, e in zip(weights[1:], exponents[1:], strict=True))]  # fmt: skip
+    assert similarity.grad[0].tolist() == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0])
 def test_value_is_the_formula(temperature):
     torch.manual_seed(0)
     first, second = (functional.normalize(torch.randn(7, 5).double(), dim=1) for _ in range(2))
     rows, ids = torch.cat([first, second]), torch.arange(7)
-    total, _ = nt_xent(rows, rows, ids, ids, temperature)
+    total = nt_xent(rows, ids, temperature)
     assert total.item() == pytest.approx(formula(first, second, temperature), rel=1e-9)
 
 
@@ -50,7 +102,7 @@ def test_gradient_is_the_formulas():
 
     def loss(values: torch.Tensor) -> torch.Tensor:
         rows = functional.normalize(values, dim=1)
-        return nt_xent(rows, rows, ids, ids, 0.2)[0]
+        return nt_xent(rows, ids, 0.2)
 
     assert torch.autograd.gradcheck(loss, raw)
 
@@ -60,7 +112,7 @@ def test_a_sample_that_is_twice_in_the_batch_is_no_negative_of_itself():
     views = functional.normalize(torch.randn(6, 5), dim=1)
     rows = torch.cat([views[:3], views[:1], views[3:], views[3:4]])  # sample 0 again, with the same views
     ids = torch.tensor([0, 1, 2, 0])
-    total, _ = nt_xent(rows, rows, ids, ids, 0.1)
+    total = nt_xent(rows, ids, 0.1)
     logits = rows @ rows.T / 0.1
     for row, sample in enumerate(ids.repeat(2)):
         others = torch.cat([ids != sample, ids != sample])
@@ -71,44 +123,3 @@ def test_a_sample_that_is_twice_in_the_batch_is_no_negative_of_itself():
         logits[row, column] = rows[row] @ rows[column] / 0.1
     expected = functional.cross_entropy(logits, position, reduction="sum")
     assert total.item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-def _fit(world: World):
-    samples = text(unit="document")
-    objective = Objective(Config(), trunk(samples))
-    model = WeightedSum({"contrastive": objective}, {"contrastive": 1.0})
-    plan = Plan(Schedule("cosine", 3e-3, 50, 0.1), quiet=True, report_every=1)
-    run = Run(model, samples, Order(len(samples), 8, 0), plan, world)
-    history = run.train()
-    return [row["loss"] for row in history], [row["gradient_norm"] for row in history], model
-
-
-def _worker(rank: int, port: int, results) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
-    losses, norms, model = _fit(distributed.start())
-    if rank == 0:
-        results.put((losses, norms, torch.cat([p.detach().flatten() for p in model.parameters()]).numpy()))
-    distributed.stop()
-
-
-def test_two_processes_have_the_loss_and_gradient_of_one():
-    losses, norms, model = _fit(World(0, 1, torch.device("cpu")))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    processes = [context.Process(target=_worker, args=(rank, port, results)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    theirs, their_norms, weights = results.get(timeout=120)
-    for process in processes:
-        process.join(30)
-    assert np.allclose(theirs[:5], losses[:5], rtol=1e-5)
-    assert np.allclose(their_norms[:5], norms[:5], rtol=1e-4)
-    assert np.allclose(theirs, losses, rtol=2e-3)  # rounding grows over 50 steps of a contrastive loss
-    assert (
-        np.abs(weights - torch.cat([p.detach().flatten() for p in model.parameters()]).numpy()).max() < 1e-2
-    )

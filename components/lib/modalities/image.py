@@ -1,0 +1,178 @@
+"""Images: arrays of pixels in, augmented views out, networks for small images as trunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from components.lib.artifacts import Manifest
+from components.lib.config import setting
+from components.lib.engine.randomness import Draw
+from components.lib.errors import ConfigError, DataError
+from components.lib.pixels import PixelShards
+from components.lib.store import Store
+from components.lib.vision.architectures import ARCHITECTURES, Dials
+from components.lib.vision.augmentation import Recipe, Strength, recipe
+from components.lib.vision.views import Frame, View
+
+CHOICES = ("cnn", "resnet", "vit", "mlp")
+SIZE_CHOICES = ("nano", "micro", "tiny", "small", "base")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which network reads images, and how far two views of one image differ."""
+
+    architecture: str = setting("cnn", "family of networks", choices=CHOICES)
+    size: str = setting("small", "layers and width, by name", choices=SIZE_CHOICES)
+    patch: int = setting(4, "side of the squares that a ViT reads", minimum=1, maximum=256)
+    dropout: float = setting(0.0, "of a ViT's hidden states and attention", minimum=0.0, maximum=0.9)
+    crop: float = setting(0.2, "smallest share of the area that a view shows", minimum=0.01, maximum=1.0)
+    flip: float = setting(0.5, "chance that a view is mirrored", minimum=0.0, maximum=1.0)
+    jitter: float = setting(
+        0.5, "strength of the changes of colour, 1 is SimCLR's", minimum=0.0, maximum=1.25
+    )
+    grey: float = setting(0.2, "chance that a view loses its colours", minimum=0.0, maximum=1.0)
+    blur: float = setting(0.0, "chance that a view is blurred", minimum=0.0, maximum=1.0)
+    rotation: float = setting(0.0, "largest angle of a view, in degrees", minimum=0.0, maximum=180.0)
+    noise: float = setting(0.0, "largest deviation of noise on a view", minimum=0.0, maximum=1.0)
+
+    def check(self) -> Iterator[ConfigError]:
+        """What no single field can tell: nothing here."""
+        yield from ()
+
+
+class Images:
+    """Samples of one split, and views of them.
+
+    Args:
+        shards: len, gather, height, width, channels, mean and std.
+    """
+
+    def __init__(self, config: Config, shards: Any) -> None:
+        self.config, self.shards = config, shards
+        self.frame = Frame(tuple(map(float, shards.mean)), tuple(map(float, shards.std)))
+        self.strength = Strength(
+            crop=config.crop, flip=config.flip, jitter=config.jitter, grey=config.grey, blur=config.blur,
+            rotation=config.rotation, noise=config.noise,
+        )  # fmt: skip
+        self.flops = 0.0  # of one image, forward and backward
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def view(self, draw: Draw, stream: str, strength: Strength | None = None) -> View:
+        """Each image once, as it is stored unless a strength is given."""
+        return self._view(self._stored(draw), draw, stream, strength or Strength())
+
+    def views(self, draw: Draw, count: int) -> list[View]:
+        """`count` independent augmentations of each image, for a contrastive loss."""
+        images = self._stored(draw)
+        return [self._view(images, draw, f"view {number}", self.strength) for number in range(count)]
+
+    def trunk(self) -> Trunk:
+        """A new trunk with random weights."""
+        shards, config = self.shards, self.config
+        if config.architecture == "vit" and (shards.height % config.patch or shards.width % config.patch):
+            raise ConfigError(
+                "the patches do not fill the images", where="pretraining.trunk.patch", found=config.patch,
+                expected=f"a divisor of {shards.height} and {shards.width}",
+            )  # fmt: skip
+        dials = Dials(config.size, shards.height, shards.width, shards.channels, config.patch, config.dropout)
+        trunk = Trunk(_built(ARCHITECTURES[config.architecture](dials)))
+        self.flops = 3.0 * _forward_flops(trunk, (1, shards.channels, shards.height, shards.width))
+        return trunk
+
+    def _stored(self, draw: Draw) -> Tensor:
+        return torch.from_numpy(self.shards.gather(draw.ids))
+
+    def _view(self, images: Tensor, draw: Draw, stream: str, strength: Strength) -> View:
+        chosen = recipe(strength, draw, stream, self.shards.channels) if strength != Strength() else Recipe()
+        return View(images, chosen, self.frame, {}, self.flops * len(images))
+
+
+class Trunk(nn.Module):
+    """A model of `transformers` that reads pixels; attributes: model, width."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.patches = hasattr(model.config, "patch_size")
+        self.width: int = model.config.hidden_size if self.patches else model.config.hidden_sizes[-1]
+        if not self.patches:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, view: View) -> Tensor:
+        """Hidden states of the augmented images, as `read` returns them."""
+        return self.read(view.pixels())
+
+    def read(self, pixels: Tensor) -> Tensor:
+        """(n, C, H, W) normalised pixels -> (n, patches, width) of a ViT, else (n, width, h, w)."""
+        if not self.patches:
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        hidden: Tensor = self.model(pixel_values=pixels).last_hidden_state
+        return hidden
+
+    def pool(self, hidden: Tensor, view: View | None = None) -> Tensor:
+        """-> (n, width): the mean over places, as this architecture's classifier pools."""
+        return hidden.mean(dim=1) if self.patches else hidden.mean(dim=(2, 3))
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """(n, patches, width) of a ViT before its first layer: what may be hidden."""
+        tokens: Tensor = self.model.embeddings(pixels)
+        return tokens
+
+    def encode(self, tokens: Tensor) -> Tensor:
+        """The layers of a ViT on some of its patches."""
+        for layer in self.model.layers:
+            tokens = layer(tokens)
+        hidden: Tensor = self.model.layernorm(tokens)
+        return hidden
+
+    def save(self, folder: Path) -> None:
+        """Writes config.json and model.safetensors, which `AutoModel.from_pretrained` reads."""
+        self.model.save_pretrained(folder)
+
+
+def open_split(config: Config, store: Store, tokens: Manifest, split: str) -> Images:
+    """The samples of a split; raises DataError if there is none."""
+    images = Images(config, PixelShards(store, tokens, split))
+    if not len(images):
+        fix = "ingest more images, or filter fewer of them"
+        raise DataError(f"the {split} split has no samples", where=tokens.uri, fix=fix)
+    return images
+
+
+def load(folder: Path) -> Trunk:
+    """A trunk from a folder that `Trunk.save` wrote."""
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    from components.lib.vision.networks import register
+
+    register()
+    logging.disable_progress_bar()
+    return Trunk(AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True))
+
+
+def _built(config: Any) -> Any:
+    from transformers import AutoModel
+
+    from components.lib.vision.networks import register
+
+    register()
+    return AutoModel.from_config(config)
+
+
+def _forward_flops(trunk: Trunk, shape: tuple[int, ...]) -> float:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        trunk.eval().read(torch.zeros(shape))
+    trunk.train()
+    return float(counter.get_total_flops())

@@ -1,0 +1,1 @@
+"""Images on the training device: augmentation, networks, decoders, pictures."""
