@@ -1,21 +1,18 @@
 """Two processes have the loss and the gradient of one, for every objective: all in one pair of processes."""
 
-import multiprocessing
-import os
-import socket
-
 import numpy as np
 import pytest
 import torch
 
 from components.lib import plugins
 from components.lib.config import from_dict
-from components.lib.engine import distributed
 from components.lib.engine.distributed import World
-from components.lib.engine.loop import Plan, Run
+from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
+from components.lib.engine.plan import Plan
 from components.lib.engine.trainable import WeightedSum
+from tests.components.lib.engine import worlds
 from tests.components.pretraining.objectives.test_contract import FOLDER, build
 
 STEPS = 12
@@ -44,31 +41,13 @@ def fit(world: World, case: str) -> tuple[list[float], list[float], np.ndarray]:
     return [row["loss"] for row in history], norms, weights.numpy()
 
 
-def work(rank: int, port: int, results) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
-    world = distributed.start()
-    found = {case: fit(world, case) for case in CASES}
-    if rank == 0:
-        results.put(found)
-    distributed.stop()
+def fit_all(world: World) -> dict[str, tuple[list[float], list[float], np.ndarray]]:
+    return {case: fit(world, case) for case in CASES}
 
 
 @pytest.fixture(scope="module")
 def of_two():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    processes = [context.Process(target=work, args=(rank, port, results)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    found = results.get(timeout=240)
-    for process in processes:
-        process.join(30)
-    return found
+    return worlds.run(fit_all, 2)[0]
 
 
 @pytest.mark.parametrize("case", CASES)
