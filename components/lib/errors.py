@@ -5,7 +5,8 @@ Exit codes follow BSD's sysexits.h, so that a shell, Argo or a JobSet failure po
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -103,6 +104,10 @@ class Interrupted(TrunklineError):
     family, exit_code, retriable = "service", 75, True
 
 
+class WorkerLost(Interrupted):
+    """A training process died or hangs; the last checkpoint stands: run it again to resume (EX_TEMPFAIL)."""
+
+
 class AccessError(TrunklineError):
     """Credentials are missing, expired or not allowed to do this (EX_NOPERM)."""
 
@@ -135,6 +140,12 @@ class ConfigErrors(ConfigError):
         return {**super().to_dict(), "errors": [error.to_dict() for error in self.errors]}
 
 
+def unexpected(error: Exception) -> InternalError:
+    """An exception that nobody foresaw: its traceback goes to stderr, where a report can be made from it."""
+    traceback.print_exception(error)
+    return InternalError(f"{type(error).__name__}: {error}", fix="this is a bug: please report it")
+
+
 @contextmanager
 def collected() -> Iterator[list[TrunklineError]]:
     """Gathers errors in a list and raises them together at the end.
@@ -146,6 +157,25 @@ def collected() -> Iterator[list[TrunklineError]]:
     yield errors
     if errors:
         raise ConfigErrors(errors)
+
+
+def revived(record: Mapping[str, Any]) -> TrunklineError:
+    """The error that `to_dict` made `record` of, in another process perhaps."""
+    kinds = {kind.__name__: kind for kind in _kinds(TrunklineError)}
+    error: TrunklineError
+    if record.get("errors"):
+        error = ConfigErrors([revived(entry) for entry in record["errors"]])
+    else:
+        parts = {name: record[name] for name in ("where", "found", "expected", "fix")}
+        error = kinds.get(record["kind"], TrunklineError)(record["what"], **parts)
+    error.stage = record["stage"]
+    return error
+
+
+def _kinds(kind: type[TrunklineError]) -> Iterator[type[TrunklineError]]:
+    yield kind
+    for special in kind.__subclasses__():
+        yield from _kinds(special)
 
 
 def _clip(value: object) -> str:

@@ -11,7 +11,6 @@ import gc
 import json
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.artifacts import Key, Manifest
-from components.lib.errors import InternalError, TrunklineError
+from components.lib.errors import InternalError, TrunklineError, unexpected
 from components.lib.store import Draft, Store
 
 
@@ -46,12 +45,23 @@ class Context:
 
     def produce(self, key: Key, build: Callable[[Draft], None], output: Path) -> Manifest:
         """Writes the manifest of `key` to `output`; calls `build` only if the store has none."""
+
+        def make() -> None:
+            with self.store.draft(key) as draft:
+                build(draft)
+                draft.commit()
+
+        return self.obtain(key, make, output)
+
+    def obtain(self, key: Key, make: Callable[[], None], output: Path) -> Manifest:
+        """The same where `make` commits the output itself, or has another process do it."""
         manifest = self.store.find(key)
         reused = manifest is not None
         if manifest is None:
-            with self.store.draft(key) as draft:
-                build(draft)
-                manifest = draft.commit()
+            make()
+            manifest = self.store.find(key)
+        if manifest is None:
+            raise InternalError("the work ended without an output", where=f"{key.stage}/{key.digest}")
         manifest.write(output)
         self.record(manifest, reused=reused)
         return manifest
@@ -78,8 +88,7 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator
     except TrunklineError as raised:
         error = raised
     except Exception as raised:
-        traceback.print_exc()
-        error = InternalError(f"{type(raised).__name__}: {raised}", fix="this is a bug: please report it")
+        error = unexpected(raised)
     if error is not None:
         error.stage = name
     try:

@@ -15,6 +15,7 @@ from components.lib.plugins import Declaration
 from components.lib.sources import scheme
 
 OBJECTIVES = "components.pretraining.objectives"
+LAUNCHERS = "components.pretraining.launchers"
 FILTERS = "components.ingestion.filters"
 FORMATS = "components.lib.formats"
 MODALITIES = "components.lib.modalities"
@@ -67,6 +68,9 @@ def _pretraining(config: Any) -> Errors:
         if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 < weight < float("inf"):
             yield ConfigError("a weight is a number above 0", where=f"{where}.weight", found=repr(weight))
         yield from _plugin(OBJECTIVES, name, own, where)
+    yield from _plugin(
+        LAUNCHERS, config.launcher, config.launch, "pretraining.launcher", "pretraining.launch"
+    )
 
 
 def _promotion(config: Any) -> Errors:

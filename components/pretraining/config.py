@@ -9,7 +9,10 @@ from typing import Any
 from components.lib.config import setting
 from components.lib.errors import ConfigError
 
-MECHANICS = ("nproc", "threads", "checkpoint_every", "micro_batch")  # how it is computed, not what
+# How and where it is computed, not what.
+MECHANICS = (
+    "nproc", "threads", "checkpoint_every", "micro_batch", "launcher", "launch", "restarts", "hang_seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,11 @@ class Config:
     evaluate_every: int = setting(0, "steps between validations; 0 = ten times a run", minimum=0)
     validation_samples: int = setting(1024, "held-out samples that are measured", minimum=1)
     checkpoint_every: int = setting(0, "steps between checkpoints; 0 = twenty times a run", minimum=0)
-    nproc: int = setting(1, "processes on this machine; 0 = one a GPU or core", minimum=0, maximum=1024)
+    launcher: str = setting("local", "where: a file of components/pretraining/launchers")
+    launch: dict[str, Any] = setting({}, "options of the launcher")
+    restarts: int = setting(3, "new starts in a row that come no further, before it is given up", minimum=0)
+    hang_seconds: int = setting(300, "time without a step after which processes count as hung", minimum=1)
+    nproc: int = setting(1, "processes on a machine; 0 = one a GPU or core", minimum=0, maximum=1024)
     threads: int = setting(0, "CPU threads a process; 0 = all cores shared out", minimum=0)
 
     def check(self) -> Iterator[ConfigError]:

@@ -8,7 +8,6 @@ from components.lib import artifacts
 from components.lib.artifacts import Key
 from components.lib.config import to_dict
 from components.lib.stage import Context
-from components.lib.store import Draft
 from components.pretraining.config import MECHANICS, Config
 
 VERSION = 1
@@ -24,10 +23,10 @@ def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[
     identity = {name: value for name, value in to_dict(config).items() if name not in MECHANICS}
     key = Key("pretraining", VERSION, identity, {"tokens": source.reference})
 
-    def build(draft: Draft) -> None:
+    def make() -> None:
         from components.pretraining.launch import launch
 
-        launch(config, context, source, draft)
+        launch(config, context, source, key)
 
-    manifest = context.produce(key, build, trunk)
+    manifest = context.obtain(key, make, trunk)
     return {f"{name}_loss": value for name, value in manifest.facts["loss"].items()}

@@ -1,22 +1,29 @@
-"""The training worker: `python -m components.pretraining.train job.json`, once a process.
+"""The training worker: `python -m components.pretraining.train PLACE`, once a process.
 
 It is the one entry point: in the stage's own process, under torchrun, and in the pods of a TrainJob.
 """
 
 from __future__ import annotations
 
+import atexit
+import faulthandler
+import gc
 import json
 import os
 import shutil
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import nn
 
-from components.lib import plugins
+from components.lib import heartbeat, plugins
 from components.lib.config import from_dict, to_dict
 from components.lib.engine import distributed, precision
 from components.lib.engine.checkpoint import Checkpoints
@@ -29,19 +36,22 @@ from components.lib.engine.order import Order, permuted
 from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
-from components.lib.errors import TrunklineError
+from components.lib.errors import TrunklineError, WorkerLost, unexpected
 from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.store import Draft, Store
 from components.lib.tracking.run import track
+from components.pretraining import job as jobs
 from components.pretraining.config import MECHANICS, Config
+from components.pretraining.job import Job
+from components.pretraining.node import end_with_parent
 
 OBJECTIVES = "components.pretraining.objectives"
 
 
-def train(job_path: Path) -> None:
-    """Trains to the end and writes model/, history.jsonl and result.json beside the job."""
-    job = json.loads(job_path.read_text())
-    config = from_dict(Config, job["config"])
+def train(place: str) -> None:
+    """Trains to the end; the leading process commits the trunk to the store."""
+    job = jobs.read(place)
+    config = from_dict(Config, job.config, "pretraining")
     torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // config.nproc))
     world = distributed.start()
     try:
@@ -50,9 +60,9 @@ def train(job_path: Path) -> None:
         distributed.stop()
 
 
-def _train(job: dict[str, Any], config: Config, world: World) -> None:
-    store = Store(job["store"])
-    tokens = store.resolve(job["tokens"])
+def _train(job: Job, config: Config, world: World) -> None:
+    store = Store(job.store)
+    tokens = store.resolve(job.tokens)
     modality = plugins.load("components.lib.modalities", config.modality)
     options = from_dict(modality.Config, config.trunk, "pretraining.trunk")
     samples = modality.open_split(options, store, tokens, "train")
@@ -62,9 +72,9 @@ def _train(job: dict[str, Any], config: Config, world: World) -> None:
     validation = modality.open_split(options, store, tokens, "validation")
     plan = _plan(config, world)
     order = Order(len(samples), config.global_batch, config.seed)
-    checkpoints = Checkpoints(store.objects, job["checkpoints"], _identity(config, job, order, plan))
-    context = Context(store, **job["run"]) if world.leads else Context(store)  # one process speaks for all
-    with track(context, Path(job["checkpoints"]).name) as tracker:
+    checkpoints = Checkpoints(store.objects, job.checkpoints, _identity(config, job, order, plan))
+    context = Context(store, **job.run) if world.leads else Context(store)  # one process speaks for all
+    with track(context, job.key.digest) as tracker, together():
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
         run = Run(
             model, samples, order, plan, world, checkpoints=checkpoints,
@@ -75,9 +85,10 @@ def _train(job: dict[str, Any], config: Config, world: World) -> None:
         if world.leads:
             measured = _measured(run, plan, world)
             tracker.metrics(measured, step=config.steps)
-            facts = _facts(config, trunk, history, samples)
-            tokenizer = store.open_folder(tokens, "tokenizer/")
-            _write(Path(job["output"]), trunk, tokenizer, history, facts, measured)
+            with store.draft(job.key) as draft:
+                draft.facts, draft.measured = _facts(config, trunk, history, samples), measured
+                _commit(draft, trunk, store.open_folder(tokens, "tokenizer/"), history)
+            checkpoints.remove()
 
 
 def _without_step(row: Row) -> Row:
@@ -122,10 +133,10 @@ def _draws(config: Config, available: int) -> tuple[Draw, ...]:
     return tuple(Draw(part, np.zeros_like(part), config.seed, training=False) for part in parts)
 
 
-def _identity(config: Config, job: dict[str, Any], order: Order, plan: Plan) -> dict[str, Any]:
+def _identity(config: Config, job: Job, order: Order, plan: Plan) -> dict[str, Any]:
     """What a checkpoint and the run that resumes from it must share; the number of processes is not in it."""
     settings = {name: value for name, value in to_dict(config).items() if name not in MECHANICS}
-    return {**settings, "precision": plan.precision, "tokens": job["tokens"], "samples": order.samples}
+    return {**settings, "precision": plan.precision, "tokens": job.tokens, "samples": order.samples}
 
 
 def _facts(config: Config, trunk: Any, history: list[Row], samples: Any) -> dict[str, Any]:
@@ -154,25 +165,45 @@ def _measured(run: Run, plan: Plan, world: World) -> dict[str, float]:
     return {**summary, "peak_flops_per_second": peak, "mfu": round(summary["flops_per_second"] / peak, 4)}
 
 
-def _write(
-    folder: Path,
-    trunk: Any,
-    tokenizer: Path,
-    history: list[Row],
-    facts: dict[str, Any],
-    measured: dict[str, float],
-) -> None:
-    trunk.save(folder / "model")
-    shutil.copytree(tokenizer, folder / "model", dirs_exist_ok=True)
-    (folder / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
-    (folder / "result.json").write_text(json.dumps({"facts": facts, "measured": measured}))
+def _commit(draft: Draft, trunk: Any, tokenizer: Path, history: list[Row]) -> None:
+    trunk.save(draft.folder / "model")
+    shutil.copytree(tokenizer, draft.folder / "model", dirs_exist_ok=True)
+    draft.write("history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+    for path in sorted(path for path in (draft.folder / "model").rglob("*") if path.is_file()):
+        draft.add(path.relative_to(draft.folder).as_posix())
+    draft.commit()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """A process that loses contact with the others was not at fault itself."""
+    try:
+        yield
+    except TrunklineError:
+        raise
+    except Exception as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection" in str(error):
+            found = str(error).partition("\n")[0]
+            raise WorkerLost("the other training processes are gone", found=found) from error
+        raise
+
+
+def main(place: str) -> int:
+    """Trains; what goes wrong is said on stderr, to the watcher of this machine and by the exit code."""
+    end_with_parent()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # for a watcher that finds this process hanging
+    atexit.register(gc.freeze)  # a last garbage collection through all of torch costs a second
+    try:
+        train(place)
+    except Exception as raised:
+        error = raised if isinstance(raised, TrunklineError) else unexpected(raised)
+        heartbeat.last_words(error)
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+    finally:
+        heartbeat.finish()
+    return 0
 
 
 if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    try:
-        train(path)
-    except TrunklineError as error:
-        path.with_name("status.json").write_text(json.dumps(error.to_dict()))
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(main(sys.argv[1]))

@@ -23,6 +23,7 @@ from components.lib.engine.step import Step
 from components.lib.engine.trainable import WeightedSum
 from components.lib.errors import DataError, Interrupted
 from components.lib.failpoints import reach
+from components.lib.heartbeat import beat
 
 
 class Run:
@@ -64,6 +65,7 @@ class Run:
                     micro_batches = next(batches)
                 stopping = self._take(micro_batches, bool(stop))
                 self.step += 1
+                beat(self.step)
                 reach("training.step")
                 if self.step % plan.report_every == 0 or self.step == steps:
                     self._row()

@@ -1,0 +1,69 @@
+"""Training on this machine: in this process, or as many as asked under torchrun, started anew if one dies."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass, replace
+
+from components.lib.config import from_dict
+from components.lib.errors import Interrupted, TrunklineError
+from components.lib.store import Store
+from components.pretraining.config import Config as Settings
+from components.pretraining.job import Job
+from components.pretraining.node import Node
+
+
+@dataclass(frozen=True)
+class Config:
+    """Nothing to choose: `pretraining.nproc` says how many processes."""
+
+
+def launch(job: Job, options: Config) -> None:
+    """Trains to the end.
+
+    Raises:
+        Interrupted: if it was told to stop; the state is saved.
+        WorkerLost: if a process died or hung more often in a row than `restarts`, without getting further.
+        TrunklineError: what a process had to say.
+    """
+    settings = from_dict(Settings, job.config, "pretraining")
+    nproc = settings.nproc or _processes(settings)
+    job = replace(job, config={**job.config, "nproc": nproc})
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
+        job.write(folder)
+        if nproc == 1:
+            from components.pretraining.train import train
+
+            train(folder)
+            return
+        node = Node(folder, ["--standalone", f"--nproc-per-node={nproc}"], settings.hang_seconds)
+        _until_done(job, node, settings.restarts)
+
+
+def _until_done(job: Job, node: Node, restarts: int) -> None:
+    """Starts the processes again after a fault that may pass; they resume from their last checkpoint."""
+    store, furthest, spent = Store(job.store), -1, 0
+    while store.find(job.key) is None:  # they may have died after their work was done
+        try:
+            node.run()
+            return
+        except TrunklineError as error:
+            told_to_stop = type(error) is Interrupted
+            if told_to_stop or not error.retriable:
+                raise
+            spent = 0 if node.reached > furthest else spent + 1
+            furthest = max(furthest, node.reached)
+            if spent >= restarts:
+                raise
+            print(f"pretraining: starting again after step {node.reached}: {error}", flush=True)
+            time.sleep(min(30, 2**spent - 1))
+
+
+def _processes(settings: Settings) -> int:
+    """One a GPU; without one, a core each: the most that share out the batch evenly."""
+    import torch
+
+    most = torch.cuda.device_count() or os.cpu_count() or 1
+    return next(n for n in range(most, 0, -1) if settings.global_batch % n == 0 or n == 1)
