@@ -72,7 +72,8 @@ def _train(job: Job, config: Config, world: World) -> None:
     validation = modality.open_split(options, store, tokens, "validation")
     plan = _plan(config, world)
     order = Order(len(samples), config.global_batch, config.seed)
-    checkpoints = Checkpoints(store.objects, job.checkpoints, _identity(config, job, order, plan))
+    identity = _identity(config, job, order, plan)
+    checkpoints = Checkpoints(store.objects, job.checkpoints, identity, world=world)
     context = Context(store, **job.run) if world.leads else Context(store)  # one process speaks for all
     with track(context, job.key.digest) as tracker, together():
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})

@@ -36,10 +36,23 @@ class World:
         """Whether the flag is set in at least one process."""
         return bool(self.sum(torch.tensor(float(flag), device=self.device)).item() > 0)
 
+    def tell(self, text: str) -> str:
+        """The `text` of the leading process, on every process."""
+        if self.size == 1:
+            return text
+        data = torch.tensor(list(text.encode()), dtype=torch.uint8, device=self.device)
+        size = self.sum(torch.tensor(len(data) if self.leads else 0, device=self.device))
+        data = data if self.leads else torch.empty(int(size), dtype=torch.uint8, device=self.device)
+        dist.broadcast(data, 0)
+        return bytes(data.tolist()).decode()
+
     def barrier(self) -> None:
         """Waits for all processes."""
         if self.size > 1:
             dist.barrier()
+
+
+ALONE = World(0, 1, torch.device("cpu"))
 
 
 def start(timeout: timedelta = timedelta(seconds=120)) -> World:

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from components.lib.engine.checkpoint import Checkpoints, capture, restore
+from components.lib.engine.checkpoint import Checkpoints
 from components.lib.engine.distributed import World
 from components.lib.engine.loader import prefetch
 from components.lib.engine.losses import Row, measure
 from components.lib.engine.meter import Meter, Progress
 from components.lib.engine.order import Order
+from components.lib.engine.pieces import capture, needed, restore
 from components.lib.engine.plan import HeldOut, Plan, passes
 from components.lib.engine.randomness import hashed
 from components.lib.engine.step import Step
@@ -74,12 +75,16 @@ class Run:
                 if stopping or (plan.checkpoint_every and self.step % plan.checkpoint_every == 0):
                     self._save()
                 if stopping and self.step < steps:
+                    if self.checkpoints:
+                        self.checkpoints.wait()
                     where = f"step {self.step}"
                     raise Interrupted("training was told to stop", where=where, fix="run again to resume")
                 losses = [row["loss"] for row in self.history[-2:] if "loss" in row]  # not of a validation
                 if self.world.leads and not plan.quiet and losses and progress.due():
                     progress.show(self.step, losses[-1], self.meter.real * self.world.size)
         self._evaluate()
+        if self.checkpoints:
+            self.checkpoints.wait(needed=False)
         return self.history
 
     def _micro_batches(self, step: int) -> list[list[Any]]:
@@ -102,8 +107,8 @@ class Run:
         """Adds the mean over the steps since the last row to the history."""
         size = torch.stack([norm for _, norm in self._recent]).norm(dim=1)
         tables = torch.stack([table for table, _ in self._recent])
-        counted = torch.where(size.isfinite()[:, None, None], tables, 0)  # a skipped step taught nothing
-        table, norms = self.world.sum(counted.sum(dim=0)), size.tolist()
+        tables = torch.where(size.isfinite()[:, None, None], tables, 0)  # a skipped step taught nothing
+        table, norms = self.world.sum(tables).sum(dim=0), size.tolist()
         for norm in norms:
             self._bad = 0 if norm < float("inf") else self._bad + 1
         if self._bad >= self.plan.bad_steps:
@@ -132,14 +137,14 @@ class Run:
             self.report(row)
 
     def _resume(self) -> None:
-        found = self.checkpoints.load() if self.checkpoints else None
+        found = self.checkpoints.load(needed(self.model, self.world)) if self.checkpoints else None
         if found is None:
             return
         tensors, state = found
         restore(self.model, self.engine.optimizers.values(), tensors)
         self.step, self.history, self._bad = state["step"], state["history"], state["bad"]
         share = 1.0 if self.world.leads else 0.0  # the sums of a row are added over the processes again
-        for sums, norm in zip(state["pending"]["sums"], state["pending"]["norms"], strict=True):
+        for sums, norm in zip(state["pending"]["tables"], state["pending"]["norms"], strict=True):
             table = torch.tensor(sums, dtype=torch.float64, device=self.world.device) * share
             self._recent.append((table, torch.tensor(norm, device=self.world.device)))
         if self.world.leads:
@@ -149,12 +154,16 @@ class Run:
         if self.checkpoints is None:
             return
         with self.meter.wait("checkpoint"):
-            sums = [self.world.sum(sums).tolist() for sums, _ in self._recent]
-            pending = {"sums": sums, "norms": [norms.tolist() for _, norms in self._recent]}
+            tables, norms = [], []
+            if self._recent:
+                tables = self.world.sum(torch.stack([table for table, _ in self._recent])).tolist()
+                norms = torch.stack([norm for _, norm in self._recent]).tolist()
+            pending = {"tables": tables, "norms": norms}
             state = {"history": self.history, "pending": pending, "bad": self._bad}
-            if self.world.leads:
-                self.checkpoints.save(self.step, capture(self.model, self.engine.optimizers.values()), state)
-            self.world.barrier()
+            last = self.history[-1] if self.history else {}
+            score = last.get("validation/loss") if last.get("step") == self.step else None
+            tensors = capture(self.model, self.engine.optimizers.values())
+            self.checkpoints.save(self.step, tensors, state, score)
 
 
 def _counts(batches: list[Any]) -> tuple[int, int, int, float]:
