@@ -1,17 +1,21 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test check fix compile golden images locks chart bench clean
+.PHONY: help setup run submit schedule ui test check fix compile golden images locks chart bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
 
-# Parameters of `make run` and `make ui`
+# Parameters of the targets below
 PRESET ?= quickstart
 SOURCE ?=
 SET ?=
 PIPELINE ?= training
 PORT ?= 5000
 CLUSTER ?= default
+ENDPOINT ?= $(KF_PIPELINES_ENDPOINT)
+ACTION ?= apply
+STORE ?=
+WAIT ?=
 
 ##@ Use
 help: ## This list
@@ -23,6 +27,14 @@ setup: .venv/ready ## Make .venv with everything in it (also done by the other t
 run: setup ## Run a preset: PRESET=quickstart SOURCE=my/text SET='pretraining.steps=100 tasks=[]'
 	@$(BIN)/python -m pipelines.local --pipeline '$(PIPELINE)' --preset '$(PRESET)' \
 	  $(if $(SOURCE),--source '$(SOURCE)') $(foreach word,$(SET),--set '$(word)')
+
+submit: setup ## Run on a cluster: PRESET=... ENDPOINT=https://... STORE=s3://... SET='...' WAIT=1
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.submit --pipeline '$(PIPELINE)' --preset '$(PRESET)' \
+	  --endpoint '$(ENDPOINT)' $(if $(STORE),--store '$(STORE)') $(if $(WAIT),--wait) $(if $(SOURCE),--source '$(SOURCE)') \
+	  $(foreach word,$(SET),--set '$(word)')
+
+schedule: setup ## Make recurring runs what pipelines/schedules declares: ENDPOINT=... ACTION=diff or apply
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.schedule $(ACTION) --endpoint '$(ENDPOINT)'
 
 ui: setup ## Browse runs and models in MLflow on 127.0.0.1, PORT=5000
 	@echo "http://127.0.0.1:$(PORT)"

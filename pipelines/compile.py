@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from kfp.compiler.compiler_utils import KubernetesManifestOptions
 from components.lib.artifacts import sha256
 from components.lib.errors import TrunklineError
 from pipelines import intermediate
+from pipelines.parameters import PIPELINES
 
-PIPELINES = ("training", "finetuning", "evaluation")
 PREFIX = "trunkline-"  # of the names on a cluster
 _SDK = re.compile(r"^sdkVersion: .*\n", re.MULTILINE)
 _TAG = re.compile(r"(trunkline-[a-z]+):[0-9a-f]{12}\b")
@@ -37,27 +39,35 @@ def write(folder: Path, names: Sequence[str] = PIPELINES, *, golden: bool = Fals
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.yaml" for name in names]
     for path in paths:
-        compiler.Compiler().compile(graph(path.stem), str(path))
-        text = path.read_text(encoding="utf-8")
-        intermediate.check(text, path.name)
-        if golden:
-            path.write_text(_TAG.sub(r"\1", _SDK.sub("", text)), encoding="utf-8")
-        else:
-            _manifests(path.stem, version(text), folder / "kubernetes")
+        compiled = text(path.stem)
+        path.write_text(_TAG.sub(r"\1", _SDK.sub("", compiled)) if golden else compiled, encoding="utf-8")
+        if not golden:
+            _manifests(path.stem, revision(path.stem, compiled), folder / "kubernetes")
     return paths
 
 
-def version(text: str) -> str:
-    """The name of the version with this content, whichever compiler wrote it: 12 hex digits."""
-    return sha256(_SDK.sub("", text).encode())[:12]
+@functools.cache
+def text(name: str) -> str:
+    """A pipeline as intermediate YAML, checked; graphs are built once a process."""
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
+        path = Path(folder) / f"{name}.yaml"
+        compiler.Compiler().compile(graph(name), str(path))
+        compiled = path.read_text(encoding="utf-8")
+    intermediate.check(compiled, path.name)
+    return compiled
 
 
-def _manifests(name: str, content: str, folder: Path) -> None:
+def revision(name: str, text: str) -> str:
+    """The name of the version with this content, whichever compiler wrote it."""
+    return f"{PREFIX}{name}-{sha256(_SDK.sub('', text).encode())[:12]}"
+
+
+def _manifests(name: str, label: str, folder: Path) -> None:
     """`Pipeline` and `PipelineVersion` of KFP's Kubernetes-native API, for `kubectl apply`."""
     folder.mkdir(exist_ok=True)
     options = KubernetesManifestOptions(
         pipeline_name=f"{PREFIX}{name}",
-        pipeline_version_name=f"{PREFIX}{name}-{content}",
+        pipeline_version_name=label,
         include_pipeline_manifest=True,
     )
     compiler.Compiler().compile(

@@ -12,6 +12,7 @@ def training(
     overrides: dict = {},  # noqa: B006  # KFP reads the default at compile time
     store: str = "",
     tracking_uri: str = "",
+    skip_unchanged: bool = False,
 ):
     """Raw data in, a gated and registered model out.
 
@@ -20,6 +21,7 @@ def training(
         overrides: settings that differ, e.g. {"pretraining.steps": 1000}; a dotted key replaces its value.
         store: folder or s3://bucket/prefix of all outputs; empty means TRUNKLINE_STORE.
         tracking_uri: MLflow server; empty means MLFLOW_TRACKING_URI.
+        skip_unchanged: ends early where the champion knows all of the data, for schedules.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     with dsl.ExitHandler(close(store=store, run_id=run_id)):

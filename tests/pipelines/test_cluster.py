@@ -13,7 +13,7 @@ from components import STAGES
 from components.lib.errors import ConfigError, ConfigErrors
 from pipelines import intermediate
 from pipelines.cluster import NEEDS, load
-from pipelines.compile import version
+from pipelines.compile import revision
 from tests.architecture.imports import ROOT
 from tests.pipelines.test_golden import GOLDEN, compiled, executors
 
@@ -112,18 +112,21 @@ def test_manifests_for_gitops(tmp_path):
     subprocess.run([sys.executable, "-m", "pipelines.compile", tmp_path, *names], cwd=ROOT, check=True,
                    capture_output=True)  # fmt: skip
     text = (tmp_path / "training.yaml").read_text()
-    pipeline, revision = yaml.safe_load_all((tmp_path / "kubernetes" / "training.yaml").read_text())
-    assert (pipeline["kind"], revision["kind"]) == ("Pipeline", "PipelineVersion")
-    assert pipeline["metadata"]["name"] == revision["spec"]["pipelineName"] == "trunkline-training"
-    assert revision["metadata"]["name"] == f"trunkline-training-{version(text)}"
+    pipeline, release = yaml.safe_load_all((tmp_path / "kubernetes" / "training.yaml").read_text())
+    assert (pipeline["kind"], release["kind"]) == ("Pipeline", "PipelineVersion")
+    assert pipeline["metadata"]["name"] == release["spec"]["pipelineName"] == "trunkline-training"
+    assert release["metadata"]["name"] == revision("training", text)
     specification, platform = yaml.safe_load_all(text)
-    assert revision["spec"]["pipelineSpec"]["root"] == specification["root"]
-    assert revision["spec"]["platformSpec"] == platform
+    assert release["spec"]["pipelineSpec"]["root"] == specification["root"]
+    assert release["spec"]["platformSpec"] == platform
 
 
 def test_version_is_of_the_content_not_of_the_compiler():
     text = (GOLDEN / "training.yaml").read_text()
-    assert version(text) == version(f"{text}sdkVersion: kfp-9.9.9\n") != version(text + "x: 1\n")
+    name = revision("training", text)
+    assert revision("training", f"{text}sdkVersion: kfp-9.9.9\n") == name
+    assert revision("training", f"{text}x: 1\n") != name
+    assert name.startswith("trunkline-training-")
 
 
 def test_every_cluster_can_be_loaded():

@@ -1,0 +1,65 @@
+"""The parameters of a pipeline from a command line, as the form of the Kubeflow UI gives them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from components.lib.errors import UsageError
+from components.preflight.settings import parse
+
+PIPELINES = ("training", "finetuning", "evaluation")
+
+
+def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> None:
+    """The words that name a pipeline and its parameters."""
+    parser.add_argument("--pipeline", default="training", choices=PIPELINES)
+    parser.add_argument("--preset", default="quickstart", help="a file of pipelines/presets")
+    parser.add_argument("--branch", default="", help="manifest.json of a branch, for the evaluation pipeline")
+    parser.add_argument("--source", default="", help="your own text: a path, s3://, https:// or hf: address")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="pretraining.steps=100"
+    )
+    parser.add_argument("--store", default=store, help="a folder or s3://")
+    parser.add_argument("--tracking-uri", default=tracking_uri, help="MLflow")
+
+
+def read(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The parameters; raises UsageError for words that fit no pipeline."""
+    overrides = dict(_override(word) for word in arguments.set)
+    if arguments.source:
+        overrides = {**_own_source(arguments.source), **overrides}
+    if bool(arguments.branch) != (arguments.pipeline == "evaluation"):
+        raise UsageError("the evaluation pipeline, and no other, takes a branch", where="--branch")
+    return {
+        **({"branch": arguments.branch} if arguments.branch else {}),
+        "preset": arguments.preset,
+        "overrides": overrides,
+        "store": arguments.store,
+        "tracking_uri": arguments.tracking_uri,
+    }
+
+
+def _override(word: str) -> tuple[str, Any]:
+    key, equals, value = word.partition("=")
+    if not key or not equals:
+        raise UsageError(
+            "an override has the form KEY=VALUE", where="--set", found=word, expected="pretraining.steps=100"
+        )
+    return key, parse(value, f"--set {key}")
+
+
+def _own_source(source: str) -> dict[str, Any]:
+    """The user's text under a model name of its own; the preset's tasks are about other data."""
+    stem = re.sub(r"\.[a-z]+$", "", source.rstrip("/*").rpartition("/")[2].lower())
+    name = re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "own"
+    local = Path(source).expanduser()
+    address = str(local.resolve()) if local.exists() else source
+    return {
+        "ingestion.sources": [address],
+        "ingestion.text": "text",
+        "registration.name": f"trunkline-{name}",
+        "tasks": [],
+    }

@@ -1,0 +1,128 @@
+"""Declared schedules: what a file says, and what a recurring run of KFP must be to do it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import kfp_server_api as api
+
+from components.lib.config import from_dict, setting
+from components.lib.errors import ConfigError, ConfigErrors, TrunklineError, collected
+from components.preflight.plan import resolve
+from components.preflight.settings import parse
+from pipelines.cluster import Cluster
+from pipelines.cron import convert
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A file of `pipelines/schedules`: what runs, and when."""
+
+    cron: str = setting(help="minute hour day month weekday, such as 30 3 * * mon-fri")
+    preset: str = setting(help="a file of pipelines/presets")
+    pipeline: str = setting("training", "which graph", choices=("training", "finetuning"))
+    overrides: dict[str, Any] = setting({}, "settings that differ from the preset's")
+    store: str = setting("", "s3://bucket/prefix; empty: TRUNKLINE_STORE of the cluster")
+    tracking_uri: str = setting("", "MLflow server; empty: MLFLOW_TRACKING_URI of the cluster")
+    time_zone: str = setting("UTC", "of the cron expression")
+    skip_unchanged: bool = setting(True, "end early where the champion knows all of the data")
+    enabled: bool = setting(True, "whether it starts runs")
+
+    def check(self) -> Iterator[TrunklineError]:
+        """What would only fail at night: the settings of the run."""
+        try:
+            resolve(self.preset, self.overrides)
+        except ConfigErrors as error:
+            yield from error.errors
+        except TrunklineError as error:
+            yield error
+
+
+def load(folder: Path) -> dict[str, Schedule]:
+    """The schedule of each file, by its name; raises ConfigErrors with all that is wrong in them."""
+    if not folder.is_dir():
+        raise ConfigError("there is no folder of schedules", where=str(folder))
+    schedules: dict[str, Schedule] = {}
+    with collected() as errors:
+        for path in sorted(folder.glob("*.yaml")):
+            if not _NAME.fullmatch(path.stem):
+                expected = "lower-case letters, digits and '-'"
+                errors.append(ConfigError("not a name", where=path.name, expected=expected))
+                continue
+            try:
+                values = parse(path.read_text(encoding="utf-8"), path.name)
+                schedules[path.stem] = from_dict(Schedule, values, path.stem)
+            except ConfigErrors as error:
+                errors.extend(error.errors)
+            except TrunklineError as error:
+                errors.append(error)
+    return schedules
+
+
+def parameters(schedule: Schedule) -> dict[str, Any]:
+    """Of the pipeline."""
+    given = {name: getattr(schedule, name) for name in ("preset", "overrides", "store", "tracking_uri")}
+    return {**given, "skip_unchanged": schedule.skip_unchanged} if schedule.pipeline == "training" else given
+
+
+def wanted(
+    schedule: Schedule, pipeline_id: str, cluster: Cluster, now: datetime, where: str
+) -> dict[str, Any]:
+    """What the recurring run of a schedule must show; `enabled` is apart, as it can be changed."""
+    return {
+        "cron": convert(schedule.cron, schedule.time_zone, cluster.time_zone, now, f"{where}.cron"),
+        "pipeline": pipeline_id,
+        "version": "",  # the newest, whenever a run starts
+        "parameters": parameters(schedule),
+        "service_account": cluster.service_account,
+        "max_concurrency": 1,
+        "no_catchup": True,
+    }
+
+
+def observed(recurring: Any) -> dict[str, Any]:
+    """The same of a recurring run, as the server shows it."""
+    reference, trigger = recurring.pipeline_version_reference, recurring.trigger
+    cron = trigger.cron_schedule if trigger else None
+    config = recurring.runtime_config
+    return {
+        "cron": (cron.cron if cron else "") or "",
+        "pipeline": (reference.pipeline_id if reference else "") or "",
+        "version": (reference.pipeline_version_id if reference else "") or "",
+        "parameters": (config.parameters if config else {}) or {},
+        "service_account": recurring.service_account or "",
+        "max_concurrency": int(recurring.max_concurrency or 0),
+        "no_catchup": bool(recurring.no_catchup),
+    }
+
+
+def differences(found: dict[str, Any], want: dict[str, Any]) -> list[str]:
+    """What differs, in words. A server that names its own default service account agrees with none."""
+    names = [name for name in want if found[name] != want[name]]
+    if not want["service_account"]:
+        names = [name for name in names if name != "service_account"]
+    return [f"{name}: {found[name]!r} -> {want[name]!r}" for name in names]
+
+
+def body(name: str, marker: str, want: dict[str, Any], experiment_id: str, namespace: str) -> Any:
+    """The recurring run to make; it does not start runs until it is enabled."""
+    return api.V2beta1RecurringRun(
+        display_name=name,
+        description=marker,
+        pipeline_version_reference=api.V2beta1PipelineVersionReference(pipeline_id=want["pipeline"]),
+        runtime_config=api.V2beta1RuntimeConfig(parameters=want["parameters"]),
+        service_account=want["service_account"] or None,
+        max_concurrency=want["max_concurrency"],
+        no_catchup=want["no_catchup"],
+        trigger=api.V2beta1Trigger(cron_schedule=api.V2beta1CronSchedule(cron=want["cron"])),
+        mode=api.RecurringRunMode.DISABLE,
+        experiment_id=experiment_id,
+        namespace=namespace or None,
+    )

@@ -1,0 +1,187 @@
+"""Makes the recurring runs of a cluster what the files of a folder declare: `diff` shows, `apply` does.
+
+KFP cannot change a recurring run, so a new one is made disabled, the old one deleted, and the new one
+enabled: never do two of them start runs, and whatever kills us, the next apply completes it. A recurring
+run is ours if its name and its description say so; others are never touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.lib.errors import ServiceError, TrunklineError, UsageError
+from pipelines import cluster, compile, recurring
+from pipelines.kubeflow import Kubeflow, is_version
+from pipelines.recurring import Schedule
+from pipelines.submit import EXPERIMENT, publish
+
+FOLDER = Path(__file__).parent / "schedules"
+ROUNDS = 3  # of looking again: another apply may work at the same time
+CHANGES = 2  # exit code of a diff that found some
+
+
+@dataclass
+class Change:
+    """One thing to do about one name.
+
+    Attributes:
+        words: what a reader is shown.
+        create: the recurring run to make, or None.
+        delete: ids that go.
+        enable: id (empty: the one that is made) and whether it starts runs; None to leave that alone.
+    """
+
+    words: list[str] = field(default_factory=list)
+    create: dict[str, Any] | None = None
+    delete: list[str] = field(default_factory=list)
+    enable: tuple[str, bool] | None = None
+
+
+class Schedules:
+    """The declared schedules and a server.
+
+    Args:
+        owner: in the name and the description of every recurring run of ours.
+    """
+
+    def __init__(self, server: Kubeflow, declared: dict[str, Schedule], owner: str, now: datetime) -> None:
+        self.server, self.declared, self.owner, self.now = server, declared, owner, now
+        self.cluster = cluster.load()
+
+    def diff(self) -> Iterator[tuple[str, Change]]:
+        """Name and change of everything that is not as declared."""
+        held: dict[str, list[Any]] = {name: [] for name in self.declared}
+        for one in self.server.recurring_runs():
+            name = self._ours(one)
+            if name:
+                held.setdefault(name, []).append(one)
+        ids = {name: self.server.pipeline(f"{compile.PREFIX}{name}") for name in self._pipelines()}
+        for name, found in sorted(held.items()):
+            schedule = self.declared.get(name)
+            change = _gone(found) if schedule is None else self._change(name, schedule, found, ids)
+            if change.words:
+                yield name, change
+
+    def outdated(self) -> Iterator[str]:
+        """The pipelines whose newest version has another content than ours."""
+        for name in self._pipelines():
+            pipeline_id = self.server.pipeline(f"{compile.PREFIX}{name}")
+            newest = self.server.newest(pipeline_id) if pipeline_id else None
+            if newest is None or not is_version(newest, compile.revision(name, compile.text(name))):
+                yield name
+
+    def apply(self) -> list[str]:
+        """Publishes pipelines and changes recurring runs until nothing differs; returns what was done.
+
+        Raises:
+            ServiceError: if it still differs after some rounds.
+        """
+        done = []
+        for name in self.outdated():
+            publish(self.server, name)
+            done.append(f"{compile.PREFIX}{name}: published")
+        for _ in range(ROUNDS):
+            changes = list(self.diff())
+            if not changes:
+                return done
+            for name, change in changes:
+                self._do(name, change)
+                done += [f"{name}: {word}" for word in change.words]
+        raise ServiceError(
+            "the schedules do not stay as they are declared", where=self.server.endpoint,
+            found=", ".join(name for name, _ in self.diff()), fix="somebody else changes them too",
+        )  # fmt: skip
+
+    def _do(self, name: str, change: Change) -> None:
+        made = ""
+        if change.create is not None:
+            experiment = self.server.experiment(EXPERIMENT)
+            marker = self._marker(name)
+            made = self.server.create_recurring(
+                recurring.body(
+                    f"{self.owner}-{name}", marker, change.create, experiment, self.server.namespace
+                )
+            )
+        for one in change.delete:
+            self.server.delete_recurring(one)
+        if change.enable is not None:
+            self.server.enable_recurring(change.enable[0] or made, change.enable[1])
+
+    def _change(self, name: str, schedule: Schedule, found: list[Any], ids: dict[str, str]) -> Change:
+        want = recurring.wanted(schedule, ids[schedule.pipeline], self.cluster, self.now, name)
+        right = [one for one in found if not recurring.differences(recurring.observed(one), want)]
+        keep = next((one for one in right if _enabled(one)), right[0] if right else None)
+        others = [one for one in found if one is not keep]
+        delete = [str(one.recurring_run_id) for one in others]
+        if keep is None:
+            words = [
+                word for one in found for word in recurring.differences(recurring.observed(one), want)
+            ] or [f"new: {want['cron']} ({schedule.cron} {schedule.time_zone}), {schedule.preset}"]
+            return Change(words, want, delete, ("", True) if schedule.enabled else None)
+        words = [f"a second one: {one}" for one in delete]
+        enable = None
+        if _enabled(keep) != schedule.enabled:
+            words.append("enabled" if schedule.enabled else "disabled")
+            enable = str(keep.recurring_run_id), schedule.enabled
+        return Change(words, None, delete, enable)
+
+    def _pipelines(self) -> list[str]:
+        return sorted({schedule.pipeline for schedule in self.declared.values()})
+
+    def _marker(self, name: str) -> str:
+        return f"Schedule {name} of {self.owner}. Declared in a file: changes made here do not last."
+
+    def _ours(self, one: Any) -> str:
+        """The name in our folder that a recurring run belongs to; empty if it is not ours."""
+        name = str(one.display_name or "").removeprefix(f"{self.owner}-")
+        return name if one.description == self._marker(name) else ""
+
+
+def _gone(found: list[Any]) -> Change:
+    return Change(["no longer declared"], None, [str(one.recurring_run_id) for one in found])
+
+
+def _enabled(one: Any) -> bool:
+    """2.16 and 2.17 tell it by `status`; `mode` is what was asked for."""
+    return (one.status or one.mode) in ("ENABLED", "ENABLE")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Returns 0; for `diff` 2 if something differs; else the exit code of an error."""
+    arguments = _parser().parse_args(words)
+    try:
+        if not arguments.owner.replace("-", "").isalnum():
+            raise UsageError("an owner is a word", where="--owner", found=arguments.owner)
+        declared = recurring.load(arguments.folder)
+        schedules = Schedules(Kubeflow(arguments.endpoint), declared, arguments.owner, datetime.now(UTC))
+        if arguments.action == "apply":
+            print("\n".join(schedules.apply()) or "everything is as it is declared")
+            return 0
+        lines = [f"{compile.PREFIX}{name}: to be published" for name in schedules.outdated()]
+        lines += [f"{name}: {word}" for name, change in schedules.diff() for word in change.words]
+    except TrunklineError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print("\n".join(lines) or "everything is as it is declared")
+    return CHANGES if lines else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.schedule", description=__doc__)
+    endpoint = os.environ.get("KF_PIPELINES_ENDPOINT", "")
+    parser.add_argument("action", choices=("diff", "apply"))
+    parser.add_argument("--endpoint", default=endpoint, help="of Kubeflow Pipelines")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of schedules, one YAML file each")
+    parser.add_argument("--owner", default="trunkline", help="tells our recurring runs from those of others")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
