@@ -39,9 +39,10 @@ def placed(component: Any) -> Callable[..., Any]:
     `TRUNKLINE_LOCAL` leaves it out: KFP ignores it locally, and takes seconds to set it. Only the image is
     set where it says `docker`.
     """
-    stage, local = stage_of(component), os.environ.get("TRUNKLINE_LOCAL")
+    stage = stage_of(component)
 
     def task(**inputs: Any) -> dsl.PipelineTask:
+        local = os.environ.get("TRUNKLINE_LOCAL")  # when the graph is built, not when this is imported
         made = component(**inputs)
         made.set_caching_options(False)
         if local == "docker":
