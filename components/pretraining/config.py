@@ -11,7 +11,8 @@ from components.lib.errors import ConfigError
 
 # How and where it is computed, not what.
 MECHANICS = (
-    "nproc", "threads", "checkpoint_every", "micro_batch", "launcher", "launch", "restarts", "hang_seconds",
+    "nproc", "threads", "checkpoint_every", "micro_batch", "parallel", "recompute", "compile", "launcher",
+    "launch", "restarts", "hang_seconds",
 )  # fmt: skip
 
 
@@ -43,6 +44,11 @@ class Config:
     launch: dict[str, Any] = setting({}, "options of the launcher")
     restarts: int = setting(3, "new starts in a row that come no further, before it is given up", minimum=0)
     hang_seconds: int = setting(300, "time without a step after which processes count as hung", minimum=1)
+    parallel: str = setting(
+        "auto", "the model whole on each process, or cut among them", choices=("auto", "ddp", "fsdp")
+    )
+    recompute: bool = setting(False, "activations in the backward pass: slower, in less memory")
+    compile: bool = setting(False, "each layer, by torch.compile; needs a C++ compiler")
     nproc: int = setting(1, "processes on a machine; 0 = one a GPU or core", minimum=0, maximum=1024)
     threads: int = setting(0, "CPU threads a process; 0 = all cores shared out", minimum=0)
 

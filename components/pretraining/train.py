@@ -33,6 +33,7 @@ from components.lib.engine.losses import Row
 from components.lib.engine.meter import peak_flops
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order, permuted
+from components.lib.engine.parallel import gather
 from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
@@ -83,6 +84,7 @@ def _train(job: Job, config: Config, world: World) -> None:
             held_out=HeldOut(validation, _draws(config, len(validation))),
         )  # fmt: skip
         history = run.train()
+        gather(model)
         if world.leads:
             measured = _measured(run, plan, world)
             tracker.metrics(measured, step=config.steps)
@@ -118,6 +120,9 @@ def _plan(config: Config, world: World) -> Plan:
         betas=(0.9, config.beta2),
         clip=config.clip,
         micro_batch=config.micro_batch,
+        parallel=config.parallel,
+        recompute=config.recompute,
+        compile=config.compile,
         report_every=max(1, config.steps // 100),
         evaluate_every=config.evaluate_every or max(1, config.steps // 10),
         checkpoint_every=config.checkpoint_every or max(1, config.steps // 20),

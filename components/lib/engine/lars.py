@@ -38,7 +38,7 @@ class Lars(torch.optim.Optimizer):
         gradient = weight.grad if self.grad_scale is None else weight.grad / self.grad_scale
         gradient = gradient.add(weight, alpha=group["weight_decay"])
         if group["scaled"]:
-            sizes = torch.stack([_norm(weight), _norm(gradient)])
+            sizes = torch.stack([whole(torch.linalg.vector_norm(each)) for each in (weight, gradient)])
             share = group["trust"] * sizes[0] / sizes[1]
             gradient = gradient * torch.where((sizes > 0).all(), share, torch.ones_like(share))
         state = self.state[weight]
@@ -53,8 +53,7 @@ class Lars(torch.optim.Optimizer):
         weight.copy_(moved)
 
 
-def _norm(tensor: Tensor) -> Tensor:
-    """Of the whole tensor, also where this process holds a shard of it."""
-    norm = torch.linalg.vector_norm(tensor)
-    whole: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-    return whole
+def whole(number: Tensor) -> Tensor:
+    """A number computed from a tensor of which each process holds a part."""
+    added: Tensor = number.full_tensor() if hasattr(number, "full_tensor") else number
+    return added

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from components.lib.engine.lars import Lars
+from components.lib.engine.lars import Lars, whole
 from components.lib.engine.trainable import Phase
 
 
@@ -75,7 +75,7 @@ def update(optimizer: torch.optim.Optimizer, clip: float) -> Tensor:
     does not multiply (0 * NaN is NaN), and the host does not wait for the answer.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    norm = whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
     optimizer.grad_scale = (norm / clip).clamp(min=1.0)  # type: ignore[attr-defined]
     optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
     optimizer.step()

@@ -1,17 +1,32 @@
-"""How several processes hold one model."""
+"""How processes hold one model: whole on each (DDP) or cut by rows (FSDP2), and what its blocks cost.
+
+A block is a child of the outermost `nn.ModuleList`s of the model, such as a layer of a transformer: what is
+gathered, recomputed and compiled as one.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 
-from components.lib.engine.distributed import World, total
+from components.lib.engine.distributed import World
+from components.lib.engine.normalization import share_statistics
+from components.lib.engine.plan import Plan
 from components.lib.engine.trainable import Loss, Phase, WeightedSum
+
+STATE = 16  # bytes a trained number takes in fp32: itself, its gradient and two moments
 
 
 class Pass(nn.Module):
@@ -27,13 +42,41 @@ class Pass(nn.Module):
         return losses
 
 
+def prepare(model: WeightedSum, plan: Plan, world: World) -> None:
+    """Changes the model in place as the plan says; before its parameters are handed to anybody."""
+    if world.size > 1:
+        share_statistics(model)
+    for block in blocks(model):
+        if plan.recompute:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        if plan.compile:
+            block.compile()
+    if world.size > 1 and choose(plan.parallel, model, world) == "fsdp":
+        half = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+        policy = half if plan.precision == "bf16" else MixedPrecisionPolicy()
+        for parameter in model.parameters():
+            parameter.data = parameter.data.contiguous()  # channels-last weights cannot be cut by rows
+        mesh = init_device_mesh(world.device.type, (world.size,))
+        for block in blocks(model):
+            fully_shard(block, mesh=mesh, mp_policy=policy)
+        fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def choose(dial: str, model: nn.Module, world: World) -> str:
+    """Answers ddp or fsdp for the dial auto, ddp or fsdp: fsdp if the state fills a third of the memory."""
+    if dial != "auto":
+        return dial
+    state = STATE * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return "fsdp" if 3 * state > _memory(world.device) else "ddp"
+
+
 def wrap(one: Pass, phase: Phase, world: World, batches: list[Any]) -> nn.Module:
     """The pass with gradients averaged over the processes; called while only `phase` has gradients.
 
     Args:
         batches: any, to see whether a pass leaves weights unused: DDP would wait for them.
     """
-    if world.size == 1:
+    if world.size == 1 or isinstance(one.model, FSDPModule):
         return one
     return DistributedDataParallel(
         one, broadcast_buffers=False, gradient_as_bucket_view=True,
@@ -43,9 +86,31 @@ def wrap(one: Pass, phase: Phase, world: World, batches: list[Any]) -> nn.Module
 
 def silent(module: nn.Module, last: bool) -> AbstractContextManager[object]:
     """The context of a pass after which gradients stay here, unless it is the last of the step."""
-    if isinstance(module, DistributedDataParallel) and not last:
-        return module.no_sync()
+    if isinstance(module, DistributedDataParallel):
+        return nullcontext() if last else module.no_sync()
+    if isinstance(module.model, FSDPModule):
+        module.model.set_requires_gradient_sync(last)
     return nullcontext()
+
+
+def blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """The outermost children of module lists that have weights."""
+    for child in model.children():
+        if isinstance(child, nn.ModuleList):
+            yield from (block for block in child if any(True for _ in block.parameters()))
+        else:
+            yield from blocks(child)
+
+
+def gather(model: nn.Module) -> None:
+    """Makes the weights of a model that is cut whole again, on every process; it trains no more."""
+    whole: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if isinstance(parameter, DTensor):
+                if id(parameter) not in whole:
+                    whole[id(parameter)] = nn.Parameter(parameter.full_tensor(), parameter.requires_grad)
+                setattr(module, name, whole[id(parameter)])
 
 
 def _leaves_unused(one: Pass, phase: Phase, batches: list[Any]) -> bool:
@@ -56,40 +121,9 @@ def _leaves_unused(one: Pass, phase: Phase, batches: list[Any]) -> bool:
     return None in torch.autograd.grad(whole, phase.parameters, allow_unused=True)
 
 
-class BatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Normalises by the statistics of the global batch, on any device (torch's own needs a GPU)."""
-
-    def _check_input_dim(self, values: Tensor) -> None:
-        """Any number of dimensions from two on."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        """In two passes, as E[x^2] - E[x]^2 would lose digits."""
-        if not self.training:
-            return super().forward(values)
-        dims = [0, *range(2, values.ndim)]
-        shape = [1, -1, *[1] * (values.ndim - 2)]
-        wide = values.float()
-        count = total(wide.new_tensor(values.numel() / values.shape[1]))
-        mean = total(wide.sum(dims)) / count
-        centred = wide - mean.view(shape)
-        variance = total(centred.square().sum(dims)) / count
-        self._remember(mean.detach(), (variance * count / (count - 1)).detach())
-        normal = centred * (variance + self.eps).rsqrt().view(shape)
-        if self.affine:
-            normal = normal * self.weight.view(shape) + self.bias.view(shape)
-        return normal.to(values.dtype)
-
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
-
-
-def share_statistics(model: nn.Module) -> None:
-    """Makes every batch norm of the model use the global batch, so that the world changes nothing."""
-    for module in model.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-            module.__class__ = BatchNorm  # type: ignore[assignment]
+def _memory(device: torch.device) -> float:
+    """Bytes that one process may use."""
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return machine / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -17,6 +17,9 @@ class Plan:
     Attributes:
         optimizer: adamw or lars, whose momentum is the first of `betas`.
         micro_batch: the most samples a process takes in one forward pass; 0 = its whole share of the batch.
+        parallel: how several processes hold the model: auto, ddp or fsdp.
+        recompute: activations of blocks in the backward pass, instead of keeping them.
+        compile: each block, by torch.compile.
         clip: largest norm of the gradient.
         bad_steps: how many steps in a row may have a gradient that is not finite.
         report_every: steps between rows of the history.
@@ -30,6 +33,9 @@ class Plan:
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
     micro_batch: int = 0
+    parallel: str = "auto"
+    recompute: bool = False
+    compile: bool = False
     bad_steps: int = 10
     report_every: int = 10
     evaluate_every: int = 0

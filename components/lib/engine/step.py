@@ -10,7 +10,7 @@ from torch import Tensor
 from components.lib.engine.distributed import Late, World
 from components.lib.engine.losses import Table
 from components.lib.engine.optimization import optimizer, set_rate, update
-from components.lib.engine.parallel import Pass, share_statistics, silent, wrap
+from components.lib.engine.parallel import Pass, prepare, silent, wrap
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import autocast
 from components.lib.engine.trainable import Loss, WeightedSum, alone
@@ -26,6 +26,7 @@ class Step:
     """
 
     def __init__(self, model: WeightedSum, plan: Plan, world: World) -> None:
+        prepare(model, plan, world)
         self.model, self.plan, self.world = model, plan, world
         self.phases, self.table = model.phases(), Table(model)
         self.optimizers = {
@@ -35,8 +36,6 @@ class Step:
         self._modules: dict[str, torch.nn.Module] = {}
         self._scales = torch.tensor(self.table.scales, device=world.device) * world.size
         self._stop = Late()
-        if world.size > 1:
-            share_statistics(model)
 
     def take(self, number: int, micro_batches: list[Batches], stop: bool) -> tuple[Tensor, Tensor, bool]:
         """Step `number`: its table, the gradient norm of each phase, and whether any process is to stop.
