@@ -8,11 +8,10 @@ def finetune(task: dict, registered: dsl.Input[dsl.Model], branch: dsl.Output[ds
     """Writes the branch manifest: weights, frozen examples, outcomes of every run."""
     from pathlib import Path
 
-    from components.finetuning.config import Config
+    from components.finetuning.modalities import configured
     from components.finetuning.run import run
-    from components.lib.config import from_dict
     from components.lib.stage import stage
 
     with stage("finetuning", task["finetuning"], task=task["name"]) as context:
-        config = from_dict(Config, task["finetuning"]["config"], f"tasks.{task['name']}.finetuning")
+        config = configured(task["finetuning"]["config"], f"tasks.{task['name']}.finetuning")
         run(config, context, registered=Path(registered.path), branch=Path(branch.path))

@@ -1,9 +1,10 @@
-"""Settings of finetuning, one set a task."""
+"""Settings of finetuning that every modality has, one set a task."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from components.lib.config import setting
 from components.lib.errors import ConfigError
@@ -15,8 +16,9 @@ class Labelled:
 
     source: str = setting(help="URI of the records: a path, s3://, https://, hf:, pypi:, sample:")
     format: str = setting("auto", "file of components/lib/formats, or auto: by the file's ending")
-    text: str = setting("text", "field of the input")
+    format_options: dict[str, dict[str, Any]] = setting({}, "options by format, e.g. {csv: {delimiter: ;}}")
     label: str = setting("label", "field of the label")
+    share: float = setting(1.0, "share of the records that count, chosen by hash", minimum=0, maximum=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,7 @@ class Config:
     """Every run of a task has the same model, steps and rates; only start, labels and seed differ."""
 
     task: str = setting(help="name of the task; the branch is registered as <trunk>-<task>")
+    modality: str = setting("text", "kind of data: a file of components/finetuning/modalities")
     kind: str = setting("sequence_classification", "file of components/lib/tasks")
     train: Labelled = setting(help="labelled records to learn from")
     test: Labelled = setting(help="labelled records that are frozen and scored, never trained on")
@@ -40,7 +43,6 @@ class Config:
     learning_rate: float = setting(1e-3, "peak rate", minimum=0.0, maximum=10.0)
     warmup: float = setting(0.1, "share of the steps in which the rate rises", minimum=0.0, maximum=1.0)
     weight_decay: float = setting(0.01, "AdamW's, on matrices only", minimum=0.0, maximum=10.0)
-    max_length: int = setting(128, "tokens to which inputs are cut", minimum=4)
     test_examples: int = setting(2000, "how many test records are frozen; 0 = all", minimum=0)
     reject_budget: float = setting(
         0.01, "share of unusable records beyond which the stage fails", minimum=0.0, maximum=1.0

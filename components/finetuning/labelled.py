@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from components.finetuning.config import Config, Labelled
-from components.lib.config import did_you_mean
+from components.finetuning.modalities import Inputs
 from components.lib.engine.randomness import hashed
 from components.lib.errors import DataError, MissingError
-from components.lib.sources import Rejected, read_records
+from components.lib.formats import required
+from components.lib.sources import Record, Rejected, chosen, read_records
 
 EXCERPT = 200  # characters of a rejected record that are kept
 
@@ -30,8 +31,12 @@ class Split:
         """The records at these places, in this order."""
         return Split(*([column[i] for i in chosen] for column in (self.inputs, self.labels, self.ids)))
 
+    def reject(self, where: str, reason: str, excerpt: str) -> None:
+        """Notes a record that cannot be used."""
+        self.rejected.append({"location": where, "reason": reason, "excerpt": excerpt})
 
-def read(source: Labelled, task: Any, budget: float, where: str) -> Split:
+
+def read(source: Labelled, task: Any, inputs: Inputs, budget: float, where: str) -> Split:
     """Reads and checks every record.
 
     Raises:
@@ -39,29 +44,12 @@ def read(source: Labelled, task: Any, budget: float, where: str) -> Split:
         DataError: if more than `budget` of them cannot be used, or none can.
     """
     split = Split()
-    for record in read_records(source.source, format=source.format):
-        if isinstance(record, Rejected):
-            split.rejected.append(
-                {"location": record.where, "reason": record.reason, "excerpt": record.excerpt}
-            )
-            continue
-        for name in (source.text, source.label):
-            if name not in record.fields:
-                raise MissingError(
-                    f"the records have no field '{name}'", where=f"{where} {record.where}",
-                    fix=did_you_mean(name, sorted(record.fields)),
-                )  # fmt: skip
-        value, label = record.fields[source.text], record.fields[source.label]
-        try:
-            value, label = task.parse(value, label)
-        except DataError as error:
-            reason = f"{error.what}: {error.found}"
-            excerpt = str(value)[:EXCERPT]
-            split.rejected.append({"location": record.where, "reason": reason, "excerpt": excerpt})
-            continue
-        split.inputs.append(value)
-        split.labels.append(label)
-        split.ids.append(hashlib.sha256(repr(value).encode()).hexdigest()[:32])
+    with closing(read_records(source.source, format=source.format, options=source.format_options)) as records:
+        for record in records:
+            if isinstance(record, Rejected):
+                split.reject(record.where, record.reason, record.excerpt)
+            elif chosen(record.where, source.share):
+                _add(split, record, source, task, inputs, where)
     total = len(split.ids) + len(split.rejected)
     if not split.ids or len(split.rejected) > budget * total:
         first = split.rejected[0] if split.rejected else {"location": source.source, "reason": "no records"}
@@ -72,15 +60,32 @@ def read(source: Labelled, task: Any, budget: float, where: str) -> Split:
     return split
 
 
-def frozen(config: Config, task: Any) -> tuple[Split, Split, list[str], dict[str, int]]:
+def _add(split: Split, record: Record, source: Labelled, task: Any, inputs: Inputs, where: str) -> None:
+    value: Any = ""
+    try:
+        value = inputs.value(record, source)
+        value, label = task.parse(value, required(record, source.label))
+        name = inputs.identity(value)
+    except MissingError as error:
+        error.where = f"{where} {record.where}"
+        raise
+    except DataError as error:
+        split.reject(record.where, f"{error.what}: {error.found}", str(value)[:EXCERPT])
+    else:
+        split.inputs.append(value)
+        split.labels.append(label)
+        split.ids.append(name)
+
+
+def frozen(config: Config, task: Any, inputs: Inputs) -> tuple[Split, Split, list[str], dict[str, int]]:
     """Train split, frozen test split, classes and what was left out.
 
     Raises:
         DataError: if there are fewer than two classes, or a class of the test split is never trained on.
     """
     where = f"tasks.{config.task}"
-    train = read(config.train, task, config.reject_budget, f"{where}.train")
-    test = read(config.test, task, config.reject_budget, f"{where}.test")
+    train = read(config.train, task, inputs, config.reject_budget, f"{where}.train")
+    test = read(config.test, task, inputs, config.reject_budget, f"{where}.test")
     order = np.argsort(subset_keys(test.ids, 0), kind="stable")
     test_kept = test.take(order[: config.test_examples or len(order)])
     seen = set(test.ids)

@@ -10,35 +10,41 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers import AutoTokenizer
 
-from components.finetuning import labelled
+from components.finetuning import labelled, modalities
 from components.finetuning.config import Config
 from components.finetuning.fitting import Fitter, Ground, Result, Spec
 from components.finetuning.labelled import Split
+from components.finetuning.modalities import Inputs
 from components.finetuning.workers import side_by_side
 from components.lib import plugins
 from components.lib.artifacts import Manifest
+from components.lib.errors import ConfigError
 from components.lib.stage import Context
 from components.lib.store import Draft
-from components.lib.tokens import check_probes
 
 
 class Study:
-    """Labelled data, tokenizer and trunk of one task."""
+    """Labelled data, and how the trunk reads them, of one task."""
 
     def __init__(self, config: Config, context: Context, trunk: Manifest, draft: Draft) -> None:
         self.config, self.modality = config, str(trunk.facts["modality"])
+        if config.modality != self.modality:
+            found, expected = config.modality, self.modality
+            fix = "set the modality of the run to the trunk's"
+            raise ConfigError(
+                "the trunk reads another kind of data",
+                where="modality",
+                found=found,
+                expected=expected,
+                fix=fix,
+            )
         self.task = plugins.load("components.lib.tasks", config.kind)
-        folder = context.store.open_folder(trunk, "model/")
-        self.tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, model_max_length=config.max_length
-        )
-        check_probes(self.tokenizer, context.store.resolve(trunk.key.inputs["tokens"]).facts)
-        self.train, self.test, self.classes, self.counts = labelled.frozen(config, self.task)
+        self.inputs: Inputs = modalities.load(self.modality).Inputs(config, context.store, trunk)
+        self.train, self.test, self.classes, self.counts = labelled.frozen(config, self.task, self.inputs)
         self.labels = labelled.counts(config, len(self.train.ids))
         self.selected = (self.labels[-1], config.seeds[0])  # never chosen by looking at the test split
-        self.ground = self._ground(folder, draft)
+        self.ground = self._ground(context.store.open_folder(trunk, "model/"), draft)
 
     def specs(self) -> list[Spec]:
         """All runs; the branch is the selected one that starts from the trunk."""
@@ -61,8 +67,7 @@ class Study:
         return Ground(self.config, self.modality, folder, self.classes, train, test, subsets, keep)
 
     def _encode(self, split: Split) -> Any:
-        arguments = (self.tokenizer, split.inputs, split.labels, self.classes, self.config.max_length)
-        return self.task.encode(*arguments)
+        return self.inputs.encode(self.task, split.inputs, split.labels, self.classes)
 
 
 def study(config: Config, context: Context, trunk: Manifest, draft: Draft) -> None:
@@ -73,7 +78,7 @@ def study(config: Config, context: Context, trunk: Manifest, draft: Draft) -> No
     for result in side_by_side(one.ground.fitter, specs, Fitter.fit):
         results.append(result)
         _show(one, result, len(results), len(specs), time.monotonic() - start)
-    one.tokenizer.save_pretrained(one.ground.keep)
+    one.inputs.save(one.ground.keep)
     draft.facts = _facts(one)
     _write(draft, one, results)
 
@@ -114,7 +119,7 @@ def _table(result: Result) -> pa.Table:
 
 
 def _write(draft: Draft, one: Study, results: list[Result]) -> None:
-    column = "text" if isinstance(one.test.inputs[0], str) else "tokens"
+    column = one.inputs.column(one.test.inputs)
     examples = {"example": range(len(one.test.ids)), "id": one.test.ids, column: one.test.inputs}
     rejected = pa.schema([(name, pa.string()) for name in ("location", "reason", "excerpt")])
     tables = {

@@ -1,4 +1,4 @@
-"""Packs to the corpus: decide over all documents at once, then stream the texts that stay into shards."""
+"""Packs to the corpus: decide over all documents at once, then stream what stays into shards."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import parquet
 
-from components.ingestion import card, deduplication
-from components.ingestion.cleaning import PERMUTATIONS
+from components.ingestion import card, deduplication, modalities
 from components.ingestion.config import Config
 from components.ingestion.contamination import ranges
+from components.ingestion.modalities import Columns
 from components.ingestion.plan import Slice
 from components.ingestion.shards import QUARANTINE, Shards
 from components.ingestion.statistics import Statistics
@@ -25,43 +25,43 @@ from components.lib.errors import DataError
 from components.lib.store import Draft, Store
 
 KEPT, COPY, NEAR, CONTAMINATED = "", "exact_duplicate", "near_duplicate", "contaminated"
-COLUMNS = ["source", "id", "reason", "words", "characters", "shared", "signature"]
 
 
 @dataclass
 class Documents:
-    """What is known of all documents, in the corpus' order; the texts stay on disk.
+    """What is known of all documents, in the corpus' order; the payloads stay on disk.
 
     Attributes:
         ids: (n, 2) of 64 bits.
         reasons: (n,) why a document is dropped, 'rule: what was found'; '' if it is kept.
+        measures: name -> (n,) numbers.
         shared: (n,) 1 if it overlaps with an evaluation document, 2 if it equals one.
-        signatures: (n, permutations) of MinHash.
+        signatures: (n, words) of 16 bits.
         validation: (n,) whether it is held out.
     """
 
     ids: npt.NDArray[np.uint64]
     reasons: npt.NDArray[np.object_]
-    words: npt.NDArray[np.int32]
-    characters: npt.NDArray[np.int32]
+    measures: dict[str, npt.NDArray[np.int32]]
     shared: npt.NDArray[np.int8]
-    signatures: deduplication.Signatures
+    signatures: npt.NDArray[np.uint16]
     validation: npt.NDArray[np.bool_]
 
     @classmethod
-    def empty(cls, count: int, permutations: int) -> Documents:
-        """Room for `count` documents."""
-        lengths = np.zeros(count, np.int32), np.zeros(count, np.int32), np.zeros(count, np.int8)
-        signatures = np.zeros((count, permutations), np.uint16)
+    def empty(cls, count: int, measures: Sequence[str], words: int) -> Documents:
+        """Room for `count` documents with signatures of `words` words."""
+        numbers = {name: np.zeros(count, np.int32) for name in measures}
         ids, reasons = np.zeros((count, 2), np.uint64), np.full(count, KEPT, object)
-        return cls(ids, reasons, *lengths, signatures, np.zeros(count, bool))
+        signatures, shared = np.zeros((count, words), np.uint16), np.zeros(count, np.int8)
+        return cls(ids, reasons, numbers, shared, signatures, np.zeros(count, bool))
 
     def put(self, places: npt.NDArray[np.int64], table: pa.Table) -> None:
         """Sets what a pack knows of the documents at `places`."""
         self.ids[places] = _fixed(table["id"], np.dtype(">u8"))
         self.reasons[places] = table["reason"].to_numpy()
-        for name in ("words", "characters", "shared"):
-            getattr(self, name)[places] = table[name].to_numpy()
+        self.shared[places] = table["shared"].to_numpy()
+        for name, numbers in self.measures.items():
+            numbers[places] = table[name].to_numpy()
         if self.signatures.shape[1]:
             self.signatures[places] = _fixed(table["signature"], np.dtype("<u2"))
 
@@ -83,13 +83,14 @@ def assemble(
         DataError: if no document is left for training, or none for validation where some are wanted.
     """
     runs = list(_runs(parts))
-    documents = _load(store, parts, signatures=config.near_duplicates > 0)
-    _decide(documents, config)
+    modality = modalities.load(config.modality)
+    documents = _load(store, parts, modality.COLUMNS, signatures=config.near_duplicates > 0)
+    _decide(documents, config, modality)
     _check(documents, config)
-    shards = Shards(draft, config.shard_bytes)
+    shards = Shards(draft, modality, config.shard_bytes)
     start = 0
     for run in runs:
-        for table in _texts(store, run):
+        for table in _payloads(store, run, list(modality.COLUMNS.payload)):
             stop = start + len(table)
             shards.add(
                 table,
@@ -102,11 +103,10 @@ def assemble(
     broken = quarantined(store, parts)
     parquet.write_table(broken, draft.folder / "quarantine.parquet", compression="zstd")
     draft.add("quarantine.parquet", len(broken))
-    statistics = Statistics.of(
-        documents, parts, _found(documents, store, evaluations), shards.samples, config
-    )
+    found = _found(documents, store, evaluations)
+    statistics = Statistics.of(documents, parts, found, shards, config, modality)
     draft.write("statistics.json", json.dumps(statistics.to_dict(), indent=1, sort_keys=True))
-    draft.write("card.html", card.render(statistics))
+    draft.write("card.html", card.render(statistics, modality))
     draft.facts = statistics.facts()
 
 
@@ -134,31 +134,32 @@ def _runs(parts: Sequence[Slice]) -> Iterator[list[Slice]]:
         yield run
 
 
-def _load(store: Store, parts: Sequence[Slice], *, signatures: bool) -> Documents:
-    """Every column but the texts, brought from the packs into the corpus' order."""
+def _load(store: Store, parts: Sequence[Slice], columns: Columns, *, signatures: bool) -> Documents:
+    """Every column but the payload, brought from the packs into the corpus' order."""
     counts = np.array([part.source["rows"] for part in parts], np.int64)
     offsets = np.array([part.offset for part in parts], np.int64)
     starts = np.cumsum(counts) - counts
     members: dict[str, list[int]] = {}
     for number, part in enumerate(parts):
         members.setdefault(part.pack.uri, []).append(number)
-    documents = Documents.empty(int(counts.sum()), PERMUTATIONS if signatures else 0)
+    documents = Documents.empty(int(counts.sum()), columns.measures, columns.signature if signatures else 0)
+    names = ["id", "reason", "shared", *columns.measures, *(["signature"] if signatures else [])]
     for numbers in members.values():
         path = store.open(parts[numbers[0]].pack, "documents.parquet")
-        table = parquet.read_table(path, columns=COLUMNS if signatures else COLUMNS[:-1], use_threads=False)
+        table = parquet.read_table(path, columns=names, use_threads=False)
         take = ranges(offsets[numbers], counts[numbers])
         documents.put(ranges(starts[numbers], counts[numbers]), table.take(take).combine_chunks())
     return documents
 
 
-def _decide(documents: Documents, config: Config) -> None:
+def _decide(documents: Documents, config: Config, modality: Any) -> None:
     """First copies, then filters (already decided), then near-copies, then contamination."""
     reasons = documents.reasons
     reasons[deduplication.copies(documents.ids)] = COPY
     kept = np.flatnonzero(reasons == KEPT)
     if config.near_duplicates:
         found = documents.ids[kept], documents.signatures[kept]
-        reasons[kept[deduplication.near_copies(*found, config.near_duplicates)]] = NEAR
+        reasons[kept[modality.near_copies(*found, config.near_duplicates)]] = NEAR
         kept = np.flatnonzero(reasons == KEPT)
     reasons[kept[documents.shared[kept] > 0]] = CONTAMINATED
     # The lower half of the id decides: survivors of near-duplicates are small in the upper half.
@@ -173,7 +174,7 @@ def _check(documents: Documents, config: Config) -> None:
     dropped = ", ".join(f"{name}: {count:,}" for name, count in sorted(Counter(names).items()))
     found = f"read {len(kept):,}, dropped by {dropped or 'nothing'}"
     if not train:
-        fix = "add data, or loosen ingestion.filters"
+        fix = "add data, or loosen the rules of ingestion"
         raise DataError("no document is left for training", where="ingestion", found=found, fix=fix)
     if config.validation and not validation:
         fix = "add documents, raise ingestion.validation, or set it to 0"
@@ -181,8 +182,8 @@ def _check(documents: Documents, config: Config) -> None:
         raise DataError(what, where="ingestion.validation", found=found, fix=fix)
 
 
-def _texts(store: Store, run: list[Slice]) -> Iterator[pa.Table]:
-    """Columns source (its name), location and text of a run's rows, a row group at a time."""
+def _payloads(store: Store, run: list[Slice], columns: list[str]) -> Iterator[pa.Table]:
+    """Source (its name), location and payload of a run's rows, a row group at a time."""
     names = {part.index: part.source["name"] for part in run}
     start, stop = run[0].offset, run[-1].offset + run[-1].source["rows"]
     with parquet.ParquetFile(store.open(run[0].pack, "documents.parquet")) as file:
@@ -191,7 +192,7 @@ def _texts(store: Store, run: list[Slice]) -> Iterator[pa.Table]:
             rows = file.metadata.row_group(group).num_rows
             low, high = max(start, first), min(stop, first + rows)
             if low < high:
-                table = file.read_row_group(group, columns=["source", "location", "text"], use_threads=False)
+                table = file.read_row_group(group, columns=["source", "location", *columns])
                 table = table.slice(low - first, high - low)
                 sources = [names[index] for index in table["source"].to_pylist()]
                 yield table.set_column(0, "source", pa.array(sources, pa.string()))

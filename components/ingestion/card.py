@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from components.ingestion.modalities import Words
 from components.ingestion.statistics import Statistics
 from components.lib import charts, report
 from components.lib.markup import Html
 from components.lib.report import Figure
 
+KINDS = 50  # values of a column that are listed
 ROWS = 200  # of the table of sources; statistics.json has them all
-WORDS_OF_A_STEP = {
-    "exact_duplicate": "equal to an earlier document",
-    "near_duplicate": "nearly equal to another document",
-    "contaminated": "shares its text with an evaluation set",
+STEPS = {
+    "exact_duplicate": "equal to an earlier {unit}",
+    "near_duplicate": "nearly equal to another {unit}",
+    "contaminated": "shares {identity} with an evaluation set",
 }
 
 
-def render(statistics: Statistics) -> str:
+def render(statistics: Statistics, modality: Any) -> str:
     """A self-contained page without scripts; everything that comes from the data is escaped."""
-    sections = [_counts(statistics), _dropped(statistics), _lengths(statistics)]
+    words: Words = modality.WORDS
+    sections = [_counts(statistics, words), _dropped(statistics, words), _lengths(statistics, words)]
     if statistics.evaluations:
-        sections.append(_evaluations(statistics))
-    sections += [_samples(statistics), _sources(statistics)]
+        sections.append(_evaluations(statistics, words, modality.contaminated(statistics.settings)))
+    sections += [modality.samples(statistics.samples), _sources(statistics)]
     return report.page("Data card", sections, lead="What the corpus is made of, and what was left out.")
 
 
-def _counts(statistics: Statistics) -> Html:
+def _counts(statistics: Statistics, words: Words) -> Html:
     kept = sum(statistics.documents.values())
     share = f"{kept / max(statistics.read, 1):.1%} of the records"
     tiles = [
@@ -35,22 +39,33 @@ def _counts(statistics: Statistics) -> Html:
             statistics.read,
             f"from {len(statistics.sources):,} file{'s' if len(statistics.sources) > 1 else ''}",
         ),
-        Figure("documents kept", kept, share, tone="good"),
-        Figure("documents dropped", sum(statistics.dropped.values())),
+        Figure(f"{words.unit}s kept", kept, share, tone="good"),
+        Figure(f"{words.unit}s dropped", sum(statistics.dropped.values())),
         Figure("unreadable records", statistics.quarantined, tone="warn" if statistics.quarantined else ""),
     ]
-    rows = [
-        (name, statistics.documents[name], statistics.words[name], statistics.characters[name])
-        for name in statistics.documents
-    ]
-    note = "A document's split is decided by a hash of its text and never changes as data grow."
-    headers = ("split", "documents", "words", "characters")
-    return report.section("Counts", report.figures(tiles), report.table(headers, rows), note=note)
+    totals = statistics.totals.values()
+    rows = [(name, count, *(total[name] for total in totals)) for name, count in statistics.documents.items()]
+    note = (
+        f"{_a(words.unit)}'s split is decided by a hash of {words.identity} and never changes as data grow."
+    )
+    headers = ("split", f"{words.unit}s", *statistics.totals)
+    return report.section(
+        "Counts", report.figures(tiles), report.table(headers, rows), *_kinds(statistics, words), note=note
+    )
 
 
-def _dropped(statistics: Statistics) -> Html:
+def _kinds(statistics: Statistics, words: Words) -> Iterator[Html]:
+    """How many documents have each value of a column, the most frequent first."""
+    for name, counts in statistics.kinds.items():
+        most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        yield report.table((name, f"{words.unit}s"), most[:KINDS])
+        if len(most) > KINDS:
+            yield report.paragraph(f"{len(most) - KINDS:,} more stand in statistics.json.", note=True)
+
+
+def _dropped(statistics: Statistics, words: Words) -> Html:
     rows: list[tuple[Any, ...]] = [
-        (name, WORDS_OF_A_STEP.get(name, "quality rule"), count, f"{count / max(statistics.read, 1):.2%}")
+        (name, _meaning(name, words), count, f"{count / max(statistics.read, 1):.2%}")
         for name, count in statistics.dropped.items()
     ]
     if statistics.quarantined:
@@ -58,36 +73,33 @@ def _dropped(statistics: Statistics) -> Html:
         rows.append(("quarantined", "could not be read", statistics.quarantined, share))
     note = "Each one stands with its place and its reason in dropped.parquet or quarantine.parquet."
     if statistics.altered:
-        note += f" Control characters were removed from {statistics.altered:,} documents."
-    headers = ("rule", "meaning", "documents", "share")
+        note += f" {words.altered} {statistics.altered:,} {words.unit}s."
+    headers = ("rule", "meaning", f"{words.unit}s", "share")
     return report.section("Left out", report.table(headers, rows), note=note)
 
 
-def _lengths(statistics: Statistics) -> Html:
+def _meaning(name: str, words: Words) -> str:
+    return STEPS.get(name, "quality rule").format(unit=words.unit, identity=words.identity)
+
+
+def _lengths(statistics: Statistics, words: Words) -> Html:
     drawn = [
-        charts.histogram(f"Length in {unit}", bins["edges"], bins["counts"], f"{unit} of a document")
-        for unit, bins in statistics.lengths.items()
+        charts.histogram(words.lengths[name][0], bins["edges"], bins["counts"], words.lengths[name][1])
+        for name, bins in statistics.lengths.items()
     ]
-    return report.section("Lengths of the documents", report.columns(*drawn), note="Bins double in width.")
+    heading = f"Lengths of the {words.unit}s"
+    return report.section(heading, report.columns(*drawn), note="Bins double in width.")
 
 
-def _evaluations(statistics: Statistics) -> Html:
+def _evaluations(statistics: Statistics, words: Words, note: str) -> Html:
     rows = [(entry["source"], entry["documents"], entry["found"]) for entry in statistics.evaluations]
-    note = (
-        "A document is left out if it equals an evaluation document, or if the two share "
-        f"{statistics.settings['overlap']:.0%} of the runs of {statistics.settings['ngram']} words of either."
-    )
-    headers = ("evaluation set", "documents", "stand in the sources word for word")
+    headers = ("evaluation set", f"{words.unit}s", words.found)
     return report.section("Evaluation sets kept apart", report.table(headers, rows), note=note)
 
 
-def _samples(statistics: Statistics) -> Html:
-    content = [
-        part
-        for sample in statistics.samples
-        for part in (report.paragraph(sample["source"], note=True), report.paragraph(sample["text"]))
-    ]
-    return report.section("Some documents", *content, note="Chosen by hash, cut at 600 characters.")
+def _a(noun: str) -> str:
+    """The noun at the beginning of a sentence, with its article."""
+    return f"{'An' if noun[0] in 'aeiou' else 'A'} {noun}"
 
 
 def _sources(statistics: Statistics) -> Html:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from components.ingestion import filters
-from components.ingestion.contamination import Index
+from components.ingestion.contamination import Index, save
+from components.ingestion.modalities import Cleaned, Payload
 from components.ingestion.words import Vocabulary, Words
+
+if TYPE_CHECKING:
+    from components.ingestion.modalities.text import Config
 
 # Controls but tab and newline, the byte order mark, non-characters and lone surrogates (from JSON escapes).
 REMOVED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x84\\x86-\\x9f\\ufeff\\ufffe\\uffff\\ud800-\\udfff]")
@@ -23,66 +26,30 @@ NEWLINES = re.compile("\\r\\n?|[\\x85\\u2028\\u2029]")
 SHINGLE = 5  # words; Lee et al. 2022 and datatrove use 5 as well
 PERMUTATIONS = 128
 SEED = 42
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to know, once.
-
-    Attributes:
-        filters: rule -> its complete options.
-        evaluations: local folders of evaluation indexes.
-        signatures: whether MinHash signatures are wanted.
-    """
-
-    filters: Mapping[str, Mapping[str, Any]]
-    evaluations: Sequence[Path]
-    ngram: int
-    overlap: float
-    signatures: bool
-
-
-@dataclass
-class Cleaned:
-    """One entry a document in each list, in the order of the texts given.
-
-    Attributes:
-        reasons: '' if the document is kept, else 'rule: what was found'.
-        shared: 0, or 1 if it overlaps with an evaluation document, or 2 if it equals one.
-        signatures: (documents, PERMUTATIONS) of 16 bits, or None.
-        altered: how many documents held characters that were removed.
-    """
-
-    texts: list[str] = field(default_factory=list)
-    ids: list[bytes] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-    words: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    shared: npt.NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
-    signatures: npt.NDArray[np.uint16] | None = None
-    altered: int = 0
+BATCH = 1 << 20  # characters of an evaluation set that are indexed at a time
 
 
 class Cleaner:
     """Cleans batches of texts; keeps the words it has seen."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._rules = filters.load(job.filters)
-        self._indexes = [Index.open(folder) for folder in job.evaluations]
+    def __init__(self, config: Config, evaluations: Sequence[Path]) -> None:
+        self._config = config
+        self._rules = filters.load(filters.check(config.filters))
+        self._indexes = [Index.open(folder) for folder in evaluations]
         self._vocabulary = Vocabulary()
 
-    def __call__(self, texts: Sequence[str]) -> Cleaned:
+    def __call__(self, payloads: Sequence[Payload]) -> Cleaned:
         clean = Cleaned()
-        for text in texts:
-            normal = normalised(text)
-            clean.altered += REMOVED.search(text) is not None
-            clean.texts.append(normal)
-            clean.ids.append(identity(normal))
-        words = self._vocabulary.batch(clean.texts)
-        clean.words = np.diff(words.offsets).astype(np.int32)
-        clean.reasons = [self._reason(words, index, text) for index, text in enumerate(clean.texts)]
+        texts = [normalised(text) for (text,) in payloads]
+        clean.altered = sum(REMOVED.search(text) is not None for (text,) in payloads)
+        clean.payloads = [(text,) for text in texts]
+        clean.ids = [identity(text) for text in texts]
+        words = self._vocabulary.batch(texts)
+        counts = np.diff(words.offsets).astype(np.int32)
+        clean.measures = {"words": counts, "characters": np.array([len(text) for text in texts], np.int32)}
+        clean.reasons = [self._reason(words, index, text) for index, text in enumerate(texts)]
         clean.shared = self._shared(words, clean.ids)
-        if self._job.signatures:
+        if self._config.near_duplicates > 0:
             clean.signatures = signatures(words)
         return clean
 
@@ -97,11 +64,41 @@ class Cleaner:
     def _shared(self, words: Words, ids: list[bytes]) -> npt.NDArray[np.int8]:
         shared = np.zeros(len(ids), np.int8)
         for index in self._indexes:
-            flat, offsets = words.runs(self._job.ngram)
-            shared = np.maximum(shared, index.overlaps(flat, offsets, self._job.overlap))
+            flat, offsets = words.runs(self._config.ngram)
+            shared = np.maximum(shared, index.overlaps(flat, offsets, self._config.overlap))
             equal = np.fromiter((entry in index.ids for entry in ids), bool, len(ids))
             shared[equal] = 2
         return shared
+
+
+class Collector:
+    """Makes the index of an evaluation set, a bounded number of characters at a time."""
+
+    def __init__(self, ngram: int) -> None:
+        self._ngram, self._vocabulary = ngram, Vocabulary()
+        self._ids: list[bytes] = []
+        self._words: list[Words] = []
+        self._batch: list[str] = []
+        self._size = 0
+
+    def add(self, payload: Payload) -> None:
+        """Takes one text."""
+        text = normalised(payload[0])
+        self._ids.append(identity(text))
+        self._batch.append(text)
+        self._size += len(text)
+        if self._size > BATCH:
+            self._flush()
+
+    def save(self, folder: Path) -> int:
+        """Writes the index; returns how many texts it has."""
+        self._flush()
+        save(folder, self._ids, self._words, self._ngram)
+        return len(self._ids)
+
+    def _flush(self) -> None:
+        self._words.append(self._vocabulary.batch(self._batch))
+        self._batch, self._size = [], 0
 
 
 def normalised(text: str) -> str:
@@ -137,18 +134,3 @@ def signatures(words: Words) -> npt.NDArray[np.uint16]:
         flat, offsets.astype(np.uint64), num_perm=PERMUTATIONS, seed=SEED
     )
     return np.array(matrix.to_rows(), np.uint32).reshape(-1, PERMUTATIONS).astype(np.uint16)
-
-
-_cleaner: Cleaner | None = None  # one a worker process
-
-
-def start(job: Job) -> None:
-    """Makes this process a worker."""
-    global _cleaner
-    _cleaner = Cleaner(job)
-
-
-def clean(texts: Sequence[str]) -> Cleaned:
-    """Cleans a batch in a worker."""
-    assert _cleaner is not None
-    return _cleaner(texts)

@@ -8,11 +8,9 @@ def ingest(settings: dict, corpus: dsl.Output[dsl.Dataset], card: dsl.Output[dsl
     """Writes the corpus manifest and the data card."""
     from pathlib import Path
 
-    from components.ingestion.config import Config
+    from components.ingestion.modalities import configured
     from components.ingestion.run import run
-    from components.lib.config import from_dict
     from components.lib.stage import stage
 
     with stage("ingestion", settings) as context:
-        config = from_dict(Config, settings["config"], "ingestion")
-        run(config, context, corpus=Path(corpus.path), card=Path(card.path))
+        run(configured(settings["config"]), context, corpus=Path(corpus.path), card=Path(card.path))

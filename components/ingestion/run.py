@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from components.ingestion import filters, plan
+from components.ingestion import modalities, plan
 from components.ingestion.config import Config, Evaluation
 from components.ingestion.plan import Slice
 from components.lib import artifacts, formats
@@ -31,16 +31,16 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         TrunklineError: if a source cannot be had; see `components.lib.sources.find`.
     """
     formats.check(config.format_options)
-    rules = filters.check(config.filters)
+    own = modalities.load(config.modality).identity(config)
     evaluations = [_index(context.store, entry, config) for entry in config.decontaminate]
     settings = {
-        "layout": [config.format, config.format_options, config.encoding, config.text],
-        "filters": [[name, options] for name, options in rules.items()],
+        "modality": config.modality,
+        "layout": [config.format, config.format_options, config.encoding],
         "evaluations": [_content(index) for index in evaluations],
-        "runs": [config.ngram, config.overlap] if evaluations else [],
         "signatures": config.near_duplicates > 0,
+        **own,
     }
-    parts = _extracted(config, context.store, rules, evaluations, settings)
+    parts = _extracted(config, context.store, evaluations, settings)
     _check_quarantine(parts, context.store, config.quarantine)
     listing = [[part.source["name"], part.source["sha256"]] for part in parts]
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
@@ -61,7 +61,6 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
 def _extracted(
     config: Config,
     store: Store,
-    rules: dict[str, dict[str, Any]],
     evaluations: Sequence[Manifest],
     settings: dict[str, Any],
 ) -> list[Slice]:
@@ -73,7 +72,7 @@ def _extracted(
     if missing:
         from components.ingestion.build import extract_all
 
-        packs = extract_all(config, store, rules, evaluations, missing, stage, VERSION)
+        packs = extract_all(config, store, evaluations, missing, stage, VERSION)
         held.update(
             {(p.source["name"], p.source["identity"]): p for pack in packs for p in plan.slices(pack)}
         )
@@ -83,7 +82,9 @@ def _extracted(
 def _index(store: Store, entry: Evaluation, config: Config) -> Manifest:
     """The index of an evaluation set, made once for each state of its objects."""
     objects = plan.survey([entry.source])
-    settings = {**asdict(entry), "ngram": config.ngram}
+    own = modalities.load(config.modality).indexed(config)
+    options = entry.format_options or config.format_options
+    settings = {**asdict(entry), "format_options": options, "modality": config.modality, **own}
     key = plan.pack_key("contamination", VERSION, settings, objects)
     found = store.find(key)
     if found is not None:
@@ -113,5 +114,5 @@ def _check_quarantine(parts: Sequence[Slice], store: Store, budget: float) -> No
         "too many records cannot be read", where=rows[0]["location"],
         found=f"{broken:,} of {read:,} records: {examples}",
         expected=f"at most {budget:.2%} of the records (setting ingestion.quarantine)",
-        fix="correct the data or the settings format, encoding and text, or raise the limit",
+        fix="correct the data or the settings of their format, or raise the limit",
     )  # fmt: skip

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import parquet
 
+from components.ingestion.modalities import Columns
 from components.lib.store import Draft
 
-SHARD = pa.schema([("id", pa.string()), ("text", pa.string()), ("source", pa.string())])
 QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "location", "reason", "excerpt")])
 OPTIONS = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
-ROW_GROUP = 8 << 20  # bytes of text of a row group: what a reader holds
-SAMPLES = 5
+ROW_GROUP = 8 << 20  # bytes of data of a row group: what a reader holds
 
 
 class Split:
-    """The shards of one split; a new one is begun when the last has `most` bytes of text."""
+    """The shards of one split; a new one is begun when the last has `most` bytes of data."""
 
-    def __init__(self, draft: Draft, name: str, most: int) -> None:
-        self._draft, self._name, self._most = draft, name, most
+    def __init__(self, draft: Draft, name: str, schema: pa.Schema, most: int) -> None:
+        self._draft, self._name, self._schema, self._most = draft, name, schema, most
         self._count, self._bytes, self._rows = 0, 0, 0
         self._tables: list[pa.Table] = []
         self._held = 0
@@ -32,7 +33,7 @@ class Split:
         """Appends rows."""
         at = 0
         while at < len(table):
-            sizes = np.cumsum(pa.compute.binary_length(table["text"].slice(at)).to_numpy())
+            sizes = np.cumsum(self._sizes(table.slice(at)))
             fit = int(np.searchsorted(sizes, self._most - self._bytes, "right"))
             if fit == 0 and self._bytes:
                 self._end()
@@ -56,9 +57,14 @@ class Split:
     def _begin(self) -> None:
         self._file = f"{self._name}-{self._count:05d}.parquet"
         self._writer = parquet.ParquetWriter(
-            self._draft.folder / self._file, SHARD, use_dictionary=["source"], **OPTIONS
+            self._draft.folder / self._file, self._schema, use_dictionary=["source"], **OPTIONS
         )
         self._count, self._bytes, self._rows = self._count + 1, 0, 0
+
+    def _sizes(self, table: pa.Table) -> npt.NDArray[np.int64]:
+        """Bytes of data of each row."""
+        columns = (table[name] for name in self._schema.names[1:-1])
+        return np.sum([pa.compute.binary_length(column).to_numpy() for column in columns], axis=0)
 
     def _flush(self) -> None:
         if self._tables:
@@ -75,20 +81,27 @@ class Shards:
     """All files of a corpus that hold documents.
 
     Attributes:
-        samples: texts of the documents with the smallest ids: a few at random, the same every time.
+        kinds: column -> how many kept documents have each of its values, for those that the modality counts.
     """
 
-    def __init__(self, draft: Draft, most: int) -> None:
-        self._draft = draft
-        self._train, self._validation = Split(draft, "train", most), Split(draft, "validation", most)
+    def __init__(self, draft: Draft, modality: Any, most: int) -> None:
+        self._draft, self._modality = draft, modality
+        columns: Columns = modality.COLUMNS
+        payload = [(name, pa.type_for_alias(kind)) for name, kind in columns.payload.items()]
+        self._schema = pa.schema([("id", pa.string()), *payload, ("source", pa.string())])
+        self._train, self._validation = (
+            Split(draft, name, self._schema, most) for name in ("train", "validation")
+        )
+        self.kinds = {name: Counter[str]() for name in columns.kinds if name in columns.payload}
         self._dropped = parquet.ParquetWriter(draft.folder / "dropped.parquet", QUARANTINE, **OPTIONS)
         self._count = 0
         self._smallest: list[tuple[int, str, str]] = []
 
     @property
     def samples(self) -> list[dict[str, str]]:
-        """Source and text of some documents."""
-        return [{"source": source, "text": text} for _, text, source in sorted(self._smallest, reverse=True)]
+        """Some documents, those with the smallest ids: at random, but the same every time."""
+        name = next(iter(self._modality.COLUMNS.payload))
+        return [{"source": source, name: shown} for _, shown, source in sorted(self._smallest, reverse=True)]
 
     def add(
         self,
@@ -97,17 +110,19 @@ class Shards:
         validation: npt.NDArray[np.bool_],
         ids: npt.NDArray[np.uint64],
     ) -> None:
-        """Sends each row of (source, location, text) where it belongs."""
+        """Sends each row of (source, location, payload) where it belongs."""
         kept = reasons == ""
         names = pa.array([row.tobytes().hex() for row in ids.astype(">u8")])
-        rows = pa.table([names, table["text"], table["source"]], schema=SHARD)
+        rows = pa.table([names, *(table[name] for name in self._schema.names[1:])], schema=self._schema)
         for split, mask in ((self._train, kept & ~validation), (self._validation, kept & validation)):
             split.add(rows.filter(pa.array(mask)))
         self._sample(rows, np.flatnonzero(kept), ids[:, 0])
+        for name, counter in self.kinds.items():
+            counter.update(rows[name].filter(pa.array(kept)).to_pylist())
         if not kept.all():
             gone = table.filter(pa.array(~kept))
-            excerpts = pa.compute.utf8_slice_codeunits(gone["text"], 0, 80)
-            columns = [gone["source"], gone["location"], pa.array(reasons[~kept], pa.string()), excerpts]
+            why = pa.array(reasons[~kept], pa.string())
+            columns = [gone["source"], gone["location"], why, self._modality.excerpts(gone)]
             self._dropped.write_table(pa.table(columns, schema=QUARANTINE))
             self._count += len(gone)
 
@@ -119,8 +134,10 @@ class Shards:
         self._draft.add("dropped.parquet", self._count)
 
     def _sample(self, rows: pa.Table, kept: npt.NDArray[np.int64], ids: npt.NDArray[np.uint64]) -> None:
-        for row in kept[np.argsort(ids[kept], kind="stable")[:SAMPLES]].tolist():
-            entry = (-int(ids[row]), rows["text"][row].as_py()[:600], rows["source"][row].as_py())
-            heapq.heappush(self._smallest, entry)
-            if len(self._smallest) > SAMPLES:
+        count = self._modality.COLUMNS.samples
+        for row in kept[np.argsort(ids[kept], kind="stable")[:count]].tolist():
+            if len(self._smallest) < count or -int(ids[row]) > self._smallest[0][0]:
+                one = rows.slice(row, 1).to_pylist()[0]
+                heapq.heappush(self._smallest, (-int(ids[row]), self._modality.sample(one), one["source"]))
+            if len(self._smallest) > count:
                 heapq.heappop(self._smallest)

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from components.ingestion.config import Config
+from components.ingestion.modalities import Columns
 from components.ingestion.plan import Slice
+from components.ingestion.shards import Shards
 
 if TYPE_CHECKING:
     from components.ingestion.assembly import Documents
@@ -24,8 +26,10 @@ class Statistics:
     Attributes:
         read: records, the unreadable ones included.
         dropped: rule or step -> documents.
-        documents: split -> documents; characters and words likewise.
-        altered: documents that held control characters, which were removed.
+        documents: split -> documents.
+        totals: measure -> split -> its sum.
+        kinds: column -> how many documents have each of its values.
+        altered: documents that were repaired.
         evaluations: source, documents, found (how many of them stand in the sources).
         lengths: unit -> {"edges": n + 1 bounds, "counts": n} of the kept documents; geometric bins.
     """
@@ -34,9 +38,10 @@ class Statistics:
     quarantined: int
     altered: int
     dropped: dict[str, int]
+    modality: str
     documents: dict[str, int]
-    characters: dict[str, int]
-    words: dict[str, int]
+    totals: dict[str, dict[str, int]]
+    kinds: dict[str, dict[str, int]]
     sources: list[dict[str, Any]]
     evaluations: list[dict[str, Any]]
     lengths: dict[str, dict[str, list[int]]]
@@ -49,14 +54,16 @@ class Statistics:
         documents: Documents,
         parts: Sequence[Slice],
         evaluations: list[dict[str, Any]],
-        samples: list[dict[str, str]],
+        shards: Shards,
         config: Config,
+        modality: Any,
     ) -> Statistics:
         """Counts once everything is decided."""
         kept = documents.reasons == ""
         splits = {"train": kept & ~documents.validation, "validation": kept & documents.validation}
         names = Counter(reason.partition(":")[0] for reason in documents.reasons[~kept])
         quarantined = sum(part.source["quarantined"] for part in parts)
+        columns: Columns = modality.COLUMNS
         packs = {part.pack.uri: part.pack.facts["altered"] for part in parts}
         return cls(
             read=len(kept) + quarantined,
@@ -64,32 +71,41 @@ class Statistics:
             altered=sum(packs.values()),
             dropped=dict(sorted(names.items())),
             documents={name: int(mask.sum()) for name, mask in splits.items()},
-            characters={name: int(documents.characters[mask].sum()) for name, mask in splits.items()},
-            words={name: int(documents.words[mask].sum()) for name, mask in splits.items()},
+            modality=config.modality,
+            totals={
+                total: {name: int(documents.measures[total][mask].sum()) for name, mask in splits.items()}
+                for total in columns.totals
+            },
+            kinds={name: _kinds(name, documents, kept, shards) for name in columns.kinds},
             sources=_sources(parts, kept),
             evaluations=evaluations,
-            lengths={
-                "words": _histogram(documents.words[kept]),
-                "characters": _histogram(documents.characters[kept]),
-            },
-            samples=samples,
+            lengths={name: _histogram(documents.measures[name][kept]) for name in columns.lengths},
+            samples=shards.samples,
             settings={
                 "near_duplicates": config.near_duplicates,
-                "ngram": config.ngram,
-                "overlap": config.overlap,
                 "validation": config.validation,
+                **modality.shown(config),
             },
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON types."""
-        return asdict(self)
+        """All of it, as JSON types; totals and kinds by their own names."""
+        plain = asdict(self)
+        del plain["modality"]
+        return {**plain.pop("totals"), **plain.pop("kinds"), **plain}
 
     def facts(self) -> dict[str, Any]:
         """What the manifest states."""
-        facts = {name: getattr(self, name) for name in ("read", "quarantined", "dropped", "evaluations")}
-        sizes = {name: getattr(self, name) for name in ("documents", "characters", "words")}
-        return {"modality": "text", **facts, **sizes, "sources": len(self.sources)}
+        own = ("modality", "read", "quarantined", "dropped", "evaluations", "documents")
+        facts = {name: getattr(self, name) for name in own}
+        return {**facts, **self.totals, **self.kinds, "sources": len(self.sources)}
+
+
+def _kinds(name: str, documents: Documents, kept: npt.NDArray[np.bool_], shards: Shards) -> dict[str, int]:
+    if name in shards.kinds:
+        return dict(sorted(shards.kinds[name].items()))
+    values, counts = np.unique(documents.measures[name][kept], return_counts=True)
+    return dict(zip(map(str, values.tolist()), counts.tolist(), strict=True))
 
 
 def _sources(parts: Sequence[Slice], kept: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:

@@ -60,10 +60,16 @@ def declared(package: str, name: str) -> Declaration:
 
 
 def _config_class(tree: ast.Module, package: str, name: str, constants: dict[str, Any]) -> type[Any] | None:
-    """Executes the `Config` class alone: by rule it needs nothing but dataclass, Any and setting."""
+    """Executes the `Config` class alone: by rule it needs nothing but dataclass, Any and setting.
+
+    Where it adds to the `Config` of a stage, the file as a whole is light by rule, and is imported.
+    """
     found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Config"]
     if not found:
         return None
+    if found[0].bases:
+        inherited: type[Any] = load(package, name).Config
+        return inherited
     prelude = ast.parse(
         "from __future__ import annotations\n"
         "from collections.abc import Iterator\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib import plugins
 from components.lib.errors import ConfigError
-from components.preflight.references import MODALITIES, OBJECTIVES, TASKS, Errors, declared
+from components.preflight import modalities
+from components.preflight.references import OBJECTIVES, TASKS, Errors, declared
 
 
 def check(stages: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Errors:
@@ -15,6 +15,20 @@ def check(stages: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Errors:
     pretraining = stages["pretraining"]
     if pretraining is None:
         return
+    for name, config in {
+        **stages,
+        **{f"tasks.{task['name']}.finetuning": task["finetuning"] for task in tasks},
+    }.items():
+        other = getattr(config, "modality", pretraining.modality)
+        if other != pretraining.modality:
+            fix = "name it once, as `modality` beside the sections"
+            yield ConfigError(
+                "a run has one modality",
+                where=f"{name}.modality",
+                found=other,
+                expected=pretraining.modality,
+                fix=fix,
+            )
     for name in pretraining.objective:
         yield from _objective(name, pretraining)
     for task in tasks:
@@ -30,13 +44,7 @@ def _objective(name: str, config: Any) -> Errors:
         return
     says = objective.constants
     yield from _modality(says["MODALITIES"], config.modality, where)
-    causal, architecture = _architectures()["CAUSAL"], dials(config)["architecture"]
-    if "CAUSAL" in says and says["CAUSAL"] != (architecture in causal):
-        side = "one that sees only what came before" if says["CAUSAL"] else "one that sees both sides"
-        yield ConfigError(
-            "the objective does not fit the architecture", where=where, found=architecture, expected=side,
-            fix=f"set pretraining.trunk.architecture; those that look back only: {', '.join(causal)}",
-        )  # fmt: skip
+    yield from modalities.load(config.modality).objective(name, says, config)
     share = config.global_batch // max(1, config.nproc)
     if says.get("WHOLE_BATCH") and 0 < config.micro_batch < share:
         yield ConfigError(
@@ -50,35 +58,10 @@ def _task(config: Any, pretraining: Any, where: str) -> Errors:
     task = declared(TASKS, config.kind)
     if task is not None:
         yield from _modality(task.constants["MODALITIES"], pretraining.modality, where)
-    trunk = dials(pretraining)
-    longest = max(512, trunk["sequence_length"])
-    if config.max_length > longest:
-        yield ConfigError(
-            "inputs would be longer than the trunk has positions", where=f"{where}.max_length",
-            found=config.max_length, expected=f"<= {longest}",
-            fix="cut inputs, or raise pretraining.trunk.sequence_length",
-        )  # fmt: skip
-    layers = _architectures()["SIZES"].get(trunk["size"], (1 << 30,))[0]
-    if config.unfreeze > layers:
-        yield ConfigError(
-            "more layers would learn than the trunk has", where=f"{where}.unfreeze", found=config.unfreeze,
-            expected=f"<= {layers} for size {trunk['size']}", fix="-1 lets everything learn",
-        )  # fmt: skip
+    yield from modalities.load(pretraining.modality).task(config, pretraining, where)
 
 
 def _modality(takes: tuple[str, ...], modality: str, where: str) -> Errors:
     if modality not in takes:
         expected = ", ".join(takes)
         yield ConfigError("the modality does not fit", where=where, found=modality, expected=expected)
-
-
-def dials(pretraining: Any) -> dict[str, Any]:
-    """The trunk's options, with the modality's defaults."""
-    modality = declared(MODALITIES, pretraining.modality)
-    fields = modality.config.__dataclass_fields__ if modality and modality.config else {}
-    return {**{name: field.default for name, field in fields.items()}, **pretraining.trunk}
-
-
-def _architectures() -> dict[str, Any]:
-    """Constants of the text trunks: which are causal, how many layers a size has."""
-    return plugins.declared("components.lib", "architectures").constants

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from components.lib.config import from_dict, to_dict
+from components.lib import plugins
+from components.lib.config import did_you_mean, from_dict, to_dict
 from components.lib.errors import ConfigError, ConfigErrors, TrunklineError, collected
 from components.preflight import consistency, references, settings
 
@@ -37,7 +39,7 @@ def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
     with collected() as errors:
         values = _sections(settings.merge(settings.load(preset), overrides), errors)
         items = settings.tasks(values, errors)
-        _derive(values, items)
+        _derive(values, items, _modality(values))
         checked = {name: _checked(name, values[name], name, errors) for name in settings.STAGE_SECTIONS}
         configs = [_task_configs(item, errors) for item in items]
         errors.extend(references.check(checked, configs))
@@ -49,7 +51,7 @@ def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
 def _sections(values: Mapping[str, Any], errors: list[TrunklineError]) -> dict[str, Any]:
     """Every section as a mapping, empty where it is left out."""
     errors.extend(settings.unknown(values, settings.SECTIONS))
-    sections: dict[str, Any] = {"tasks": values.get("tasks")}
+    sections: dict[str, Any] = {name: values.get(name) for name in ("modality", "tasks")}
     for name in (*settings.STAGE_SECTIONS, *settings.TASK_SECTIONS):
         given = values.get(name) or {}
         if not isinstance(given, Mapping):
@@ -59,15 +61,31 @@ def _sections(values: Mapping[str, Any], errors: list[TrunklineError]) -> dict[s
     return sections
 
 
-def _derive(values: dict[str, Any], items: list[dict[str, Any]]) -> None:
+def _modality(values: Mapping[str, Any]) -> str:
+    """The run's kind of data; raises ConfigErrors, as settings cannot be checked without it."""
+    where = "modality" if values.get("modality") else "pretraining.modality"
+    name = values.get("modality") or values["pretraining"].get("modality", "text")
+    known = plugins.names(references.MODALITIES)
+    if name not in known:
+        fix = did_you_mean(str(name), known)
+        raise ConfigErrors([ConfigError("there is no such modality", where=where, found=name, fix=fix)])
+    return str(name)
+
+
+def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) -> None:
     """Fills what follows from other sections and was not said.
 
-    The test sets are kept out of the corpus; a branch is registered as `<trunk>-<task>`.
+    Every section has the run's modality; the test sets are kept out of the corpus; a branch is registered
+    as `<trunk>-<task>`.
     """
+    for section in ("ingestion", "tokenization", "pretraining"):
+        values[section].setdefault("modality", modality)
+    for item in items:
+        item["finetuning"].setdefault("modality", modality)
     tests = [item["finetuning"].get("test") for item in items]
-    known = ("source", "format", "text")
+    known = {entry.name for entry in fields(_settings("ingestion", modality, "Evaluation"))}
     kept_out = [
-        {key: test[key] for key in known if key in test} for test in tests if isinstance(test, Mapping)
+        {key: test[key] for key in test if key in known} for test in tests if isinstance(test, Mapping)
     ]
     values["ingestion"].setdefault("decontaminate", kept_out)
     for item in items:
@@ -76,9 +94,17 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]]) -> None:
         )
 
 
+def _settings(stage: str, modality: str, name: str = "Config") -> Any:
+    """A class of a stage's settings: the modality's, where the stage has a way of its own with each."""
+    package = f"components.{stage}.modalities"
+    if importlib.util.find_spec(package) is None:
+        return getattr(importlib.import_module(f"components.{stage}.config"), name)
+    return getattr(plugins.load(package, modality), name)
+
+
 def _checked(stage: str, values: Mapping[str, Any], where: str, errors: list[TrunklineError]) -> Any:
     """The stage's `Config`; what is wrong goes to `errors`; defaults then stand in for it."""
-    config = importlib.import_module(f"components.{stage}.config").Config
+    config = _settings(stage, str(values.get("modality", "text")))
     left = dict(values)
     while True:
         try:

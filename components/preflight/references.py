@@ -55,7 +55,7 @@ def _ingestion(config: Any) -> Errors:
     yield from _format(config.format, "ingestion.format")
     for name, options in config.format_options.items():
         yield from _plugin(FORMATS, name, options, f"ingestion.format_options.{name}")
-    for name, options in config.filters.items():
+    for name, options in getattr(config, "filters", {}).items():
         yield from _plugin(FILTERS, name, options, f"ingestion.filters.{name}")
 
 

@@ -15,7 +15,7 @@ from components.lib.errors import ConfigError, DataError, TrunklineError
 
 STAGE_SECTIONS = ("ingestion", "tokenization", "pretraining", "registration", "promotion")
 TASK_SECTIONS = ("finetuning", "evaluation")
-SECTIONS = (*STAGE_SECTIONS, *TASK_SECTIONS, "tasks")
+SECTIONS = ("modality", *STAGE_SECTIONS, *TASK_SECTIONS, "tasks")
 TASK_KEYS = ("name", "kind", "train", "test", *TASK_SECTIONS)
 _TASK_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 

@@ -12,9 +12,9 @@ from components.lib.artifacts import Manifest
 from components.lib.errors import DataError, IntegrityError
 from components.lib.store import Draft, Store
 from components.tokenization import given, training
-from components.tokenization.config import Config
 from components.tokenization.encoding import Encoder
 from components.tokenization.folder import Tokens
+from components.tokenization.modalities.text import Config
 from components.tokenization.probes import PROBES
 from components.tokenization.shards import Writer
 from components.tokenization.texts import Texts

@@ -8,11 +8,9 @@ def tokenize(settings: dict, corpus: dsl.Input[dsl.Dataset], tokens: dsl.Output[
     """Writes the tokens manifest."""
     from pathlib import Path
 
-    from components.lib.config import from_dict
     from components.lib.stage import stage
-    from components.tokenization.config import Config
+    from components.tokenization.modalities import configured
     from components.tokenization.run import run
 
     with stage("tokenization", settings) as context:
-        config = from_dict(Config, settings["config"], "tokenization")
-        run(config, context, corpus=Path(corpus.path), tokens=Path(tokens.path))
+        run(configured(settings["config"]), context, corpus=Path(corpus.path), tokens=Path(tokens.path))

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from components.tokenization import special
 from components.tokenization.alphabet import Alphabet
-from components.tokenization.config import Config
+from components.tokenization.modalities.text import Config
 
 Batches = Callable[[], Iterator[list[str]]]
 LONGEST_WORD = 64  # characters: WordPiece needs quadratic time for a word, and gives up on long ones

@@ -50,7 +50,7 @@ def corpus(store: Store, count: int = 200) -> Manifest:
 
 def tokens(folder: Path, count: int = 200) -> tuple[Context, Path]:
     """A context on a store in `folder`, and the path of the tokens manifest in it."""
-    from components.tokenization.config import Config
+    from components.tokenization.modalities.text import Config
     from components.tokenization.run import run
 
     context = Context(Store(str(folder / "store")), stage="test")

@@ -15,8 +15,8 @@ from functools import cache
 from typing import Any
 
 from components.lib import plugins
-from components.lib.config import from_dict
-from components.lib.errors import DataError
+from components.lib.config import did_you_mean, from_dict
+from components.lib.errors import DataError, MissingError
 from components.lib.streams import Stream
 
 EXCERPT = 200  # characters of a rejected record that are kept
@@ -93,6 +93,24 @@ def check(options: Mapping[str, Mapping[str, Any]]) -> None:
     """Checks options by format; raises ConfigError for an unknown format, option or value."""
     for name, values in options.items():
         from_dict(plugins.declared(__name__, name).config or object, values, f"format_options.{name}")
+
+
+def field(record: Record, name: str, only: tuple[str, ...]) -> Any:
+    """The value of a field; of a record that has but the fields `only`, the first of them; or a Rejected."""
+    if name in record.fields:
+        return record.fields[name]
+    if tuple(record.fields) == only:
+        return record.fields[only[0]]
+    known = did_you_mean(name, sorted(map(str, record.fields)))
+    return rejected(record.where, f"there is no field '{name}'; {known}", record.fields)
+
+
+def required(record: Record, name: str) -> Any:
+    """The value of a field; raises MissingError that lists the fields there are."""
+    if name not in record.fields:
+        fix = did_you_mean(name, sorted(record.fields))
+        raise MissingError(f"the records have no field '{name}'", where=record.where, fix=fix)
+    return record.fields[name]
 
 
 def place(stream: Stream, number: int) -> str:

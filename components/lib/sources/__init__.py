@@ -14,8 +14,9 @@ A scheme declares `find(uri) -> list[Object]`, which only lists, and `fetch(obje
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -25,7 +26,17 @@ from components.lib.errors import AccessError, ConfigError, MissingError
 from components.lib.formats import Record, Rejected
 from components.lib.streams import streams
 
-__all__ = ["Object", "Record", "Rejected", "fetch", "find", "open_records", "read_records", "scheme"]
+__all__ = [
+    "Object",
+    "Record",
+    "Rejected",
+    "chosen",
+    "fetch",
+    "find",
+    "open_records",
+    "read_records",
+    "scheme",
+]
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ def read_records(
     format: str = "auto",
     options: Mapping[str, Mapping[str, Any]] | None = None,
     encoding: str = "auto",
-) -> Iterator[Record | Rejected]:
+) -> Generator[Record | Rejected, None, None]:
     """Every record behind a source URI, in the order of the objects' names; streaming.
 
     Args:
@@ -111,6 +122,12 @@ def open_records(
     """The records of one fetched object."""
     for stream in streams(path, entry.name.partition("!/")[0], entry.member):
         yield from formats.read(stream, format, options, encoding)
+
+
+def chosen(where: str, share: float) -> bool:
+    """Whether the record at this place is in the given share: the same in every stage and every run."""
+    digest = blake2b(where.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2.0**64
 
 
 def scheme(uri: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.finetuning import labelled
-from components.finetuning.config import Config, Labelled
+from components.finetuning.modalities.text import Config, Labelled
 from components.finetuning.run import run
 from components.lib import artifacts
 from components.lib.artifacts import Key, Manifest

@@ -8,10 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from components.ingestion.config import Config
+from components.ingestion.modalities import configured
 from components.ingestion.run import run
 from components.lib.artifacts import Manifest
-from components.lib.config import from_dict
 from components.lib.stage import Context
 from components.lib.store import Store
 
@@ -52,7 +51,7 @@ class Ingestion:
             "workers": 1,
             "validation": 0.2,
         }
-        config = from_dict(Config, {**values, **settings}, "ingestion")
+        config = configured({**values, **settings})
         context = Context(self.store)
         manifest = run(config, context, corpus=self.folder / "corpus.json", card=self.folder / "card.html")
         self.reused = context.outputs[-1]["reused"]

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from components.ingestion import filters
-from components.ingestion.config import Config
+from components.ingestion.modalities import configured
 from components.ingestion.words import document
 from components.lib import plugins
-from components.lib.config import from_dict
 from components.lib.errors import ConfigErrors
 
-DEFAULT = from_dict(Config, {"sources": ["x"]}).filters
+DEFAULT = configured({"sources": ["x"]}).filters
 LANGUAGES = json.loads(Path(__file__).with_name("languages.json").read_text(encoding="utf-8"))
 
 

@@ -16,7 +16,7 @@ from components.lib.artifacts import Key, Manifest
 from components.lib.config import from_dict
 from components.lib.stage import Context
 from components.lib.store import Store
-from components.tokenization.config import Config
+from components.tokenization.modalities.text import Config
 
 SCRIPTS = {
     "latin": "the quick brown fox jumps over a lazy dog and naïve cafés don't mind 3.14 apples",

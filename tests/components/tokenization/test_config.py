@@ -6,7 +6,7 @@ import pytest
 
 from components.lib.config import from_dict
 from components.lib.errors import ConfigErrors
-from components.tokenization.config import Config
+from components.tokenization.modalities.text import Config
 
 
 @pytest.mark.parametrize(

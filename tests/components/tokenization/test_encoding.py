@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from components.lib.store import Store
 from components.tokenization import pieces, training
-from components.tokenization.config import Config
 from components.tokenization.encoding import Encoder
 from components.tokenization.folder import Tokens
+from components.tokenization.modalities.text import Config
 from tests.components.tokenization.made import corpus, documents, word_level
 
 KINDS = ("bpe", "wordpiece", "unigram")
@@ -109,7 +109,7 @@ import sys
 from pathlib import Path
 from components.lib.stage import Context
 from components.lib.store import Store
-from components.tokenization.config import Config
+from components.tokenization.modalities.text import Config
 from components.tokenization.run import run
 folder = Path(sys.argv[1])
 config = Config(kind="given", tokenizer=sys.argv[2], shard_tokens=1_000_000, workers=2)

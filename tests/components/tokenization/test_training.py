@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 
 from components.lib.config import from_dict
 from components.tokenization import special, training
-from components.tokenization.config import Config
 from components.tokenization.folder import Tokens
+from components.tokenization.modalities.text import Config
 from components.tokenization.probes import PROBES
 from tests.components.tokenization.made import SCRIPTS, documents
 

@@ -1,0 +1,169 @@
+"""Text: words are counted, rules judge them, MinHash finds near-copies, runs of words find test texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.ingestion import config as common
+from components.ingestion import filters
+from components.ingestion.modalities import Cleaned, Columns, Indexer, Payload, Words
+from components.lib.config import setting
+from components.lib.formats import Record, Rejected, field, rejected
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from components.lib.markup import Html
+
+COLUMNS = Columns(
+    payload={"text": "string"},
+    measures=("words", "characters"),
+    totals=("words", "characters"),
+    lengths=("words", "characters"),
+    signature=128,
+)
+WORDS = Words(
+    unit="document",
+    identity="its text",
+    found="stand in the sources word for word",
+    altered="Control characters were removed from",
+    lengths={name: (f"Length in {name}", f"{name} of a document") for name in COLUMNS.lengths},
+)
+DROPPED = 80  # characters that are kept of a dropped document
+SAMPLE = 600  # characters of a document on the data card
+
+
+@dataclass(frozen=True)
+class Evaluation(common.Evaluation):
+    """Labelled texts that must not stand in the corpus."""
+
+    text: str = setting("text", "its field of text, or of tokens")
+
+
+@dataclass(frozen=True)
+class Config(common.Config):
+    """Raw text in, a clean corpus out."""
+
+    text: str = setting("text", "field that holds the text")
+    filters: dict[str, dict[str, Any]] = setting(
+        {"length": {}, "letters": {}, "repetition": {}, "symbols": {}},
+        "quality rules and their options; they are asked in the order of their names",
+    )
+    near_duplicates: float = setting(
+        0.8,
+        "Jaccard similarity of 5-word shingles above which one text is dropped; 0: off",
+        minimum=0,
+        maximum=1,
+    )
+    decontaminate: tuple[Evaluation, ...] = setting(
+        (), "evaluation sets whose text is kept out of the corpus"
+    )
+    ngram: int = setting(
+        13, "words of a run that counts as shared with an evaluation set", minimum=2, maximum=64
+    )
+    overlap: float = setting(
+        0.5,
+        "share of a document's runs, or of an evaluation document's, from which on it is contaminated",
+        minimum=0,
+        maximum=1,
+    )
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """Raises ConfigErrors for an unknown rule or option."""
+    rules = filters.check(config.filters)
+    return {
+        "text": config.text,
+        "filters": [[name, options] for name, options in rules.items()],
+        "runs": [config.ngram, config.overlap] if config.decontaminate else [],
+    }
+
+
+def indexed(config: Config) -> dict[str, Any]:
+    """The length of the runs."""
+    return {"ngram": config.ngram}
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """What the card explains."""
+    return {"ngram": config.ngram, "overlap": config.overlap}
+
+
+def payload(record: Record, fields: Config | Evaluation) -> Payload | Rejected:
+    """The text of a record; a list of tokens is joined by blanks."""
+    value = field(record, fields.text, ("text",))
+    if isinstance(value, Rejected):
+        return value
+    if isinstance(value, list) and all(isinstance(token, str) for token in value):
+        value = " ".join(value)
+    if not isinstance(value, str):
+        return rejected(record.where, f"'{fields.text}' is no text but {type(value).__name__}", value)
+    if value.count("\0") * 10 > len(value):
+        return rejected(record.where, "binary data: more than 10 % of it are NUL characters", value)
+    return (value,)
+
+
+def cleaner(config: Config, folders: Sequence[Path]) -> Callable[[Sequence[Payload]], Cleaned]:
+    """Keeps the words that it has seen."""
+    from components.ingestion.cleaning import Cleaner
+
+    return Cleaner(config, folders)
+
+
+def indexer(config: Config) -> Indexer:
+    """Runs of words of an evaluation set."""
+    from components.ingestion.cleaning import Collector
+
+    return Collector(config.ngram)
+
+
+def near_copies(
+    ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
+) -> npt.NDArray[np.bool_]:
+    """By the similarity that MinHash estimates."""
+    from components.ingestion.deduplication import near_copies
+
+    return near_copies(ids, signatures, threshold)
+
+
+def excerpt(payload: Payload) -> Payload:
+    """Its beginning."""
+    return (payload[0][:DROPPED],)
+
+
+def excerpts(table: pa.Table) -> pa.Array:
+    """The beginnings."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_slice_codeunits(table["text"], 0, DROPPED)
+
+
+def sample(row: Mapping[str, Any]) -> str:
+    """Its beginning."""
+    text: str = row["text"]
+    return text[:SAMPLE]
+
+
+def contaminated(settings: Mapping[str, Any]) -> str:
+    """When two texts count as the same."""
+    return (
+        "A document is left out if it equals an evaluation document, or if the two share "
+        f"{settings['overlap']:.0%} of the runs of {settings['ngram']} words of either."
+    )
+
+
+def samples(samples: Sequence[Mapping[str, str]]) -> Html:
+    """Some texts."""
+    from components.lib import report
+
+    content = [
+        part
+        for sample in samples
+        for part in (report.paragraph(sample["source"], note=True), report.paragraph(sample["text"]))
+    ]
+    return report.section("Some documents", *content, note="Chosen by hash, cut at 600 characters.")

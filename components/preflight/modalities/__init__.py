@@ -1,0 +1,24 @@
+"""What only one kind of data can get wrong, told before a run: one file a modality.
+
+A modality declares `objective(name, says, pretraining)` and `task(config, pretraining, where)`, which yield
+errors; `says` are the constants of an objective's file. Plugins are read, not imported: there is no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.lib import plugins
+from components.preflight.references import MODALITIES, declared
+
+
+def load(name: str) -> Any:
+    """The file of a modality; raises ConfigError that lists those that exist."""
+    return plugins.load(__name__, name)
+
+
+def dials(pretraining: Any) -> dict[str, Any]:
+    """The trunk's options, with the modality's defaults."""
+    modality = declared(MODALITIES, pretraining.modality)
+    fields = modality.config.__dataclass_fields__ if modality and modality.config else {}
+    return {**{name: field.default for name, field in fields.items()}, **pretraining.trunk}
