@@ -35,6 +35,9 @@ class Config:
     weight_decay: float = setting(0.01, "on matrices only", minimum=0.0, maximum=10.0)
     beta2: float = setting(0.98, "AdamW's second decay rate", minimum=0.5, maximum=0.99999)
     clip: float = setting(1.0, "largest norm of the gradient", minimum=1e-6)
+    spike: float = setting(
+        10.0, "a gradient this many times the usual one is skipped; 0 = never", minimum=0.0
+    )
     precision: str = setting("auto", "bf16 where the device has it", choices=("auto", "fp32", "bf16"))
     seed: int = setting(0, "of weights, order and masks", minimum=0)
     evaluate_every: int = setting(0, "steps between validations; 0 = ten times a run", minimum=0)

@@ -30,7 +30,7 @@ from components.lib.engine.checkpoint import Checkpoints
 from components.lib.engine.distributed import World
 from components.lib.engine.loop import Run
 from components.lib.engine.losses import Row
-from components.lib.engine.meter import peak_flops
+from components.lib.engine.meter import Meter, peak_flops
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order, permuted
 from components.lib.engine.parallel import gather
@@ -51,17 +51,18 @@ OBJECTIVES = "components.pretraining.objectives"
 
 def train(place: str) -> None:
     """Trains to the end; the leading process commits the trunk to the store."""
+    meter = Meter()
     job = jobs.read(place)
     config = from_dict(Config, job.config, "pretraining")
     torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // config.nproc))
     world = distributed.start()
     try:
-        _train(job, config, world)
+        _train(job, config, world, meter)
     finally:
         distributed.stop()
 
 
-def _train(job: Job, config: Config, world: World) -> None:
+def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     store = Store(job.store)
     tokens = store.resolve(job.tokens)
     modality = plugins.load("components.lib.modalities", config.modality)
@@ -72,6 +73,7 @@ def _train(job: Job, config: Config, world: World) -> None:
     model = build(config, trunk)
     validation = modality.open_split(options, store, tokens, "validation")
     plan = _plan(config, world)
+    meter.peak = peak_flops(world.device, plan.precision)
     order = Order(len(samples), config.global_batch, config.seed)
     identity = _identity(config, job, order, plan)
     checkpoints = Checkpoints(store.objects, job.checkpoints, identity, world=world)
@@ -79,14 +81,14 @@ def _train(job: Job, config: Config, world: World) -> None:
     with track(context, job.key.digest) as tracker, together():
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
         run = Run(
-            model, samples, order, plan, world, checkpoints=checkpoints,
+            model, samples, order, plan, world, checkpoints=checkpoints, meter=meter,
             report=lambda row: tracker.metrics(_without_step(row), int(row["step"])),
             held_out=HeldOut(validation, _draws(config, len(validation))),
         )  # fmt: skip
         history = run.train()
         gather(model)
         if world.leads:
-            measured = _measured(run, plan, world)
+            measured = {**meter.summary(world.size), "peak_flops_per_second": meter.peak * world.size}
             tracker.metrics(measured, step=config.steps)
             with store.draft(job.key) as draft:
                 draft.facts, draft.measured = _facts(config, trunk, history, samples), measured
@@ -119,6 +121,7 @@ def _plan(config: Config, world: World) -> Plan:
         weight_decay=config.weight_decay,
         betas=(0.9, config.beta2),
         clip=config.clip,
+        spike=config.spike,
         micro_batch=config.micro_batch,
         parallel=config.parallel,
         recompute=config.recompute,
@@ -163,12 +166,6 @@ def _facts(config: Config, trunk: Any, history: list[Row], samples: Any) -> dict
 
 def _last(history: list[Row], name: str) -> float:
     return next(row[name] for row in reversed(history) if name in row)
-
-
-def _measured(run: Run, plan: Plan, world: World) -> dict[str, float]:
-    summary = run.meter.summary(world.size)
-    peak = peak_flops(world.device, plan.precision) * world.size
-    return {**summary, "peak_flops_per_second": peak, "mfu": round(summary["flops_per_second"] / peak, 4)}
 
 
 def _commit(draft: Draft, trunk: Any, tokenizer: Path, history: list[Row]) -> None:

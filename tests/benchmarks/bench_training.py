@@ -51,7 +51,7 @@ def ours(samples: Text, precision: str) -> Any:
         run = Run(model, samples, Order(len(samples), BATCH, 0), plan, World(0, 1, torch.device("cpu")))
         start = time.perf_counter()
         run.train()
-        return run.meter.real, time.perf_counter() - start
+        return int(run.meter.counts["real"]), time.perf_counter() - start
 
     return turn
 

@@ -151,9 +151,7 @@ class Checkpoints:
         reach("checkpoint.before_commit")
         key = f"{self.prefix}/{step:09d}.{self.generation:04d}.commit.json"
         data = json.dumps({"step": step, **record}).encode()
-        if not self.objects.write(key, data, if_absent=True):
-            self.objects.delete(key)  # of this generation and step: from before a roll-back
-            self.objects.write(key, data, if_absent=True)
+        self.objects.write(key, data, if_absent=True)  # if it is there, it is ours: the answer was lost
         reach("checkpoint.after_commit")
         self._prune()
 

@@ -1,101 +1,156 @@
-"""How fast training goes and where the time goes."""
+"""How fast training goes, and where the time goes."""
 
 from __future__ import annotations
 
-import sys
+import resource
+import statistics
 import time
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
+TYPICAL = 1000  # newest steps, whose median is the ideal one
 
-@dataclass
+
 class Meter:
-    """Counts over a run on this process; times are wall seconds.
+    """Counts and clock of a run on this process, from when it is made.
+
+    All time since the run first began, restarts included, is in steps or lost to something that has a name;
+    of the time in steps, as many median steps as there were are ideal, and the rest went to `slow_steps`.
+
+    Args:
+        peak: FLOP/s that this process's device can do; 0 = not known.
 
     Attributes:
-        real: tokens (or samples) that carry data.
-        slots: what was computed on, padding included.
-        flops: model FLOPs of forward and backward passes.
+        counts: of this process: samples; real tokens (or samples) that carry data; slots computed on, padding
+            included; flops of forward and backward passes over real lengths, as Megatron counts them.
+        lost: seconds by name, of all processes that the run had, one after the other.
     """
 
-    samples: int = 0
-    real: int = 0
-    slots: int = 0
-    flops: float = 0.0
-    waits: dict[str, float] = field(default_factory=dict)
-    start: float = field(default_factory=time.perf_counter)
+    def __init__(self, peak: float = 0.0) -> None:
+        self.peak = peak
+        self.counts: defaultdict[str, float] = defaultdict(float)
+        self.lost: defaultdict[str, float] = defaultdict(float)
+        self.steps, self.step_seconds = 0, 0.0
+        self._start, self._began = time.perf_counter(), time.time()
+        self._before = 0.0  # seconds until this process began
+        self._typical: deque[float] = deque(maxlen=TYPICAL)
+        self._old: dict[str, float] = {}  # what was lost until then
+        self._lap: tuple[float, dict[str, float], dict[str, float]] = (self._start, {}, {})
 
-    def count(self, samples: int, real: int, slots: int, flops: float) -> None:
-        """Adds one batch."""
-        self.samples += samples
-        self.real += real
-        self.slots += slots
-        self.flops += flops
+    def started(self) -> None:
+        """What came before this was getting ready."""
+        self.lost["startup"] += time.perf_counter() - self._start
+
+    def count(self, **counts: float) -> None:
+        """Adds one batch to the counts."""
+        for name, value in counts.items():
+            self.counts[name] += value
 
     @contextmanager
     def wait(self, name: str) -> Iterator[None]:
-        """Adds the time of the block to what was lost to `name` (data, checkpoint, evaluation)."""
+        """Adds the time of the block to what was lost to `name` (data, checkpoint, evaluation, ...)."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            self.waits[name] = self.waits.get(name, 0.0) + time.perf_counter() - start
+            self.lost[name] += time.perf_counter() - start
+
+    @contextmanager
+    def stepping(self) -> Iterator[None]:
+        """The time of one step."""
+        start = time.perf_counter()
+        yield
+        self._typical.append(time.perf_counter() - start)
+        self.steps, self.step_seconds = self.steps + 1, self.step_seconds + self._typical[-1]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, so that the account goes on after a restart."""
+        steps = {"steps": self.steps, "step_seconds": self.step_seconds}
+        return {**steps, "lost": dict(self.lost), "scheduled": self.scheduled(), "saved": time.time()}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on with the account of the process that saved `state`.
+
+        What that one did afterwards is lost, like the time until this one began: to `interruption`.
+        """
+        gap = max(0.0, self._began - state["saved"])
+        self._before = state["scheduled"] + gap
+        self.steps, self.step_seconds = self.steps + state["steps"], self.step_seconds + state["step_seconds"]
+        self._old = {**state["lost"], "interruption": state["lost"].get("interruption", 0.0) + gap}
+        for name, seconds in self._old.items():
+            self.lost[name] += seconds
+
+    def scheduled(self) -> float:
+        """Seconds since the run first began."""
+        return self._before + time.perf_counter() - self._start
+
+    def account(self) -> dict[str, float]:
+        """Scheduled, ideal and lost seconds: the ideal and all that is lost add up to what was scheduled."""
+        typical = statistics.median(self._typical) if self._typical else 0.0
+        ideal = min(self.steps * typical, self.step_seconds)
+        slow = self.step_seconds - ideal
+        return {"scheduled": self.scheduled(), "ideal": ideal, "slow_steps": slow, **self.lost}
+
+    def lap(self, world: int = 1) -> dict[str, float]:
+        """Rates over all processes since the lap before."""
+        now, (start, counts, lost) = time.perf_counter(), self._lap
+        self._lap = (now, dict(self.counts), dict(self.lost))
+        new = {name: value - counts.get(name, 0) for name, value in self.counts.items()}
+        shares = {
+            name: (self.lost[name] - lost.get(name, 0.0)) / (now - start) for name in ("data", "checkpoint")
+        }
+        named = {f"{name}_wait_share": round(share, 4) for name, share in shares.items()}
+        return {**_rates(new, now - start, world, self.peak), **named, "memory_bytes": float(memory())}
 
     def summary(self, world: int = 1) -> dict[str, float]:
-        """Rates per second over all processes, and seconds lost."""
-        seconds = time.perf_counter() - self.start
-        busy = max(seconds - sum(self.waits.get(k, 0.0) for k in ("checkpoint", "evaluation")), 1e-9)
-        lost = {f"{name}_wait_seconds": round(value, 3) for name, value in self.waits.items()}
-        return {
-            "seconds": round(seconds, 3),
-            "samples_per_second": round(world * self.samples / busy, 2),
-            "tokens_per_second": round(world * self.real / busy, 1),
-            "padding": round(1 - self.real / max(self.slots, 1), 4),
-            "flops_per_second": round(world * self.flops / busy, 1),
-            **lost,
-        }
+        """Rates over all processes while training, goodput, and seconds lost."""
+        mine = {name: seconds - self._old.get(name, 0.0) for name, seconds in self.lost.items()}
+        aside = sum(mine.get(name, 0.0) for name in ("startup", "restore", "checkpoint", "evaluation"))
+        busy = time.perf_counter() - self._start - aside
+        rates = _rates(self.counts, max(busy, 1e-9), world, self.peak)
+        account = self.account()
+        named = {f"{name}_seconds": round(value, 3) for name, value in account.items()}
+        goodput = account["ideal"] / max(account["scheduled"], 1e-9)
+        return {**rates, "memory_bytes": float(memory()), "goodput": round(goodput, 4), **named}
 
 
-def peak_flops(device: torch.device, precision: str, seconds: float = 0.5, size: int = 1024) -> float:
-    """FLOP/s of a square matrix product on this device now: the honest denominator of MFU."""
+def _rates(counts: dict[str, float], seconds: float, world: int, peak: float) -> dict[str, float]:
+    samples, real, slots, flops = (counts.get(name, 0) for name in ("samples", "real", "slots", "flops"))
+    rates = {
+        "samples_per_second": round(world * samples / seconds, 2),
+        "tokens_per_second": round(world * real / seconds, 1),
+        "padded_tokens_per_second": round(world * slots / seconds, 1),
+        "padding": round(1 - real / max(slots, 1), 4),
+        "flops_per_second": round(world * flops / seconds, 1),
+    }
+    return {**rates, "mfu": round(flops / seconds / peak, 4)} if peak else rates
+
+
+def memory() -> int:
+    """The most bytes that this process had at once: on its GPU, else of the machine's memory."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def peak_flops(device: torch.device, precision: str, seconds: float = 0.4, size: int = 1024) -> float:
+    """FLOP/s of a square matrix product on this device now: the honest denominator of MFU.
+
+    The best of short bursts: what else runs here for a moment does not count.
+    """
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    size = size if device.type == "cpu" else 8 * size
     left, right = (torch.ones(size, size, dtype=kind, device=device) for _ in range(2))
-    products, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        torch.mm(left, right)
-        products += 1
+    best, end = 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        for _ in range(4):
+            torch.mm(left, right)
         if device.type == "cuda":
             torch.cuda.synchronize()
-    return 2 * size**3 * products / (time.perf_counter() - start)
-
-
-@dataclass
-class Progress:
-    """A line every few seconds: step, loss, rate, time to go."""
-
-    steps: int
-    first: int = 0
-    every: float = 2.0
-    label: str = "training"
-    start: float = field(default_factory=time.perf_counter)
-    last: float = 0.0
-
-    def due(self) -> bool:
-        """Whether it is time for a line."""
-        return time.perf_counter() - self.last >= self.every
-
-    def show(self, step: int, loss: float, real: int) -> None:
-        """Prints the line of `step` finished steps; `real` tokens since the start or resume."""
-        self.last = time.perf_counter()
-        elapsed = self.last - self.start
-        done = max(step - self.first, 1)
-        left = elapsed / done * (self.steps - step)
-        bar = "#" * round(24 * step / self.steps)
-        print(
-            f"{self.label} [{bar:<24}] {step}/{self.steps}  loss {loss:.4f}  "
-            f"{real / max(elapsed, 1e-9):,.0f} tokens/s  {int(left) // 60:d}:{int(left) % 60:02d} to go",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+        best = max(best, 4 * 2 * size**3 / (time.perf_counter() - start))
+    return best

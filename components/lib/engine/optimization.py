@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,16 +69,19 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["share"]
 
 
-def update(optimizer: torch.optim.Optimizer, clip: float) -> Tensor:
-    """One step on gradients clipped to norm `clip`; returns the norm before clipping, shape ().
+def update(
+    optimizer: torch.optim.Optimizer, clip: float, judge: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """One step on gradients clipped to norm `clip`; returns the norm before clipping, and if it was bad: ().
 
-    A norm that is not finite makes the optimizer leave weights and moments as they are. It selects, it
+    A norm that `judge` calls bad makes the optimizer leave weights and moments as they are. It selects, it
     does not multiply (0 * NaN is NaN), and the host does not wait for the answer.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     norm = whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
     optimizer.grad_scale = (norm / clip).clamp(min=1.0)  # type: ignore[attr-defined]
-    optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+    bad = judge(norm)
+    optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return norm
+    return norm, bad

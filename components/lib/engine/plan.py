@@ -21,7 +21,9 @@ class Plan:
         recompute: activations of blocks in the backward pass, instead of keeping them.
         compile: each block, by torch.compile.
         clip: largest norm of the gradient.
-        bad_steps: how many steps in a row may have a gradient that is not finite.
+        spike: a gradient this many times as large as usual is skipped; 0 = never.
+        bad_steps: how many steps in a row may be skipped, for a gradient that is not finite or a spike.
+        returns: how often the weights may then go back to the last checkpoint, before the run ends.
         report_every: steps between rows of the history.
         evaluate_every, checkpoint_every: steps; 0 = never (evaluation still happens at the end).
     """
@@ -36,7 +38,9 @@ class Plan:
     parallel: str = "auto"
     recompute: bool = False
     compile: bool = False
+    spike: float = 0.0
     bad_steps: int = 10
+    returns: int = 2
     report_every: int = 10
     evaluate_every: int = 0
     checkpoint_every: int = 0

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from components.lib.engine.distributed import Late, World
+from components.lib.engine.guard import Guard
 from components.lib.engine.losses import Table
 from components.lib.engine.optimization import optimizer, set_rate, update
 from components.lib.engine.parallel import Pass, prepare, silent, wrap
+from components.lib.engine.pieces import capture, restore
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import autocast
 from components.lib.engine.trainable import Loss, WeightedSum, alone
 
 Batches = list[Any]  # one a term
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step came to, on the device.
+
+    Attributes:
+        table: its losses, of this process.
+        norms: (phases,) of the gradient.
+        bad: () whether a phase was skipped.
+    """
+
+    table: Tensor
+    norms: Tensor
+    bad: Tensor
 
 
 class Step:
@@ -33,12 +52,13 @@ class Step:
             name: optimizer(plan.optimizer, phase, weight_decay=plan.weight_decay, betas=plan.betas)
             for name, phase in self.phases.items()
         }
+        self.guard = Guard(len(self.phases), plan.spike, world.device)
         self._modules: dict[str, torch.nn.Module] = {}
         self._scales = torch.tensor(self.table.scales, device=world.device) * world.size
         self._stop = Late()
 
-    def take(self, number: int, micro_batches: list[Batches], stop: bool) -> tuple[Tensor, Tensor, bool]:
-        """Step `number`: its table, the gradient norm of each phase, and whether any process is to stop.
+    def take(self, number: int, micro_batches: list[Batches], stop: bool) -> tuple[Outcome, bool]:
+        """Step `number`, and whether any process is to stop.
 
         The host waits for nothing here: what is to stop is known one step late where the device is not a CPU.
         """
@@ -49,17 +69,29 @@ class Step:
         weights = mine[:-1].view_as(counted)
         shared = self.world.sum(torch.cat([weights.sum(dim=0), mine[-1:]]))
         scales = self._scales / shared[:-1].clamp(min=1)
-        tables, norms, first = [], [], 0
-        for name in self.phases:
+        tables, norms, bad, first = [], [], [], 0
+        for place, name in enumerate(self.phases):
             many = sum(entry.phase == name for entry in self.table.entries)
             rows = slice(first, first := first + many)
             tables.append(self._run(name, micro_batches, scales[rows]))
             set_rate(self.optimizers[name], self.plan.schedule.rate(number))
-            norms.append(update(self.optimizers[name], self.plan.clip))
+            norm, skipped = update(self.optimizers[name], self.plan.clip, partial(self.guard.judge, place))
+            norms.append(norm)
+            bad.append(skipped)
         self.model.after_step(number, self.plan.schedule.steps)
         losses = [[loss for phase in tables for loss in phase[at]] for at in range(len(counted))]
         sums = [self.table.of(each, weight) for each, weight in zip(losses, weights, strict=True)]
-        return torch.stack(sums).sum(dim=0), torch.stack(norms), self._stop.read(shared[-1]) > 0
+        outcome = Outcome(torch.stack(sums).sum(dim=0), torch.stack(norms), torch.stack(bad).any())
+        return outcome, self._stop.read(shared[-1]) > 0
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that training goes on from."""
+        return {**capture(self.model, self.optimizers.values()), **self.guard.state()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Puts back, in place, what `state` gave: the rows of it that this process needs."""
+        restore(self.model, self.optimizers.values(), tensors)
+        self.guard.restore(tensors)
 
     def _run(self, name: str, micro_batches: list[Batches], scales: Tensor) -> list[list[Loss]]:
         """The passes of one phase, which leave their gradient; the losses of each pass."""

@@ -70,7 +70,14 @@ def run(
     held_out = HeldOut(samples, (Draw(np.arange(10), np.zeros(10, dtype=np.int64), 0, training=False),))
     plan_options = {
         name: options.pop(name)
-        for name in ("micro_batch", "checkpoint_every", "evaluate_every", "report_every", "bad_steps")
+        for name in (
+            "micro_batch",
+            "checkpoint_every",
+            "evaluate_every",
+            "report_every",
+            "bad_steps",
+            "spike",
+        )
         if name in options
     }
     plan = Plan(Schedule("cosine", 1e-2, steps, 0.1), quiet=True, **{"report_every": 3, **plan_options})
