@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from components.lib.tracking.server import ENVIRONMENT, probe
@@ -25,15 +25,23 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The URI of a server with a sqlite file and artifacts in `folder`; stopped at the end."""
+def serving(folder: Path, words: Sequence[str] = (), variables: Mapping[str, str] = {}) -> Iterator[str]:
+    """The URI of a server with a sqlite file and artifacts in `folder`; stopped at the end.
+
+    Args:
+        folder: of the database, the artifacts and the log.
+        words: another command and arguments of `mlflow`; host, port and workers are ours.
+        variables: more environment.
+    """
     port = free_port()
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/server.db",
+    words = words or [
+        "server", "--backend-store-uri", f"sqlite:///{folder}/server.db",
         "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
+    ours = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", *words, *ours]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+    environment |= variables
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
         environment.pop(name, None)
     uri = f"http://127.0.0.1:{port}"

@@ -87,10 +87,12 @@ def objects(values: Mapping[str, Any], **options: str) -> list[dict[str, Any]]:
 
 
 def golden(values: Mapping[str, Any]) -> str:
-    """All files of a release as one text, without presets, which change often, and the random password."""
-    text = "".join(
-        f"# {path}\n{body.strip()}\n" for path, body in sorted(files(values).items()) if body.strip()
-    )
+    """All files of a release as one YAML, without presets, which change often, and the random password."""
+    text = ""
+    for path, body in sorted(files(values).items()):
+        if path.endswith(".txt"):
+            body = re.sub(r"^", "# ", body.strip(), flags=re.MULTILINE)
+        text += f"---\n# {path}\n{body.strip().removeprefix('---').strip()}\n" if body.strip() else ""
     text = re.sub(r"^(  [\w-]+\.yaml: \|\n)(?:    .*\n|\n)+", r"\1    ...\n", text, flags=re.MULTILINE)
     text = re.sub(r'^(  password: )"\S+"$', r'\1"drawn at random"', text, flags=re.MULTILINE)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"

@@ -1,0 +1,123 @@
+"""The MLflow server as the chart starts it, but on this machine: it still registers, and refuses the rest."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from components.lib.registry import Registry
+from components.lib.tracking import explained
+from tests.components.lib.test_registry import register
+from tests.mlflow_server import serving
+
+GOLDEN = Path(__file__).parent / "golden" / "minimal.yaml"
+NAME = "trunkline-mlflow.kubeflow.svc"
+
+
+@pytest.fixture(scope="module")
+def pod():
+    """The pod of MLflow in the golden render."""
+    found = [item for item in yaml.safe_load_all(GOLDEN.read_text()) if item and item["kind"] == "Deployment"]
+    return found[0]["spec"]["template"]["spec"]
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_server):
+    """Where the chart puts artifacts, on the tests' S3 server."""
+    os.environ["AWS_ENDPOINT_URL_S3"] = s3_server
+    from components.lib.objects.s3 import client
+
+    client().create_bucket(Bucket="bucket")
+    yield client()
+    del os.environ["AWS_ENDPOINT_URL_S3"]
+
+
+@pytest.fixture(scope="module")
+def uri(pod, bucket, tmp_path_factory):
+    """A server with the chart's command, arguments and variables; its init container made the database."""
+    container, tables = pod["containers"][0], pod["initContainers"][0]
+    folder = tmp_path_factory.mktemp("hardened")
+    database = f"sqlite:///{folder}/server.db"
+    environment = {e["name"]: e["value"] for e in container["env"] if "value" in e}
+    environment |= {"MLFLOW_BACKEND_STORE_URI": database, "HOME": str(folder)}
+    command = [word.replace("$(MLFLOW_BACKEND_STORE_URI)", database) for word in tables["command"]]
+    assert command[0] == "mlflow"
+    subprocess.run([sys.executable, "-m", *command], env={**os.environ, **environment}, check=True)
+    with serving(folder, container["command"][1:] + container["args"], environment) as found:
+        yield found
+
+
+def ask(uri, method, path, body=None, **headers):
+    """The status of the answer."""
+    return answer(uri, method, path, body, **headers).status
+
+
+def answer(uri, method, path, body=None, **headers):
+    kind = {"Content-Type": "application/json"} if body is not None else {}
+    with closing(http.client.HTTPConnection(urlsplit(uri).netloc, timeout=20)) as connection:
+        connection.request(method, path, body=body and json.dumps(body), headers={**kind, **headers})
+        found = connection.getresponse()
+        found.read()
+        return found
+
+
+def test_it_registers_and_loads_what_our_stages_register(uri, bucket, tmp_path):
+    registry = Registry(uri)
+    made = register(registry, "hardened")
+    assert (registry.fetch(made, tmp_path) / "config.json").is_file()
+    keys = [entry["Key"] for entry in bucket.list_objects_v2(Bucket="bucket")["Contents"]]
+    assert any(key.startswith("trunkline/mlflow/") and key.endswith("model.safetensors") for key in keys)
+
+
+def test_it_answers_to_its_own_names_alone(uri):
+    for host in (NAME, f"{NAME}:5000", "localhost:5000"):
+        assert ask(uri, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", Host=host) == 200
+    for host in ("evil.example", "10.evil.example", f"{NAME}.evil.example", "169.254.169.254"):
+        assert ask(uri, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", Host=host) == 403
+    assert ask(uri, "GET", "/health", Host="10.1.2.3:5000") == 200, "as the kubelet asks"
+
+
+def test_other_pages_may_not_change_anything(uri):
+    body = {"name": "from-elsewhere"}
+    path = "/api/2.0/mlflow/experiments/create"
+    assert ask(uri, "POST", path, body, Origin="https://evil.example") == 403
+    assert ask(uri, "POST", path, body) == 200
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "file:///etc", "/etc", "s3://another/bucket", "http://169.254.169.254/latest", "runs:/0/../../x",
+        "mlflow-artifacts:/../../x", "models:/m-1/../x", "mlflow-artifacts://evil.example/x",
+    ],
+)  # fmt: skip
+def test_versions_are_made_from_its_own_models_alone(uri, source):
+    registry = Registry(uri)
+    with explained(uri):
+        if not registry.client.search_registered_models("name = 'sources'"):
+            registry.client.create_registered_model("sources")
+    body = {"name": "sources", "source": source}
+    assert ask(uri, "POST", "/api/2.0/mlflow/model-versions/create", body) == 400
+
+
+def test_experiments_do_not_point_at_other_hosts(uri):
+    body = {"name": "elsewhere", "artifact_location": "http://169.254.169.254/latest"}
+    assert ask(uri, "POST", "/api/2.0/mlflow/experiments/create", body) == 400
+
+
+def test_it_starts_no_jobs(uri):
+    job = {"function_fullname": "os.system", "params": {}}
+    assert ask(uri, "POST", "/ajax-api/3.0/jobs/", job) >= 400
+
+
+def test_frames_of_other_pages_do_not_show_it(uri):
+    assert answer(uri, "GET", "/").getheader("X-Frame-Options") == "SAMEORIGIN"
