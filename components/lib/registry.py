@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,15 @@ class Registry:
         raise MissingError(
             what, where=self.uri, found=have or "no alias", fix="run the training pipeline first"
         )
+
+    def versions(self) -> Iterator[Registered]:
+        """Every version of every registered model, in whichever state."""
+        token: str | None = ""
+        while token is not None:
+            with explained(self.uri):
+                page = self.client.search_model_versions(max_results=1000, page_token=token or None)
+            yield from map(_registered, page)
+            token = page.token or None
 
     def register(
         self,

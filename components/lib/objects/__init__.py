@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 from components.lib import plugins
 from components.lib.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as a listing has it; `modified` is in seconds since 1970."""
+
+    key: str
+    bytes: int
+    modified: float
 
 
 class Objects(Protocol):
@@ -34,6 +44,10 @@ class Objects(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Every key that starts with `prefix`, sorted."""
+        ...
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Every object whose key starts with `prefix`, sorted by key."""
         ...
 
     def delete(self, key: str) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from components.lib.errors import AccessError, MissingError, OutputError
+from components.lib.objects import Entry
 
 
 def connect(uri: str) -> FileObjects:
@@ -70,11 +72,21 @@ class FileObjects:
             raise MissingError("the store has no such object", where=f"{self.uri}/{key}") from error
 
     def keys(self, prefix: str) -> Iterator[str]:
+        yield from (entry.key for entry in self.entries(prefix))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
         start = self.root / prefix
         folder = start if prefix.endswith("/") or not prefix else start.parent
-        paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        names = (path.relative_to(self.root).as_posix() for path in paths)
-        yield from sorted(name for name in names if name.startswith(prefix))
+        found = []
+        for path in folder.rglob("*"):
+            key = path.relative_to(self.root).as_posix()
+            if path.name.startswith(".") or not key.startswith(prefix):
+                continue
+            with suppress(FileNotFoundError):  # deleted since it was listed
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode):
+                    found.append(Entry(key, status.st_size, status.st_mtime))
+        yield from sorted(found, key=lambda entry: entry.key)
 
     def delete(self, key: str) -> None:
         (self.root / key).unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.lib.errors import AccessError, ConfigError, MissingError, ServiceError, TrunklineError
+from components.lib.objects import Entry
 
 DENIED = {
     "403", "AccessDenied", "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken",
@@ -91,11 +92,15 @@ class S3Objects:
             self._client.download_file(self.bucket, self._key(key), str(target))
 
     def keys(self, prefix: str) -> Iterator[str]:
+        yield from (entry.key for entry in self.entries(prefix))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
         with explained(f"{self.uri}/{prefix}"):
             pages = self._client.get_paginator("list_objects_v2")
             strip = len(self._key(""))
             for page in pages.paginate(Bucket=self.bucket, Prefix=self._key(prefix)):
-                yield from (entry["Key"][strip:] for entry in page.get("Contents", []))
+                for found in page.get("Contents", []):
+                    yield Entry(found["Key"][strip:], found["Size"], found["LastModified"].timestamp())
 
     def delete(self, key: str) -> None:
         with explained(f"{self.uri}/{key}"):

@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from components.lib.errors import ConfigError, DataError, IntegrityError, ServiceError
+from components.lib.failpoints import VARIABLE
+from components.lib.registry import Registry
+from components.lib.retention import Policy, collect
+from components.lib.store import Store
+from tests.architecture.imports import ROOT
+from tests.components.lib.retention.stores import (
+    DAY,
+    DELETE,
+    age,
+    chain,
+    later,
+    ledger,
+    listing,
+    place,
+    registered,
+    whole,
+)  # fmt: skip
+
+PROGRAM = [sys.executable, "-m", "components.lib.retention"]
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request, tmp_path):
+    uri = str(tmp_path / "store") if request.param == "file" else request.getfixturevalue("s3") + "/team"
+    return Store(uri, cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    return Store(str(tmp_path / "store"), cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def registry(sqlite_uri):
+    return Registry(sqlite_uri)
+
+
+@contextmanager
+def program(store, registry, *words, failpoints=""):
+    """The program as a process; killed at the end."""
+    environment = {**os.environ, VARIABLE: str(failpoints), "TRUNKLINE_STORE": store.uri}
+    environment |= {"MLFLOW_TRACKING_URI": registry.uri, "PYTHONWARNINGS": "ignore"}
+    process = subprocess.Popen(
+        [*PROGRAM, *words],
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_nothing_needs_goes_in_two_steps_and_what_is_registered_stays(store, mlflow_uri):
+    registry = Registry(mlflow_uri)
+    kept, lost = chain(store, "kept"), chain(store, "lost")
+    registered(registry, f"retained-{store.objects.uri[:2]}", kept[-1])
+    foreign = {"mlflow/1/" + "0" * 32 + "/model": b"x", "runs/r/report.html": b"y", "notes.txt": b"z"}
+    for key, data in foreign.items():
+        store.objects.write(key, data)
+    first = later(store, registry, 31)
+    assert sorted(first.names["condemned"]) == sorted(map(place, lost)) and not first.names["deleted"]
+    assert [store.find(manifest.key) for manifest in lost] == [None] * 3 and whole(store, kept)
+    early = later(store, registry, 36, Policy(delete=True, grace=37 * DAY))
+    assert sorted(early.names["waiting"]) == sorted(map(place, lost)) and not early.names["deleted"]
+    before = sum(listing(store).values())
+    second = later(store, registry, 39)
+    assert sorted(second.names["deleted"]) == sorted(map(place, lost))
+    freed = sum(file.bytes for manifest in lost for file in manifest.files)
+    assert second.bytes["deleted"] == freed and before - sum(listing(store).values()) > freed
+    left = listing(store)
+    assert not [key for key in left for manifest in lost if manifest.key.digest in key]
+    assert set(foreign) <= set(left) and whole(store, kept)
+    assert second.bytes["needed"] == sum(file.bytes for manifest in kept for file in manifest.files)
+
+
+def test_by_default_it_only_tells(store, registry):
+    kept, lost = chain(store, "kept"), chain(store, "lost")
+    registered(registry, "told", kept[-1])
+    before = listing(store)
+    report = later(store, registry, 31, Policy())
+    assert listing(store) == before
+    assert sorted(report.names["condemned"]) == sorted(map(place, lost))
+    assert "nothing was changed" in str(report) and json.dumps(report.to_dict())
+
+
+def test_a_version_registered_while_it_runs_keeps_its_outputs(disk, registry, tmp_path):
+    kept, late = chain(disk, "kept"), chain(disk, "late")
+    registered(registry, "before", kept[-1])
+    age(disk, 100)
+    (tmp_path / "retention.hidden").write_text("stop")
+    with program(disk, registry, "--delete", "--json", failpoints=tmp_path) as running:
+        while not (tmp_path / "retention.hidden.fired").exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        assert disk.find(late[-1].key) is None, "it is hidden"
+        registered(registry, "meanwhile", late[-1])
+        running.send_signal(signal.SIGCONT)
+        report = json.loads(running.communicate(timeout=60)[0])
+    assert sorted(report["restored"]["names"]) == sorted(map(place, late))
+    assert whole(disk, kept + late)
+
+
+def test_a_version_registered_while_its_outputs_are_hidden_gets_them_back(store, registry):
+    kept, late = chain(store, "kept"), chain(store, "late")
+    registered(registry, "before", kept[-1])
+    later(store, registry, 31)
+    registered(registry, "meanwhile", late[-1])
+    report = later(store, registry, 100)
+    assert sorted(report.names["restored"]) == sorted(map(place, late)) and not report.names["deleted"]
+    assert whole(store, kept + late)
+    assert not later(store, registry, 200).names["restored"]
+
+
+@pytest.mark.parametrize(
+    ("where", "at"), [("retention.hidden", 1), ("retention.deleting", 1), ("retention.deleting", 3)]
+)
+def test_whoever_is_killed_is_completed_by_the_next(disk, registry, tmp_path, where, at):
+    kept, lost = chain(disk, "kept"), chain(disk, "lost")
+    registered(registry, "killed", kept[-1])
+    age(disk, 100)
+    if where == "retention.deleting":
+        collect(disk, registry, DELETE)
+        age(disk, 10, "condemned/")
+    (tmp_path / where).write_text(f"kill at={at}")
+    with program(disk, registry, "--delete", failpoints=tmp_path) as running:
+        running.communicate(timeout=60)
+    assert running.returncode == -signal.SIGKILL
+    collect(disk, registry, DELETE)
+    age(disk, 10, "condemned/")
+    collect(disk, registry, DELETE)
+    assert whole(disk, kept)
+    assert not [key for key in listing(disk) if any(manifest.key.digest in key for manifest in lost)]
+
+
+def test_collections_at_once_do_what_one_does(store, registry):
+    kept, lost = chain(store, "kept"), [m for n in range(4) for m in chain(store, f"lost {n}")]
+    registered(registry, "at-once", kept[-1])
+    for days in (31, 39):
+        ready, errors = threading.Barrier(3), []
+
+        def run(days=days, ready=ready, errors=errors):
+            ready.wait()
+            try:
+                later(store, registry, days)
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=run) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert whole(store, kept) and [store.find(manifest.key) for manifest in lost] == [None] * 12
+    assert not [key for key in listing(store) if any(manifest.key.digest in key for manifest in lost)]
+
+
+def test_recent_runs_running_jobs_and_fresh_outputs_are_kept(disk, registry):
+    names = ("kept", "recent", "running", "fresh", "lost")
+    chains = {name: chain(disk, name) for name in names}
+    registered(registry, "of-many", chains["kept"][-1])
+    ledger(disk, "old", chains["lost"])
+    age(disk, 100)
+    ledger(disk, "yesterday", chains["recent"][-1:])
+    ledger(disk, "still", chains["running"][-1:], ended=False)
+    age(disk, 60, "runs/still/")
+    fresh = place(chains["fresh"][-1])
+    age(disk, 3, f"{fresh}/")
+    report = collect(disk, registry, DELETE)
+    assert sorted(report.names["condemned"]) == sorted(map(place, chains["lost"]))
+    assert all(whole(disk, chains[name]) for name in names if name != "lost")
+    age(disk, 91, "runs/still/")
+    assert sorted(collect(disk, registry, DELETE).names["condemned"]) == sorted(map(place, chains["running"]))
+
+
+def test_files_without_a_manifest_go_but_not_under_a_run_at_work(disk, registry):
+    kept = chain(disk, "kept")
+    registered(registry, "litter", kept[-1])
+    attempt, checkpoint = f"{place(kept[0])}/{'0' * 12}/shard", f"checkpoints/{place(kept[-1])}/1.commit.json"
+    for key in (attempt, checkpoint):
+        disk.objects.write(key, b"12345")
+    collect(disk, registry, DELETE)
+    assert {attempt, checkpoint} <= listing(disk).keys(), "they are young"
+    age(disk, 20)
+    ledger(disk, "still", [], ended=False)
+    disk.objects.write("runs/still/preflight.json", b"{}")
+    age(disk, 30, "runs/still/")
+    collect(disk, registry, DELETE)
+    assert {attempt, checkpoint} <= listing(disk).keys(), "a run that began before them has not ended"
+    disk.objects.write("runs/still/exit.json", b"{}")
+    report = collect(disk, registry, DELETE)
+    assert report.bytes["litter"] == report.bytes["checkpoints"] == 5
+    assert not {attempt, checkpoint} & listing(disk).keys() and whole(disk, kept)
+
+
+def test_an_output_made_anew_while_its_first_one_is_hidden(disk, registry):
+    kept, lost = chain(disk, "kept"), chain(disk, "again")
+    registered(registry, "anew", kept[-1])
+    age(disk, 100)
+    collect(disk, registry, DELETE)
+    again = chain(disk, "again")
+    assert [m.digest for m in again] == [m.digest for m in lost] and again[0].uri != lost[0].uri
+    age(disk, 10, "condemned/")
+    report = collect(disk, registry, DELETE)
+    assert len(report.names["deleted"]) == 3 and whole(disk, kept + again)
+
+
+def uri(text):
+    return json.loads(text)["uri"].encode()
+
+
+DAMAGES = {
+    "no JSON": lambda text, other: b"{" + text,
+    "another manifest": lambda text, other: other,
+    "files of another": lambda text, other: text.replace(uri(text), uri(other)),
+    "files outside": lambda text, other: text.replace(uri(text), b"../../etc"),
+    "empty": lambda text, other: b"",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_manifest_stops_it_before_anything_is_touched(disk, registry, damage):
+    kept, lost = chain(disk, "kept"), chain(disk, "lost")
+    registered(registry, "damaged", kept[-1])
+    key = f"{place(lost[0])}/manifest.json"
+    other = disk.objects.read(f"{place(kept[0])}/manifest.json")
+    disk.objects.write(key, DAMAGES[damage](disk.objects.read(key), other))
+    before = listing(disk)
+    with pytest.raises((DataError, IntegrityError)) as caught:
+        later(disk, registry, 100)
+    assert key in caught.value.where and listing(disk) == before
+
+
+def test_a_damaged_ledger_stops_it(disk, registry):
+    registered(registry, "ledger", chain(disk, "kept")[-1])
+    disk.objects.write("runs/r/ingestion.json", b'{"outputs": [')
+    with pytest.raises(DataError, match="record cannot be read"):
+        later(disk, registry, 100)
+
+
+def test_a_registry_of_another_store_stops_it(disk, registry):
+    registered(registry, "elsewhere", chain(Store(disk.uri + "-other"), "elsewhere")[-1])
+    lost = chain(disk, "lost")
+    assert later(disk, registry, 1).names["needed"], "nothing would go: no reason to stop"
+    before = listing(disk)
+    with pytest.raises(ConfigError, match="names nothing of this store"):
+        later(disk, registry, 100)
+    assert listing(disk) == before
+    report = later(disk, registry, 100, Policy(delete=True, unregistered=True))
+    assert sorted(report.names["condemned"]) == sorted(map(place, lost))
+    with pytest.raises(ConfigError):
+        later(disk, registry, 200)
+
+
+def test_a_silent_registry_stops_it(disk, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    chain(disk, "lost")
+    before = listing(disk)
+    with pytest.raises(ServiceError):
+        later(disk, Registry("http://127.0.0.1:9"), 100)
+    assert listing(disk) == before
+
+
+def test_what_a_registered_version_lacks_is_told(disk, registry):
+    kept = chain(disk, "kept")
+    registered(registry, "lacking", kept[-1])
+    disk.objects.delete(f"{place(kept[0])}/manifest.json")
+    report = later(disk, registry, 1)
+    assert report.missing == (place(kept[0]),) and place(kept[0]) in str(report)
+
+
+def test_the_program_tells_and_refuses(disk, registry):
+    registered(registry, "program", chain(disk, "kept")[-1])
+    chain(disk, "lost")
+    age(disk, 40)
+    with program(disk, registry) as done:
+        assert (
+            "3                " in done.communicate(timeout=60)[0].replace(",", "") and done.returncode == 0
+        )
+    with program(disk, registry, "--keep-days", "0.1") as refused:
+        assert "at least 1 day" in refused.communicate(timeout=60)[0] and refused.returncode == 2
+    with program(disk, Registry("http://127.0.0.1:9")) as silent:
+        assert "nothing was deleted" in silent.communicate(timeout=90)[0] and silent.returncode == 69
