@@ -1,6 +1,6 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run submit schedule ui test check fix compile golden images locks chart bench clean
+.PHONY: help setup run submit schedule ui garbage test check fix compile golden images locks chart bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -40,6 +40,11 @@ ui: setup ## Browse runs and models in MLflow on 127.0.0.1, PORT=5000
 	@echo "http://127.0.0.1:$(PORT)"
 	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
 	  --backend-store-uri sqlite:///runs/mlflow.db --artifacts-destination runs/mlartifacts
+
+garbage: setup ## Tell what nothing needs in the store; with DELETE=1 hide it, and delete it a week later
+	@TRUNKLINE_STORE="$${TRUNKLINE_STORE:-runs/store}" \
+	  MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///runs/mlflow.db}" \
+	  $(BIN)/python -m components.lib.retention $(if $(DELETE),--delete)
 
 ##@ Develop
 test: setup ## All tests

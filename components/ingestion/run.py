@@ -51,6 +51,9 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         from components.ingestion.assembly import assemble
 
         assemble(config, context.store, parts, evaluations, draft)
+        # What the next run need not read again is kept as long as the corpus (components/lib/retention).
+        used = {*(part.pack.reference for part in parts), *(index.reference for index in evaluations)}
+        draft.measured["read"] = sorted(used)
 
     manifest = context.produce(key, build, corpus)
     card.parent.mkdir(parents=True, exist_ok=True)

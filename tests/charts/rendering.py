@@ -46,6 +46,7 @@ FULL: dict[str, Any] = {
         "clusterWide": True, "nodeSelector": {"pool": "gpu"},
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
     },
+    "pipelines": {"role": "ClusterRole/kubeflow-edit", "multiUser": True, "cluster": "user: 1001"},
     "presets": {"smoke": "pretraining:\n  steps: 7\n", "own": "registration: {name: own}\n"},
     "schedules": {"monthly": "preset: own\ncron: 0 3 1 * *\n"},
     "garbage": {"delete": True},

@@ -59,7 +59,8 @@ REFUSED = [
     ({"images": {"tracking": ""}}, "images.tracking is empty: build and push"),
     ({"images": {"tracking": "mlflow:latest"}}, "images"),
     ({"images": {"training": "registry.example/x"}}, "images"),
-    ({"schedules": {"a": "x"}}, "images.schedule is empty"),
+    ({"schedules": {"a": "x"}, "pipelines": {"cluster": "images: x"}}, "images.schedule is empty"),
+    ({"schedules": {"a": "x"}}, "--set-file pipelines.cluster"),
     ({"mlflow": {"enabled": False}}, "--set mlflow.externalUri="),
     ({"database": {"host": "db"}}, "database.host needs database.existingSecret"),
     ({"mlflow": {"ingress": {"host": "mlflow.example"}}}, "is not to be reached without TLS"),
@@ -128,7 +129,7 @@ def test_rights_are_few():
             changed = {"create", "patch", "update", "delete"} & set(rule["verbs"])
             assert not changed or rule["resources"] == ["trainjobs"]
     bound = named(found, "RoleBinding", "trunkline-launcher")["subjects"]
-    assert [s["name"] for s in bound] == ["pipeline-runner", "default-editor"]
+    assert [s["name"] for s in bound] == ["pipeline-runner", "default-editor", "trunkline"]
 
 
 def test_names_that_are_used_exist():

@@ -105,6 +105,7 @@ def test_whatever_the_schema_allows_renders_to_restricted_pods(values):
         "images": {name: values.get("images", {}).get(name) or image for name, image in images.items()},
         "store": {"uri": values.get("store", {}).get("uri") or "s3://bucket"},
         "database": {"existingSecret": values.get("database", {}).get("existingSecret") or "login"},
+        "pipelines": {"cluster": values.get("pipelines", {}).get("cluster") or "x: y"},
         "mlflow": {"externalUri": "http://mlflow", "ingress": {"tlsSecret": "tls"}},
     }
     for item in objects(merged(values, needed)):
