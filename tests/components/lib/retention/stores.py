@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from components.lib.artifacts import Manifest
+from components.lib.failpoints import VARIABLE
 from components.lib.registry import Registry
 from components.lib.retention import Policy, Report, collect
 from components.lib.store import Store
 from tests import models
+from tests.architecture.imports import ROOT
 from tests.components.lib.test_registry import register
 
 DAY = 86_400.0
@@ -73,3 +79,25 @@ def whole(store: Store, manifests: list[Manifest]) -> bool:
 def place(manifest: Manifest) -> str:
     """stage/key."""
     return f"{manifest.key.stage}/{manifest.key.digest}"
+
+
+@contextmanager
+def program(
+    store: Store, registry: Registry, *words: str, failpoints: Path | str = ""
+) -> Iterator[subprocess.Popen]:
+    """The program as a process; killed at the end."""
+    environment = {**os.environ, VARIABLE: str(failpoints), "TRUNKLINE_STORE": store.uri}
+    environment |= {"MLFLOW_TRACKING_URI": registry.uri, "PYTHONWARNINGS": "ignore"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "components.lib.retention", *words],
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
