@@ -63,10 +63,11 @@ class Page(HTMLParser):
         self.tags.append(tag)
         if tag not in VOID:
             self._open.append(tag)
-        if tag in FORBIDDEN:
+        if tag in FORBIDDEN and not (tag == "img" and _is_inline(dict(attrs))):
             self.findings.append(f"<{tag}>")
         for name, value in attrs:
-            self._attribute(tag, name, value or "")
+            if tag != "img" or name != "src":  # it is inline, or a finding already
+                self._attribute(tag, name, value or "")
         values = dict(attrs)
         if tag == "meta" and values.get("http-equiv") == "Content-Security-Policy":
             self.policy = values["content"] or ""
@@ -99,6 +100,11 @@ class Page(HTMLParser):
             self.links.append(value)
             if re.match(r"[a-z][a-z0-9+.-]*:|[/\\]{2}", re.sub(r"[\x00-\x20]", "", value.lower())):
                 self.findings.append(f"link to {value}")
+
+
+def _is_inline(attributes: dict[str, str | None]) -> bool:
+    """Whether an image is a PNG that the page itself holds."""
+    return re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/=]+", attributes.get("src") or "") is not None
 
 
 def read(html: str) -> Page:

@@ -7,6 +7,7 @@ attributes are closed lists without scripts, event handlers, forms, frames or an
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from typing import Any
@@ -19,6 +20,7 @@ ATTRIBUTES = frozenset("""
     aria-hidden aria-label class cx cy fill-opacity height href id points r role rx scope text-anchor
     title transform viewBox width x x1 x2 y y1 y2
 """.split())  # fmt: skip
+PNG = b"\x89PNG\r\n\x1a\n"
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SCHEME_OR_HOST = re.compile(r"[^/#?]*:|[/\\]{2}")
 
@@ -56,6 +58,14 @@ def element(tag: str, *children: object, **attributes: object) -> Html:
         raise ValueError(f"<{tag}> is not allowed in a report")
     pairs = (_attribute(name, value) for name, value in attributes.items() if value is not None)
     return Html(f"<{tag}{''.join(pairs)}>{concat(*children)}</{tag}>")
+
+
+def image(png: bytes, description: object) -> Html:
+    """A PNG as part of the page; raises ValueError for anything else, such as an SVG with a script."""
+    if not png.startswith(PNG):
+        raise ValueError("only PNG images stand in a report")
+    data = base64.b64encode(png).decode("ascii")
+    return Html(f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">')
 
 
 def _attribute(name: str, value: Any) -> str:

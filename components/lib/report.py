@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.lib.markup import Html, concat, element, escape
+from components.lib.markup import Html, concat, element, escape, image
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 TONES = ("", "good", "bad", "warn")
@@ -100,6 +100,12 @@ def table(headers: Sequence[object], rows: Iterable[Sequence[object]], *, captio
 def figures(items: Iterable[Figure]) -> Html:
     """A row of tiles with key figures."""
     return element("div", *map(_tile, items), class_="tiles")
+
+
+def picture(title: object, png: bytes, note: object = "") -> Html:
+    """A PNG with its title; `note` says how to read it."""
+    remark = element("p", note, class_="note") if note else None
+    return element("figure", element("figcaption", title), image(png, title), remark)
 
 
 def definitions(pairs: Mapping[str, object] | Iterable[tuple[object, object]]) -> Html:

@@ -45,6 +45,12 @@ def _objective(name: str, config: Any) -> Errors:
     says = objective.constants
     yield from _modality(says["MODALITIES"], config.modality, where)
     yield from modalities.load(config.modality).objective(name, says, config)
+    architecture = modalities.dials(config)["architecture"]
+    if architecture not in says.get("ARCHITECTURES", (architecture,)):
+        yield ConfigError(
+            "the objective does not fit the architecture", where=where, found=architecture,
+            expected=" or ".join(says["ARCHITECTURES"]), fix="set pretraining.trunk.architecture",
+        )  # fmt: skip
     share = config.global_batch // max(1, config.nproc)
     if says.get("WHOLE_BATCH") and 0 < config.micro_batch < share:
         yield ConfigError(

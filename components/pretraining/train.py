@@ -42,6 +42,7 @@ from components.lib.stage import Context
 from components.lib.store import Draft, Store
 from components.lib.tracking.run import track
 from components.pretraining import job as jobs
+from components.pretraining import pictures
 from components.pretraining.config import MECHANICS, Config
 from components.pretraining.job import Job
 from components.pretraining.node import end_with_parent
@@ -92,6 +93,7 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
             tracker.metrics(measured, step=config.steps)
             with store.draft(job.key) as draft:
                 draft.facts, draft.measured = _facts(config, trunk, history, samples), measured
+                pictures.write(draft.folder, model, trunk, validation, config.seed)
                 _commit(draft, trunk, store.open_folder(tokens, "tokenizer/"), history)
             checkpoints.remove()
 
@@ -172,7 +174,8 @@ def _commit(draft: Draft, trunk: Any, tokenizer: Path, history: list[Row]) -> No
     trunk.save(draft.folder / "model")
     shutil.copytree(tokenizer, draft.folder / "model", dirs_exist_ok=True)
     draft.write("history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
-    for path in sorted(path for path in (draft.folder / "model").rglob("*") if path.is_file()):
+    made = (draft.folder / "model", draft.folder / "pictures")
+    for path in sorted(path for folder in made for path in folder.rglob("*") if path.is_file()):
         draft.add(path.relative_to(draft.folder).as_posix())
     draft.commit()
 

@@ -32,7 +32,23 @@ def pretraining(store: Store, trunk: Manifest) -> Html:
     objective = ", ".join(sorted(facts.get("objective", {})))
     note = f"Objective: {objective}." if objective else ""
     drawn = curves(store, trunk)
-    return report.section("Pre-training", report.figures(tiles), report.columns(*drawn), note=note)
+    shown = pictures(store, trunk)
+    return report.section("Pre-training", report.figures(tiles), report.columns(*drawn), *shown, note=note)
+
+
+def pictures(store: Store, trunk: Manifest) -> list[Html]:
+    """What the modality and the objectives drew; nothing if they drew nothing."""
+    if not trunk.names("pictures/", ".json"):
+        return []
+    try:
+        entries = json.loads(store.open(trunk, "pictures/pictures.json").read_text(encoding="utf-8"))
+        drawn = [
+            report.picture(entry["title"], store.open(trunk, entry["file"]).read_bytes(), entry["note"])
+            for entry in entries
+        ]
+    except (MissingError, IntegrityError) as error:
+        return [report.paragraph(report.badge(f"pictures: {error.what}", "warn"))]
+    return [report.subheading("Pictures of held-out samples"), *drawn]
 
 
 def curves(store: Store, trunk: Manifest) -> list[Html]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
 
 from components.lib.engine.distributed import total
@@ -47,3 +50,17 @@ def share_statistics(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
             module.__class__ = BatchNorm  # type: ignore[assignment]
+
+
+@contextmanager
+def still(module: nn.Module) -> Iterator[None]:
+    """Within, batch norms use the statistics of the batch, but keep those that they have."""
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    momenta, counts = [n.momentum for n in norms], [n.num_batches_tracked for n in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count

@@ -18,10 +18,12 @@ from components.lib.pixels import PixelShards
 from components.lib.store import Store
 from components.lib.vision.architectures import ARCHITECTURES, Dials
 from components.lib.vision.augmentation import Recipe, Strength, recipe
+from components.lib.vision.pictures import Picture, grid, neighbours, scattered
 from components.lib.vision.views import Frame, View
 
 CHOICES = ("cnn", "resnet", "vit", "mlp")
 SIZE_CHOICES = ("nano", "micro", "tiny", "small", "base")
+SHOWN, MAPPED = 12, 1024  # images in a row of a picture, and on a map
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,25 @@ class Images:
         self.flops = 3.0 * _forward_flops(trunk, (1, shards.channels, shards.height, shards.width))
         return trunk
 
+    @torch.no_grad()
+    def pictures(self, trunk: Trunk, draw: Draw) -> list[Picture]:
+        """Views, a map of the features, and nearest neighbours by them, of the first samples of `draw`."""
+        part = draw.part(0, SHOWN)
+        device = next(trunk.parameters()).device
+        chunks = [draw.part(at, at + 256) for at in range(0, min(len(draw), MAPPED), 256)]
+        views = [self.view(chunk, "picture").to(device) for chunk in chunks]
+        features = torch.cat([trunk.pool(trunk(view), view).float() for view in views])
+        images = torch.cat([view.plain() for view in views])
+        shown = [self.view(part, "picture").plain(), *(view.plain() for view in self.views(part, 3))]
+        plane, near = scattered(images, features), neighbours(images, features, 8, SHOWN - 1)
+        return [
+            Picture("Views", grid(shown), "above: images as they are stored, below: three views of each"),
+            Picture("Map", plane, "features of held-out images on their two largest principal components"),
+            Picture(
+                "Nearest neighbours", near, "left: a held-out image, then those with the nearest features"
+            ),
+        ]
+
     def _stored(self, draw: Draw) -> Tensor:
         return torch.from_numpy(self.shards.gather(draw.ids))
 
@@ -97,12 +118,22 @@ class Images:
 
 
 class Trunk(nn.Module):
-    """A model of `transformers` that reads pixels; attributes: model, width."""
+    """A model of `transformers` that reads pixels.
+
+    Attributes:
+        width: of the features of a place.
+        shape: channels, height and width of what it reads.
+        patches, flat: whether it is a ViT; whether it has no places at all.
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model: Any = model
+        size = model.config.image_size
+        height, width = size if isinstance(size, list | tuple) else (size, size)
+        self.shape: tuple[int, int, int] = (model.config.num_channels, height, width)
         self.patches = hasattr(model.config, "patch_size")
+        self.flat = model.config.model_type == "small_mlp"
         self.width: int = model.config.hidden_size if self.patches else model.config.hidden_sizes[-1]
         if not self.patches:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -121,6 +152,13 @@ class Trunk(nn.Module):
     def pool(self, hidden: Tensor, view: View | None = None) -> Tensor:
         """-> (n, width): the mean over places, as this architecture's classifier pools."""
         return hidden.mean(dim=1) if self.patches else hidden.mean(dim=(2, 3))
+
+    def maps(self, hidden: Tensor) -> Tensor:
+        """-> (n, width, h, w): hidden states where they stand in the image."""
+        if not self.patches:
+            return hidden
+        rows, columns = (side // self.model.config.patch_size for side in self.shape[1:])
+        return hidden.transpose(1, 2).reshape(-1, self.width, rows, columns)
 
     def embed(self, pixels: Tensor) -> Tensor:
         """(n, patches, width) of a ViT before its first layer: what may be hidden."""

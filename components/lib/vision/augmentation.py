@@ -49,8 +49,12 @@ class Strength:
     noise: float = 0.0
 
     def geometry(self) -> Strength:
-        """Crop and flip alone: what an objective that predicts pixels can bear."""
+        """Without changes of colour: what an objective that predicts pixels can bear."""
         return Strength(crop=self.crop, flip=self.flip, rotation=self.rotation)
+
+    def mirror(self) -> Strength:
+        """Mirrored at most: images as they are distributed."""
+        return Strength(flip=self.flip)
 
 
 @dataclass(frozen=True)

@@ -139,3 +139,12 @@ def test_the_page_follows_light_and_dark_and_is_the_same_every_time() -> None:
     assert made[0] == made[1]
     assert "prefers-color-scheme: dark" in made[0]
     assert read(made[0]).headings == ["x", "y"]
+
+
+def test_pictures_are_inline_pngs_and_nothing_else():
+    png = b"\x89PNG\r\n\x1a\n" + b"rest"
+    text = report.page("t", [report.picture("<b>", png, '"n"')])
+    page = read(text)
+    assert "img" in page.tags and 'alt="&lt;b&gt;"' in text
+    with pytest.raises(ValueError, match="only PNG"):
+        report.picture("a", b"<svg onload='x()'>")

@@ -29,6 +29,7 @@ BAD = [
     ({"pretraining.objective": {}}, "pretraining.objective", "no objective"),
     ({"pretraining.objective": {"mask_lm": {}}}, "pretraining.objective.mask_lm", "did you mean 'masked_lm'"),
     ({"pretraining.objective": {"causal_lm": {}}}, "pretraining.objective.causal_lm", "gpt2, llama"),
+    ({"pretraining.objective": {"masked_image": {}}}, "pretraining.objective.masked_image", "expected: vit"),
     (
         {"pretraining.objective.contrastive.temperatur": 1},
         "pretraining.objective.contrastive.temperatur",

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from components.lib.artifacts import Manifest
+from components.lib import report
+from components.lib.artifacts import Key, Manifest
 from components.lib.store import Store
+from components.promotion import background
 from components.promotion.page import render
 from tests.components.promotion import lineages
 from tests.pages import ATTACKS, read
@@ -55,6 +58,20 @@ def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Stor
     ):
         assert text in page.text
     assert "models:/trunkline-20news-topics@champion" in page.text
+
+
+def test_pictures_of_the_trunk_are_in_the_page_and_a_damaged_one_is_named(store: Store) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + b"body"
+    entries = [{"title": "<Views>", "file": "pictures/00.png", "note": "three of each"}]
+    with store.draft(Key("pretraining", 1, {"shown": True}, {})) as draft:
+        draft.write("pictures/00.png", png)
+        draft.write("pictures/pictures.json", json.dumps(entries))
+        draft.facts = {"objective": {"contrastive": {}}}
+        drawn = draft.commit()
+    page = read(report.page("t", [background.pretraining(store, drawn)]))
+    assert "img" in page.tags and "<Views>" in page.text and "three of each" in page.text
+    next(Path(store.uri.removeprefix("file://")).rglob("00.png")).write_bytes(png + b"!")
+    assert "pictures: " in read(report.page("t", [background.pretraining(store, drawn)])).text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.randomness import Draw
-from components.lib.engine.trainable import WeightedSum
+from components.lib.engine.trainable import Loss, WeightedSum
 from tests.components.pretraining import images, texts
 
 FOLDER = "components.pretraining.objectives"
@@ -38,6 +38,12 @@ def build(name: str, modality: str, **dials):
     return samples, trunk, module.Objective(module.Config(), trunk)
 
 
+def of(objective, batch) -> list[Loss]:
+    """The losses of all phases."""
+    model = WeightedSum({"it": objective}, {"it": 1.0})
+    return [loss for phase in model.phases() for loss in model([batch], phase)]
+
+
 def draw(count: int = 12, training: bool = True) -> Draw:
     return Draw(np.arange(count), np.zeros(count, dtype=np.int64), 3, training)
 
@@ -52,9 +58,9 @@ def test_declares_what_preflight_needs(name):
 @pytest.mark.parametrize(("name", "modality"), CASES)
 def test_the_gradient_reaches_every_weight_of_the_trunk(name, modality):
     samples, model, objective = build(name, modality)
-    loss = objective(objective.prepare(samples, draw()))
-    assert loss.total.ndim == 0 and loss.weight > 0
-    loss.total.backward()
+    losses = of(objective, objective.prepare(samples, draw()))
+    assert all(loss.total.ndim == 0 and loss.weight > 0 for loss in losses)
+    torch.stack([loss.total for loss in losses]).sum().backward()
     unused = {"pooler.dense.weight", "pooler.dense.bias"}
     still = [
         name
@@ -69,17 +75,19 @@ def test_the_loss_is_a_function_of_samples_and_seed(name, modality):
     values = []
     for _ in range(2):
         samples, _, objective = build(name, modality)
-        loss = objective(objective.prepare(samples, draw()))
-        values.append((loss.total.item(), loss.weight, [part.item() for part in loss.parts.values()]))
+        losses = of(objective, objective.prepare(samples, draw()))
+        values.append([(one.total.item(), one.weight, *map(float, one.parts.values())) for one in losses])
     assert values[0] == values[1]
-    assert list(loss.parts) == list(objective.PARTS)
+    several = isinstance(objective.PARTS, dict)
+    parts = list(objective.PARTS.values()) if several else [objective.PARTS]
+    assert [tuple(loss.parts) for loss in losses] == parts
 
 
 @pytest.mark.parametrize(("name", "modality"), CASES)
 def test_the_weight_is_known_before_the_forward_pass(name, modality):
     samples, _, objective = build(name, modality)
     batch = objective.prepare(samples, draw())
-    assert objective(batch).weight == batch.weight
+    assert all(loss.weight == batch.weight for loss in of(objective, batch))
 
 
 @pytest.mark.parametrize(("name", "modality"), CASES)

