@@ -6,7 +6,7 @@ Exit codes follow BSD's sysexits.h, so that a shell, Argo or a JobSet failure po
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -170,6 +170,11 @@ def revived(record: Mapping[str, Any]) -> TrunklineError:
         error = kinds.get(record["kind"], TrunklineError)(record["what"], **parts)
     error.stage = record["stage"]
     return error
+
+
+def first_cause(errors: Sequence[TrunklineError]) -> TrunklineError:
+    """Of several processes' errors, the first that was not only the loss of another process."""
+    return next((error for error in errors if not isinstance(error, WorkerLost)), errors[0])
 
 
 def _kinds(kind: type[TrunklineError]) -> Iterator[type[TrunklineError]]:

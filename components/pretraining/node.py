@@ -25,7 +25,7 @@ from typing import IO
 import psutil
 
 from components.lib import heartbeat, objects
-from components.lib.errors import InternalError, Interrupted, TrunklineError, WorkerLost
+from components.lib.errors import InternalError, Interrupted, TrunklineError, WorkerLost, first_cause
 
 STARTUP = 900.0  # seconds before the first step: imports, data, the compiler
 DIAGNOSIS = 1.0  # seconds that hung processes have to say where they are
@@ -60,9 +60,7 @@ class Node:
             process = self._start(folder)
             log = _Log(process.stderr)
             workers, hung = self._watch(process, folder, told)
-            psutil.wait_procs(
-                workers, timeout=self.hang_seconds
-            )  # they may outlive a torchrun that was killed
+            psutil.wait_procs(workers, timeout=self.hang_seconds)  # they may outlive a killed torchrun
             log.join(5)
             if process.returncode != 0 or hung:
                 error = hung or _cause(folder, process.returncode, "".join(log.tail))
@@ -142,9 +140,8 @@ def _hang(workers: list[psutil.Process], pulse: heartbeat.Pulse | None) -> Worke
 def _cause(folder: Path, code: int, log: str) -> TrunklineError:
     """Of several processes that failed, the first that did not fail only because another one had."""
     errors = heartbeat.errors(folder)
-    for error in errors:
-        if not isinstance(error, WorkerLost):
-            return error
+    if errors and not isinstance(first_cause(errors), WorkerLost):
+        return first_cause(errors)
     died = [int(found) for found in _DIED.findall(log)]
     killed = next((number for number in died if number < 0), None)
     if killed is None and not errors:

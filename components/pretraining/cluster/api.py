@@ -1,0 +1,142 @@
+"""The part of the Kubernetes API that a launcher needs, with its errors in our words."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from components.lib.errors import AccessError, ConfigError, MissingError, ServiceError
+from components.pretraining.cluster.manifest import GROUP, PLURAL, VERSION
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+TIMEOUT = (5, 30)  # seconds to connect and to answer
+OUTAGE = 600.0  # seconds that the API may be silent while a job runs: an upgrade of the control plane
+T = TypeVar("T")
+
+
+class Cluster:
+    """TrainJobs and pods of one namespace; an API that is silent for a while is asked again.
+
+    Args:
+        namespace: empty: that of this pod, or of the kubeconfig's context.
+        outage: how long one question is asked again.
+
+    Raises:
+        ConfigError: if there is neither a service account nor a kubeconfig.
+    """
+
+    def __init__(self, namespace: str = "", outage: float = OUTAGE) -> None:
+        from kubernetes import client
+
+        self.namespace, self.outage = _connect(namespace), outage
+        self._custom, self._core = client.CustomObjectsApi(), client.CoreV1Api()
+
+    def create(self, body: dict[str, Any]) -> bool:
+        """False if there is one of that name."""
+        return self._asked(self._custom.create_namespaced_custom_object, body=body, exists=False) is not None
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """The TrainJob, None if there is none."""
+        return self._asked(self._custom.get_namespaced_custom_object, name=name, absent=None)
+
+    def delete(self, body: dict[str, Any], *, wait: bool = True) -> None:
+        """Deletes this very TrainJob, not one that came after it, and waits until its pods are gone."""
+        from kubernetes import client
+
+        name, uid = body["metadata"]["name"], body["metadata"]["uid"]
+        conditions = client.V1Preconditions(uid=uid)
+        options = client.V1DeleteOptions(propagation_policy="Foreground", preconditions=conditions)
+        call = self._custom.delete_namespaced_custom_object
+        self._asked(call, name=name, body=options, absent=None, exists=None)
+        end = time.monotonic() + self.outage
+        while wait and (found := self.get(name)) is not None and found["metadata"]["uid"] == uid:
+            if time.monotonic() > end:
+                raise ServiceError("a TrainJob does not go away", where=f"{self.namespace}/{name}")
+            time.sleep(0.5)
+
+    def first_pod(self, name: str) -> Any:
+        """The newest pod of rank 0 of a TrainJob, or None."""
+        labels = {
+            "jobset.sigs.k8s.io/jobset-name": name,
+            "jobset.sigs.k8s.io/replicatedjob-name": "node",
+            "batch.kubernetes.io/job-completion-index": "0",
+        }
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        pods = self._asked(self._core.list_namespaced_pod, label_selector=selector).items
+        return max(pods, key=lambda pod: str(pod.metadata.creation_timestamp), default=None)
+
+    def log(self, pod: str, seconds: int | None) -> Iterator[str]:
+        """Lines, each with its time in front, of the last `seconds` and as they come; ends when it breaks."""
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            stream = self._core.read_namespaced_pod_log(
+                pod, self.namespace, container="node", follow=True, timestamps=True,
+                since_seconds=seconds, _preload_content=False, _request_timeout=(5, 60),
+            )  # fmt: skip
+            rest = b""
+            for chunk in stream.stream(4096):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode("utf-8", "replace") for line in lines)
+        except (ApiException, HTTPError, OSError):
+            return  # not there yet, gone, or cut off: the caller asks again
+
+    def _asked(self, call: Callable[..., T], **arguments: Any) -> Any:
+        """The answer; `absent` stands for 404 and `exists=False` or None for 409, where they are given."""
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        fallback = {404: arguments.pop("absent", ...), 409: arguments.pop("exists", ...)}
+        if "label_selector" not in arguments:
+            arguments |= {"group": GROUP, "version": VERSION, "plural": PLURAL}
+        end, pause = time.monotonic() + self.outage, 0.5
+        while True:
+            try:
+                return call(namespace=self.namespace, _request_timeout=TIMEOUT, **arguments)
+            except ApiException as error:
+                if fallback.get(error.status, ...) is not ...:
+                    return None
+                if error.status not in (429, 500, 502, 503, 504) or time.monotonic() > end:
+                    raise _typed(error, self.namespace) from error
+            except (HTTPError, OSError) as error:
+                if time.monotonic() > end:
+                    what = "the Kubernetes API does not answer"
+                    raise ServiceError(what, where=self.namespace, found=str(error)) from error
+            time.sleep(pause)
+            pause = min(10.0, 2 * pause)
+
+
+def _connect(namespace: str) -> str:
+    """Loads the credentials of this pod, or a kubeconfig; returns the namespace."""
+    from kubernetes import config
+
+    if ACCOUNT.exists():
+        config.load_incluster_config()
+        return namespace or ACCOUNT.read_text().strip()
+    try:
+        path = os.environ.get("KUBECONFIG")  # the client itself looks only once
+        config.load_kube_config(path)
+        context = config.list_kube_config_contexts(path)[1]["context"]
+    except config.ConfigException as error:
+        fix = "run in a pod with a service account, set KUBECONFIG, or pretraining.launcher=local"
+        raise ConfigError(
+            "no Kubernetes cluster is known", where="pretraining.launcher", found=str(error), fix=fix
+        ) from error
+    return namespace or context.get("namespace", "default")
+
+
+def _typed(error: Any, where: str) -> Exception:
+    found = f"{error.status} {error.reason}: {error.body}"
+    if error.status in (401, 403):
+        fix = "the service account needs rights on trainjobs and pods/log: see the chart's accounts.yaml"
+        return AccessError("Kubernetes refused the request", where=where, found=found, fix=fix)
+    if error.status == 404:
+        fix = "install Kubeflow Trainer 2.2 or newer"
+        return MissingError("Kubernetes knows no TrainJobs", where=where, found=found, fix=fix)
+    if error.status in (400, 422):
+        return ConfigError("Kubernetes does not accept the TrainJob", where=where, found=found)
+    return ServiceError("Kubernetes failed", where=where, found=found)

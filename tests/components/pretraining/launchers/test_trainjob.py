@@ -1,0 +1,217 @@
+"""The TrainJob launcher against a Kubernetes API over HTTP, whose pods are processes."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from components.lib.artifacts import Key
+from components.lib.config import to_dict
+from components.lib.errors import ConfigErrors, DataError, Interrupted, ServiceError, WorkerLost
+from components.lib.stage import Context
+from components.lib.store import Store
+from components.pretraining.config import Config as Settings
+from components.pretraining.job import Job
+from components.pretraining.launchers.trainjob import Config, launch
+from components.pretraining.run import run
+from tests import kubernetes_api
+from tests.components import corpora
+
+KEY = Key("pretraining", 1, {"steps": 3})
+POD = """
+import json, os, signal, sys, time
+from components.lib.errors import DataError
+from components.lib.objects import connect
+from components.lib.store import Store
+from components.pretraining import job as jobs
+place = sys.argv[1]
+job = jobs.read(place)
+def commit():
+    with Store(job.store).draft(job.key) as draft:
+        draft.write("model", "weights")
+        draft.commit()
+"""
+FINE = "for number in range(9):\n    print('line', number, flush=True); time.sleep(0.05)\ncommit()"
+FAILING = """
+error = DataError("the tokens are bad", where="shard 3")
+connect(place).write("errors/0.json", json.dumps(error.to_dict()).encode())
+sys.exit(error.exit_code)
+"""
+
+
+@pytest.fixture
+def api(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.pretraining.launchers.trainjob.POLL", 0.1)
+    monkeypatch.setattr("components.pretraining.cluster.log.PAUSE", 0.1)
+    with kubernetes_api.serving(tmp_path) as (server, kubeconfig):
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        yield server
+
+
+def pod(text):
+    return [sys.executable, "-c", POD + text]
+
+
+def job(s3, **settings):
+    run_details = {"tracking_uri": "", "run_id": "r", "stage": "pretraining", "details": {}}
+    return Job(s3, KEY, "tokens", to_dict(Settings(**settings)), run_details)
+
+
+def committed(s3):
+    return Store(s3).find(KEY) is not None
+
+
+def left(s3):
+    return list(Store(s3).objects.keys("launches/"))
+
+
+def test_a_trunk_is_trained_by_two_pods_and_comes_back_through_the_store(api, s3, tmp_path, capfd):
+    api.pending, api.cuts = 1.0, 2
+    corpora.tokens(tmp_path, store=s3)
+    settings = Settings(
+        trunk={"size": "nano", "sequence_length": 32}, steps=6, global_batch=16, threads=1,
+        launcher="trainjob", launch={"nodes": 2, "queue": "team-queue", "hours": 1.0},
+    )  # fmt: skip
+    waiting = threading.Thread(target=lambda: (time.sleep(1.5), api.admit(api.made[0]["metadata"]["name"])))
+    waiting.start()
+    context = Context(Store(s3), stage="pretraining")
+    run(settings, context, tokens=tmp_path / "tokens.json", trunk=tmp_path / "trunk.json")
+    waiting.join()
+    said = capfd.readouterr().out
+    assert "waits for its turn in the queue" in said and "its pods run" in said
+    assert said.count(" 1/6 ") == 1 and api.cut == 2  # rank 0's log, each line once, in spite of the cuts
+    assert context.outputs[0]["reused"] is False and context.outputs[0]["uri"].startswith(s3)
+    body = api.made[0]
+    assert len(api.made) == 1 and api.jobs == {} and left(s3) == []
+    assert body["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-queue"
+    assert body["spec"]["trainer"]["numNodes"] == 2 and body["spec"]["activeDeadlineSeconds"] == 3600
+
+
+def test_every_setting_reaches_an_object_that_trainer_takes(api, s3, monkeypatch):
+    monkeypatch.setenv("TRUNKLINE_IMAGE", "registry/trunkline:1")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "abc")
+    api.program = pod("commit()")
+    options = Config(
+        resources={"cpu": 8, "memory": "64Gi", "nvidia.com/gpu": 4}, environment={"NCCL_DEBUG": "WARN"},
+        secrets={"keys": ("AWS_ACCESS_KEY_ID",)}, runtime="torch-distributed",
+        runtime_kind="ClusterTrainingRuntime", pod={"nodeSelector": {"pool": "gpu"}},
+    )  # fmt: skip
+    launch(job(s3, nproc=0), options)
+    spec = api.made[0]["spec"]
+    assert spec["runtimeRef"]["name"] == "torch-distributed"
+    trainer = spec["trainer"]
+    assert trainer["numProcPerNode"] == 4 and trainer["image"] == "registry/trunkline:1"
+    assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "4"}
+    assert {entry["name"] for entry in trainer["env"]} == {"AWS_ACCESS_KEY_ID", "MLFLOW_RUN_ID", "NCCL_DEBUG"}
+    patched = spec["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"][0]
+    assert patched["template"]["spec"]["template"]["spec"] == {"nodeSelector": {"pool": "gpu"}}
+
+
+def test_a_second_launcher_adopts_the_running_job(api, s3, capfd):
+    api.program = pod("time.sleep(3)\n" + FINE)
+    first = threading.Thread(target=launch, args=(job(s3), Config()))
+    first.start()
+    while not api.pods:
+        time.sleep(0.05)
+    launch(job(s3), Config())
+    first.join(60)
+    assert "adopted TrainJob" in capfd.readouterr().out
+    assert len(api.made) == 1 and committed(s3) and api.jobs == {}
+
+
+def test_the_error_of_a_pod_is_the_error_of_the_stage(api, s3):
+    api.program = pod(FAILING)
+    for made in (1, 2):  # a finished failed job of the same name is not adopted
+        with pytest.raises(DataError, match="the tokens are bad") as caught:
+            launch(job(s3), Config())
+        assert caught.value.where == "shard 3" and len(api.made) == made
+
+
+def test_lost_pods_start_anew_so_often_and_no_more(api, s3, capfd):
+    api.program = pod("os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(WorkerLost) as caught:
+        launch(job(s3, restarts=2), Config())
+    assert len(api.made) == 3 and caught.value.exit_code == 75
+    assert "OOMKilled, exit code 137" in caught.value.found
+    api.program = pod(FINE)
+    launch(job(s3), Config())
+    assert committed(s3) and "line 8" in capfd.readouterr().out
+
+
+def test_sigterm_of_the_launcher_ends_the_job(api, s3):
+    api.program = pod("time.sleep(60)")
+
+    def terminate():
+        while not api.pods:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate).start()
+    start = time.monotonic()
+    with pytest.raises(Interrupted, match="told to stop"):
+        launch(job(s3), Config())
+    assert time.monotonic() - start < 30  # the grace of a pod
+    name = api.made[0]["metadata"]["name"]
+    assert name not in api.jobs or "deletionTimestamp" in api.jobs[name]["metadata"]
+
+
+def test_an_api_that_is_ill_for_a_while_is_asked_again(api, s3):
+    api.program = pod("time.sleep(1)\n" + FINE)
+    api.ills = 3
+    launch(job(s3), Config())
+    assert committed(s3) and api.ill == 3
+
+
+def test_a_job_that_somebody_deletes_is_not_made_again(api, s3):
+    api.program = pod("time.sleep(60)")
+
+    def delete():
+        while not api.pods:
+            time.sleep(0.05)
+        api.delete(api.made[0]["metadata"]["name"], {})
+
+    threading.Thread(target=delete).start()
+    with pytest.raises(Interrupted, match="somebody deleted"):
+        launch(job(s3, restarts=3), Config())
+    assert len(api.made) == 1
+
+
+def test_a_deadline_is_a_request_to_resume(api, s3):
+    api.program = pod("time.sleep(60)")
+    with pytest.raises(Interrupted, match="time is over"):
+        launch(job(s3), Config(hours=1 / 3600))
+
+
+def test_without_trainer_or_rights_the_error_says_what_to_do(api, s3, monkeypatch, tmp_path):
+    monkeypatch.setattr(api, "get", lambda name: (403, {"message": "forbidden"}))
+    with pytest.raises(Exception, match="refused") as caught:
+        launch(job(s3), Config())
+    assert caught.value.exit_code == 77 and "service account" in caught.value.fix
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(Exception, match="no Kubernetes cluster") as caught:
+        launch(job(s3), Config())
+    assert caught.value.exit_code == 78
+
+
+def test_an_api_that_never_answers_is_told(api, s3, monkeypatch):
+    from components.pretraining.cluster.api import Cluster
+
+    cluster = Cluster(outage=1.0)
+    monkeypatch.setattr(api, "ills", 1000)
+    with pytest.raises(ServiceError, match="Kubernetes failed"):
+        cluster.get("x")
+
+
+def test_variables_of_rendezvous_are_refused_before_work_starts():
+    from components.lib.config import from_dict
+
+    with pytest.raises(ConfigErrors, match="rendezvous"):
+        from_dict(Config, {"environment": {"PET_NNODES": "2"}}, "pretraining.launch")
+
+
+def test_pods_cannot_reach_a_folder_of_this_machine(api, tmp_path):
+    with pytest.raises(Exception, match="cannot reach the store"):
+        launch(job(str(tmp_path)), Config())
