@@ -22,6 +22,9 @@ def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> No
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="pretraining.steps=100"
     )
+    parser.add_argument(
+        "--skip-unchanged", action="store_true", help="end early if the champion knows the data"
+    )
     parser.add_argument("--store", default=store, help="a folder or s3://")
     parser.add_argument("--tracking-uri", default=tracking_uri, help="MLflow")
 
@@ -33,8 +36,11 @@ def read(arguments: argparse.Namespace) -> dict[str, Any]:
         overrides = {**_own_source(arguments.source), **overrides}
     if bool(arguments.branch) != (arguments.pipeline == "evaluation"):
         raise UsageError("the evaluation pipeline, and no other, takes a branch", where="--branch")
+    if arguments.skip_unchanged and arguments.pipeline != "training":
+        raise UsageError("only the training pipeline reads data", where="--skip-unchanged")
     return {
         **({"branch": arguments.branch} if arguments.branch else {}),
+        **({"skip_unchanged": True} if arguments.skip_unchanged else {}),
         "preset": arguments.preset,
         "overrides": overrides,
         "store": arguments.store,

@@ -2,8 +2,8 @@
 
 from kfp import dsl
 
-from pipelines.branches import branches
-from pipelines.stages import close, ingest, preflight, pretrain, register, tokenize
+from pipelines.growth import growth
+from pipelines.stages import close, ingest, preflight
 
 
 @dsl.pipeline(name="training")
@@ -26,15 +26,21 @@ def training(
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     with dsl.ExitHandler(close(store=store, run_id=run_id)):
         plan = preflight(
-            preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
+            preset=preset,
+            overrides=overrides,
+            store=store,
+            tracking_uri=tracking_uri,
+            run_id=run_id,
+            skip_unchanged=skip_unchanged,
         ).outputs
-        corpus = ingest(settings=plan["ingestion"]).outputs["corpus"]
-        tokens = tokenize(settings=plan["tokenization"], corpus=corpus).outputs["tokens"]
-        trunk = pretrain(settings=plan["pretraining"], tokens=tokens).outputs["trunk"]
-        registered = register(settings=plan["registration"], trunk=trunk).outputs["registered"]
-        branches(
+        ingested = ingest(settings=plan["ingestion"]).outputs
+        growth(
+            fresh=ingested["fresh"],
+            tokenization=plan["tokenization"],
+            pretraining=plan["pretraining"],
+            registration=plan["registration"],
             promotion=plan["promotion"],
             tasks=plan["Output"],
             task_count=plan["task_count"],
-            registered=registered,
+            corpus=ingested["corpus"],
         )

@@ -55,6 +55,11 @@ class Documents:
         signatures, shared = np.zeros((count, words), np.uint16), np.zeros(count, np.int8)
         return cls(ids, reasons, numbers, shared, signatures, np.zeros(count, bool))
 
+    def from_row(self, start: int) -> Documents:
+        """Those from `start` on."""
+        arrays = {name: values[start:] for name, values in vars(self).items() if name != "measures"}
+        return Documents(measures={name: one[start:] for name, one in self.measures.items()}, **arrays)
+
     def put(self, places: npt.NDArray[np.int64], table: pa.Table) -> None:
         """Sets what a pack knows of the documents at `places`."""
         self.ids[places] = _fixed(table["id"], np.dtype(">u8"))
@@ -75,18 +80,24 @@ def _fixed(column: pa.ChunkedArray, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 def assemble(
-    config: Config, store: Store, parts: Sequence[Slice], evaluations: Sequence[Manifest], draft: Draft
+    config: Config,
+    store: Store,
+    parts: Sequence[Slice],
+    evaluations: Sequence[Manifest],
+    draft: Draft,
+    older: Sequence[Slice] = (),
 ) -> None:
     """Writes the corpus' files and facts.
+
+    Args:
+        older: sources that an earlier corpus holds: copies of their documents are no news.
 
     Raises:
         DataError: if no document is left for training, or none for validation where some are wanted.
     """
     runs = list(_runs(parts))
     modality = modalities.load(config.modality)
-    documents = _load(store, parts, modality.COLUMNS, signatures=config.near_duplicates > 0)
-    _decide(documents, config, modality)
-    _check(documents, config)
+    documents = _decided(config, store, parts, older)
     shards = Shards(draft, modality, config.shard_bytes)
     start = 0
     for run in runs:
@@ -152,6 +163,17 @@ def _load(store: Store, parts: Sequence[Slice], columns: Columns, *, signatures:
     return documents
 
 
+def _decided(config: Config, store: Store, parts: Sequence[Slice], older: Sequence[Slice]) -> Documents:
+    """The documents of `parts`, each with the reason why it is dropped; older ones come first and stay."""
+    modality = modalities.load(config.modality)
+    every = [*older, *parts]
+    documents = _load(store, every, modality.COLUMNS, signatures=config.near_duplicates > 0)
+    _decide(documents, config, modality)
+    documents = documents.from_row(sum(part.source["rows"] for part in older))
+    _check(documents, config)
+    return documents
+
+
 def _decide(documents: Documents, config: Config, modality: Any) -> None:
     """First copies, then filters (already decided), then near-copies, then contamination."""
     reasons = documents.reasons
@@ -176,7 +198,7 @@ def _check(documents: Documents, config: Config) -> None:
     if not train:
         fix = "add data, or loosen the rules of ingestion"
         raise DataError("no document is left for training", where="ingestion", found=found, fix=fix)
-    if config.validation and not validation:
+    if config.validation and not validation and not config.since:  # else the earlier corpus has one
         fix = "add documents, raise ingestion.validation, or set it to 0"
         what = f"none of {train} documents fell into the validation split"
         raise DataError(what, where="ingestion.validation", found=found, fix=fix)

@@ -39,6 +39,8 @@ class Config:
         0.001, "share of records that may be unreadable before ingestion fails", minimum=0, maximum=1
     )
     shard_bytes: int = setting(64 << 20, "bytes of data of one output shard", minimum=1 << 10)
+    since: str = setting("", "reference of a corpus: only sources that it does not hold are taken")
+    known: str = setting("", "reference of a corpus with which a run ends early, set by `skip_unchanged`")
     workers: int = setting(0, "processes that clean; 0: one a core, up to 16", minimum=0, maximum=1024)
 
     def check(self) -> list[ConfigError]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from components.ingestion import modalities, plan
+from components.ingestion import increment, modalities, plan
 from components.ingestion.config import Config, Evaluation
 from components.ingestion.plan import Slice
 from components.lib import artifacts, formats
@@ -24,6 +24,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
 
     Objects that an earlier run has read under the same settings are not read again. The corpus depends on
     the content and the names of its sources alone: not on the order of their arrival, nor on earlier runs.
+    With `config.since` it holds what is new since that corpus, which is the output if nothing is.
 
     Raises:
         ConfigError: for an unknown rule, format or option.
@@ -42,17 +43,18 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     }
     parts = _extracted(config, context.store, evaluations, settings)
     _check_quarantine(parts, context.store, config.quarantine)
-    listing = [[part.source["name"], part.source["sha256"]] for part in parts]
+    parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
-    sources = artifacts.sha256(artifacts.canonical(listing))
-    key = Key("ingestion", VERSION, {**settings, **output}, {"sources": sources})
+    key = Key("ingestion", VERSION, {**settings, **output}, increment.inputs(config.since, parts))
+    if not parts and older:  # nothing is new: what there is is the output
+        key = context.store.resolve(config.since).key
 
     def build(draft: Draft) -> None:
         from components.ingestion.assembly import assemble
 
-        assemble(config, context.store, parts, evaluations, draft)
+        assemble(config, context.store, parts, evaluations, draft, older)
         # What the next run need not read again is kept as long as the corpus (components/lib/retention).
-        used = {*(part.pack.reference for part in parts), *(index.reference for index in evaluations)}
+        used = {*(part.pack.reference for part in [*older, *parts]), *(index.reference for index in evaluations)}
         draft.measured["read"] = sorted(used)
 
     manifest = context.produce(key, build, corpus)

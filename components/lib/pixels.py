@@ -22,18 +22,22 @@ class PixelShards:
     Attributes:
         height, width, channels: of every image.
         mean, std: (channels,) of the training split, of pixels as numbers from 0 to 1.
+        fresh: how many of the images, the first ones, are of `manifest` and not of `older`.
 
     Raises:
         IntegrityError: if the shards are not what was committed, or hold images of another size.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, split: str) -> None:
+    def __init__(self, store: Store, manifest: Manifest, split: str, *older: Manifest) -> None:
         facts: dict[str, Any] = manifest.facts
         self.height, self.width, self.channels = (int(facts[n]) for n in ("height", "width", "channels"))
         self.mean, self.std = (np.asarray(facts[name], np.float32) for name in ("mean", "std"))
         shape = (self.height, self.width, self.channels)
-        paths = [store.open(manifest, name) for name in manifest.names(f"{split}-", ".npy")]
-        self._shards = [_mapped(path, shape) for path in paths]
+        own, *others = (
+            [_mapped(store.open(owner, name), shape) for name in owner.names(f"{split}-", ".npy")]
+            for owner in (manifest, *older)
+        )
+        self._shards, self.fresh = sum(others, own), sum(map(len, own))
         self._bounds: Ints = np.cumsum([0, *map(len, self._shards)], dtype=np.int64)
 
     def __len__(self) -> int:

@@ -22,18 +22,24 @@ class TokenShards:
     Attributes:
         lengths: (documents,) tokens of each document; special tokens are not among them.
         starts: (documents + 1,) place of each document among all tokens of the split, and the end.
+        fresh: how many of the documents, the first ones, are of `manifest` and not of `older`.
 
     Raises:
         IntegrityError: if the shards are not what was committed, or do not fit together.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, split: str) -> None:
+    def __init__(self, store: Store, manifest: Manifest, split: str, *older: Manifest) -> None:
         self.dtype = np.dtype(manifest.facts["dtype"]).newbyteorder("<")
         self._shards: list[Ids] = []
-        offsets = []
-        for name in manifest.names(f"{split}-", ".bin"):
-            offsets.append(np.load(store.open(manifest, name.replace(".bin", ".offsets.npy"))))
-            self._shards.append(_mapped(store.open(manifest, name), self.dtype, offsets[-1]))
+        offsets, owners = [], list[Manifest]()
+        for owner in (manifest, *older):
+            for name in owner.names(f"{split}-", ".bin"):
+                offsets.append(np.load(store.open(owner, name.replace(".bin", ".offsets.npy"))))
+                self._shards.append(_mapped(store.open(owner, name), self.dtype, offsets[-1]))
+                owners.append(owner)
+        self.fresh = sum(
+            len(part) - 1 for part, owner in zip(offsets, owners, strict=True) if owner is manifest
+        )
         empty = np.zeros(0, np.int64)
         self.lengths: Ints = np.concatenate([empty, *map(np.diff, offsets)])
         self.starts: Ints = np.concatenate([[0], np.cumsum(self.lengths)])

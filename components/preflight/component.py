@@ -3,7 +3,7 @@
 from kfp import dsl
 
 
-@dsl.component(base_image="trunkline-python-data", install_kfp_package=False)
+@dsl.component(base_image="trunkline-python-tracking", install_kfp_package=False)
 def preflight(
     preset: str,
     overrides: dict,
@@ -16,6 +16,7 @@ def preflight(
     registration: dsl.OutputPath(dict),  # type: ignore[valid-type]
     promotion: dsl.OutputPath(dict),  # type: ignore[valid-type]
     task_count: dsl.OutputPath(int),  # type: ignore[valid-type]
+    skip_unchanged: bool = False,
 ) -> list:
     """Returns one item a task, each with the settings of its finetuning and evaluation."""
     from pathlib import Path
@@ -23,6 +24,6 @@ def preflight(
     from components.preflight.config import Config
     from components.preflight.run import run
 
-    config = Config(preset, overrides, store, tracking_uri, run_id)
+    config = Config(preset, overrides, store, tracking_uri, run_id, skip_unchanged)
     outputs = (ingestion, tokenization, pretraining, registration, promotion, task_count)
     return run(config, *map(Path, outputs))

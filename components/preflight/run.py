@@ -41,6 +41,10 @@ def run(
     with stage("preflight", shared) as context:
         plan = resolve(config.preset, config.overrides)
         probe(context, plan)
+        if config.skip_unchanged or plan.stages["pretraining"]["start"]:
+            from components.preflight.continuation import settle
+
+            settle(context, plan.stages, skip_unchanged=config.skip_unchanged)
         for name, path in outputs.items():
             _write(path, {**shared, "config": plan.stages[name]})
         _write(task_count, len(plan.tasks))

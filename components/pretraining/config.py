@@ -22,6 +22,10 @@ class Config:
 
     modality: str = setting("text", "kind of data: a file of components/lib/modalities")
     trunk: dict[str, Any] = setting({}, "options of the modality: architecture, size, sequence_length, ...")
+    start: str = setting("", "trunk to start from: an alias such as champion, or a reference; empty: random")
+    replay: float = setting(
+        0.5, "share of each batch from the data of the trunk it starts from", minimum=0.0, maximum=0.95
+    )
     objective: dict[str, Any] = setting(
         {"masked_lm": {}}, "name -> options; several are added, each times its option `weight`"
     )

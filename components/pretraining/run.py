@@ -20,8 +20,10 @@ def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[
         The last losses, for the UI.
     """
     source = artifacts.read(tokens)
-    identity = {name: value for name, value in to_dict(config).items() if name not in MECHANICS}
-    key = Key("pretraining", VERSION, identity, {"tokens": source.reference})
+    unused = MECHANICS if config.start else (*MECHANICS, "start", "replay")
+    identity = {name: value for name, value in to_dict(config).items() if name not in unused}
+    start = {"start": config.start} if config.start else {}
+    key = Key("pretraining", VERSION, identity, {"tokens": source.reference, **start})
 
     def make() -> None:
         from components.pretraining.launch import launch

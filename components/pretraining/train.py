@@ -41,6 +41,7 @@ from components.lib.errors import TrunklineError, WorkerLost, unexpected
 from components.lib.stage import Context
 from components.lib.store import Draft, Store
 from components.lib.tracking.run import track
+from components.pretraining import beginning, replay
 from components.pretraining import job as jobs
 from components.pretraining import pictures
 from components.pretraining.config import MECHANICS, Config
@@ -68,14 +69,16 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     tokens = store.resolve(job.tokens)
     modality = plugins.load("components.lib.modalities", config.modality)
     options = from_dict(modality.Config, config.trunk, "pretraining.trunk")
-    samples = modality.open_split(options, store, tokens, "train")
+    older = beginning.tokens(store, config.start, tokens)
+    samples = modality.open_split(options, store, tokens, "train", *older)
     torch.manual_seed(config.seed)
     trunk = samples.trunk()
+    beginning.load(store, config.start, modality, trunk)
     model = build(config, trunk)
-    validation = modality.open_split(options, store, tokens, "validation")
+    validation = modality.open_split(options, store, tokens, "validation", *older)
     plan = _plan(config, world)
     meter.peak = peak_flops(world.device, plan.precision)
-    order = Order(len(samples), config.global_batch, config.seed)
+    order = replay.order(samples, config.global_batch, config.seed, config.replay)
     identity = _identity(config, job, order, plan)
     checkpoints = Checkpoints(store.objects, job.checkpoints, identity, world=world)
     context = Context(store, **job.run) if world.leads else Context(store)  # one process speaks for all

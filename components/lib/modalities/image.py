@@ -177,9 +177,9 @@ class Trunk(nn.Module):
         self.model.save_pretrained(folder)
 
 
-def open_split(config: Config, store: Store, tokens: Manifest, split: str) -> Images:
-    """The samples of a split; raises DataError if there is none."""
-    images = Images(config, PixelShards(store, tokens, split))
+def open_split(config: Config, store: Store, tokens: Manifest, split: str, *older: Manifest) -> Images:
+    """The samples of a split, those of older ones last; raises DataError if there is none."""
+    images = Images(config, PixelShards(store, tokens, split, *older))
     if not len(images):
         fix = "ingest more images, or filter fewer of them"
         raise DataError(f"the {split} split has no samples", where=tokens.uri, fix=fix)

@@ -63,6 +63,7 @@ class Text:
             self.length = np.minimum(self.length, self.room)
         enough = np.flatnonzero(self.length >= SHORTEST)
         self.document, self.begin, self.length = (a[enough] for a in (self.document, self.begin, self.length))
+        self.fresh = int(np.searchsorted(self.document, shards.fresh))  # samples that are not of older tokens
         self.cost: tuple[int, int, int] = (0, 0, 0)  # matrix weights, layers, width of the trunk
 
     def __len__(self) -> int:
@@ -172,9 +173,9 @@ class Trunk(nn.Module):
         )
 
 
-def open_split(config: Config, store: Store, tokens: Manifest, split: str) -> Text:
-    """The samples of a split; raises DataError if there is none."""
-    text = Text(config, TokenShards(store, tokens, split), tokens.facts)
+def open_split(config: Config, store: Store, tokens: Manifest, split: str, *older: Manifest) -> Text:
+    """The samples of a split, those of older tokens last; raises DataError if there is none."""
+    text = Text(config, TokenShards(store, tokens, split, *older), tokens.facts)
     if not len(text):
         found = f"{len(text.shards.lengths)} documents"
         fix = "ingest more text, or filter less of it"

@@ -181,3 +181,36 @@ def test_wrong_settings_are_told_before_training(prepared, tmp_path, change, mes
 
 def test_interrupted_is_the_code_that_means_resume():
     assert Interrupted("x").exit_code == 75 and Interrupted("x").retriable
+
+
+def start(prepared: Path, tmp_path: Path, config: Config, name: str):
+    """The stage in this process, on a store that all tests of a beginning share."""
+    store = tmp_path / "store"
+    if not store.exists():
+        shutil.copytree(prepared / "store" / "tokenization", store / "tokenization")
+    context = Context(Store(str(store)), stage="pretraining")
+    run(config, context, tokens=prepared / "tokens.json", trunk=tmp_path / name)
+    return artifacts.read(tmp_path / name), context.store
+
+
+def test_a_trunk_starts_from_another(prepared, tmp_path):
+    """Its weights are those of the other one, as a training that does not move them shows."""
+    first, store = start(prepared, tmp_path, replace(TINY, steps=2), "first.json")
+    still = replace(TINY, steps=1, learning_rate=0.0, start=first.reference)
+    second, _ = start(prepared, tmp_path, still, "second.json")
+    assert second.key.inputs["start"] == first.reference
+    before, after = (load_file(store.open(one, "model/model.safetensors")) for one in (first, second))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_another_network_cannot_be_started_from(prepared, tmp_path):
+    first, _ = start(prepared, tmp_path, replace(TINY, steps=1), "first.json")
+    other = replace(TINY, trunk={**TINY.trunk, "size": "micro"}, start=first.reference)
+    with pytest.raises(ConfigError, match="another network"):
+        start(prepared, tmp_path, other, "second.json")
+
+
+def test_a_start_and_its_replay_are_in_the_key_only_together(prepared, tmp_path):
+    first, _ = start(prepared, tmp_path, replace(TINY, steps=1), "first.json")
+    same, _ = start(prepared, tmp_path, replace(TINY, steps=1, replay=0.1), "same.json")
+    assert same.key.digest == first.key.digest and "start" not in first.key.config

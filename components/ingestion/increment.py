@@ -1,0 +1,66 @@
+"""What is new: the sources that a corpus, and those before it, do not hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.ingestion.config import Config
+from components.ingestion.plan import Slice
+from components.lib import artifacts
+from components.lib.artifacts import Manifest
+from components.lib.errors import MissingError
+from components.lib.store import Store
+
+SINCE = "since"  # the input of an increment: the corpus that it continues
+
+
+def split(store: Store, since: str, parts: Sequence[Slice]) -> tuple[list[Slice], list[Slice]]:
+    """The sources that are new and those that are known, by their content; a new name is not new content.
+
+    Args:
+        since: reference of a corpus, or empty: then all are new.
+    """
+    held = _contents(store, since)
+    fresh = [part for part in parts if part.source["sha256"] not in held]
+    return fresh, [part for part in parts if part.source["sha256"] in held]
+
+
+def inputs(since: str, parts: Sequence[Slice]) -> dict[str, str]:
+    """Of the key of a corpus: the content and the names of its sources, and the corpus that it continues."""
+    listing = [[part.source["name"], part.source["sha256"]] for part in parts]
+    digest = artifacts.sha256(artifacts.canonical(listing))
+    return {"sources": digest, **({SINCE: since} if since else {})}
+
+
+def tell(config: Config, store: Store, corpus: Manifest, fresh: Path) -> None:
+    """Writes 1 if there is something to train on, 0 if all of the data was known before the run."""
+    known = corpus.reference == config.since or _same(store, corpus, config.known)
+    if known:
+        print("ingestion: the data is unchanged: the run ends here", flush=True)
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    fresh.write_text(str(int(not known)), encoding="utf-8")
+
+
+def _same(store: Store, corpus: Manifest, known: str) -> bool:
+    """Whether the corpus `known`, with those that it continues, was made of the same data in the same way."""
+    if not known or corpus.reference == known:
+        return bool(known)
+    try:
+        other = store.resolve(known)
+        same_data = _contents(store, corpus.reference) == _contents(store, known)
+    except MissingError:  # it was cleaned away: then nobody knows
+        return False
+    return same_data and corpus.key.config == other.key.config
+
+
+def _contents(store: Store, reference: str) -> set[str]:
+    """Digests of the sources of a corpus and of those that it continues."""
+    held: set[str] = set()
+    while reference:
+        corpus = store.resolve(reference)
+        statistics = json.loads(store.open(corpus, "statistics.json").read_bytes())
+        held |= {source["sha256"] for source in statistics["sources"]}
+        reference = corpus.key.inputs.get(SINCE, "")
+    return held

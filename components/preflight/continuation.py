@@ -1,0 +1,71 @@
+"""A run that continues from what is registered: names become references, which do not move any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.lib.artifacts import Manifest
+from components.lib.errors import ConfigError
+from components.lib.lineage import REFERENCE, ancestors
+from components.lib.registry import Registered, Registry
+from components.lib.stage import Context
+from components.preflight.consistency import dials
+
+CHAMPION = "champion"
+TOKENIZER = "model/tokenizer.json"
+
+
+def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchanged: bool) -> None:
+    """Completes the settings of a run.
+
+    `pretraining.start` becomes a reference. With it the corpus holds what is new since that trunk's, and the
+    tokenizer is that trunk's, whose vocabulary its weights know. Where nothing is registered yet, a run
+    starts at random: the first of a schedule has nothing to continue.
+
+    Args:
+        stages: the settings of each stage; changed in place.
+        skip_unchanged: the run ends early if the champion was trained on the same corpus.
+
+    Raises:
+        MissingError: if the store does not hold the trunk.
+        ConfigError: if it is another network than the settings say.
+    """
+    name, start = stages["registration"]["name"], stages["pretraining"]["start"]
+    if skip_unchanged:
+        champion = _find(context, name, CHAMPION)
+        stages["ingestion"]["known"] = champion.tags.get("trunkline.ingestion", "") if champion else ""
+    if start and not REFERENCE.fullmatch(start):
+        found = _find(context, name, start)
+        origin = f"{name} {found.version}" if found else f"random weights, as there is no {start} yet"
+        print(f"preflight: starts from {origin}", flush=True)
+        start = found.reference if found else ""
+    stages["pretraining"]["start"] = start
+    if start:
+        _follow(context, context.store.resolve(start), stages)
+
+
+def _find(context: Context, name: str, alias: str) -> Registered | None:
+    return Registry(context.tracking_uri).find(name, alias)
+
+
+def _follow(context: Context, trunk: Manifest, stages: dict[str, dict[str, Any]]) -> None:
+    theirs, mine = (dials(_Settings(**one)) for one in (trunk.key.config, stages["pretraining"]))
+    for option in ("architecture", "size"):
+        if theirs.get(option) != mine.get(option):
+            raise ConfigError(
+                "the trunk to start from is another network", where=f"pretraining.trunk.{option}",
+                found=mine.get(option), expected=theirs.get(option), fix="use the options of that trunk",
+            )  # fmt: skip
+    corpus = ancestors(context.store, trunk).get("ingestion")
+    if corpus is not None and not stages["ingestion"]["since"]:
+        stages["ingestion"]["since"] = corpus.reference
+    if TOKENIZER in trunk.names():
+        given = {"kind": "given", "tokenizer": f"{trunk.uri}/{TOKENIZER}", "lowercase": False}
+        stages["tokenization"].update(given)
+
+
+class _Settings:
+    """Those of pretraining, as attributes."""
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
