@@ -42,6 +42,11 @@ def render(title: str, sections: Iterable[tuple[str, str]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def untitled(card: str) -> str:
+    """A card without its title, for a page that has one; its first line is then the summary."""
+    return card.partition("\n\n")[2] if card.startswith("# ") else card
+
+
 def front_matter(values: Mapping[str, Any]) -> str:
     """The YAML head that the Hugging Face hub reads; JSON values are YAML values."""
     lines = [f"{name}: {json.dumps(value, ensure_ascii=True)}" for name, value in values.items()]

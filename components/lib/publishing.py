@@ -51,7 +51,7 @@ def publish(
         run_id=run_id,
         write=_writer(context, manifest, use, run_id, card),
         tags={**lineage_tags(context, manifest), **tags},
-        card=card,
+        card=modelcard.untitled(card),
     )
 
 

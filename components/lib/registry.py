@@ -114,7 +114,7 @@ class Registry:
             experiment_id, run_id: where the logged model is listed, and what it is an output of.
             write: fills a folder with the MLflow model of a model id; returns the SHA-256 of its files.json.
             tags: lineage and whatever else is searched for.
-            card: markdown, the version's description.
+            card: markdown, the version's description; its first paragraph is that of a new model.
 
         Raises:
             ConfigError: if the name is not one that MLflow takes.
@@ -125,7 +125,7 @@ class Registry:
         if done is not None:
             return done
         with explained(self.uri):
-            self._ensure_model(name)
+            self._ensure_model(name, card)
             model_id, pinned = self._log(name, reference, experiment_id, run_id, write)
             begun = self._versions(name, reference)
             version = begun[0].version if begun else self._create(name, model_id, run_id, reference)
@@ -194,10 +194,10 @@ class Registry:
             found = [_registered(entry) for entry in self.client.search_model_versions(query)]
         return sorted(found, key=lambda version: int(version.version))
 
-    def _ensure_model(self, name: str) -> None:
+    def _ensure_model(self, name: str, card: str) -> None:
         if not self.client.search_registered_models(f"name = '{name}'"):
             try:
-                self.client.create_registered_model(name)
+                self.client.create_registered_model(name, description=card.partition("\n\n")[0])
             except Exception:
                 if not self.client.search_registered_models(f"name = '{name}'"):  # else: somebody was first
                     raise

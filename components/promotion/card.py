@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from components.lib.artifacts import Manifest
 from components.lib.modelcard import code, escape, flat, render, table
 
@@ -25,13 +28,23 @@ def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
     return render(
         name,
         [
-            ("", f"Fine-tuned for the task {escape(facts['task'])} ({escape(facts['kind'])})."),
+            ("", _summary(facts)),
             ("Metrics", table(("metric", "value", level), metrics)),
             ("Classes", ", ".join(escape(label) for label in facts["classes"][:100])),
             ("Settings", table(("setting", "value"), settings.items()) if settings else ""),
             ("Lineage", table(("input", "reference"), lineage)),
             ("How to load it", code(LOAD.format(name=name), "python")),
         ],
+    )
+
+
+def _summary(facts: Mapping[str, Any]) -> str:
+    """What it answers and how well, in a sentence: lists of models show no more."""
+    found = facts["metrics"][facts["primary"]]
+    value = f"{_value(found['value'])} ({_value(found['low'])} to {_value(found['high'])})"
+    return (
+        f"Fine-tuned for the task {escape(facts['task'])} ({escape(facts['kind'])}): "
+        f"{escape(facts['primary'])} {value} on {facts['examples']:,} examples."
     )
 
 

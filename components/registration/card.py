@@ -39,7 +39,7 @@ def _summary(trunk: Manifest) -> str:
     objectives = ", ".join(sorted(trunk.facts.get("objective", {}))) or "an unknown objective"
     size = number(trunk.facts.get("parameters", "an unknown number of"))
     return (
-        f"A trunk of {size} parameters, pre-trained on unlabelled data with {escape(objectives)}. "
+        f"A trunk of {size} parameters, pre-trained on unlabelled data (objective: {escape(objectives)}). "
         "Branches are fine-tuned from it; by itself it gives features, not answers."
     )
 

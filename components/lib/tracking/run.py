@@ -240,6 +240,7 @@ def _details(context: Context) -> dict[str, str]:
     details = {
         f"trunkline.{name}": _cut(str(value), "tag") for name, value in context.details.items() if value
     }
+    details |= {"mlflow.source.name": f"trunkline {context.stage}", "mlflow.source.type": "JOB"}
     if context.details.get("git"):
         details["mlflow.source.git.commit"] = str(context.details["git"])
     return details

@@ -122,6 +122,10 @@ def database(uri: str) -> Path | None:
     return Path(unquote(path)) if scheme.partition("+")[0] == "sqlite" else None
 
 
+# Else the UI takes it for an experiment with language models, and shows traces and prompts first.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+
+
 def experiment(client: Any, name: str) -> str:
     """The id of the experiment called `name`, made if need be.
 
@@ -134,7 +138,7 @@ def experiment(client: Any, name: str) -> str:
             path = database(uri)
             folder = str(path.resolve().parent / "mlartifacts") if path else None
             try:
-                return str(client.create_experiment(name, artifact_location=folder))
+                return str(client.create_experiment(name, artifact_location=folder, tags=KIND))
             except Exception:
                 found = client.get_experiment_by_name(name)  # somebody else was first
                 if found is None:
