@@ -63,6 +63,11 @@ def slices(pack: Manifest) -> Iterator[Slice]:
         offset += source["rows"]
 
 
+def references(parts: Sequence[Slice], evaluations: Sequence[Manifest]) -> list[str]:
+    """What the next run need not read again: it is kept as long as the corpus (components/lib/retention)."""
+    return sorted({*(part.pack.reference for part in parts), *(index.reference for index in evaluations)})
+
+
 def groups(objects: Sequence[Object]) -> Iterator[list[Object]]:
     """Objects dealt to packs: small ones together, in the order of their names."""
     group: list[Object] = []

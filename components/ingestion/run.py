@@ -53,9 +53,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         from components.ingestion.assembly import assemble
 
         assemble(config, context.store, parts, evaluations, draft, older)
-        # What the next run need not read again is kept as long as the corpus (components/lib/retention).
-        used = {*(part.pack.reference for part in [*older, *parts]), *(index.reference for index in evaluations)}
-        draft.measured["read"] = sorted(used)
+        draft.measured["read"] = plan.references([*older, *parts], evaluations)
 
     manifest = context.produce(key, build, corpus)
     card.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from components.lib.artifacts import Manifest
@@ -9,7 +10,7 @@ from components.lib.errors import ConfigError
 from components.lib.lineage import REFERENCE, ancestors
 from components.lib.registry import Registered, Registry
 from components.lib.stage import Context
-from components.preflight.consistency import dials
+from components.preflight.modalities import dials
 
 CHAMPION = "champion"
 TOKENIZER = "model/tokenizer.json"
@@ -49,7 +50,7 @@ def _find(context: Context, name: str, alias: str) -> Registered | None:
 
 
 def _follow(context: Context, trunk: Manifest, stages: dict[str, dict[str, Any]]) -> None:
-    theirs, mine = (dials(_Settings(**one)) for one in (trunk.key.config, stages["pretraining"]))
+    theirs, mine = (dials(SimpleNamespace(**one)) for one in (trunk.key.config, stages["pretraining"]))
     for option in ("architecture", "size"):
         if theirs.get(option) != mine.get(option):
             raise ConfigError(
@@ -62,10 +63,3 @@ def _follow(context: Context, trunk: Manifest, stages: dict[str, dict[str, Any]]
     if TOKENIZER in trunk.names():
         given = {"kind": "given", "tokenizer": f"{trunk.uri}/{TOKENIZER}", "lowercase": False}
         stages["tokenization"].update(given)
-
-
-class _Settings:
-    """Those of pretraining, as attributes."""
-
-    def __init__(self, **values: Any) -> None:
-        self.__dict__.update(values)
