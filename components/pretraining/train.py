@@ -41,9 +41,8 @@ from components.lib.errors import TrunklineError, WorkerLost, unexpected
 from components.lib.stage import Context
 from components.lib.store import Draft, Store
 from components.lib.tracking.run import track
-from components.pretraining import beginning, replay
+from components.pretraining import beginning, pictures, replay
 from components.pretraining import job as jobs
-from components.pretraining import pictures
 from components.pretraining.config import MECHANICS, Config
 from components.pretraining.job import Job
 from components.pretraining.node import end_with_parent
