@@ -1,6 +1,6 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run submit schedule ui garbage test check fix compile golden images locks chart bench clean
+.PHONY: help setup run submit schedule ui garbage test faults check fix compile golden images locks chart bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -49,6 +49,9 @@ garbage: setup ## Tell what nothing needs in the store; with DELETE=1 hide it, a
 ##@ Develop
 test: setup ## All tests
 	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
+
+faults: setup ## Every fault of the matrix (kills, hangs, broken stores and servers), and a table of them
+	@$(BIN)/python -m pytest -q tests/faults -m ''
 
 check: setup ## Format, lint and types
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy

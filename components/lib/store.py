@@ -26,6 +26,8 @@ from components.lib.artifacts import File, Key, Manifest
 from components.lib.errors import IntegrityError, MissingError
 from components.lib.objects import Objects, connect
 
+FETCHES = 3  # of a file that arrives damaged
+
 _verified: set[tuple[str, int, int]] = set()  # (path, size, mtime_ns) that this process has hashed
 
 
@@ -100,8 +102,7 @@ class Store:
         path = self.objects.local(key)
         if path is None:
             path = self.cache / entry.sha256[:2] / entry.sha256 / Path(name).name
-            if not path.exists():
-                self._fetch(key, path)
+            self._fetch(key, path, entry)
         verify(path, entry)
         return path
 
@@ -121,14 +122,18 @@ class Store:
                 shutil.copyfile(path, link)
         return target
 
-    def _fetch(self, key: str, target: Path) -> None:
+    def _fetch(self, key: str, target: Path, entry: File) -> None:
+        """Copies an object to the cache; again, if it was damaged on its way or lies there damaged."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        try:
-            self.objects.download(key, temporary)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        for _ in range(FETCHES):
+            if target.exists() and sound(target, entry):
+                return
+            temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+            try:
+                self.objects.download(key, temporary)
+                os.replace(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
 class Draft:
@@ -202,6 +207,15 @@ def verify(path: Path, entry: File) -> None:
             fix="delete this output's manifest.json to make it anew, or restore the file",
         )  # fmt: skip
     _verified.add(seen)
+
+
+def sound(path: Path, entry: File) -> bool:
+    """Whether `verify` has nothing to say."""
+    try:
+        verify(path, entry)
+    except IntegrityError:
+        return False
+    return True
 
 
 def _root(paths: dict[str, Path], prefix: str) -> Path:
