@@ -1,6 +1,6 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run submit schedule ui garbage test faults check fix compile golden images locks chart bench clean
+.PHONY: help setup run submit schedule ui garbage test faults check fix compile golden images locks chart scan bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -75,6 +75,9 @@ locks: setup ## Refresh the hash locks of images/ after a change of pyproject.to
 
 chart: .venv-charts/ready ## Render charts/trunkline with Helm's engine and check it; needs Linux on x86-64
 	@.venv-charts/bin/python -m pytest -q tests/charts
+
+scan: .venv-scan/ready ## Scanners of manifests, Dockerfiles, workflows, shell, Python, secrets and YAML
+	@.venv-scan/bin/python -m tests.scan
 
 bench: setup ## Benchmarks against peers, printed and added to the history
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python -m "tests.benchmarks.$$(basename $$file .py)" || exit; done
