@@ -16,6 +16,8 @@ YAMLLINT = (
     "{extends: default, rules: {line-length: disable, document-start: disable, truthy: {check-keys: false}}}"
 )
 
+NO_SECRET = r"(?i)tokeniz|AccountToken: (true|false)"  # what follows the word token in these is none
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -102,7 +104,7 @@ def secrets(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
     """Passwords and keys in any file but those that hold hashes."""
     hashes = re.compile(r"images/\w+/\w+\.txt|tests/scan/allowed\.yaml")
     chosen = [str(path) for path in files if not hashes.fullmatch(path.as_posix())]
-    found = _json(root, "detect-secrets", "scan", "--no-verify", *chosen)
+    found = _json(root, "detect-secrets", "scan", "--no-verify", "--exclude-lines", NO_SECRET, *chosen)
     for path, hits in found["results"].items():
         for hit in hits:
             value = hit["hashed_secret"][:12]
