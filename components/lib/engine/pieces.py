@@ -112,10 +112,18 @@ def _cuts(rows: int, size: int) -> Iterator[Rows]:
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """A moment on the device of its weight, and cut as it is; a step count stays a number."""
-    value = value.to(parameter.device)
+    """A moment on the device of its weight, laid out and cut as it is; a step count stays a number.
+
+    Fused kernels walk through a weight and its moments side by side: they must have the same strides.
+    """
     if not isinstance(parameter, DTensor) or not value.ndim:
-        return value
+        alike = value.shape == parameter.shape
+        return (
+            torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            if alike
+            else value.to(parameter.device)
+        )
+    value = value.to(parameter.device)
     mesh, placements = parameter.device_mesh, parameter.placements
     return DTensor.from_local(value, mesh, placements, shape=parameter.shape, stride=parameter.stride())
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from components.lib import pretrained
 from components.lib.artifacts import Manifest
 from components.lib.config import setting
 from components.lib.engine.randomness import Draw
@@ -54,11 +53,12 @@ class Images:
     """Samples of one split, and views of them.
 
     Args:
-        shards: len, gather, height, width, channels, mean and std.
+        shards: len, gather, height, width, channels, mean, std and fresh.
     """
 
     def __init__(self, config: Config, shards: Any) -> None:
         self.config, self.shards = config, shards
+        self.fresh: int = shards.fresh  # samples that are not of older tokens
         self.frame = Frame(tuple(map(float, shards.mean)), tuple(map(float, shards.std)))
         self.strength = Strength(
             crop=config.crop, flip=config.flip, jitter=config.jitter, grey=config.grey, blur=config.blur,
@@ -190,11 +190,13 @@ def open_split(config: Config, store: Store, tokens: Manifest, split: str, *olde
 def load(folder: Path) -> Trunk:
     """A trunk from a folder that `Trunk.save` wrote."""
     from transformers import AutoModel
+    from transformers.utils import logging
 
     from components.lib.vision.networks import register
 
     register()
-    return Trunk(pretrained.model(AutoModel, folder))
+    logging.disable_progress_bar()
+    return Trunk(AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True))
 
 
 def _built(config: Any) -> Any:

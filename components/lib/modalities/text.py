@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.lib import pretrained
 from components.lib.architectures import ARCHITECTURES, CAUSAL, Dials
 from components.lib.artifacts import Manifest
 from components.lib.config import setting
@@ -187,8 +186,10 @@ def open_split(config: Config, store: Store, tokens: Manifest, split: str, *olde
 def load(folder: Path) -> Trunk:
     """A trunk from a folder that `Trunk.save` wrote."""
     from transformers import AutoModel
+    from transformers.utils import logging
 
-    return Trunk(pretrained.model(AutoModel, folder))
+    logging.disable_progress_bar()
+    return Trunk(AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True))
 
 
 def _built(config: Any) -> Any:

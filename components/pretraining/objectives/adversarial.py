@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from components.lib.config import setting
 from components.lib.engine.normalization import still
 from components.lib.engine.randomness import Draw
-from components.lib.engine.trainable import Loss, Phase
+from components.lib.engine.trainable import MAIN, Loss, Phase
 from components.lib.vision import decoders, noise, pictures
 from components.lib.vision.views import View
 from components.pretraining.collapse import SPREAD, spread
@@ -36,7 +36,7 @@ class Config:
 class Objective(nn.Module):
     """Two players with an optimizer each: trunk and a linear layer against a generator."""
 
-    PARTS: ClassVar = {"discriminator": ("real", "fake", *SPREAD), "generator": ()}
+    PARTS: ClassVar = {MAIN: ("real", "fake", *SPREAD), "generator": ()}
 
     def __init__(self, config: Config, trunk: Any) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Objective(nn.Module):
         judge = (*self.trunk.parameters(), *self.head.parameters())
         maker = tuple(self.generator.parameters())
         return {
-            "discriminator": Phase(judge, betas=betas),
+            MAIN: Phase(judge, betas=betas),  # so that other objectives may train the trunk as well
             "generator": Phase(maker, rate=self.config.rate, betas=betas, weight_decay=0.0),
         }
 

@@ -15,7 +15,7 @@ class Arrays:
     """The interface of PixelShards over an array."""
 
     def __init__(self, images: np.ndarray) -> None:
-        self.images = images
+        self.images, self.fresh = images, len(images)
         _, self.height, self.width, self.channels = images.shape
         shares = images.reshape(-1, self.channels) / 255
         self.mean, self.std = shares.mean(axis=0), shares.std(axis=0)

@@ -27,7 +27,7 @@ def test_values_are_the_hinge_losses():
         keys = batch.extra["keys"]
         real = objective._judged(batch.pixels())[0].double()
         fake, other = (objective._judged(objective._made(batch, keys[:, k]))[0].double() for k in (0, 1))
-        judge, maker = objective(batch, "discriminator"), objective(batch, "generator")
+        judge, maker = objective(batch, "main"), objective(batch, "generator")
     hinge = sum(max(0.0, 1 - float(r)) for r in real) + sum(max(0.0, 1 + float(f)) for f in fake)
     assert judge.total.item() == pytest.approx(hinge, rel=1e-4)
     assert maker.total.item() == pytest.approx(-other.sum().item(), rel=1e-4, abs=1e-5)
@@ -37,7 +37,7 @@ def test_gradients_are_those_of_the_hinge():
     samples = images(architecture="vit")
     objective = Objective(Config(latent=8), trunk(samples))
     batch = objective.prepare(samples, draw())
-    objective(batch, "discriminator").total.backward()
+    objective(batch, "main").total.backward()
     with torch.no_grad():
         (real, features), (fake, made) = (
             objective._judged(pixels)
@@ -51,7 +51,7 @@ def test_gradients_are_those_of_the_hinge():
 def test_the_phases_part_the_weights():
     objective = Objective(Config(), trunk(images()))
     phases = objective.phases()
-    assert list(phases) == ["discriminator", "generator"]
+    assert list(phases) == ["main", "generator"]
     owned = [id(parameter) for phase in phases.values() for parameter in phase.parameters]
     assert sorted(owned) == sorted(id(parameter) for parameter in objective.parameters())
 
@@ -61,7 +61,7 @@ def test_statistics_of_the_trunk_are_those_of_images():
     objective = Objective(Config(), trunk(samples))
     alone = trunk(samples)
     batch = objective.prepare(samples, draw())
-    objective(batch, "discriminator")
+    objective(batch, "main")
     objective(batch, "generator")
     alone.read(batch.pixels())
     for name, value in alone.state_dict().items():
@@ -78,5 +78,5 @@ def test_the_players_play():
     before = [p.detach().clone() for p in objective.parameters()]
     history = run.train()
     assert all(not torch.equal(a, b) for a, b in zip(before, objective.parameters(), strict=True))
-    assert history[-1]["adversarial/discriminator"] < 0.9 * history[0]["adversarial/discriminator"]
+    assert history[-1]["adversarial/main"] < 0.9 * history[0]["adversarial/main"]
     assert "adversarial/generator" in history[-1]
