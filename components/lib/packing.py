@@ -22,6 +22,8 @@ class Packed:
         positions: (R, L) place in the segment.
         places: (T,) where each token stands in the flattened rows, segment after segment.
         starts: (n + 1,) where each segment starts in `places`.
+        bounds: (m + 1,) int32 where the segments, and the gaps between them, start in the flattened rows.
+        longest: of those, in tokens.
         whole: every row is one segment without padding, so that no mask is needed.
         flops: of a forward and backward pass of the trunk.
     """
@@ -31,6 +33,8 @@ class Packed:
     positions: Tensor
     places: Tensor
     starts: Tensor
+    bounds: Tensor
+    longest: int
     whole: bool
     flops: float = 0.0
 
@@ -49,7 +53,7 @@ class Packed:
 
     def to(self, device: torch.device) -> Packed:
         """The same on a device."""
-        names = ("ids", "segments", "positions", "places", "starts")
+        names = ("ids", "segments", "positions", "places", "starts", "bounds")
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
 
 
@@ -108,7 +112,13 @@ def pack(flat: Ints, starts: Ints, length: int, padding: int) -> Packed:
     positions[places] = within
     table = [torch.from_numpy(array.reshape(rows, width)) for array in (ids, segments, positions)]
     whole = rows == len(sizes) and len(flat) == rows * width
-    return Packed(table[0], table[1], table[2], torch.from_numpy(places), torch.from_numpy(starts), whole)
+    begin = row * width + column
+    bounds = np.unique(np.concatenate([begin, begin + sizes, [0, rows * width]])).astype(np.int32)
+    flat_places, flat_starts = torch.from_numpy(places), torch.from_numpy(starts)
+    longest = int(np.diff(bounds).max())
+    return Packed(
+        table[0], table[1], table[2], flat_places, flat_starts, torch.from_numpy(bounds), longest, whole
+    )
 
 
 def _best_fit(sizes: Ints, length: int) -> tuple[Ints, Ints, int]:

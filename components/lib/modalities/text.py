@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.lib import attention
 from components.lib.architectures import ARCHITECTURES, CAUSAL, Dials
 from components.lib.artifacts import Manifest
 from components.lib.config import setting
@@ -122,6 +123,7 @@ class Trunk(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
+        model.set_attn_implementation(attention.register())
         self.model: Any = model
         self.width: int = model.config.hidden_size
         self.causal = model.config.model_type in CAUSAL
@@ -132,6 +134,8 @@ class Trunk(nn.Module):
         arguments["attention_mask"] = self._mask(packed)
         if self.causal:
             arguments["use_cache"] = False
+        if packed.ids.device.type == "cuda":
+            arguments |= {"bounds": packed.bounds, "longest": packed.longest}
         hidden: Tensor = self.model(**arguments).last_hidden_state
         return hidden
 

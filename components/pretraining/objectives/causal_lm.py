@@ -11,6 +11,7 @@ from torch import nn
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
 from components.lib.packing import Targets
+from components.lib.prediction import predict
 
 MODALITIES = ("text",)
 NEEDS = ()
@@ -45,5 +46,5 @@ class Objective(nn.Module):
         """Cross-entropy, summed over the predicted tokens."""
         hidden = self.trunk(batch.packed).flatten(0, 1)[batch.places]
         logits = nn.functional.linear(hidden, self.trunk.embedding())
-        total = nn.functional.cross_entropy(logits.float(), batch.targets, reduction="sum")
-        return Loss(total, batch.weight, {"accuracy": (logits.argmax(-1) == batch.targets).sum()})
+        total, hits = predict(logits, batch.targets)
+        return Loss(total, batch.weight, {"accuracy": hits})

@@ -13,6 +13,7 @@ from components.lib.config import setting
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
 from components.lib.packing import Targets
+from components.lib.prediction import predict
 
 MODALITIES = ("text",)
 NEEDS = ("mask",)  # special tokens
@@ -80,5 +81,5 @@ class Objective(nn.Module):
         """Cross-entropy, summed over the hidden tokens."""
         hidden = self.trunk(batch.packed).flatten(0, 1)[batch.places]
         logits = nn.functional.linear(self.transform(hidden), self.trunk.embedding(), self.bias)
-        total = nn.functional.cross_entropy(logits.float(), batch.targets, reduction="sum")
-        return Loss(total, batch.weight, {"accuracy": (logits.argmax(-1) == batch.targets).sum()})
+        total, hits = predict(logits, batch.targets)
+        return Loss(total, batch.weight, {"accuracy": hits})

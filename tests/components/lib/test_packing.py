@@ -45,3 +45,16 @@ def test_whole_means_that_no_mask_is_needed(sizes, whole):
 def test_moves_to_a_device_whole():
     packed = pack(np.arange(5), np.array([0, 2, 5]), 8, padding=0).to(torch.device("cpu"))
     assert len(packed) == 2 and packed.real == 5
+
+
+def test_bounds_cut_the_flattened_rows_into_segments_and_gaps():
+    sizes = np.array([5, 3, 4, 1])
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    packed = pack(np.arange(starts[-1]), starts, 7, padding=-1)
+    owners = packed.segments.flatten()
+    bounds = packed.bounds.tolist()
+    assert bounds[0] == 0 and bounds[-1] == owners.numel() and packed.bounds.dtype == torch.int32
+    assert packed.longest == max(b - a for a, b in pairwise(bounds)) == 5
+    for begin, end in pairwise(bounds):
+        assert len(owners[begin:end].unique()) == 1
+    assert sum(bool(owners[begin]) for begin in bounds[:-1]) == len(sizes)

@@ -18,6 +18,7 @@ class Documents:
         self.flat = np.concatenate(documents)
         self.lengths = np.array([len(document) for document in documents])
         self.starts = np.cumsum(self.lengths) - self.lengths
+        self.fresh = len(documents)
 
     def gather(self, documents, begins, lengths):
         ends = np.cumsum(lengths)

@@ -1,0 +1,90 @@
+"""Attention by what is fastest and exact where it runs; `transformers` models call it by the name `NAME`.
+
+On a CPU, torch's own backward pass is slow in bf16 (several times two matrix products, see
+tests/benchmarks/LOG.md), so short rows are computed plainly. On a GPU, the segments of packed rows go to a
+kernel of variable lengths, which costs their own squares alone and needs no mask.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NAME = "trunkline"
+PLAIN = {torch.bfloat16: 2048, torch.float32: 256}  # longest rows that are computed plainly on a CPU
+
+
+def register() -> str:
+    """Makes the attention known to `transformers`; its name there."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    return NAME
+
+
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    dropout: float = 0.0, scaling: float | None = None, bounds: Tensor | None = None, longest: int = 0,
+    **more: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """(B, H, L, D) queries, keys, values -> (B, L, H, D).
+
+    Args:
+        attention_mask: (B, 1, L, L), added to the scores, or bool.
+        bounds: (n + 1,) where segments start in the flattened rows, the last one's end included.
+        longest: of the segments.
+    """
+    scale = scaling or query.shape[-1] ** -0.5
+    if bounds is not None and query.dtype in (torch.bfloat16, torch.float16) and not dropout:
+        return _by_segments(query, key, value, bounds, longest, scale, bool(module.is_causal)), None
+    short = query.shape[2] <= PLAIN.get(query.dtype, 0) and query.shape == key.shape
+    if query.device.type == "cpu" and short and torch.is_grad_enabled():
+        return _plain(module, query, key, value, attention_mask, dropout, scale), None
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    answer: tuple[Tensor, None] = sdpa_attention_forward(
+        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
+    )
+    return answer
+
+
+def _plain(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    dropout: float,
+    scale: float,
+) -> Tensor:
+    scores = (query * scale) @ key.transpose(-1, -2)
+    lowest = torch.finfo(scores.dtype).min
+    if mask is None and getattr(module, "is_causal", False):
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, lowest)
+    elif mask is not None:
+        scores = scores + mask.to(scores.dtype).clamp(min=lowest)
+    shares = scores.softmax(-1)
+    return (nn.functional.dropout(shares, dropout) @ value).transpose(1, 2)
+
+
+def _by_segments(
+    query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, longest: int, scale: float, causal: bool
+) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    rows, heads, length, width = query.shape
+    query, key, value = (
+        part.transpose(1, 2).reshape(rows * length, -1, width) for part in (query, key, value)
+    )
+    window = (-1, 0) if causal else (-1, -1)
+    answer: Any = varlen_attn(
+        query, key, value, bounds, bounds, longest, longest, scale=scale, window_size=window
+    )
+    whole: Tensor = answer.view(rows, length, heads, width)
+    return whole

@@ -1,0 +1,65 @@
+"""The loss of predicting one of very many, such as a token of the vocabulary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CACHED, RESIDENT = 2**17, 2**26  # logits that are widened at once: on a CPU they stay in its cache
+
+
+def predict(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy, summed over rows in at least fp32, and how many targets are their row's largest.
+
+    The same as torch's cross_entropy on `logits.float()`, without a wide copy of all logits.
+
+    Args:
+        logits: (n, classes).
+        targets: (n,) classes.
+    """
+    total, hits = _CrossEntropy.apply(logits, targets)  # type: ignore[no-untyped-call]
+    return total, hits
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        losses, hits, norms = [], [], []
+        for part, wanted in _parts(logits, targets):
+            top = part.amax(1, keepdim=True)
+            norm = (part - top).exp_().sum(1, keepdim=True).log_() + top
+            found = part.gather(1, wanted[:, None])
+            losses.append((norm - found).sum())
+            hits.append((found >= top).sum())
+            norms.append(norm)
+        if not losses:
+            return logits.sum().to(_wide(logits)), targets.sum()
+        ctx.save_for_backward(logits, targets, torch.cat(norms))
+        right = torch.stack(hits).sum()
+        ctx.mark_non_differentiable(right)
+        return torch.stack(losses).sum(), right
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None]:
+        if not ctx.saved_tensors:
+            return None, None
+        logits, targets, norms = ctx.saved_tensors
+        answer, first = torch.empty_like(logits), 0
+        for part, wanted in _parts(logits, targets):
+            rows = slice(first, first := first + len(part))
+            shares = (part - norms[rows]).exp_()
+            shares.scatter_add_(1, wanted[:, None], shares.new_full((len(part), 1), -1.0))
+            answer[rows] = shares.mul_(gradients[0])
+        return answer, None
+
+
+def _wide(logits: Tensor) -> torch.dtype:
+    return torch.promote_types(logits.dtype, torch.float32)
+
+
+def _parts(logits: Tensor, targets: Tensor) -> Any:
+    rows = max(1, (CACHED if logits.device.type == "cpu" else RESIDENT) // logits.shape[1])
+    for start in range(0, len(logits), rows):
+        yield logits[start : start + rows].to(_wide(logits)), targets[start : start + rows]
