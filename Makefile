@@ -1,6 +1,6 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run submit schedule ui garbage test faults check fix compile golden images locks chart scan bench clean
+.PHONY: help setup run submit schedule ui garbage test faults check fix compile golden images e2e locks chart scan bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -68,6 +68,9 @@ golden: setup ## Refresh the golden pipelines; read the difference before you co
 
 images: setup ## Build STAGE, or all images; environment: BASE_IMAGE, TORCH_INDEX, TRUNKLINE_IMAGES, PIP_CONF
 	@$(BIN)/python -m images.build $(STAGE)
+
+e2e: setup ## The smoke preset in processes and in containers, with parity; needs Docker, or root on Debian
+	@images/engine.sh bash -c '$(BIN)/python -m images.build && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
 
 locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install -q uv; }

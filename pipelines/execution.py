@@ -1,4 +1,4 @@
-"""One local execution of a graph by KFP's subprocess runner, and what is told of it at the end."""
+"""One local execution of a graph by one of KFP's runners, and what is told of it at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from components.closing.component import close
 from components.lib.errors import InternalError, TrunklineError
 from components.lib.stage import Context
 from components.lib.store import Store
-from pipelines import summary
+from pipelines import runners, summary
 from pipelines.console import Console
 from pipelines.processes import passing_on_sigterm
 
@@ -27,8 +27,11 @@ from pipelines.processes import passing_on_sigterm
 _EXPECTED_WARNING = "You may be attemping to run a task that uses custom or non-Python base image"
 
 
-def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console) -> int:
+def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console, runner: str) -> int:
     """Executes the graph, makes sure of its exit record and prints where everything is.
+
+    Args:
+        runner: one of `pipelines.runners`.
 
     Returns:
         0, the exit code of the stage that failed, 70 where no stage said why, 130 after Ctrl-C, 143 after
@@ -38,9 +41,11 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
     with passing_on_sigterm() as signals:
         try:
             with _quiet(console):
-                _execute(pipeline, parameters, run_id)
+                _execute(pipeline, parameters, run_id, runner)
         except KeyboardInterrupt:
             failure, code = "interrupted", 130
+        except TrunklineError as error:
+            failure, code = str(error), error.exit_code
         except Exception as error:  # KFP raises RuntimeError for a failed stage, anything for its own faults
             failure, code = _reason(error, console), 143 if signals else InternalError.exit_code
     seconds = time.monotonic() - start
@@ -61,7 +66,7 @@ def _reason(error: Exception, console: Console) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _execute(pipeline: str, parameters: dict[str, Any], run_id: str) -> None:
+def _execute(pipeline: str, parameters: dict[str, Any], run_id: str, runner: str) -> None:
     """Compiles the graph with the run's id in place of KFP's random one, and runs it."""
     scratch = Path(tempfile.mkdtemp(prefix="trunkline-kfp-"))
     os.environ["TMPDIR"] = str(scratch)  # of the stages: KFP leaves a folder there for each task
@@ -70,12 +75,11 @@ def _execute(pipeline: str, parameters: dict[str, Any], run_id: str) -> None:
         graph = getattr(importlib.import_module(f"pipelines.{pipeline}"), pipeline)
         compiler.Compiler().compile(graph, str(package))
         text = package.read_text(encoding="utf-8").replace(dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_id)
-        local.init(
-            runner=local.SubprocessRunner(use_venv=False),
-            pipeline_root=str(scratch / "root"),
-            workspace_root=str(scratch / "workspace"),  # KFP deletes it: never a folder of the user
-        )
-        components.load_component_from_text(text)(**parameters)
+        root = scratch / "root"
+        with runners.running(runner, root, run_id) as by:
+            # KFP deletes the workspace: it is never a folder of the user
+            local.init(by, pipeline_root=str(root), workspace_root=str(scratch / "workspace"))
+            components.load_component_from_text(text)(**parameters)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

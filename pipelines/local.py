@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from components.lib.errors import TrunklineError
-from pipelines import execution, parameters
+from pipelines import execution, parameters, runners
 from pipelines.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,14 +21,16 @@ def main(words: list[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         given = parameters.read(arguments)
+        runners.check(arguments.runner, given)
     except TrunklineError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    _prepare_environment()
+    _prepare_environment(arguments.runner)
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     console = Console(ROOT / "runs" / "logs" / f"{run_id}.log")
     console.line(f"Trunkline {arguments.pipeline}: {arguments.preset}, run {run_id}")
-    return execution.run(arguments.pipeline, given, run_id, console)
+    console.line(f"  {runners.says(arguments.runner)}")
+    return execution.run(arguments.pipeline, given, run_id, console, arguments.runner)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,14 +41,15 @@ def _parser() -> argparse.ArgumentParser:
         store=os.environ.get("TRUNKLINE_STORE", str(store)),
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", server),
     )
+    parser.add_argument("--runner", default="processes", choices=runners.RUNNERS, help="of the stages")
     return parser
 
 
-def _prepare_environment() -> None:
+def _prepare_environment(runner: str) -> None:
     """What the processes of the stages inherit."""
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
-    os.environ["TRUNKLINE_LOCAL"] = "1"
+    os.environ["TRUNKLINE_LOCAL"] = runner
     # Else gloo looks up the host's name, which may not resolve.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 

@@ -37,7 +37,7 @@ def placed(component: Any) -> Callable[..., Any]:
     """The component with the place of its stage on the cluster.
 
     `TRUNKLINE_LOCAL` leaves it out: KFP ignores it locally, and takes seconds to set it. Only the image is
-    set where it says `docker`.
+    set where it says `containers`.
     """
     stage = stage_of(component)
 
@@ -45,7 +45,7 @@ def placed(component: Any) -> Callable[..., Any]:
         local = os.environ.get("TRUNKLINE_LOCAL")  # when the graph is built, not when this is imported
         made = component(**inputs)
         made.set_caching_options(False)
-        if local == "docker":
+        if local == "containers":
             made.set_container_image(contents.name(stage, cluster().images))
         elif not local:
             _place(made, stage, contents.name(stage, cluster().images), cluster())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from components.lib import pretrained
 from components.lib.errors import ConfigError, InternalError
 
 
@@ -59,14 +60,8 @@ def _layers(trunk: nn.Module) -> nn.ModuleList:
 
 
 def load(auto: Any, folder: Path) -> tuple[Any, Any]:
-    """Model and tokenizer from a branch's folder; safetensors only, nothing from the network."""
-    from transformers import AutoTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return model.eval(), tokenizer
+    """Model and tokenizer from a branch's folder."""
+    return pretrained.model(auto, folder).eval(), pretrained.tokenizer(folder)
 
 
 def names(model: Any) -> list[str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from components.lib.redaction import plain
+
 LIMIT = 2_000  # characters of any one message part: Kubernetes keeps 4 KB of a termination message
 
 
@@ -184,5 +186,5 @@ def _kinds(kind: type[TrunklineError]) -> Iterator[type[TrunklineError]]:
 
 
 def _clip(value: object) -> str:
-    text = str(value)
+    text = plain(value)
     return text if len(text) <= LIMIT else f"{text[:LIMIT]}... ({len(text)} characters)"

@@ -36,15 +36,12 @@ class Inputs:
     """Texts, or lists of tokens."""
 
     def __init__(self, config: Config, store: Store, trunk: Manifest) -> None:
-        from transformers import AutoTokenizer
-
+        from components.lib import pretrained
         from components.lib.tokens import check_probes
 
         folder = store.open_folder(trunk, "model/")
         self.length = config.max_length
-        self.tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, model_max_length=self.length
-        )
+        self.tokenizer = pretrained.tokenizer(folder, model_max_length=self.length)
         check_probes(self.tokenizer, store.resolve(trunk.key.inputs["tokens"]).facts)
 
     def value(self, record: Record, fields: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from components.lib import pretrained
 from components.lib.artifacts import Manifest
 from components.lib.config import setting
 from components.lib.engine.randomness import Draw
@@ -190,13 +191,11 @@ def open_split(config: Config, store: Store, tokens: Manifest, split: str, *olde
 def load(folder: Path) -> Trunk:
     """A trunk from a folder that `Trunk.save` wrote."""
     from transformers import AutoModel
-    from transformers.utils import logging
 
     from components.lib.vision.networks import register
 
     register()
-    logging.disable_progress_bar()
-    return Trunk(AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True))
+    return Trunk(pretrained.model(AutoModel, folder))
 
 
 def _built(config: Any) -> Any:

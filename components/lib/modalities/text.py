@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.lib import attention
+from components.lib import attention, pretrained
 from components.lib.architectures import ARCHITECTURES, CAUSAL, Dials
 from components.lib.artifacts import Manifest
 from components.lib.config import setting
@@ -190,10 +190,8 @@ def open_split(config: Config, store: Store, tokens: Manifest, split: str, *olde
 def load(folder: Path) -> Trunk:
     """A trunk from a folder that `Trunk.save` wrote."""
     from transformers import AutoModel
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    return Trunk(AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True))
+    return Trunk(pretrained.model(AutoModel, folder))
 
 
 def _built(config: Any) -> Any:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from components.lib import formats, plugins
+from components.lib import addresses, formats, plugins
 from components.lib.errors import AccessError, ConfigError, MissingError
 from components.lib.formats import Record, Rejected
 from components.lib.streams import streams
@@ -131,9 +131,16 @@ def chosen(where: str, share: float) -> bool:
 
 
 def scheme(uri: str) -> str:
-    """The plugin that serves a URI; raises ConfigError or AccessError for one that none serves."""
+    """The plugin that serves a URI.
+
+    Raises:
+        ConfigError: if there is none, or the URI holds a secret.
+        AccessError: for plain http.
+    """
     found = urlsplit(uri).scheme.lower() if ":" in uri.partition("/")[0] else "file"
     known = plugins.names(__name__)
+    if found != "file":
+        addresses.check(uri, "sources")
     if found == "http":
         fix = "use https: plain http can be altered on its way"
         raise AccessError("plain http is refused", where=uri, fix=fix)

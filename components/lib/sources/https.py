@@ -3,6 +3,7 @@
 The host is resolved once, every address checked, and the connection made to the checked address, so that a
 name cannot lead to this machine, the cluster or a cloud's metadata service (SSRF, DNS rebinding). An operator
 may allow hosts in the environment variable TRUNKLINE_ALLOWED_HOSTS (names, comma separated); a run cannot.
+Tokens and signatures in the query are written as ${TRUNKLINE_SECRET_NAME}; see `addresses`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+from components.lib import addresses
 from components.lib.errors import AccessError, ConfigError, DataError, MissingError, ServiceError
 from components.lib.sources import Object
 
@@ -113,7 +115,8 @@ def _answer(method: str, uri: str) -> Iterator[http.client.HTTPResponse]:
         raise AccessError("a web source must stay with https", where=_shown(uri))
     connection = _Pinned(parts.hostname, parts.port or 443, _address(parts.hostname, parts.port or 443))
     try:
-        path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+        query = addresses.filled(parts.query)
+        path = f"{parts.path or '/'}{'?' + query if query else ''}"
         connection.request(method, path, headers={"User-Agent": "trunkline", "Accept-Encoding": "identity"})
         with connection.getresponse() as answer:
             yield answer

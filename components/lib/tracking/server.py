@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from components.lib import addresses
 from components.lib.errors import (
     AccessError,
     ConfigError,
@@ -67,6 +68,9 @@ def connect(uri: str) -> Any:
 def check(uri: str) -> None:
     """Raises ConfigError if `uri` cannot be a tracking URI; asks nobody."""
     scheme, where = urlsplit(uri).scheme, "tracking_uri"
+    addresses.check(
+        uri, where, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    )
     host = uri.partition("://")[0] if "://" not in uri else ""
     if host and not uri.startswith(("/", ".", "~", "file:", "sqlite:")) and ":" in host:
         fix = f"did you mean http://{uri}?"

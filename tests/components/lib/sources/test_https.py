@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.errors import AccessError, DataError, MissingError, ServiceError
+from components.lib.errors import AccessError, ConfigError, DataError, MissingError, ServiceError
 from components.lib.sources import find, read_records
 
 
@@ -27,10 +27,12 @@ FILES = {
     "/secret": (403, {}, b""),
     "/broken": (500, {}, b""),
 }
+ASKED = []
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        ASKED.append(self.path)
         status, headers, body = FILES.get(self.path.partition("?")[0], (404, {}, b""))
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
@@ -90,10 +92,28 @@ def test_a_file_of_a_web_server(web):
         fields(f"{web}/a.jsonl#sha256={'0' * 64}")
 
 
-def test_secrets_of_a_web_address_are_not_shown(web):
-    found = [find(f"{web}/a.jsonl?signature={key}")[0].name for key in ("one", "two")]
-    assert found[0] != found[1] and not any("signature" in name or "one" in name for name in found)
+def test_queries_of_a_web_address_are_not_shown(web):
+    found = [find(f"{web}/a.jsonl?part={key}")[0].name for key in ("one", "two")]
+    assert found[0] != found[1] and not any("part" in name or "one" in name for name in found)
     assert all(name.endswith("/a.jsonl") for name in found)
+
+
+def test_a_secret_is_named_and_read_where_it_is_used(web, monkeypatch):
+    address = f"{web}/a.jsonl?token=${{TRUNKLINE_SECRET_DATA}}"
+    with pytest.raises(AccessError, match="TRUNKLINE_SECRET_DATA"):
+        find(address)
+    monkeypatch.setenv("TRUNKLINE_SECRET_DATA", "s3cr3t")
+    (entry,) = find(address)
+    assert fields(address) == [{"text": "over tls"}]
+    assert ASKED[-1] == "/a.jsonl?token=s3cr3t" and "s3cr3t" not in repr(entry)
+
+
+@pytest.mark.parametrize("secret", ["?X-Amz-Signature=abc123", "?a=1&sig=abc123", "?access_token=abc123"])
+def test_a_secret_in_a_web_address_is_refused(web, secret):
+    for address in (f"{web}/a.jsonl{secret}", f"{web.replace('//', '//user:abc123@')}/a.jsonl"):
+        with pytest.raises(ConfigError) as caught:
+            find(address)
+        assert "abc123" not in str(caught.value) and "TRUNKLINE_SECRET_" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""The same graph on three runners: processes, the containers of a cluster, the IR for the cluster itself.
+
+`make e2e` runs it; it needs a container engine with the images of `make images`, and PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from components import STAGES
+from components.lib.artifacts import Manifest
+from components.lib.objects import connect
+from components.lib.store import Store
+from images import contents
+from pipelines.runners import RUNNERS
+from tests.architecture.imports import ROOT
+from tests.e2e.servers import RESTRICTED, docker, mlflow, new_database, postgresql
+
+PATTERN = os.environ.get("TRUNKLINE_IMAGES") or "{image}:{tag}"
+BUCKET = "trunkline-e2e"
+WITH_IDS = ("registration", "promotion")
+
+
+@dataclass
+class Run:
+    """One run of the smoke preset: what it printed, and its exit record and outputs as the store has them."""
+
+    code: int
+    output: str
+    store: str
+    record: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)  # reference, with its digest, by stage and task
+
+    def manifest(self, name: str) -> Manifest:
+        return Store(self.store).resolve(self.outputs[name])
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_server):
+    os.environ["AWS_ENDPOINT_URL_S3"] = s3_server
+    from components.lib.objects.s3 import client
+
+    client().create_bucket(Bucket=BUCKET)
+    yield f"s3://{BUCKET}"
+    del os.environ["AWS_ENDPOINT_URL_S3"]
+
+
+@pytest.fixture(scope="module")
+def servers(bucket, tmp_path_factory):
+    """runner -> an MLflow server that has seen nothing, in a database of its own."""
+    folder = tmp_path_factory.mktemp("servers")
+    with contextlib.ExitStack() as stack:
+        postgres = stack.enter_context(postgresql(folder / "postgresql"))
+        yield {
+            runner: stack.enter_context(mlflow(new_database(postgres, runner), f"{bucket}/mlflow-{runner}"))
+            for runner in RUNNERS
+        }
+
+
+@pytest.fixture(scope="module")
+def runs(bucket, servers):
+    return {runner: run(runner, f"{bucket}/{runner}", servers[runner]) for runner in RUNNERS}
+
+
+def run(runner, store, server):
+    command = [
+        sys.executable, "-m", "pipelines.local", "--preset", "smoke", "--runner", runner, "--store", store,
+        "--tracking-uri", server,
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    result = Run(done.returncode, done.stdout + done.stderr, store)
+    objects = connect(store)
+    for key in sorted(objects.keys("runs/")):
+        if key.endswith("/exit.json"):
+            result.record = json.loads(objects.read(key))
+        elif key.endswith(".json"):
+            entry = json.loads(objects.read(key))
+            for output in entry.get("outputs", ()):
+                name = f"{entry['stage']} {entry['task']}".strip()
+                result.outputs[name] = output["reference"]
+    return result
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_run_succeeds_and_says_what_the_runner_leaves_out(runs, runner):
+    assert runs[runner].code == 0, runs[runner].output
+    assert runs[runner].record["status"] == "succeeded"
+    assert "secrets, volumes, time limits and retries of a cluster are not used" in runs[runner].output
+
+
+def test_the_two_runners_make_the_same(runs):
+    """Every output has the same key and digest, to the bit, but for what a server's random ids are in."""
+    first, second = (runs[runner] for runner in RUNNERS)
+    assert first.outputs.keys() == second.outputs.keys() and len(first.outputs) == 7
+    for name, reference in sorted(first.outputs.items()):
+        same = reference == second.outputs[name]
+        print(f"\n{name:<18} {reference} {'same' if same else second.outputs[name]}", end="")
+        if name not in WITH_IDS:
+            one, other = first.manifest(name), second.manifest(name)
+            assert (one.files, one.facts) == (other.files, other.facts)
+            assert same
+
+
+def test_the_two_runners_measure_the_same(runs):
+    first, second = (runs[runner].record["results"] for runner in RUNNERS)
+    assert first and first == second
+
+
+def test_the_cluster_is_told_the_images_that_ran(runs, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TRUNKLINE_LOCAL"}
+    command = [sys.executable, "-m", "pipelines.compile", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    text = (tmp_path / "training.yaml").read_text()
+    built = docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    for stage in STAGES:
+        name = contents.name(stage, PATTERN)
+        assert f"image: {name}\n" in text and name in built
+
+
+@pytest.mark.parametrize("image", [*STAGES, *contents.FAMILIES])
+def test_an_image_runs_as_nobody_on_a_read_only_root_without_pip(image):
+    name, code = contents.name(image, PATTERN), IMPORTS.format(image=image)
+    printed = docker("run", "--rm", *RESTRICTED, "--network", "none", name, "python3", "-c", code)
+    facts = json.loads(printed.splitlines()[-1])
+    size = int(docker("image", "inspect", "--format", "{{.Size}}", name)) / 1e6
+    print(f"\n{image:<13} {size:6.0f} MB, {facts['packages']:3} packages, imports {facts['seconds']:.2f} s")
+    assert facts["user"] == 1001 and not facts["pip"] and facts["writable"] == []
+    assert facts["modules"] > 0 or image in contents.FAMILIES
+    inspected = json.loads(docker("image", "inspect", name))[0]
+    assert inspected["Config"]["Labels"]["org.opencontainers.image.title"] == f"trunkline-{image}"
+    assert inspected["Config"]["User"] == "1001:1001"
+    assert not [entry for entry in inspected["Config"]["Env"] if "127.0.0.1" in entry or "/etc/" in entry]
+
+
+# Every module of the stage, an executor of KFP, the bill of materials against what is installed.
+IMPORTS = """
+import importlib, importlib.metadata, importlib.util, json, os, time
+from pathlib import Path
+start, root, modules = time.time(), Path("/opt/trunkline"), 0
+os.environ["_KFP_RUNTIME"] = "true"
+import kfp.dsl.executor_main
+for path in sorted(root.glob("components/{image}/**/*.py")):
+    name = ".".join(path.relative_to(root).with_suffix("").parts)
+    importlib.import_module(name.removesuffix(".__init__"))
+    modules += 1
+seconds = time.time() - start
+installed = {{one.metadata["Name"].lower().replace("_", "-") for one in importlib.metadata.distributions()}}
+listed = json.loads(Path("/opt/sbom.json").read_text())["components"]
+assert installed <= {{one["name"].lower().replace("_", "-") for one in listed}}, installed
+writable = [str(path) for path in (root, Path("/opt/venv"), Path("/")) if os.access(path, os.W_OK)]
+pip = importlib.util.find_spec("pip") is not None
+print(json.dumps({{"user": os.getuid(), "pip": pip, "writable": writable, "packages": len(installed),
+    "modules": modules, "seconds": seconds}}))
+"""
+
+
+def test_the_mlflow_server_is_hardened(servers, runs):
+    """Another Host header and a model from a file or another place are refused; artifacts come by proxy."""
+    address = urlsplit(servers["containers"]).netloc
+    status, _ = request(
+        address, "GET", "/api/2.0/mlflow/experiments/search?max_results=1", host="evil.example"
+    )
+    assert status == 403
+    request(address, "POST", "/api/2.0/mlflow/registered-models/create", {"name": "planted"})
+    for source in (
+        "file:///etc",
+        "s3://elsewhere/model",
+        "http://evil.example/model",
+        "mlflow-artifacts:/../x",
+    ):
+        body = {"name": "planted", "source": source}
+        status, text = request(address, "POST", "/api/2.0/mlflow/model-versions/create", body)
+        assert status == 400, (source, text)
+    status, text = request(address, "GET", "/api/2.0/mlflow/registered-models/search")
+    names = [model["name"] for model in json.loads(text)["registered_models"]]
+    assert {"trunkline-smoke", "trunkline-smoke-topics"} <= set(names)
+
+
+def request(address, method, path, body=None, host=""):
+    connection = http.client.HTTPConnection(address, timeout=30)
+    headers = {"Content-Type": "application/json", **({"Host": host} if host else {})}
+    connection.request(method, path, json.dumps(body) if body else None, headers)
+    answer = connection.getresponse()
+    status, text = answer.status, answer.read().decode()
+    connection.close()
+    return status, text

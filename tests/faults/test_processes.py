@@ -1,0 +1,223 @@
+"""F01-F07, F24, F27-F29: processes that die, hang, or are told to stop; the trunk is the same to the bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from tests.components import corpora
+from tests.faults.lab import TINY, Lab, kill_all, terminate, torchrun, workers
+
+long = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokens")
+    corpora.tokens(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(prepared, tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("reference") / "lab", prepared)
+    assert lab.run().code == 0, lab.log()
+    return lab
+
+
+@pytest.fixture
+def lab(prepared, tmp_path):
+    return Lab(tmp_path / "lab", prepared)
+
+
+@pytest.mark.fault("F01", "F27")
+def test_a_rank_is_killed(lab, reference):
+    lab.arm("training.step", "kill at=17 rank=1")
+    done = lab.run()
+    lab.assert_whole(reference, done)
+    assert lab.fired("training.step") and done.log.count("starting again") == 1
+    assert "SIGKILL" in done.log and "micro_batch" in done.log  # what to do, if it was for want of memory
+    assert "resumed after step 15" in done.log
+
+
+@long
+@pytest.mark.fault("F01")
+@pytest.mark.parametrize("seed", range(4))
+def test_ranks_are_killed_at_random(lab, reference, seed):
+    generator, struck = random.Random(seed), []
+    lab.arm("training.step", f"kill at={generator.randrange(6, 20)} rank={generator.randrange(2)}")
+    process = lab.start()
+    while process.poll() is None:
+        if lab.fired("training.step") and len(struck) < 3:
+            (lab.failpoints / "training.step.fired").unlink()
+            struck.append(1)
+            lab.arm("training.step", f"kill at={generator.randrange(6, 12)} rank={generator.randrange(2)}")
+        time.sleep(0.05)
+    lab.assert_whole(reference, lab.end(process))
+    assert len(struck) >= 2
+
+
+PLACES = ["before_upload", "between_files", "before_commit", "after_commit", "while_deleting"]
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(p, marks=[] if p == "before_commit" else long) for p in PLACES]
+)
+@pytest.mark.fault("F02", "F03")
+def test_all_are_killed_while_a_checkpoint_is_saved(lab, reference, place):
+    lab.arm(f"checkpoint.{place}", "stop at=3")
+    process = lab.start()
+    lab.until(process, lambda: lab.fired(f"checkpoint.{place}"))
+    time.sleep(0.2)
+    kill_all(process)
+    commits = lab.commits()
+    assert commits  # never none
+    done = lab.run()
+    lab.assert_whole(reference, done)
+    assert f"resumed after step {commits[-1]}" in done.log
+
+
+@pytest.mark.fault("F04")
+def test_a_rank_hangs(lab, reference):
+    lab.arm("training.step", "stop at=17 rank=1")
+    quick = replace(TINY, hang_seconds=10, restarts=0)
+    done = lab.run(quick)
+    assert done.code == 75 and "training hangs" in done.log and lab.fired("training.step")
+    assert "most recent call first" in done.log  # the stacks of the one that waits
+    lab.assert_whole(reference, lab.run())
+
+
+WAYS = {
+    "the launcher": lambda process: terminate(process.pid),
+    "all": lambda process: [
+        terminate(p.pid) for p in [*psutil.Process(process.pid).children(recursive=True), process]
+    ],
+    "torchrun": lambda process: terminate(torchrun(process).pid),
+    "one rank": lambda process: terminate(workers(process)[1].pid),
+    "twice": lambda process: (terminate(process.pid), time.sleep(0.05), terminate(process.pid)),
+}
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=[] if way == "the launcher" else long) for way in WAYS]
+)
+@pytest.mark.fault("F05", "F07")
+def test_a_request_to_stop(lab, reference, way):
+    slow = replace(TINY, checkpoint_every=1000)
+    lab.arm("training.step", "stop at=12 rank=0")
+    process = lab.start(slow)
+    lab.until(process, lambda: lab.fired("training.step"))
+    WAYS[way](process)
+    for worker in workers(process):
+        worker.send_signal(signal.SIGCONT)
+    done = lab.end(process)
+    assert done.code == 75, done.log[-3000:]
+    steps = lab.commits()
+    assert len(steps) == 1 and 12 <= steps[0] <= 15  # at the step at hand: nothing is done again
+    done = lab.run(slow)
+    assert f"resumed after step {steps[0]}" in done.log
+    lab.assert_whole(reference, done)
+
+
+@long
+@pytest.mark.fault("F06")
+def test_too_little_time_to_stop(lab, reference):
+    process = lab.start()
+    lab.until(process, lambda: len(lab.commits()) >= 1)
+    terminate(process.pid)
+    time.sleep(0.05)
+    kill_all(process)
+    assert lab.commits()
+    lab.assert_whole(reference, lab.run())
+
+
+@long
+@pytest.mark.fault("F02", "F27")
+def test_only_the_launcher_is_killed(lab, reference):
+    """Its processes save their state and end: nobody would watch them."""
+    process = lab.start()
+    lab.until(process, lambda: len(lab.commits()) >= 1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    lab.assert_whole(reference, lab.run())
+
+
+@long
+@pytest.mark.fault("F24")
+def test_two_launchers_at_once(lab, reference):
+    first, second = lab.start(), lab.start()
+    codes = [first.wait(240), second.wait(240)]
+    assert set(codes) <= {0, 75} and 0 in codes, lab.log()[-3000:]
+    lab.assert_whole(reference, lab.run())
+
+
+@pytest.mark.fault("F24")
+def test_a_zombie_commits_nothing(prepared, tmp_path, reference):
+    """A process that was thought dead wakes up when another has taken the run over."""
+    lab = Lab(tmp_path / "lab", prepared, replace(TINY, nproc=1))
+    lab.arm("training.step", "stop at=18")
+    zombie = lab.start()
+    lab.until(zombie, lambda: lab.fired("training.step"))
+    lab.arm("training.step", "stop at=8")
+    (lab.failpoints / "training.step.fired").unlink()
+    heir = lab.start()
+    lab.until(heir, lambda: lab.fired("training.step"))
+    os.kill(zombie.pid, signal.SIGCONT)
+    code = zombie.wait(120)
+    steps = lab.commits()
+    os.kill(heir.pid, signal.SIGCONT)
+    assert code == 75 and max(steps) <= 15 + 8, (code, steps)
+    assert "taken this run over" in (lab.folder / "1.log").read_text()
+    assert lab.end(heir).code == 0
+    alone = Lab(tmp_path / "alone", prepared, lab.config)
+    alone.assert_whole(lab, alone.run())
+
+
+@pytest.mark.fault("F28")
+def test_what_cannot_succeed_is_not_tried_again(lab):
+    done = lab.run(replace(TINY, objective={"masked_lm": {"ratio": 2.0}}))
+    assert done.code == 78 and "starting again" not in done.log and "out of range" in done.log
+
+
+@long
+@pytest.mark.fault("F28")
+def test_a_crash_loop_ends(lab):
+    stop = threading.Event()
+
+    def again():
+        while not stop.is_set():
+            if not (lab.failpoints / "training.step").exists():
+                lab.arm("training.step", "kill at=1")
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        done = lab.run(replace(TINY, restarts=2))
+    finally:
+        stop.set()
+        thread.join()
+    assert done.code == 75 and done.log.count("starting again") == 2
+
+
+@long
+@pytest.mark.fault("F29")
+def test_two_processes_then_one_then_two(lab, reference):
+    for nproc, step in ((2, 12), (1, 13)):
+        lab.arm("training.step", f"terminate at={step}")
+        done = lab.run(replace(TINY, nproc=nproc))
+        assert done.code == 75, done.log[-2000:]
+    done = lab.run()
+    assert done.code == 0 and "resumed after step" in done.log
+    ours, theirs = lab.history(), reference.history()
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs]  # each step once
+    for mine, other in zip(ours, theirs, strict=True):
+        if "loss" in mine:
+            assert mine["loss"] == pytest.approx(other["loss"], rel=1e-5)
