@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,24 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"test-{uuid.uuid4().hex}"
     client().create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sqlite file with MLflow's tables, which take seconds to make."""
+    from components.lib.tracking import connect
+
+    path = tmp_path_factory.mktemp("sqlite") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
+    """One real MLflow server for the session: take names that no other test takes."""
+    from tests.mlflow_server import serving
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    shutil.copyfile(empty_database, folder / "server.db")
+    with serving(folder) as uri:
+        yield uri

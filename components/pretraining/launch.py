@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from components.lib import plugins
+from components.lib import plugins, tracking
 from components.lib.artifacts import Key, Manifest
 from components.lib.config import from_dict, to_dict
+from components.lib.errors import WorkerLost
 from components.lib.stage import Context
 from components.pretraining.config import Config
 from components.pretraining.job import Job
@@ -22,4 +23,8 @@ def launch(config: Config, context: Context, tokens: Manifest, key: Key) -> None
     options = from_dict(launcher.Config, config.launch, "pretraining.launch")
     run = {name: getattr(context, name) for name in ("tracking_uri", "run_id", "stage", "details")}
     job = Job(context.store.uri, key, tokens.reference, to_dict(config), run)
-    launcher.launch(job, options)
+    try:
+        launcher.launch(job, options)
+    except WorkerLost:
+        tracking.conclude(context, key.digest, "KILLED")
+        raise

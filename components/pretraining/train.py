@@ -92,6 +92,7 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
         gather(model)
         if world.leads:
             measured = {**meter.summary(world.size), "peak_flops_per_second": meter.peak * world.size}
+            tracker.history(history)  # what was lost on the way, with a machine perhaps
             tracker.metrics(measured, step=config.steps)
             with store.draft(job.key) as draft:
                 draft.facts, draft.measured = _facts(config, trunk, history, samples), measured

@@ -1,34 +1,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from components.lib.stage import Context
 from components.lib.store import Store
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sqlite file with MLflow's tables, which take seconds to make."""
-    from components.lib.tracking import connect
-
-    path = tmp_path_factory.mktemp("sqlite") / "mlflow.db"
-    connect(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def mlflow_uri(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
-    """One real MLflow server for the session: take names that no other test takes."""
-    from tests.mlflow_server import serving
-
-    folder = tmp_path_factory.mktemp("mlflow")
-    shutil.copyfile(empty_database, folder / "server.db")
-    with serving(folder) as uri:
-        yield uri
 
 
 @pytest.fixture

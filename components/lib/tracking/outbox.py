@@ -1,17 +1,21 @@
-"""What is on its way to MLflow: training puts, one thread sends, an outage waits.
+"""What is on its way to MLflow: training puts, one thread sends, an outage waits, a crash loses nothing.
 
-The queue lives in memory, about 0.3 KB an item. A write-ahead log would implement `put`, `take` and `drop`
-over a file; nothing else needs to change.
+Items wait in memory, about 0.3 KB each, and in a write-ahead log on the local disk, from which the next
+process of the same work takes what the last one could not send. So an item may be sent twice, and whoever
+sends has to leave out what has arrived.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
 
 from components.lib.errors import InternalError, TrunklineError
 
@@ -33,12 +37,16 @@ class Item(NamedTuple):
 class Outbox:
     """Sends items in order from a background thread; `put` never waits for the server.
 
+    Args:
+        send: delivers a batch or raises.
+        log: the write-ahead log; what it holds is sent first. None: a crash loses what waits.
+
     Attributes:
         refused: items that the server will never take (not retriable), left out so that the others go on.
         error: the last failure, None while all is well.
     """
 
-    def __init__(self, send: Callable[[list[Item]], None]) -> None:
+    def __init__(self, send: Callable[[list[Item]], None], log: Path | None = None) -> None:
         self.refused: list[Item] = []
         self.error: TrunklineError | None = None
         self._send = send
@@ -47,11 +55,16 @@ class Outbox:
         self._closing = False
         self._failures = 0
         self._thread: threading.Thread | None = None
+        self._log = Log(log) if log else None
+        self._items.extend(self._log.items() if self._log else ())
 
     def put(self, items: Iterable[Item]) -> None:
         """Queues items; costs microseconds."""
+        items = list(items)
         with self._changed:
             self._items.extend(items)
+            if self._log:
+                self._log.add(items)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
                 self._thread.start()
@@ -68,6 +81,8 @@ class Outbox:
         with self._changed:
             for _ in range(count):
                 self._items.popleft()
+            if self._log and not self._items:
+                self._log.clear()
             self._changed.notify_all()
 
     def close(self, timeout: float) -> list[Item]:
@@ -86,6 +101,8 @@ class Outbox:
                 waiting, end = len(self._items), time.monotonic() + timeout
         with self._changed:
             left = [*self.refused, *self._items]
+            if self._log:
+                self._log.close(empty=not self._items)
             self._items.clear()
         return left
 
@@ -140,3 +157,56 @@ class Outbox:
         with self._changed:
             if self._items:  # close() gave up on us and took them
                 self.drop(len(batch))
+
+
+class Log:
+    """Items in a file, one JSON array a line, until all have arrived.
+
+    A line is handed to the system before `add` returns: the death of this process does not lose it. A log
+    that cannot be written is given up with a word, as the work is worth more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def items(self) -> list[Item]:
+        """What a process before this one left; a line that it died in is left out."""
+        found = []
+        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else ():
+            with contextlib.suppress(ValueError, TypeError):
+                found.append(Item(*json.loads(line)))
+        return found
+
+    def add(self, items: list[Item]) -> None:
+        """Appends items."""
+        try:
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("a", encoding="utf-8")
+            self._file.write("".join(json.dumps(item) + "\n" for item in items))
+            self._file.flush()
+        except (OSError, ValueError) as error:  # ValueError: it was given up before
+            self._give_up(error)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        if self._file is not None and not self._file.closed:
+            self._file.truncate(0)
+
+    def close(self, empty: bool) -> None:
+        """Ends the log; an empty one leaves no file."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+        if empty:
+            self._path.unlink(missing_ok=True)
+
+    def _give_up(self, error: Exception) -> None:
+        if self._file is None or not self._file.closed:
+            print(
+                f"tracking: {self._path} cannot be written ({error}); a crash would lose metrics", flush=True
+            )
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.close()

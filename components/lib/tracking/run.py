@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from components.lib.artifacts import canonical, sha256
 from components.lib.errors import Interrupted, TrunklineError
 from components.lib.stage import Context
+from components.lib.tracking.identity import cut, identity, resume_or_start
 from components.lib.tracking.outbox import Item, Outbox
-from components.lib.tracking.server import connect, experiment, explained
+from components.lib.tracking.server import connect, explained
 
 DEADLINE = 15.0  # seconds that the end of a run may take to send what is queued
-LIMITS = {"param": 6_000, "tag": 8_000, "name": 250}  # MLflow's, in characters
-PIPELINE_RUN = "kfp.pipeline_run_id"  # the tag that KFP's own MLflow plugin uses
 
 
 @contextmanager
@@ -60,8 +59,9 @@ class Tracker:
         self._client: Any = None
         self._run_id, self.experiment_id, self._started = "", "", 0
         self._known: set[str] = set()
+        self._arrived: set[tuple[str, int, str]] = set()
         self._error: TrunklineError | None = None
-        self._outbox = Outbox(self._send)
+        self._outbox = Outbox(self._send, _log(context, self._identity) if self.enabled else None)
         self.tags({"trunkline.stage": context.stage})  # mlflow is imported and the run opened meanwhile
 
     @property
@@ -87,19 +87,19 @@ class Tracker:
             if math.isinf(number):
                 items.append(Item("tag", "trunkline.infinite", f"{name} at step {step}: {number}"))
                 number = math.nan
-            items.append(Item("metric", _cut(name, "name"), number, now, step))
+            items.append(Item("metric", cut(name, "name"), number, now, step))
         self._put(items)
 
     def history(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Queues a recorded curve: rows of {"step", name: value}.
+        """Queues a recorded curve: rows of {"step", name: value}; points that are there already stay single.
 
-        Its times are counted from the start of the run, so that sending it again changes nothing.
+        So a curve that was kept in a checkpoint makes good what was lost with a machine.
         """
         if not self.enabled:
             return
         self._open()
         items = [
-            Item("metric", _cut(name, "name"), float(value), self._started + index, int(row["step"]))
+            Item("metric", cut(name, "name"), float(value), self._started + index, int(row["step"]))
             for index, row in enumerate(rows)
             for name, value in row.items()
             if name != "step" and isinstance(value, int | float) and not math.isinf(value)
@@ -109,11 +109,11 @@ class Tracker:
     def params(self, values: Mapping[str, Any]) -> None:
         """Queues parameters; nested mappings become dotted names. A resumed run keeps those that it has."""
         flat = _flatten(values)
-        self._put([Item("param", _cut(name, "name"), _cut(text, "param")) for name, text in flat.items()])
+        self._put([Item("param", cut(name, "name"), cut(text, "param")) for name, text in flat.items()])
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Queues tags."""
-        self._put([Item("tag", _cut(name, "name"), _cut(str(text), "tag")) for name, text in values.items()])
+        self._put([Item("tag", cut(name, "name"), cut(str(text), "tag")) for name, text in values.items()])
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Uploads a file to the run's artifacts."""
@@ -161,7 +161,9 @@ class Tracker:
         run_id = self._open()
         from mlflow.entities import Metric, Param, RunTag
 
-        metrics = [Metric(i.name, float(i.value), i.timestamp, i.step) for i in items if i.kind == "metric"]
+        points = {_point(i.name, i.step, i.value): i for i in items if i.kind == "metric"}
+        fresh = [i for point, i in points.items() if point not in self._arrived]
+        metrics = [Metric(i.name, float(i.value), i.timestamp, i.step) for i in fresh]
         params = {i.name: str(i.value) for i in items if i.kind == "param" and i.name not in self._known}
         tags = {i.name: str(i.value) for i in items if i.kind == "tag"}
         with explained(self.context.tracking_uri):
@@ -172,6 +174,7 @@ class Tracker:
             self._known.update(params)
             if metrics:
                 self._client.log_batch(run_id, metrics=metrics)
+        self._arrived.update(points)
 
     def _open(self) -> str:
         with self._lock:
@@ -181,6 +184,8 @@ class Tracker:
                 try:
                     self._client = self._client or connect(self.context.tracking_uri)
                     run = resume_or_start(self._client, self.context, self._identity, self._name)
+                    with explained(self.context.tracking_uri):
+                        self._arrived = _points(self._client, run)
                 except TrunklineError as error:
                     if not error.retriable:
                         self._error = error
@@ -200,50 +205,24 @@ class Tracker:
             self.context.store.objects.write(f"runs/{self.context.run_id}/{name}.unsent.jsonl", data)
 
 
-def identity(context: Context, key: str) -> dict[str, str]:
-    """The tags by which a run is found again."""
-    tags = {"trunkline.stage": context.stage, "trunkline.task": context.task, "trunkline.key": key}
-    return {name: value for name, value in tags.items() if value}
+def _point(name: str, step: int, value: float | str) -> tuple[str, int, str]:
+    """What makes a point the same: a run that goes on from a checkpoint comes by the same points again."""
+    return name, step, repr(float(value))
 
 
-def resume_or_start(client: Any, context: Context, tags: dict[str, str], name: str) -> Any:
-    """The ambient run of KFP's plugin; else the run of the same work, begun earlier; else a new one.
-
-    A run of another pipeline run is resumed only if it has not finished: the stage was killed then.
-    """
-    experiment_id = ""
-    ambient = os.environ.get("MLFLOW_RUN_ID", "")
-    with explained(context.tracking_uri):
-        if ambient and os.environ.get("MLFLOW_TRACKING_URI", context.tracking_uri) == context.tracking_uri:
-            run = client.get_run(ambient)
-        else:
-            experiment_id = experiment(client, str(context.details.get("preset") or "trunkline"))
-            run = _earlier(client, experiment_id, context.run_id, tags)
-        tags = {**tags, PIPELINE_RUN: context.run_id, **_details(context)}
-        if run is None:
-            return client.create_run(experiment_id, tags=tags, run_name=name)
-        from mlflow.entities import RunTag
-
-        client.log_batch(run.info.run_id, tags=[RunTag(*pair) for pair in tags.items()])
-        client.update_run(run.info.run_id, status="RUNNING")
-        return run
-
-
-def _earlier(client: Any, experiment_id: str, run_id: str, tags: dict[str, str]) -> Any:
-    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"])
-    same = [run for run in found if run.data.tags.get(PIPELINE_RUN) == run_id]
-    return next(iter(same + [run for run in found if run.info.status != "FINISHED"]), None)
-
-
-def _details(context: Context) -> dict[str, str]:
-    details = {
-        f"trunkline.{name}": _cut(str(value), "tag") for name, value in context.details.items() if value
+def _points(client: Any, run: Any) -> set[tuple[str, int, str]]:
+    """All points that a resumed run has."""
+    return {
+        _point(name, point.step, point.value)
+        for name in run.data.metrics
+        for point in client.get_metric_history(run.info.run_id, name)
     }
-    details |= {"mlflow.source.name": f"trunkline {context.stage}", "mlflow.source.type": "JOB"}
-    if context.details.get("git"):
-        details["mlflow.source.git.commit"] = str(context.details["git"])
-    return details
+
+
+def _log(context: Context, tags: Mapping[str, str]) -> Path:
+    """The write-ahead log of this work: the next process that does it on this machine finds it."""
+    name = sha256(canonical([context.tracking_uri, dict(tags)]))[:32]
+    return context.store.cache / "outbox" / f"{name}.jsonl"
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -254,8 +233,3 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
     return flat
-
-
-def _cut(text: str, kind: str) -> str:
-    limit = LIMITS[kind]
-    return text if len(text) <= limit else text[: limit - 3] + "..."
