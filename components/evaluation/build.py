@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.evaluation import card, champion, confusion, outcomes
+from components.evaluation import card, champion, confusion, modalities, outcomes
 from components.evaluation.config import Config
 from components.evaluation.efficiency import efficiency
 from components.evaluation.intervals import Floats, Statistic, estimates
@@ -46,7 +46,10 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
     details = {
         "worst_confusions": confusion.worst(facts["confusion"] or [], branch.facts["classes"]),
         "confident_errors": confusion.confident_errors(
-            systems["challenger"], examples, branch.facts["classes"]
+            systems["challenger"],
+            examples,
+            branch.facts["classes"],
+            modalities.load(branch.facts.get("modality", "text")),
         ),
     }
     draft.facts.update(facts)

@@ -25,9 +25,7 @@ def render(facts: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         matrix = scorecard.confusion(facts, details["worst_confusions"])
         sections.append(report.section("Confusion", matrix))
     if details["confident_errors"]:
-        headers = ["text", "true", "predicted", "confidence"]
-        rows = [[error[name] for name in headers] for error in details["confident_errors"]]
-        sections.append(report.section("Surest errors", report.table(headers, rows)))
+        sections.append(report.section("Surest errors", scorecard.errors(details["confident_errors"])))
     kind = facts["kind"].replace("_", " ")
     lead = f"{kind}: {facts['examples']:,} test examples, {len(facts['classes'])} classes"
     footer = f"{scorecard.level(facts)} intervals from {facts['replicates']:,} bootstrap replicates."

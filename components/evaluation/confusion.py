@@ -9,8 +9,6 @@ import pyarrow as pa
 
 from components.evaluation.outcomes import Columns
 
-EXCERPT = 300  # characters
-
 
 def matrix(outcomes: Columns, classes: list[str]) -> list[list[int]] | None:
     """Counts, rows true and columns predicted; None for a task without one class an example."""
@@ -38,25 +36,20 @@ def worst(confusion: list[list[int]], classes: list[str], count: int = 8) -> lis
 
 
 def confident_errors(
-    outcomes: Columns, examples: pa.Table, classes: list[str], count: int = 6
+    outcomes: Columns, examples: pa.Table, classes: list[str], modality: Any, count: int = 6
 ) -> list[dict[str, Any]]:
-    """Wrong predictions, surest first, as {"text", "true", "predicted", "confidence"}."""
+    """Wrong predictions, surest first: what the modality shows of them, true, predicted, confidence."""
     if not {"label", "prediction", "confidence"} <= outcomes.keys():
         return []
     wrong = np.flatnonzero(outcomes["label"] != outcomes["prediction"])
     chosen = wrong[np.lexsort((wrong, -outcomes["confidence"][wrong]))][:count]
-    texts = examples.column("text").take(pa.array(chosen)).to_pylist()
+    values = examples.column(modality.COLUMN).take(pa.array(chosen)).to_pylist()
     return [
         {
-            "text": _excerpt(text),
+            **dict([modality.excerpt(value)]),
             "true": classes[int(outcomes["label"][i])],
             "predicted": classes[int(outcomes["prediction"][i])],
             "confidence": round(float(outcomes["confidence"][i]), 4),
         }
-        for text, i in zip(texts, chosen, strict=True)
+        for value, i in zip(values, chosen, strict=True)
     ]
-
-
-def _excerpt(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= EXCERPT else f"{line[:EXCERPT]}\u2026"

@@ -39,8 +39,8 @@ def near_copies(
     rank[order] = np.arange(len(ids))
     leader = np.arange(len(ids))  # by rank
     for left, right in _candidates(signatures[order], threshold):
-        _join(leader, left, right)
-    again: npt.NDArray[np.bool_] = (_roots(leader) != np.arange(len(ids)))[rank]
+        join(leader, left, right)
+    again: npt.NDArray[np.bool_] = (roots(leader) != np.arange(len(ids)))[rank]
     return again
 
 
@@ -93,7 +93,7 @@ def _similarity(
     return np.concatenate(pieces) if pieces else np.empty(0)
 
 
-def _join(leader: npt.NDArray[np.int64], left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> None:
+def join(leader: npt.NDArray[np.int64], left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> None:
     """Union of each pair; the smaller root leads."""
     for a, b in zip(left.tolist(), right.tolist(), strict=True):
         while leader[a] != a:
@@ -104,7 +104,8 @@ def _join(leader: npt.NDArray[np.int64], left: npt.NDArray[np.int64], right: npt
             leader[max(a, b)] = min(a, b)
 
 
-def _roots(leader: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def roots(leader: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The one that leads each group."""
     while True:
         above = leader[leader]
         if (above == leader).all():

@@ -48,9 +48,9 @@ def freeze(model: Any, unfreeze: int) -> None:
         raise ConfigError(
             "the trunk has fewer layers", where="unfreeze", found=unfreeze, expected=len(layers)
         )
-    model.base_model.requires_grad_(False)
+    model.base_model.requires_grad_(False).eval()  # a batch norm would else move without a gradient
     for layer in list(layers)[len(layers) - unfreeze :]:
-        layer.requires_grad_(True)
+        layer.requires_grad_(True).train()
 
 
 def _layers(trunk: nn.Module) -> nn.ModuleList:
@@ -61,7 +61,12 @@ def _layers(trunk: nn.Module) -> nn.ModuleList:
 
 def load(auto: Any, folder: Path) -> tuple[Any, Any]:
     """Model and tokenizer from a branch's folder."""
-    return pretrained.model(auto, folder).eval(), pretrained.tokenizer(folder)
+    return load_model(auto, folder), pretrained.tokenizer(folder)
+
+
+def load_model(auto: Any, folder: Path) -> Any:
+    """The model of a branch's folder."""
+    return pretrained.model(auto, folder).eval()
 
 
 def names(model: Any) -> list[str]:
@@ -93,5 +98,5 @@ def fingerprint(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ a local folder with transformers 5.23. The test loads what is written here with 
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Mapping
@@ -14,30 +15,52 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.lib import plugins
 from components.lib.artifacts import canonical, sha256
 from components.lib.errors import DataError
 
 FILES = "files.json"  # name -> SHA-256 of every file under model/, itself pinned by a tag
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "merges.txt")
-EXAMPLE = "The trunk carries the branches."
+PARTS = {
+    "tokenizer": (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.txt",
+        "merges.txt",
+    ),
+    "image_processor": ("preprocessor_config.json",),
+}
+CODE = (
+    "errors.py",
+    "images.py",
+    "serving.py",
+    "vision/__init__.py",
+    "vision/networks.py",
+)  # that serves images
+PACKAGE = "trunkline"  # what CODE is called inside a model
+OWN = "small_"  # how types of models begin that `transformers` does not know
 
 
 @dataclass(frozen=True)
 class Use:
-    """What a model is for, in the terms of transformers' pipelines."""
+    """What a model is for: the literal USE of a task's file or, for a trunk, of its modality's.
+
+    Attributes:
+        task, pipeline: in the terms of `transformers`.
+        inputs: "text" or "image".
+        outputs: (name, MLflow type); empty: a vector of doubles.
+    """
 
     task: str
     pipeline: str
-    outputs: tuple[tuple[str, str], ...] = ()  # (name, MLflow type); empty: a vector of doubles
+    inputs: str = "text"
+    outputs: tuple[tuple[str, str], ...] = ()
 
-
-USES = {
-    "trunk": Use("feature-extraction", "FeatureExtractionPipeline"),
-    "sequence_classification": Use(
-        "text-classification", "TextClassificationPipeline", (("label", "string"), ("score", "double"))
-    ),
-    "token_classification": Use("token-classification", "TokenClassificationPipeline", (("", "string"),)),
-}
+    @classmethod
+    def of(cls, kind: str, modality: str = "text") -> Use:
+        """The use of a task's kind, or of a "trunk"; reads the file, imports nothing."""
+        package, name = ("modalities", modality) if kind == "trunk" else ("tasks", kind)
+        return cls(**plugins.declared(f"components.lib.{package}", name).constants["USE"])
 
 
 def write(
@@ -70,12 +93,15 @@ def write(
     config = _config(model / "config.json")
     for name in sorted(digests):
         _link(model / name, target / "model" / name)
-    for name in (name for name in TOKENIZER if name in digests):
-        _link(model / name, target / "components" / "tokenizer" / name)
+    for part, names in PARTS.items():
+        for name in (name for name in names if name in digests):
+            _link(model / name, target / "components" / part / name)
     (target / "README.md").write_text(readme, encoding="utf-8")
-    _environment(target, _requirements(config))
-    _example(target)
-    _mlmodel(target, _flavor(config, use, "tokenizer.json" in digests), use, model_id, run_id)
+    _environment(target, _requirements(config, use))
+    _example(target, use)
+    if use.inputs == "image":
+        _code(target / "code")
+    _mlmodel(target, _flavors(config, use, "tokenizer.json" in digests), use, model_id, run_id)
     files = {f"model/{name}": digest for name, digest in digests.items()}
     listing = canonical(files)
     (target / FILES).write_bytes(listing)
@@ -90,13 +116,37 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _requirements(config: Mapping[str, Any]) -> list[str]:
+def _requirements(config: Mapping[str, Any], use: Use) -> list[str]:
     """What a loader installs; given, because mlflow's guess asks for torchvision."""
     import mlflow
 
     transformers = config.get("transformers_version", "")
     pin = f"transformers=={transformers}" if transformers else "transformers>=5.3"
-    return [f"mlflow=={mlflow.__version__}", pin, "torch>=2.10", "safetensors"]
+    pictures = ["pillow>=12,<14"] if use.inputs == "image" else []
+    return [f"mlflow=={mlflow.__version__}", pin, "torch>=2.10", "safetensors", *pictures]
+
+
+def _code(target: Path) -> None:
+    """What serves images, as a package of its own name: a user's code may hold another `components`."""
+    source = Path(__file__).parent
+    for name in CODE:
+        path = target / PACKAGE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = (source / name).read_text(encoding="utf-8")
+        path.write_text(text.replace("components.lib", PACKAGE), encoding="utf-8")
+    (target / PACKAGE / "__init__.py").write_text("")
+
+
+def _flavors(config: Mapping[str, Any], use: Use, tokenizer: bool) -> dict[str, dict[str, Any]]:
+    """MLflow's flavours; pipelines of `transformers` know its own networks alone, and colours alone."""
+    env = {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
+    python = {"loader_module": "mlflow.transformers", "python_version": "3.11", "env": env}
+    pipeline = {"transformers": _flavor(config, use, tokenizer)}
+    if use.inputs != "image":
+        return {**pipeline, "python_function": python}
+    python |= {"loader_module": f"{PACKAGE}.serving", "code": "code", "data": "model"}
+    known = not str(config.get("model_type", "")).startswith(OWN) and config.get("num_channels", 3) == 3
+    return {**(pipeline if known else {}), "python_function": python}
 
 
 def _flavor(config: Mapping[str, Any], use: Use, tokenizer: bool) -> dict[str, Any]:
@@ -108,12 +158,14 @@ def _flavor(config: Mapping[str, Any], use: Use, tokenizer: bool) -> dict[str, A
         "model_binary": "model",
         "transformers_version": config.get("transformers_version", ""),
         "code": None,
-        "components": ["tokenizer"] if tokenizer else [],
+        "components": ["tokenizer"] if tokenizer else ["image_processor"] if use.inputs == "image" else [],
     }
+    if use.inputs == "image":
+        return {**flavor, "image_processor_type": "ViTImageProcessor"}
     return {**flavor, "tokenizer_type": "PreTrainedTokenizerFast"} if tokenizer else flavor
 
 
-def _mlmodel(target: Path, flavor: dict[str, Any], use: Use, model_id: str, run_id: str) -> None:
+def _mlmodel(target: Path, flavors: dict[str, dict[str, Any]], use: Use, model_id: str, run_id: str) -> None:
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
     from numpy import dtype
@@ -128,9 +180,8 @@ def _mlmodel(target: Path, flavor: dict[str, Any], use: Use, model_id: str, run_
         signature=signature,
         saved_input_example_info={**example, "type": "json_object"},
     )
-    model.add_flavor("transformers", **flavor)
-    env = {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
-    model.add_flavor("python_function", loader_module="mlflow.transformers", python_version="3.11", env=env)
+    for name, flavor in flavors.items():
+        model.add_flavor(name, **flavor)
     model.save(str(target / "MLmodel"))
 
 
@@ -144,9 +195,19 @@ def _environment(target: Path, requirements: list[str]) -> None:
     (target / "conda.yaml").write_text(conda, encoding="utf-8")
 
 
-def _example(target: Path) -> None:
-    (target / "input_example.json").write_text(json.dumps([EXAMPLE]), encoding="utf-8")
-    (target / "serving_input_example.json").write_text(json.dumps({"inputs": [EXAMPLE]}), encoding="utf-8")
+def _example(target: Path, use: Use) -> None:
+    value = _picture() if use.inputs == "image" else "The trunk carries the branches."
+    (target / "input_example.json").write_text(json.dumps([value]), encoding="utf-8")
+    (target / "serving_input_example.json").write_text(json.dumps({"inputs": [value]}), encoding="utf-8")
+
+
+def _picture() -> str:
+    """A small picture as a PNG file in base64."""
+    import numpy as np
+
+    from components.lib.pictures import png
+
+    return base64.b64encode(png(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))).decode()
 
 
 def _link(source: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from components.lib import modelcard
 from components.lib.artifacts import Manifest
 from components.lib.lineage import ancestors
-from components.lib.mlmodel import USES, write
+from components.lib.mlmodel import Use, write
 from components.lib.registry import Registered, Registry
 from components.lib.stage import Context
 from components.lib.tracking import Tracker
@@ -63,10 +63,11 @@ def _writer(
     digests = {
         file.name.removeprefix(PREFIX): file.sha256 for file in manifest.files if file.name.startswith(PREFIX)
     }
-    readme = modelcard.front_matter({"library_name": "transformers", "pipeline_tag": USES[use].task}) + card
+    known = Use.of(use, str(manifest.facts.get("modality", "text")))
+    readme = modelcard.front_matter({"library_name": "transformers", "pipeline_tag": known.task}) + card
 
     def fill(target: Path, model_id: str) -> str:
-        return write(folder, digests, target, use=USES[use], readme=readme, model_id=model_id, run_id=run_id)
+        return write(folder, digests, target, use=known, readme=readme, model_id=model_id, run_id=run_id)
 
     return fill
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.lib import charts, report
+from components.lib import charts, pictures, report
 from components.lib.charts import Series
 from components.lib.heatmap import heat_map
 from components.lib.markup import Html
@@ -73,6 +74,22 @@ def payoff(facts: Facts) -> tuple[str, str, str]:
     if _below(first) or _below(area):
         return "bad", f"Pre-training hurts: {gained}", basis
     return "warn", f"Pre-training shows no clear gain: {gained}", basis
+
+
+def errors(found: Sequence[Facts]) -> Html:
+    """Wrong answers of which the branch was surest: a table of texts, or pictures."""
+    if "picture" in found[0]:
+        return pictures.grid(
+            [
+                (
+                    base64.b64decode(error["picture"]),
+                    f"{error['true']}, taken for {error['predicted']} ({error['confidence']:.2f})",
+                )
+                for error in found
+            ]
+        )
+    headers = ["text", "true", "predicted", "confidence"]
+    return report.table(headers, [[error[name] for name in headers] for error in found])
 
 
 def payoff_figures(facts: Facts) -> list[Figure]:

@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,9 @@ class Stream:
         return cast(BinaryIO, spool)
 
 
-def streams(path: Path, name: str, member: str = "", limits: Limits | None = None) -> Iterator[Stream]:
+def streams(
+    path: Path, name: str, member: str = "", limits: Limits | None = None, *, whole: bool = False
+) -> Generator[Stream, None, None]:
     """Every stream in the local file `path`: one, or one a member of an archive.
 
     Args:
@@ -81,6 +83,7 @@ def streams(path: Path, name: str, member: str = "", limits: Limits | None = Non
         name: what the file is called in messages; its ending tells the compression.
         member: which members of an archive, as a glob; all of them if empty.
         limits: how far the content may expand; the defaults of `Limits` if None.
+        whole: gives an archive as one stream, decompressed.
 
     Raises:
         DataError: if the container is broken or expands too far.
@@ -88,6 +91,10 @@ def streams(path: Path, name: str, member: str = "", limits: Limits | None = Non
     """
     limits = limits or Limits()
     lower = name.lower()
+    if whole:
+        with explained(name), path.open("rb") as file:
+            yield Stream(name, _decompressed(file, _spelled(name), path.stat().st_size, limits), suffix(name))
+        return
     if lower.endswith((".zip", ".whl")):
         found = _zip_members(path, name, member or "*", limits)
     elif lower.endswith((".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.bz2", ".tar.xz")):
@@ -145,9 +152,8 @@ def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterato
 
 def _tar_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterator[Stream]:
     size = path.stat().st_size
-    outer = name[: -len(".tgz")] + ".tar.gz" if name.lower().endswith(".tgz") else name
     with explained(name), path.open("rb") as file:
-        plain = _decompressed(file, outer, size, limits)
+        plain = _decompressed(file, _spelled(name), size, limits)
         with tarfile.open(fileobj=plain, mode="r|") as archive:
             for info in archive:
                 if not info.isfile() or not fnmatch.fnmatchcase(info.name, pattern):
@@ -156,6 +162,11 @@ def _tar_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterato
                 member = archive.extractfile(info)
                 assert member is not None
                 yield Stream(inner, _nested(member, inner, info.size, limits), suffix(inner))
+
+
+def _spelled(name: str) -> str:
+    """The name with its compression spelt out."""
+    return f"{name[:-4]}.tar.gz" if name.lower().endswith(".tgz") else name
 
 
 def _nested(file: Any, name: str, size: int, limits: Limits) -> BinaryIO:

@@ -95,9 +95,9 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
 
 
 def _settings(stage: str, modality: str, name: str = "Config") -> Any:
-    """A class of a stage's settings: the modality's, where the stage has a way of its own with each."""
+    """A class of a stage's settings: the modality's, where the stage has settings of its own for each."""
     package = f"components.{stage}.modalities"
-    if importlib.util.find_spec(package) is None:
+    if importlib.util.find_spec(package) is None or plugins.declared(package, modality).config is None:
         return getattr(importlib.import_module(f"components.{stage}.config"), name)
     return getattr(plugins.load(package, modality), name)
 

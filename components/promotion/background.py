@@ -13,6 +13,7 @@ from components.lib.errors import IntegrityError, MissingError
 from components.lib.markup import Html
 from components.lib.report import Figure
 from components.lib.store import Store
+from components.promotion import modalities
 
 MECHANICS = ("step", "learning_rate", "gradient_norm")  # keys of the history that are not losses
 VALIDATION = "validation/"
@@ -81,35 +82,28 @@ def _tells(series: Mapping[str, Mapping[str, Series]], name: str) -> bool:
 
 
 def data(corpus: Manifest | None, tokens: Manifest | None) -> Html:
-    """What was read, what was left out and why, and how text became tokens."""
+    """What was read, what was left out and why, and what the trunk then read."""
     parts: list[Html] = []
     if corpus is not None:
-        parts += [_corpus_tiles(corpus.facts), _losses(corpus.facts)]
+        own = modalities.load(corpus.facts.get("modality", "text"))
+        parts += [_corpus_tiles(corpus.facts, own), _losses(corpus.facts)]
     if tokens is not None:
-        facts = tokens.facts
-        pairs = {
-            "tokenizer": facts.get("kind"),
-            "vocabulary": facts.get("vocab_size"),
-            "tokens to train on": facts.get("tokens", {}).get("train"),
-            "tokens held out": facts.get("tokens", {}).get("validation"),
-        }
-        parts += [report.subheading("Tokenizer"), report.definitions(pairs)]
+        heading, pairs = modalities.load(tokens.facts.get("modality", "text")).tokens(tokens.facts)
+        parts += [report.subheading(heading), report.definitions(pairs)]
     if not parts:
         parts = [report.paragraph("This store does not hold the corpus or its tokens.", note=True)]
     return report.section("Data", *parts)
 
 
-def _corpus_tiles(facts: Mapping[str, Any]) -> Html:
+def _corpus_tiles(facts: Mapping[str, Any], modality: Any) -> Html:
     documents = facts.get("documents", {})
-    characters = facts.get("characters", {})
     kept = sum(documents.values())
     held = f"{documents.get('validation', 0):,} of them held out"
-    length = f"{sum(characters.values()) / kept:,.0f} characters each" if characters and kept else ""
     return report.figures(
         [
             Figure("records read", facts.get("read"), _sources(facts.get("sources"))),
-            Figure("documents kept", kept, held),
-            Figure("characters", sum(characters.values()) if characters else None, length),
+            Figure(f"{modality.UNIT}s kept", kept, held),
+            *modality.figures(facts),
             Figure("dropped", sum(facts.get("dropped", {}).values()), "by filters and as duplicates"),
             Figure("quarantined", facts.get("quarantined"), "could not be read"),
         ]

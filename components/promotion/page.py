@@ -98,8 +98,7 @@ def _task(store: Store, evaluation: Manifest, ancestors: list[Ancestor], *, seve
     if facts.get("efficiency"):
         parts += [scorecard.efficiency_charts(facts), scorecard.efficiency_table(facts)]
     parts += [report.subheading(_compared(facts)), scorecard.metrics_table(facts)]
-    if facts.get("confusion"):
-        parts.append(_confusion(store, evaluation))
+    parts += _details(store, evaluation)
     kind = facts["kind"].replace("_", " ")
     note = f"{kind}, {facts['examples']:,} test examples, {len(facts['classes'])} classes."
     parts += _labelled(evaluation.key.inputs.get("branch", ""), ancestors)
@@ -133,13 +132,21 @@ def _compared(facts: Mapping[str, Any]) -> str:
     return "The branch on the test examples"
 
 
-def _confusion(store: Store, evaluation: Manifest) -> Html:
+def _details(store: Store, evaluation: Manifest) -> list[Html]:
+    """Which classes are taken for which; of images, the surest errors."""
+    facts = evaluation.facts
     try:
-        text = store.open(evaluation, "evaluation.json").read_text(encoding="utf-8")
+        details = json.loads(store.open(evaluation, "evaluation.json").read_text(encoding="utf-8"))
     except (MissingError, IntegrityError) as error:
         problem = report.paragraph(report.badge(f"evaluation.json: {error.what}", "warn"))
-        return report.stack(scorecard.confusion(evaluation.facts), problem)
-    return scorecard.confusion(evaluation.facts, json.loads(text).get("worst_confusions", []))
+        return [report.stack(scorecard.confusion(facts), problem)] if facts.get("confusion") else [problem]
+    parts: list[Html] = []
+    if facts.get("confusion"):
+        parts.append(scorecard.confusion(facts, details.get("worst_confusions", [])))
+    errors = details.get("confident_errors") or [{}]
+    if "picture" in errors[0]:
+        parts += [report.subheading("Surest errors"), scorecard.errors(errors)]
+    return parts
 
 
 def _tasks(facts: Sequence[Mapping[str, Any]]) -> str:

@@ -89,6 +89,11 @@ def suffixes() -> dict[str, str]:
     return found
 
 
+def reads_archives(format: str) -> bool:
+    """Whether a format takes an archive whole, and not one member after the other."""
+    return bool(plugins.declared(__name__, format).constants.get("ARCHIVE", False))
+
+
 def check(options: Mapping[str, Mapping[str, Any]]) -> None:
     """Checks options by format; raises ConfigError for an unknown format, option or value."""
     for name, values in options.items():

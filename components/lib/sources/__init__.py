@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -22,9 +23,9 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from components.lib import addresses, formats, plugins
-from components.lib.errors import AccessError, ConfigError, MissingError
+from components.lib.errors import AccessError, ConfigError, DataError, MissingError
 from components.lib.formats import Record, Rejected
-from components.lib.streams import streams
+from components.lib.streams import Stream, streams
 
 __all__ = [
     "Object",
@@ -120,8 +121,21 @@ def open_records(
     encoding: str = "auto",
 ) -> Iterator[Record | Rejected]:
     """The records of one fetched object."""
-    for stream in streams(path, entry.name.partition("!/")[0], entry.member):
+    whole = format != "auto" and formats.reads_archives(format)
+    for stream in streams(path, entry.name.partition("!/")[0], entry.member, whole=whole):
         yield from formats.read(stream, format, options, encoding)
+
+
+@contextmanager
+def open_single(uri: str) -> Iterator[Stream]:
+    """The one file behind a URI; raises DataError if there are more."""
+    found = find(uri)
+    if len(found) != 1:
+        raise DataError("one file is expected", where=uri, found=f"{len(found)} files")
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
+        path = fetch(found[0], Path(folder))
+        with closing(streams(path, found[0].name.partition("!/")[0], found[0].member)) as opened:
+            yield next(opened)
 
 
 def chosen(where: str, share: float) -> bool:

@@ -1,9 +1,11 @@
-"""Small made-up text, for tests and the smoke preset: offline, the same every time.
+"""Small made-up data, for tests and the smoke presets: offline, the same every time.
 
 sample:topics/train    1,200 documents, field `label` names one of six topics
 sample:topics/test       300 documents
 sample:entities/train    600 sentences as `tokens` and IOB2 `labels`
 sample:entities/test     150 sentences
+sample:shapes/train    1,200 pictures as `image`, with `label`, `mask` and `objects`
+sample:shapes/test       300 pictures
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components.lib import shapes
 from components.lib.config import did_you_mean
 from components.lib.errors import MissingError
 from components.lib.sources import Object
 
-VERSION = 1  # part of the identity: raise it when the text changes
-SIZES = {"topics/train": 1200, "topics/test": 300, "entities/train": 600, "entities/test": 150}
+VERSION = 1  # part of the identity: raise it when the data change
+SIZES = {
+    "topics/train": 1200, "topics/test": 300, "entities/train": 600, "entities/test": 150,
+    "shapes/train": 1200, "shapes/test": 300,
+}  # fmt: skip
 TOPICS = {
     "astronomy": "orbit planet comet telescope galaxy star lunar eclipse asteroid nebula satellite gravity "
     "crater solar meteor rocket probe spectrum observatory constellation dust launch",
@@ -70,7 +76,7 @@ def fetch(entry: Object, folder: Path) -> Path:
 
 def _records(name: str) -> Iterator[dict[str, Any]]:
     draw = random.Random(f"{VERSION} {name}")
-    make = _document if name.startswith("topics") else _sentence
+    make = {"topics": _document, "entities": _sentence, "shapes": shapes.record}[name.partition("/")[0]]
     return (make(draw) for _ in range(SIZES[name]))
 
 

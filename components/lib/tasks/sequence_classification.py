@@ -17,6 +17,11 @@ from components.lib.examples import Examples, Padded, prepare
 
 MODALITIES = ("text",)
 PRIMARY = "accuracy"
+USE = {
+    "task": "text-classification",
+    "pipeline": "TextClassificationPipeline",
+    "outputs": (("label", "string"), ("score", "double")),
+}
 BINS = 10  # of the calibration error
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -17,6 +17,11 @@ from components.lib.examples import IGNORED, Examples, Padded, prepare
 
 MODALITIES = ("text",)
 PRIMARY = "span_f1"
+USE = {
+    "task": "token-classification",
+    "pipeline": "TokenClassificationPipeline",
+    "outputs": (("", "string"),),
+}
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[str, int, int]

@@ -6,7 +6,7 @@ import pytest
 
 from components.lib import tracking
 from components.lib.errors import ConfigError, IntegrityError, MissingError, ServiceError
-from components.lib.mlmodel import USES, write
+from components.lib.mlmodel import Use, write
 from components.lib.registry import ALIAS, Registry
 from components.lib.store import Store
 from components.lib.tracking.server import database
@@ -22,7 +22,7 @@ def filler(kind="trunk", classes=()):
     digests = {path.name: tracking_digest(path) for path in folder.iterdir()}
 
     def fill(target: Path, model_id: str) -> str:
-        return write(folder, digests, target, use=USES[kind], model_id=model_id, run_id="", readme="# card")
+        return write(folder, digests, target, use=Use.of(kind), model_id=model_id, run_id="", readme="# card")
 
     return fill
 
@@ -200,7 +200,7 @@ def test_a_folder_without_an_architecture_is_refused(tmp_path, sqlite_uri):
 
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(DataError, match="not a Hugging Face model"):
-        write(tmp_path, {}, tmp_path / "out", use=USES["trunk"], model_id="m", run_id="r", readme="")
+        write(tmp_path, {}, tmp_path / "out", use=Use.of("trunk"), model_id="m", run_id="r", readme="")
 
 
 def test_a_store_is_not_needed_to_fetch(sqlite_uri, tmp_path):

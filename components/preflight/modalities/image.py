@@ -1,0 +1,39 @@
+"""Images: whether a trunk's patches fill the images, and whether it has the layers that would learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.lib import plugins
+from components.lib.errors import ConfigError
+from components.preflight.modalities import dials
+from components.preflight.references import Errors
+
+
+def objective(name: str, says: Mapping[str, Any], pretraining: Any) -> Errors:
+    """Nothing: every network reads a whole image."""
+    yield from ()
+
+
+def task(config: Any, pretraining: Any, where: str) -> Errors:
+    """Whether the trunk has the layers that would learn."""
+    trunk = dials(pretraining)
+    layers = _layers(trunk)
+    if layers and config.unfreeze > layers:
+        yield ConfigError(
+            "more layers would learn than the trunk has", where=f"{where}.unfreeze", found=config.unfreeze,
+            expected=f"<= {layers} for {trunk['architecture']} {trunk['size']}",
+            fix="-1 lets everything learn",
+        )  # fmt: skip
+
+
+def _layers(trunk: Mapping[str, Any]) -> int:
+    """How many layers can be freed one by one; 0 if that is not known."""
+    sizes: dict[str, Any] = plugins.declared("components.lib.vision", "architectures").constants
+    found = sizes.get(str(trunk["architecture"]).upper(), {}).get(trunk["size"])
+    if found is None:
+        return 0
+    if trunk["architecture"] == "vit":
+        return int(found[0])
+    return len(found[1] if trunk["architecture"] == "resnet" else found)

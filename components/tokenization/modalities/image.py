@@ -1,0 +1,41 @@
+"""Images: all of them at one size, as arrays on disk, with the mean and deviation of each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.lib.config import setting, to_dict
+from components.tokenization import config as common
+
+if TYPE_CHECKING:
+    from components.lib.artifacts import Manifest
+    from components.lib.store import Draft, Store
+
+
+@dataclass(frozen=True)
+class Config(common.Config):
+    """The one size of all images."""
+
+    height: int = setting(32, "rows of pixels", minimum=1, maximum=4096)
+    width: int = setting(32, "columns of pixels", minimum=1, maximum=4096)
+    channels: int = setting(0, "1: grey, 3: colour; 0: grey if all images are", choices=(0, 1, 3))
+    fit: str = setting(
+        "crop", "the largest part of that shape, all of it with borders (pad), or out of shape (stretch)",
+        choices=("crop", "pad", "stretch"),
+    )  # fmt: skip
+    shard_bytes: int = setting(256 << 20, "bytes from which on a shard is closed", minimum=1)
+
+
+def plan(config: Config) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
+    """The size decides; how many work does not."""
+    identity = to_dict(config)
+    del identity["workers"]
+
+    def build(store: Store, corpus: Manifest, draft: Draft) -> None:
+        from components.tokenization.sizing import resize
+
+        resize(config, store, corpus, draft)
+
+    return identity, build

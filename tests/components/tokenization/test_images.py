@@ -1,0 +1,77 @@
+"""Images at one size: shards, channels, mean and deviation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from components.ingestion.modalities import configured as ingestion
+from components.ingestion.run import run as ingest
+from components.lib import artifacts, images
+from components.lib.errors import DataError
+from components.lib.images import Canvas
+from components.lib.pixels import PixelShards
+from components.lib.stage import Context
+from components.lib.store import Store
+from components.tokenization.modalities import configured
+from components.tokenization.run import run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    context = Context(Store(str(folder / "store")))
+    settings = {"modality": "image", "sources": ["sample:shapes/test"], "workers": 1, "validation": 0.2}
+    ingest(ingestion(settings), context, corpus=folder / "corpus.json", card=folder / "card.html")
+    return folder, context
+
+
+def tokenized(place, **settings):
+    folder, context = place
+    config = configured({"modality": "image", "height": 12, "width": 10, **settings})
+    return run(config, context, corpus=folder / "corpus.json", tokens=folder / "tokens.json")
+
+
+def corpus_images(place, split):
+    from pyarrow import parquet
+
+    folder, context = place
+    corpus = artifacts.read(folder / "corpus.json")
+    for name in corpus.names(f"{split}-", ".parquet"):
+        yield from parquet.read_table(context.store.open(corpus, name))["image"].to_pylist()
+
+
+@pytest.mark.parametrize("settings", [{}, {"shard_bytes": 5000, "workers": 3}, {"channels": 3, "fit": "pad"}])
+def test_shards_hold_the_corpus_in_its_order(place, settings):
+    manifest = tokenized(place, **settings)
+    canvas = Canvas(12, 10, settings.get("channels", 1), settings.get("fit", "crop"))
+    for split in ("train", "validation"):
+        shards = PixelShards(place[1].store, manifest, split)
+        expected = np.stack([canvas.pixels(images.decode(data)) for data in corpus_images(place, split)])
+        assert (shards.gather(np.arange(len(shards))) == expected).all()
+        assert manifest.facts["images"][split] == len(expected)
+        if split == "train":
+            assert np.allclose(shards.mean, (expected / 255).mean((0, 1, 2)), atol=1e-6)
+            assert np.allclose(shards.std, (expected / 255).std((0, 1, 2)), atol=1e-6)
+    assert (len(manifest.names("train-")) > 1) == ("shard_bytes" in settings)
+
+
+def test_the_canvas_is_kept_for_the_trunk(place):
+    manifest = tokenized(place)
+    canvas = Canvas.open(place[1].store.open_folder(manifest, "tokenizer/"))
+    assert (canvas.height, canvas.width, canvas.channels) == (12, 10, 1)
+    assert list(canvas.mean) == manifest.facts["mean"] and canvas.probes() == manifest.facts["probes"]
+
+
+def test_workers_change_nothing(place):
+    assert tokenized(place).digest == tokenized(place, workers=5).digest
+
+
+def test_another_kind_of_corpus_is_refused(place):
+    with pytest.raises(DataError, match="of another kind"):
+        run(
+            configured({"modality": "text"}),
+            place[1],
+            corpus=place[0] / "corpus.json",
+            tokens=place[0] / "t.json",
+        )
