@@ -1,20 +1,17 @@
-"""Pictures in reports: pixels as `data:` URIs, which load nothing, in rows with captions."""
+"""Many small pictures in a report, and pixels as PNG files."""
 
 from __future__ import annotations
 
-import base64
 import struct
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from components.lib.markup import Html, concat, element, escape
+from components.lib.markup import Html, element, image
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-SIDE = 96  # pixels on the page of the longer side, at least
 
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -29,27 +26,10 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
     )
 
 
-def picture(data: bytes, alternative: str = "", side: int = SIDE) -> Html:
-    """A PNG file as an element, enlarged without smoothing to at least `side` pixels.
-
-    Raises:
-        ValueError: if it is no PNG.
-    """
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
-        raise ValueError("a report shows PNG pictures only")
-    width, height = struct.unpack(">II", data[16:24])
-    scale = max(1.0, side / max(width, height, 1))
-    size = f'width="{round(width * scale)}" height="{round(height * scale)}"'
-    text = base64.b64encode(data).decode()
-    return Html(f'<img class="pixels" {size} alt="{escape(alternative)}" src="data:image/png;base64,{text}">')
-
-
-def grid(items: Sequence[tuple[bytes, object]], side: int = SIDE) -> Html:
+def grid(items: Sequence[tuple[bytes, object]]) -> Html:
     """PNG files with their captions, as many in a row as fit."""
     cells = [
-        element(
-            "figure", picture(data, str(caption), side), element("figcaption", caption) if caption else None
-        )
+        element("figure", image(data, caption), element("figcaption", caption) if caption else None)
         for data, caption in items
     ]
-    return element("div", concat(*cells), class_="pictures")
+    return element("div", *cells, class_="pictures")

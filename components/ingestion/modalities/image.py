@@ -151,5 +151,5 @@ def samples(samples: Sequence[Mapping[str, str]]) -> Html:
     from components.lib import pictures, report
 
     pairs = [sample["image"].rpartition("\n") for sample in samples]
-    drawn = pictures.grid([(base64.b64decode(data), label) for label, _, data in pairs], side=THUMBNAIL)
+    drawn = pictures.grid([(base64.b64decode(data), label) for label, _, data in pairs])
     return report.section("Some images", drawn, note="Chosen by hash.")

@@ -1,0 +1,166 @@
+"""A study on images: a probe that leaves the trunk alone, a branch that is served as it was scored."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from components.finetuning.modalities.image import Config, Labelled
+from components.finetuning.run import run
+from components.ingestion.modalities import configured as ingestion
+from components.ingestion.run import run as ingest
+from components.lib import artifacts, classifiers, images
+from components.lib.artifacts import Key, Manifest
+from components.lib.errors import ConfigError, DataError, MissingError
+from components.lib.images import Canvas
+from components.lib.mlmodel import Use, write
+from components.lib.modalities import image as modality
+from components.lib.stage import Context
+from components.lib.store import Store
+from components.lib.tasks import image_classification as task
+from components.tokenization.modalities import configured as tokenization
+from components.tokenization.run import run as tokenize
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory) -> tuple[Path, Context]:
+    """Shapes at 16 x 16, and a trunk with random weights whose batch norms have seen them."""
+    folder = tmp_path_factory.mktemp("ground")
+    context = Context(Store(str(folder / "store")), stage="finetuning", task="shapes")
+    settings = {"modality": "image", "sources": ["sample:shapes/test"], "workers": 1}
+    ingest(ingestion(settings), context, corpus=folder / "corpus.json", card=folder / "card.html")
+    size = {"modality": "image", "height": 16, "width": 16}
+    tokens = tokenize(
+        tokenization(size), context, corpus=folder / "corpus.json", tokens=folder / "tokens.json"
+    )
+    torch.manual_seed(0)
+    samples = modality.open_split(modality.Config(size="nano"), context.store, tokens, "train")
+    trunk = samples.trunk()
+    with context.store.draft(Key("pretraining", 1, {}, {"tokens": tokens.reference})) as draft:
+        (draft.folder / "model").mkdir()
+        trunk.save(draft.folder / "model")
+        Canvas.open(context.store.open_folder(tokens, "tokenizer/")).save(draft.folder / "model")
+        for path in sorted((draft.folder / "model").iterdir()):
+            draft.add(f"model/{path.name}")
+        draft.facts = {"modality": "image"}
+        made = draft.commit()
+    Manifest(Key("registration", 1, {}, {"trunk": made.reference}), "", ()).write(folder / "registered.json")
+    return folder, context
+
+
+FIXED = Config(
+    task="shapes", modality="image",
+    train=Labelled("sample:shapes/train"), test=Labelled("sample:shapes/test", share=0.5),
+    label_counts=(240,), seeds=(0,), starts=("trunk",), steps=60, learning_rate=5e-3,
+)  # fmt: skip
+
+
+def study(ground, name: str = "branch", **changes) -> Manifest:
+    folder, context = ground
+    run(
+        replace(FIXED, **changes),
+        context,
+        registered=folder / "registered.json",
+        branch=folder / f"{name}.json",
+    )
+    return artifacts.read(folder / f"{name}.json")
+
+
+@pytest.fixture(scope="module")
+def branch(ground) -> Manifest:
+    return study(ground)
+
+
+def accuracy(ground, manifest: Manifest) -> float:
+    outcomes = pq.read_table(ground[1].store.open(manifest, "outcomes.parquet")).to_pandas()
+    return float((outcomes["label"] == outcomes["prediction"]).mean())
+
+
+def test_the_branch_learns_and_is_what_it_says_it_is(ground, branch):
+    store = ground[1].store
+    examples = pq.read_table(store.open(branch, "examples.parquet"))
+    outcomes = pq.read_table(store.open(branch, "outcomes.parquet")).to_pandas()
+    assert 120 < len(examples) < 180 and branch.facts["counts"]["test"] == len(examples)
+    scored = task.score(store.open_folder(branch, "model/"), examples)
+    assert scored["prediction"].tolist() == outcomes["prediction"].tolist()
+    assert np.allclose(scored["confidence"], outcomes["confidence"], atol=1e-6)
+    assert accuracy(ground, branch) > 0.5 > 2 / 6
+
+
+def test_a_frozen_probe_moves_the_head_alone(ground):
+    manifest = study(ground, "frozen", unfreeze=0)
+    store = ground[1].store
+    trunk = store.resolve(manifest.key.inputs["trunk"])
+    before = modality.load(store.open_folder(trunk, "model/")).model
+    after = classifiers.load_model(task._auto(), store.open_folder(manifest, "model/"))
+    assert classifiers.fingerprint(after.base_model) == classifiers.fingerprint(before)
+    partial = study(ground, "partial", unfreeze=1)
+    part = classifiers.load_model(task._auto(), store.open_folder(partial, "model/")).base_model
+    assert classifiers.fingerprint(part.blocks[2]) == classifiers.fingerprint(before.blocks[2])
+    assert classifiers.fingerprint(part.blocks[3]) != classifiers.fingerprint(before.blocks[3])
+
+
+def test_images_of_the_test_set_are_not_trained_on(ground):
+    leaky = Labelled("sample:shapes/test")
+    manifest = study(ground, "leaky", train=leaky, label_counts=(10,), steps=1)
+    assert manifest.facts["counts"]["train_also_in_test"] == manifest.facts["counts"]["test"]
+
+
+BAD = {
+    "field": ({"train": Labelled("sample:shapes/train", image="picture")}, MissingError, "known: image"),
+    "broken": ({"train": Labelled("sample:shapes/train", image="label")}, DataError, "cannot be used"),
+    "modality": ({"modality": "text"}, ConfigError, "another kind of data"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_unusable_images_are_told_before_training(ground, name):
+    changes, kind, says = BAD[name]
+    with pytest.raises(kind) as caught:
+        study(ground, "bad", **changes)
+    assert says in str(caught.value)
+
+
+def test_a_branch_is_served_without_this_project(ground, branch, tmp_path):
+    store = ground[1].store
+    model = store.open_folder(branch, "model/")
+    digests = {f.name.removeprefix("model/"): f.sha256 for f in branch.files if f.name.startswith("model/")}
+    use = Use.of("image_classification", "image")
+    write(model, digests, tmp_path / "served", use=use, model_id="m-1", run_id="", readme="")
+    examples = pq.read_table(store.open(branch, "examples.parquet")).slice(0, 8)
+    expected = task.score(model, examples)
+    values = [base64.b64encode(data).decode() for data in examples["image"].to_pylist()]
+    code = (
+        "import json, sys, mlflow\n"
+        f"model = mlflow.pyfunc.load_model({str(tmp_path / 'served')!r})\n"
+        "assert 'components' not in sys.modules\n"
+        "print('found', json.dumps(model.predict(json.load(sys.stdin))))\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(
+        command, input=json.dumps(values), capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    line = next((line for line in done.stdout.splitlines() if line.startswith("found ")), done.stderr)
+    found = json.loads(line.removeprefix("found "))
+    assert [row["label"] for row in found] == [branch.facts["classes"][i] for i in expected["prediction"]]
+    assert np.allclose([row["score"] for row in found], expected["confidence"], atol=1e-6)
+
+
+def test_outcomes_do_not_depend_on_the_batch(ground, branch):
+    store = ground[1].store
+    model = classifiers.load_model(task._auto(), store.open_folder(branch, "model/"))
+    canvas = Canvas.open(store.open_folder(branch, "model/"))
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 1), dtype=np.uint8)
+    files = [images.png(picture) for picture in pixels]
+    samples = task.encode(canvas, files, ["disc"] * 7, branch.facts["classes"])
+    one, all_ = (task.outcomes(model, samples, branch.facts["classes"], size) for size in (1, 64))
+    assert np.allclose(one["confidence"], all_["confidence"], atol=1e-6)
