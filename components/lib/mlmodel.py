@@ -7,10 +7,11 @@ a local folder with transformers 5.23. The test loads what is written here with 
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,7 @@ PARTS = {
     ),
     "image_processor": ("preprocessor_config.json",),
 }
-CODE = (
-    "errors.py",
-    "images.py",
-    "serving.py",
-    "vision/__init__.py",
-    "vision/networks.py",
-)  # that serves images
-PACKAGE = "trunkline"  # what CODE is called inside a model
+PACKAGE = "trunkline"  # what our code is called inside a model
 OWN = "small_"  # how types of models begin that `transformers` does not know
 
 
@@ -91,11 +85,7 @@ def write(
         DataError: if config.json does not name the architecture.
     """
     config = _config(model / "config.json")
-    for name in sorted(digests):
-        _link(model / name, target / "model" / name)
-    for part, names in PARTS.items():
-        for name in (name for name in names if name in digests):
-            _link(model / name, target / "components" / part / name)
+    _weights(model, digests, target)
     (target / "README.md").write_text(readme, encoding="utf-8")
     _environment(target, _requirements(config, use))
     _example(target, use)
@@ -128,13 +118,29 @@ def _requirements(config: Mapping[str, Any], use: Use) -> list[str]:
 
 def _code(target: Path) -> None:
     """What serves images, as a package of its own name: a user's code may hold another `components`."""
-    source = Path(__file__).parent
-    for name in CODE:
-        path = target / PACKAGE / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = (source / name).read_text(encoding="utf-8")
-        path.write_text(text.replace("components.lib", PACKAGE), encoding="utf-8")
-    (target / PACKAGE / "__init__.py").write_text("")
+    root = Path(__file__).parent
+    waiting, seen = ["serving"], {"serving"}
+    while waiting:
+        name = waiting.pop()
+        path = root.joinpath(*name.split(".")).with_suffix(".py")
+        text = path.read_text(encoding="utf-8")
+        copy = target / PACKAGE / path.relative_to(root)
+        for folder in (copy.parent, target / PACKAGE):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "__init__.py").touch()
+        copy.write_text(text.replace("components.lib", PACKAGE), encoding="utf-8")
+        found = {name for name in _imported(text) if (root / f"{name.replace('.', '/')}.py").is_file()} - seen
+        waiting += sorted(found)
+        seen |= found
+
+
+def _imported(text: str) -> Iterator[str]:
+    """Modules of `components.lib` that a file imports, wherever it does, without that prefix."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("components.lib"):
+            module = (node.module or "").removeprefix("components.lib").removeprefix(".")
+            yield module
+            yield from (f"{module}.{alias.name}".lstrip(".") for alias in node.names)
 
 
 def _flavors(config: Mapping[str, Any], use: Use, tokenizer: bool) -> dict[str, dict[str, Any]]:
@@ -208,6 +214,15 @@ def _picture() -> str:
     from components.lib.pictures import png
 
     return base64.b64encode(png(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))).decode()
+
+
+def _weights(model: Path, digests: Mapping[str, str], target: Path) -> None:
+    """Links to the files, and to those of them that make a part of a pipeline."""
+    for name in sorted(digests):
+        _link(model / name, target / "model" / name)
+    for part, names in PARTS.items():
+        for name in (name for name in names if name in digests):
+            _link(model / name, target / "components" / part / name)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.lib import images
+from components.lib import images, pretrained
 from components.lib.images import Canvas
 
 BATCH = 64
@@ -34,7 +34,7 @@ class Predictor:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         classifies = config["architectures"][0].endswith("ForImageClassification")
         auto = transformers.AutoModelForImageClassification if classifies else transformers.AutoModel
-        self.model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        self.model = pretrained.model(auto, folder).eval()
         self.names = {int(n): name for n, name in config["id2label"].items()} if classifies else {}
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
