@@ -1,6 +1,6 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run submit schedule ui garbage test faults check fix compile golden images e2e locks chart scan bench clean
+.PHONY: help setup run submit schedule ui serve screenshots garbage test faults check fix compile golden images e2e locks chart scan bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -11,11 +11,10 @@ SOURCE ?=
 SET ?=
 PIPELINE ?= training
 PORT ?= 5000
+MODEL ?= trunkline-20news-topics@champion
 CLUSTER ?= default
 ENDPOINT ?= $(KF_PIPELINES_ENDPOINT)
 ACTION ?= apply
-STORE ?=
-WAIT ?=
 
 ##@ Use
 help: ## This list
@@ -45,6 +44,14 @@ garbage: setup ## Tell what nothing needs in the store; with DELETE=1 hide it, a
 	@TRUNKLINE_STORE="$${TRUNKLINE_STORE:-runs/store}" \
 	  MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///runs/mlflow.db}" \
 	  $(BIN)/python -m components.lib.retention $(if $(DELETE),--delete)
+
+serve: setup ## Answer over HTTP on 127.0.0.1, PORT=5000: MODEL=trunkline-20news-topics@champion
+	@PATH="$$PWD/$(BIN):$$PATH" MLFLOW_TRACKING_URI=sqlite:///runs/mlflow.db MLFLOW_DISABLE_TELEMETRY=true \
+	  mlflow models serve -m 'models:/$(MODEL)' --env-manager local --host 127.0.0.1 --port $(PORT)
+
+screenshots: setup ## Walk through MLflow in Chromium after `make run`, and take the README's pictures
+	@test -x build/browser/bin/python || { $(PYTHON) -m venv build/browser && build/browser/bin/pip install -q selenium==4.41.0 pillow; }
+	@build/browser/bin/python tests/browsing/walk.py runs .github/pictures
 
 ##@ Develop
 test: setup ## All tests

@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from components import STAGES
+from components.lib.sources.sample import TOPICS
 from tests.architecture.imports import ROOT
+from tests.mlflow_server import free_port
 
 
 @dataclass
@@ -101,6 +105,45 @@ def test_the_end_says_where_everything_is(whole):
 
 def test_nothing_is_left_behind(whole, place):
     assert list(place.scratch.iterdir()) == []
+
+
+def test_the_champion_answers_over_http(whole, place):
+    """As `make serve` starts it."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place.folder / 'mlflow.db'}",
+    }
+    command = [
+        sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/trunkline-smoke-topics@champion",
+        "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    server = subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        texts = ["The comet left its orbit near the star.", "Whisk butter and flour."]
+        answer = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": texts}, server)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    topics = json.loads(answer)["predictions"]
+    assert len(topics) == 2 and all(set(topic) == {"label", "score"} for topic in topics)
+    assert {topic["label"] for topic in topics} <= set(TOPICS)
+
+
+def ask(url, question, server):
+    """The answer of a server that may still be starting."""
+    request = urllib.request.Request(url, json.dumps(question).encode(), {"Content-Type": "application/json"})
+    end = time.monotonic() + 180
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.read()
+        except urllib.error.URLError:
+            time.sleep(0.3)
+    raise AssertionError(f"no answer; the server ended with {server.poll()}")
 
 
 def test_no_task_and_nothing_new(whole, place):
