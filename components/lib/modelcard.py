@@ -18,7 +18,9 @@ def escape(value: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """Integers with thousands separators, floats with four digits, everything else escaped."""
+    """Integers with thousands separators, floats with four digits, lists of these, everything else escaped."""
+    if isinstance(value, list):
+        return ", ".join(map(number, value))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return escape(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

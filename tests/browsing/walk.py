@@ -1,9 +1,9 @@
-"""A walk through MLflow's pages in headless Chromium: what a reader must find there, and the README's pictures.
+"""A walk through MLflow's pages in headless Chromium: what a reader must find, and the README's pictures.
 
     build/browser/bin/python tests/browsing/walk.py runs .github/pictures
 
-It needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver), selenium and pillow; nothing
-of the project, so that it may live in an environment of its own. `runs` holds the end of `make run`.
+It needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver), selenium and pillow;
+nothing of the project, so that it may live in an environment of its own. `runs` is what `make run` left.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def serving(runs: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        str(ROOT / ".venv/bin/mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{runs.resolve()}/mlflow.db",
+        str(ROOT / ".venv/bin/mlflow"), "server", "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", "--backend-store-uri", f"sqlite:///{runs.resolve()}/mlflow.db",
         "--artifacts-destination", str(runs.resolve() / "mlartifacts"),
     ]  # fmt: skip
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

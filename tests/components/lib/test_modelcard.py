@@ -18,8 +18,8 @@ def test_text_stays_text(text, shown):
 
 
 def test_tables_escape_their_cells():
-    assert modelcard.table(("name", "n"), [("a|b", 12_345), ("<", 0.123456)]) == (
-        "| name | n |\n| --- | --- |\n| a\\|b | 12,345 |\n| &lt; | 0.1235 |"
+    assert modelcard.table(("name", "n"), [("a|b", 12_345), ("<", 0.123456), ("counts", [100.0, "*"])]) == (
+        "| name | n |\n| --- | --- |\n| a\\|b | 12,345 |\n| &lt; | 0.1235 |\n| counts | 100, \\* |"
     )
 
 
@@ -35,3 +35,8 @@ def test_empty_sections_are_left_out():
         modelcard.render("A_b", [("", "lead"), ("Losses", ""), ("Data", "x")])
         == "# A\\_b\n\nlead\n\n## Data\n\nx\n"
     )
+
+
+def test_a_page_with_a_title_needs_no_second_one():
+    assert modelcard.untitled("# A\n\nlead\n\n## Data\n") == "lead\n\n## Data\n"
+    assert modelcard.untitled("lead\n\nmore") == "lead\n\nmore"
