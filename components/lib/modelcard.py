@@ -18,7 +18,7 @@ def escape(value: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """Integers with thousands separators, floats with four digits, lists of these, everything else escaped."""
+    """Integers with thousands separators, floats with four digits, lists of these; else escaped text."""
     if isinstance(value, list):
         return ", ".join(map(number, value))
     if isinstance(value, bool) or not isinstance(value, int | float):
