@@ -7,14 +7,13 @@ BIN := .venv/bin
 
 # Parameters of the targets below
 PRESET ?= quickstart
-SOURCE ?=
-SET ?=
 PIPELINE ?= training
 PORT ?= 5000
 MODEL ?= trunkline-20news-topics@champion
 CLUSTER ?= default
 ENDPOINT ?= $(KF_PIPELINES_ENDPOINT)
 ACTION ?= apply
+WORDS = --pipeline '$(PIPELINE)' --preset '$(PRESET)' $(if $(SOURCE),--source '$(SOURCE)') $(foreach word,$(SET),--set '$(word)')
 
 ##@ Use
 help: ## This list
@@ -24,13 +23,11 @@ help: ## This list
 setup: .venv/ready ## Make .venv with everything in it (also done by the other targets)
 
 run: setup ## Run a preset: PRESET=quickstart SOURCE=my/text SET='pretraining.steps=100 tasks=[]'
-	@$(BIN)/python -m pipelines.local --pipeline '$(PIPELINE)' --preset '$(PRESET)' \
-	  $(if $(SOURCE),--source '$(SOURCE)') $(foreach word,$(SET),--set '$(word)')
+	@$(BIN)/python -m pipelines.local $(WORDS)
 
 submit: setup ## Run on a cluster: PRESET=... ENDPOINT=https://... STORE=s3://... SET='...' WAIT=1
-	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.submit --pipeline '$(PIPELINE)' --preset '$(PRESET)' \
-	  --endpoint '$(ENDPOINT)' $(if $(STORE),--store '$(STORE)') $(if $(WAIT),--wait) $(if $(SOURCE),--source '$(SOURCE)') \
-	  $(foreach word,$(SET),--set '$(word)')
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.submit $(WORDS) --endpoint '$(ENDPOINT)' \
+	  $(if $(STORE),--store '$(STORE)') $(if $(WAIT),--wait)
 
 schedule: setup ## Make recurring runs what pipelines/schedules declares: ENDPOINT=... ACTION=diff or apply
 	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.schedule $(ACTION) --endpoint '$(ENDPOINT)'
@@ -50,7 +47,7 @@ serve: setup ## Answer over HTTP on 127.0.0.1, PORT=5000: MODEL=trunkline-20news
 	  mlflow models serve -m 'models:/$(MODEL)' --env-manager local --host 127.0.0.1 --port $(PORT)
 
 screenshots: setup ## Walk through MLflow in Chromium after `make run`, and take the README's pictures
-	@test -x build/browser/bin/python || { $(PYTHON) -m venv build/browser && build/browser/bin/pip install -q selenium==4.41.0 pillow; }
+	@test -x build/browser/bin/python || { $(PYTHON) -m venv build/browser && build/browser/bin/pip install -q selenium==4.51.0 pillow; }
 	@build/browser/bin/python tests/browsing/walk.py runs .github/pictures
 
 ##@ Develop
