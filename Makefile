@@ -12,7 +12,6 @@ PORT ?= 5000
 MODEL ?= trunkline-20news-topics@champion
 CLUSTER ?= default
 ENDPOINT ?= $(KF_PIPELINES_ENDPOINT)
-ACTION ?= apply
 WORDS = --pipeline '$(PIPELINE)' --preset '$(PRESET)' $(if $(SOURCE),--source '$(SOURCE)') $(foreach word,$(SET),--set '$(word)')
 
 ##@ Use
@@ -30,7 +29,7 @@ submit: setup ## Run on a cluster: PRESET=... ENDPOINT=https://... STORE=s3://..
 	  $(if $(STORE),--store '$(STORE)') $(if $(WAIT),--wait)
 
 schedule: setup ## Make recurring runs what pipelines/schedules declares: ENDPOINT=... ACTION=diff or apply
-	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.schedule $(ACTION) --endpoint '$(ENDPOINT)'
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.schedule $(or $(ACTION),apply) --endpoint '$(ENDPOINT)'
 
 ui: setup ## Browse runs and models in MLflow on 127.0.0.1, PORT=5000
 	@echo "http://127.0.0.1:$(PORT)"
@@ -47,8 +46,7 @@ serve: setup ## Answer over HTTP on 127.0.0.1, PORT=5000: MODEL=trunkline-20news
 	  mlflow models serve -m 'models:/$(MODEL)' --env-manager local --host 127.0.0.1 --port $(PORT)
 
 screenshots: setup ## Walk through MLflow in Chromium after `make run`, and take the README's pictures
-	@test -x build/browser/bin/python || { $(PYTHON) -m venv build/browser && build/browser/bin/pip install -q selenium==4.51.0 pillow; }
-	@build/browser/bin/python tests/browsing/walk.py runs .github/pictures
+	@$(PYTHON) tests/browsing/walk.py runs .github/pictures
 
 ##@ Develop
 test: setup ## All tests

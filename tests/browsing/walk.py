@@ -1,9 +1,9 @@
 """A walk through MLflow's pages in headless Chromium: what a reader must find, and the README's pictures.
 
-    build/browser/bin/python tests/browsing/walk.py runs .github/pictures
+    python tests/browsing/walk.py runs .github/pictures
 
-It needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver), selenium and pillow;
-nothing of the project, so that it may live in an environment of its own. `runs` is what `make run` left.
+It needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver), and makes an environment
+of its own with selenium and pillow. `runs` is what `make run` left.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ QUIET = {
     "mlflow.assistant.panelOpen_v1": "false",
     "_mlflow_model_registry_promo_modal_dismissed_v1": "true",
 }
+
+
+ENVIRONMENT = ROOT / "build" / "browser"
+PACKAGES = "selenium==4.51.0", "pillow>=12,<13"
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def visit(driver: Any, uri: str, stop: Stop) -> None:
         text = driver.execute_script("return document.body.innerText")
         missing = [word for word in stop.shows if word not in text]
     if missing:
-        driver.save_screenshot("build/browser/missing.png")
+        driver.save_screenshot(str(ENVIRONMENT / "missing.png"))
         sys.exit(f"{stop.path} does not show {missing}; see build/browser/missing.png")
     print(f"{stop.path} shows {', '.join(stop.shows)}", flush=True)
 
@@ -165,6 +169,15 @@ def keep(driver: Any, folder: Path, name: str) -> None:
     time.sleep(2)  # charts grow into their places
     picture = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
     picture.quantize(COLOURS).save(folder / f"mlflow-{name}.png", optimize=True)
+
+
+def equipped() -> bool:
+    """Whether this is the environment of the walk; makes it if it is not there."""
+    python = ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *PACKAGES], check=True)
+    return Path(sys.prefix).resolve() == ENVIRONMENT.resolve()
 
 
 def main(runs: Path, folder: Path, preset: str = "quickstart") -> None:
@@ -186,4 +199,6 @@ def main(runs: Path, folder: Path, preset: str = "quickstart") -> None:
 
 
 if __name__ == "__main__":
+    if not equipped():
+        os.execv(ENVIRONMENT / "bin" / "python", [str(ENVIRONMENT / "bin" / "python"), *sys.argv])
     main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
