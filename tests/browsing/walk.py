@@ -2,8 +2,8 @@
 
     python tests/browsing/walk.py runs .github/pictures
 
-It needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver), and makes an environment
-of its own with selenium and pillow. `runs` is what `make run` left.
+It needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver), and makes an
+environment of its own with selenium and pillow. `runs` is what `make run` left.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ QUIET = {
 
 
 ENVIRONMENT = ROOT / "build" / "browser"
-PACKAGES = "selenium==4.51.0", "pillow>=12,<13"
+PACKAGES = "selenium==4.51.0", "pillow>=12,<14"
 
 
 @dataclass(frozen=True)
