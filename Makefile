@@ -72,7 +72,7 @@ images: setup ## Build STAGE, or all images; environment: BASE_IMAGE, TORCH_INDE
 	@$(BIN)/python -m images.build $(STAGE)
 
 e2e: setup ## The smoke preset in processes and in containers, with parity; needs Docker, or root on Debian
-	@images/engine.sh bash -c '$(BIN)/python -m images.build && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
+	@PACKAGES=postgresql images/engine.sh bash -c '$(BIN)/python -m images.build >/dev/null && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
 
 locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install -q uv; }

@@ -6,7 +6,8 @@
 # Where there is none, on Debian or Ubuntu as root: installs Debian's Docker, starts its daemon in a folder of
 # its own, makes a base image from Debian's packages where Docker Hub cannot be reached, serves the build of
 # torch that this machine's pip finds, and hands pip's settings and certificates in as secrets. At the end
-# the daemon is stopped and all that it made is removed; ENGINE_ROOT names a folder to keep for the next time.
+# the daemon is stopped and all that it made is removed; ENGINE_ROOT names a folder to keep for the next time,
+# PACKAGES what the command needs of Debian besides.
 set -euo pipefail
 
 docker=${DOCKER:-docker}
@@ -29,6 +30,7 @@ trap finish EXIT
 missing=()
 [ -x /usr/sbin/dockerd ] && [ -x /usr/bin/docker ] || missing+=(docker.io)
 command -v debootstrap >/dev/null || missing+=(debootstrap)
+for package in ${PACKAGES:-}; do dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package"); done
 if [ ${#missing[@]} -gt 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
