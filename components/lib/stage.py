@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -72,13 +73,21 @@ class Context:
         print(f"{manifest.key.stage}: {'reused' if reused else 'made'} {manifest.uri}", flush=True)
 
 
+# Of the Hugging Face libraries, read when they are imported: which a stage does after it was opened.
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+
+
 @contextmanager
 def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator[Context]:
     """Opens the context that preflight put in `settings` and keeps the ledger.
 
-    A typed error is printed without a traceback and becomes the exit code of the process.
+    Without a source `hf:` in its settings a stage does not reach the Hugging Face Hub. A typed error is
+    printed without a traceback and becomes the exit code of the process.
     """
     atexit.register(gc.freeze)  # a last garbage collection through all of torch costs a second
+    if '"hf:' not in json.dumps(settings.get("config")):
+        os.environ.update(dict.fromkeys(OFFLINE, "1"))
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     start = time.time()
     context: Context | None = None
     error: TrunklineError | None = None

@@ -21,6 +21,15 @@ from components.lib.sources.sample import TOPICS
 from tests.architecture.imports import ROOT
 from tests.mlflow_server import free_port
 
+# Secrets as a cluster would set them; none may be found afterwards in anything that a run leaves.
+SECRETS = {
+    name: f"planted-{number}-0123456789"
+    for number, name in enumerate(
+        ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD",
+         "TRUNKLINE_SECRET_DATA")
+    )
+}  # fmt: skip
+
 
 @dataclass
 class Place:
@@ -36,7 +45,7 @@ class Place:
         ]  # fmt: skip
 
     def run(self, *words):
-        environment = {**os.environ, "TMPDIR": str(self.scratch)}
+        environment = {**os.environ, **SECRETS, "TMPDIR": str(self.scratch)}
         done = subprocess.run(
             self.command(*words),
             cwd=ROOT,
@@ -101,6 +110,26 @@ def test_the_end_says_where_everything_is(whole):
     assert "Executing task" in log and "Executing task" not in whole.output
     assert "make ui" in whole.output
     assert "Warning" not in whole.output and "{" not in whole.output
+
+
+def test_no_secret_is_left_anywhere(whole, place):
+    """Store, MLflow's database and files, log and console: all bytes of all of them."""
+    log = ROOT / "runs" / "logs" / f"{whole.folder.name}.log"
+    files = [path for path in place.folder.rglob("*") if path.is_file()]
+    assert {"mlflow.db", "exit.json", "report.html", "manifest.json"} <= {path.name for path in files}
+    for path in (*files, log):
+        assert not [name for name, value in SECRETS.items() if value.encode() in path.read_bytes()], path
+    assert not [name for name, value in SECRETS.items() if value in whole.output]
+
+
+def test_an_address_with_a_secret_is_refused_and_not_repeated(whole, place):
+    """In an override KFP itself would show it: it is not shown once more, nor kept by us."""
+    words = ["--set", "ingestion.sources=['https://host.example/a.jsonl?token=planted-9-x']"]
+    refused = place.run(*words)
+    assert refused.code == 78 and "TRUNKLINE_SECRET_" in refused.output
+    assert "planted-9-x" not in refused.output
+    for path in refused.folder.rglob("*"):
+        assert b"planted-9-x" not in path.read_bytes()
 
 
 def test_nothing_is_left_behind(whole, place):

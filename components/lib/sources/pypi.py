@@ -9,6 +9,7 @@ installed or built, so that no code of the package runs.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -48,6 +49,9 @@ def fetch(entry: Object, folder: Path) -> Path:
 
 def _download(match: re.Match[str], target: Path) -> None:
     requirement = f"{match['package']}=={match['version']}"
+    if importlib.util.find_spec("pip") is None:  # as in every image
+        fix = "put the file into a bucket or on a web server, and name that"
+        raise ConfigError("a pypi source needs pip, which is not installed here", where=requirement, fix=fix)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]

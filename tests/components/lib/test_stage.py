@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -14,7 +15,7 @@ from components.lib.errors import (
     TrunklineError,
     collected,
 )
-from components.lib.stage import read_records, stage
+from components.lib.stage import OFFLINE, read_records, stage
 from components.lib.store import Store
 
 KEY = Key("tokenization", 1, {})
@@ -115,3 +116,23 @@ def test_every_error_says_who_can_act(kind):
     assert copy["family"] in ("user", "data", "service", "internal")
     assert 64 <= copy["exit_code"] <= 78
     assert len(copy["what"]) < 2100
+
+
+@pytest.mark.parametrize(
+    ("config", "offline"),
+    [
+        ({}, True),
+        ({"sources": ["sample:topics/train", "s3://bucket/hf:x"]}, True),
+        ({"sources": ["sample:topics/train", "hf:owner/name"]}, False),
+        ({"train": {"source": "hf:owner/name?split=train"}}, False),
+    ],
+)
+def test_only_a_stage_that_names_the_hub_reaches_it(settings, monkeypatch, config, offline):
+    for name in OFFLINE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "0")
+    with stage("tokenization", {**settings, "config": config}):
+        assert all((os.environ.get(name) == "1") == offline for name in OFFLINE)
+        assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+    for name in OFFLINE:
+        monkeypatch.setenv(name, "1")

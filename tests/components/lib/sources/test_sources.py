@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import socket
 import sys
@@ -214,6 +215,14 @@ def test_the_samples(name, kinds):
     assert set(train[0]) == kinds and len(train) > 2 * len(test) > 200
     told = [record.get("text") or " ".join(record["tokens"]) for record in train + test]
     assert len(set(told)) > 0.5 * len(told)
+
+
+def test_a_package_index_needs_pip_which_images_lack(wheel, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "empty"))
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name))
+    with pytest.raises(ConfigError, match="needs pip"):
+        fields(f"pypi:tiny-corpus==1.0/tiny/data.jsonl#sha256={wheel[1]}")
 
 
 @pytest.mark.parametrize(
