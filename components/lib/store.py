@@ -10,6 +10,7 @@ checked against its size and SHA-256 when it is opened.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -23,7 +24,8 @@ from typing import Any
 
 from components.lib import artifacts
 from components.lib.artifacts import File, Key, Manifest
-from components.lib.errors import IntegrityError, MissingError
+from components.lib.errors import IntegrityError, MissingError, OutputError
+from components.lib.failpoints import reach
 from components.lib.objects import Objects, connect
 
 FETCHES = 3  # of a file that arrives damaged
@@ -84,6 +86,12 @@ class Store:
         draft = Draft(self, key, attempt, folder)
         try:
             yield draft
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            free, fix = shutil.disk_usage(folder).free, "free space, or choose another store or TMPDIR"
+            found = f"{free:,} bytes free"
+            raise OutputError("the disk is full", where=str(folder), found=found, fix=fix) from error
         finally:
             if in_place is None or draft.committed is None or not draft.committed.uri.endswith(attempt):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -159,6 +167,7 @@ class Draft:
         path = self.folder / name
         self._files[name] = File(name, path.stat().st_size, artifacts.sha256_of(path), rows)
         self.store.objects.upload(path, f"{self._attempt}/{name}")
+        reach("store.between_files")
         if self.store.objects.local(name) is None:
             path.unlink()
 
@@ -175,7 +184,10 @@ class Draft:
         files = tuple(self._files[name] for name in sorted(self._files))
         manifest = Manifest(self.key, self._attempt, files, self.facts, self.measured)
         name = f"{self.key.stage}/{self.key.digest}/manifest.json"
-        if not self.store.objects.write(name, manifest.to_json().encode(), if_absent=True):
+        reach("store.before_commit")
+        won = self.store.objects.write(name, manifest.to_json().encode(), if_absent=True)
+        reach("store.after_commit")
+        if not won:
             for entry in files:
                 self.store.objects.delete(f"{self._attempt}/{entry.name}")
         self.committed = self.store.find(self.key)

@@ -62,8 +62,11 @@ class FileObjects:
             target.parent.mkdir(parents=True, exist_ok=True)
             if source != target:
                 temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-                shutil.copyfile(source, temporary)
-                os.replace(temporary, target)
+                try:
+                    shutil.copyfile(source, temporary)
+                    os.replace(temporary, target)
+                finally:
+                    temporary.unlink(missing_ok=True)
 
     def download(self, key: str, target: Path) -> None:
         try:

@@ -151,6 +151,7 @@ def test_a_branch_of_another_trunk_does_not_lift_this_one(tracked, tmp_path, tru
     assert holder(tracked, "champion", "news") is None
 
 
+@pytest.mark.fault("F19")
 def test_whoever_is_killed_is_completed(tmp_path, empty_database, tracked):
     """A champion exists; its successor's promotion dies before each of its changes, and is run again."""
     store = tracked.store

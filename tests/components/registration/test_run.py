@@ -85,6 +85,7 @@ def test_another_trunk_is_another_version(tracked, tmp_path):
     assert Registry(tracked.tracking_uri).find("news", "challenger").version == "2"
 
 
+@pytest.mark.fault("F19")
 def test_whoever_is_killed_is_completed(tracked, tmp_path, empty_database):
     _, path = given(tracked, tmp_path)
     with dying(None) as calls:

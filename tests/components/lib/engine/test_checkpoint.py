@@ -56,6 +56,7 @@ def saved(tmp_path) -> Checkpoints:
     return kept
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.parametrize(
     "damage",
     ["flip", "truncate", "empty", "delete", "zero page", "state", "commit"],
@@ -84,6 +85,7 @@ def test_a_damaged_checkpoint_is_never_loaded(tmp_path, damage):
     assert state["step"] == 6
 
 
+@pytest.mark.fault("F22")
 def test_when_all_checkpoints_are_damaged_nothing_starts_from_scratch(tmp_path):
     kept = saved(tmp_path)
     for path in tmp_path.glob("checkpoints/toy/*/shard-00000.safetensors"):
@@ -92,6 +94,7 @@ def test_when_all_checkpoints_are_damaged_nothing_starts_from_scratch(tmp_path):
         kept.load()
 
 
+@pytest.mark.fault("F22")
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     saved(tmp_path)
     with pytest.raises(ConfigError, match="another run"):

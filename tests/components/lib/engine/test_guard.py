@@ -55,6 +55,7 @@ def _with_nan_on_one_process(world: World) -> tuple[list, list]:
     ).tolist()
 
 
+@pytest.mark.fault("F26")
 def test_a_bad_loss_on_one_process_is_seen_by_all():
     """It skips the step everywhere, and the same steps as in one process."""
     first, second = worlds.run(_with_nan_on_one_process, 2)
@@ -92,6 +93,7 @@ def test_a_spike_is_skipped_and_named(capfd):
     assert all(str(where) in line.partition("samples")[2] for line in said)
 
 
+@pytest.mark.fault("F26")
 def test_after_too_many_bad_steps_the_last_good_weights_come_back(tmp_path, capfd):
     """From step 8 to 15 all is NaN; the run returns to what it saved before, once, and ends well."""
     one = run(24, checkpoints=checkpoints(tmp_path), checkpoint_every=3, report_every=1, bad_steps=6)

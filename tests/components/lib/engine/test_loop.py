@@ -136,6 +136,7 @@ def test_two_processes_train_the_same_model_as_one(tmp_path):
         assert theirs == pytest.approx(ours, abs=1e-5)
 
 
+@pytest.mark.fault("F29")
 def test_the_number_of_processes_may_change_between_save_and_resume(tmp_path):
     reference = run(20, terms=2)
     reference.train()
