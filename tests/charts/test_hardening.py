@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -16,10 +17,12 @@ import yaml
 
 from components.lib.registry import Registry
 from components.lib.tracking import explained
+from tests.charts.rendering import CHART
 from tests.components.lib.test_registry import register
 from tests.mlflow_server import serving
 
-GOLDEN = Path(__file__).parent / "golden" / "minimal.yaml"
+GOLDEN = Path(__file__).parent / "golden" / "full.yaml"
+POD = "10.1.2.3"
 NAME = "trunkline-mlflow.kubeflow.svc"
 
 
@@ -48,11 +51,13 @@ def uri(pod, bucket, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hardened")
     database = f"sqlite:///{folder}/server.db"
     environment = {e["name"]: e["value"] for e in container["env"] if "value" in e}
-    environment |= {"MLFLOW_BACKEND_STORE_URI": database, "HOME": str(folder)}
+    hosts = environment["MLFLOW_SERVER_ALLOWED_HOSTS"].replace("$(POD_IP)", POD)  # as Kubernetes does
+    environment |= {"MLFLOW_SERVER_ALLOWED_HOSTS": hosts, "MLFLOW_BACKEND_STORE_URI": database}
+    arguments = [word.replace("/tmp/", f"{folder}/") for word in container["args"]]
     command = [word.replace("$(MLFLOW_BACKEND_STORE_URI)", database) for word in tables["command"]]
     assert command[0] == "mlflow"
     subprocess.run([sys.executable, "-m", *command], env={**os.environ, **environment}, check=True)
-    with serving(folder, container["command"][1:] + container["args"], environment) as found:
+    with serving(folder, container["command"][1:] + arguments, environment) as found:
         yield found
 
 
@@ -66,7 +71,7 @@ def answer(uri, method, path, body=None, **headers):
     with closing(http.client.HTTPConnection(urlsplit(uri).netloc, timeout=20)) as connection:
         connection.request(method, path, body=body and json.dumps(body), headers={**kind, **headers})
         found = connection.getresponse()
-        found.read()
+        found.text = found.read().decode(errors="replace")
         return found
 
 
@@ -79,9 +84,15 @@ def test_it_registers_and_loads_what_our_stages_register(uri, bucket, tmp_path):
 
 
 def test_it_answers_to_its_own_names_alone(uri):
-    for host in (NAME, f"{NAME}:5000", "localhost:5000"):
+    for host in (NAME, f"{NAME}:5000", "localhost:5000", "mlflow.example", "mlflow.internal:8443"):
         assert ask(uri, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", Host=host) == 200
-    for host in ("evil.example", "10.evil.example", f"{NAME}.evil.example", "169.254.169.254"):
+    for host in (
+        "evil.example",
+        "10.evil.example",
+        f"{NAME}.evil.example",
+        "169.254.169.254",
+        "10.1.2.4:5000",
+    ):
         assert ask(uri, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", Host=host) == 403
     assert ask(uri, "GET", "/health", Host="10.1.2.3:5000") == 200, "as the kubelet asks"
 
@@ -91,6 +102,7 @@ def test_other_pages_may_not_change_anything(uri):
     path = "/api/2.0/mlflow/experiments/create"
     assert ask(uri, "POST", path, body, Origin="https://evil.example") == 403
     assert ask(uri, "POST", path, body) == 200
+    assert ask(uri, "POST", path, {"name": "from-ours"}, Origin="https://mlflow.example") == 200
 
 
 @pytest.mark.parametrize(
@@ -112,6 +124,15 @@ def test_versions_are_made_from_its_own_models_alone(uri, source):
 def test_experiments_do_not_point_at_other_hosts(uri):
     body = {"name": "elsewhere", "artifact_location": "http://169.254.169.254/latest"}
     assert ask(uri, "POST", "/api/2.0/mlflow/experiments/create", body) == 400
+
+
+def test_prometheus_reads_it_by_the_address_of_its_pod(uri):
+    assert ask(uri, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0") == 200
+    found = answer(uri, "GET", "/metrics", Host=f"{POD}:5000")
+    assert found.status == 200
+    board = (CHART / "dashboard.json").read_text()
+    shown = set(re.findall(r"mlflow_http_\w+", board))
+    assert shown and all(f"# TYPE {name.removesuffix('_bucket')} " in found.text for name in shown)
 
 
 def test_it_starts_no_jobs(uri):

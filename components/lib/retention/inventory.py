@@ -19,7 +19,7 @@ _OUTPUT = r"[a-z][a-z0-9_-]*/[0-9a-f]{32}"  # stage/key: a place
 MANIFEST = re.compile(rf"(?P<place>{_OUTPUT})/manifest\.json")
 ATTEMPT = re.compile(rf"(?P<folder>{_OUTPUT}/[0-9a-f]{{12}})/.+")
 HIDDEN = re.compile(rf"{CONDEMNED}/(?P<folder>{_OUTPUT}/[0-9a-f]{{12}})\.json")
-CHECKPOINT = re.compile(rf"(?P<folder>checkpoints/{_OUTPUT})/.+")
+CHECKPOINT = re.compile(rf"(?P<folder>checkpoints/{_OUTPUT}|launches/[0-9a-f]{{32}})/.+")
 RECORD = re.compile(r"runs/(?P<run>[^/]+)/[^/]+\.json")
 
 
@@ -74,7 +74,7 @@ class Inventory:
         outputs: by place.
         hidden: by folder.
         files: of each attempt, by folder; whether a manifest names them or not.
-        checkpoints: by folder.
+        checkpoints: by folder; and what a launcher tells its processes.
     """
 
     outputs: dict[str, Output] = field(default_factory=dict)

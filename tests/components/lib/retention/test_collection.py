@@ -151,20 +151,21 @@ def test_files_without_a_manifest_go_but_not_under_a_run_at_work(disk, registry)
     kept = chain(disk, "kept")
     registered(registry, "litter", kept[-1])
     attempt, checkpoint = f"{place(kept[0])}/{'0' * 12}/shard", f"checkpoints/{place(kept[-1])}/1.commit.json"
-    for key in (attempt, checkpoint):
+    launch = f"launches/{kept[-1].key.digest}/job.json"
+    for key in (attempt, checkpoint, launch):
         disk.objects.write(key, b"12345")
     collect(disk, registry, DELETE)
-    assert {attempt, checkpoint} <= listing(disk).keys(), "they are young"
+    assert {attempt, checkpoint, launch} <= listing(disk).keys(), "they are young"
     age(disk, 20)
     ledger(disk, "still", [], ended=False)
     disk.objects.write("runs/still/preflight.json", b"{}")
     age(disk, 30, "runs/still/")
     collect(disk, registry, DELETE)
-    assert {attempt, checkpoint} <= listing(disk).keys(), "a run that began before them has not ended"
+    assert {attempt, checkpoint, launch} <= listing(disk).keys(), "a run that began before them has not ended"
     disk.objects.write("runs/still/exit.json", b"{}")
     report = collect(disk, registry, DELETE)
-    assert report.bytes["litter"] == report.bytes["checkpoints"] == 5
-    assert not {attempt, checkpoint} & listing(disk).keys() and whole(disk, kept)
+    assert report.bytes["litter"] == 5 and report.bytes["checkpoints"] == 10
+    assert not {attempt, checkpoint, launch} & listing(disk).keys() and whole(disk, kept)
 
 
 def test_an_output_made_anew_while_its_first_one_is_hidden(disk, registry):
