@@ -57,7 +57,9 @@ def _row(record: Mapping[str, Any], has_report: bool) -> list[object]:
         (record.get("details") or {}).get("preset"),
         str(record.get("start") or "")[:16],
         report.seconds(record.get("seconds")),
-        concat(_failure(record.get("failure")), *(report.stack(_result(one)) for one in results)),
+        concat(
+            _failure(record.get("failure")), _early(record), *(report.stack(_result(one)) for one in results)
+        ),
     ]
 
 
@@ -72,6 +74,13 @@ def _result(result: Mapping[str, Any]) -> str:
         found = f"{scorecard.points(gain['value'])} points ({within})"
         parts.append(f"gain of pre-training {found} with {result['labels']:,} labels")
     return f"{result['task']}: {', '.join(parts)}"
+
+
+def _early(record: Mapping[str, Any]) -> str:
+    """A run that ended after ingestion, because all of its data was known."""
+    stages = {entry["stage"] for entry in record.get("stages") or []}
+    early = record["status"] == "succeeded" and "ingestion" in stages and "tokenization" not in stages
+    return "the data is unchanged" if early else ""
 
 
 def _failure(failure: Mapping[str, Any] | None) -> str:

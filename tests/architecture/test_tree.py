@@ -56,3 +56,10 @@ def test_tests_mirror_and_names_are_nouns_of_the_domain(folder):
 def test_every_folder_of_the_product_is_a_package():
     for path in [*(ROOT / "components").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")]:
         assert (path.parent / "__init__.py").exists(), path.parent
+
+
+def test_no_mark_of_a_merge_is_left():
+    texts = [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "constraints.txt"]
+    for path in texts:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert not [line for line in lines if line.startswith(("<<<<<<< ", ">>>>>>> "))], path

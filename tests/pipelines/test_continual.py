@@ -117,3 +117,5 @@ def test_nothing_new_ends_early(turns, number):
     assert "the data is unchanged" in turn.run.output
     assert turn.run.json("exit.json")["status"] == "succeeded"
     assert turn.trunk.version == "2"
+    index = (turn.run.folder.parent / "index.html").read_text()
+    assert index.count("the data is unchanged") == 2
