@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import copy
 import json
+import tarfile
+from pathlib import Path
 
 import pytest
 from helm_python import HelmError
 
 from tests.charts import restricted
-from tests.charts.rendering import CHART, FULL, GOLDEN, TABLE, files, golden, merged, objects
+from tests.charts.rendering import CHART, FULL, GOLDEN, ROOT, TABLE, files, golden, merged, objects
 
 PODS = {"Deployment", "StatefulSet", "Job", "CronJob", "TrainingRuntime", "ClusterTrainingRuntime"}
 
@@ -186,3 +188,12 @@ def test_no_secret_stands_in_a_manifest():
     assert (
         len(drawn) >= 40 and drawn != named(objects({}), "Secret", "trunkline-postgresql")["data"]["password"]
     )
+
+
+def test_a_packaged_chart_holds_the_presets(tmp_path):
+    """They are a link to pipelines/presets, which a package follows."""
+    from helm_python import package
+
+    with tarfile.open(package(str(CHART), destination=str(tmp_path))) as archive:
+        names = {Path(name).name for name in archive.getnames() if "/presets/" in name}
+    assert names == {path.name for path in (ROOT / "pipelines" / "presets").glob("*.yaml")}
