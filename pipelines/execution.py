@@ -16,7 +16,7 @@ from typing import Any
 from kfp import compiler, components, dsl, local
 
 from components.closing.component import close
-from components.lib.errors import InternalError, TrunklineError
+from components.lib.errors import InternalError, TrunklineError, WorkerLost
 from components.lib.stage import Context
 from components.lib.store import Store
 from pipelines import runners, summary
@@ -34,8 +34,8 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
         runner: one of `pipelines.runners`.
 
     Returns:
-        0, the exit code of the stage that failed, 70 where no stage said why, 130 after Ctrl-C, 143 after
-        SIGTERM.
+        0, the exit code of the stage that failed, 75 where one was killed, 70 where none said why, 130 after
+        Ctrl-C, 143 after SIGTERM.
     """
     start, failure, code = time.monotonic(), "", 0
     with passing_on_sigterm() as signals:
@@ -47,7 +47,7 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
         except TrunklineError as error:
             failure, code = str(error), error.exit_code
         except Exception as error:  # KFP raises RuntimeError for a failed stage, anything for its own faults
-            failure, code = _reason(error, console), 143 if signals else InternalError.exit_code
+            failure, code = _reason(error, console), 143 if signals else _code(console)
     seconds = time.monotonic() - start
     try:
         context = Context(Store(parameters["store"]), run_id=run_id)
@@ -60,10 +60,16 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
 
 def _reason(error: Exception, console: Console) -> str:
     if console.failed:
-        return (
+        ended = (
             f"{console.failed[0]} ended without a word: it may have been killed, for want of memory perhaps"
         )
+        return f"{ended}; run again to resume"
     return f"{type(error).__name__}: {error}"
+
+
+def _code(console: Console) -> int:
+    """Of a run whose failed stage, if there is one, has not said why: it was killed, and can go on."""
+    return WorkerLost.exit_code if console.failed else InternalError.exit_code
 
 
 def _execute(pipeline: str, parameters: dict[str, Any], run_id: str, runner: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from components import STAGES
+from components.lib import failpoints
 from components.lib.sources.sample import TOPICS
 from tests.architecture.imports import ROOT
 from tests.mlflow_server import free_port
@@ -29,6 +30,9 @@ SECRETS = {
          "TRUNKLINE_SECRET_DATA")
     )
 }  # fmt: skip
+
+
+KEPT_OUT = ["ingestion.decontaminate=[{source: 'sample:topics/test'}]"]  # as the preset's task has it
 
 
 @dataclass
@@ -177,9 +181,7 @@ def ask(url, question, server):
 
 def test_no_task_and_nothing_new(whole, place):
     """An unchanged stage is reused; the graph without tasks ends after registration."""
-    again = place.run(
-        "--set", "tasks=[]", "--set", "ingestion.decontaminate=[{source: 'sample:topics/test'}]"
-    )
+    again = place.run("--set", "tasks=[]", "--set", *KEPT_OUT)
     assert again.code == 0, again.output
     states = again.states()
     assert set(states) == set(STAGES) - {"finetuning", "evaluation", "promotion"}
@@ -248,3 +250,24 @@ def test_sigterm_reaches_the_stage_and_leaves_an_exit_record(whole, place):
     assert process.returncode == 75, output
     record = json.loads((place.folder / "store" / "runs" / name / "exit.json").read_text())
     assert record["status"] == "failed" and record["failure"]["error"]["retriable"]
+
+
+@pytest.mark.fault("F01")
+def test_a_killed_training_goes_on_where_it_was(whole, place, tmp_path, monkeypatch):
+    """The training process is killed; the same command again reuses what is finished and resumes the rest."""
+    monkeypatch.setenv(failpoints.VARIABLE, str(tmp_path))
+    words = ["pretraining.steps=100", "pretraining.checkpoint_every=10", "tasks=[]", *KEPT_OUT]
+    words = [word for setting in words for word in ("--set", setting)]
+    (tmp_path / "training.step").write_text("kill at=55")
+    killed = place.run(*words)
+    assert (tmp_path / "training.step.fired").exists()
+    assert killed.code == 75 and "run again" in killed.output, killed.output
+    assert killed.json("exit.json")["status"] == "failed"
+    again = place.run(*words)
+    assert again.code == 0, again.output
+    states = again.states()
+    assert [states[stage] for stage in ("ingestion", "tokenization", "pretraining")] == [
+        "reused", "reused", "made",
+    ]  # fmt: skip
+    log = (ROOT / "runs" / "logs" / f"{again.folder.name}.log").read_text()
+    assert re.search(r"resumed after step (40|50)", log)
