@@ -131,3 +131,12 @@ def test_a_tokenizer_that_differs_is_refused(made: tuple[Path, dict[str, Any]], 
     with pytest.raises(IntegrityError, match="not the one that made the tokens") as caught:
         check_probes(tokenizer, facts)
     assert "probe" in caught.value.where
+
+
+def test_older_documents_stand_behind_the_new_ones(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    new, older = commit(store, [[[1, 2], [3]]]), commit(store, [[[4, 5, 6]], [[7]]])
+    tokens = TokenShards(store, new, "train", older)
+    assert (len(tokens), tokens.fresh) == (4, 2)
+    flat, offsets = tokens.gather(np.arange(4), np.zeros(4, np.int64), tokens.lengths)
+    assert flat.tolist() == [1, 2, 3, 4, 5, 6, 7] and offsets.tolist() == [0, 2, 3, 6, 7]
