@@ -44,6 +44,23 @@ def test_a_trunk_is_registered_with_all_that_is_known_of_it(tracked, tmp_path):
     assert version.tags["trunkline.git"] == "0" * 40 and version.tags["kfp.pipeline_run_id"] == "run-1"
 
 
+@pytest.mark.parametrize("plugin", [True, False])
+def test_with_and_without_the_mlflow_plugin_of_kfp(plugin, tracked, tmp_path, monkeypatch):
+    """The plugin opens a run a task and names it in the environment: the version then belongs to it."""
+    client = Registry(tracked.tracking_uri).client
+    opened = client.create_run(client.create_experiment("pipelines"), run_name="register").info.run_id
+    if plugin:
+        monkeypatch.setenv("MLFLOW_RUN_ID", opened)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", tracked.tracking_uri)
+    made = registered(tracked, tmp_path, given(tracked, tmp_path)[1])
+    assert (made.facts["run_id"] == opened) == plugin
+    found = client.get_run(made.facts["run_id"])
+    assert found.data.tags["trunkline.stage"] == "registration" and found.data.metrics["parameters"] == 12_345
+    assert found.outputs.model_outputs[0].model_id == made.facts["model_id"]
+    if plugin:
+        assert found.info.run_name == "register"  # the plugin's name is kept
+
+
 def test_the_run_shows_curves_settings_and_data(tracked, tmp_path):
     made = registered(tracked, tmp_path, given(tracked, tmp_path)[1])
     client = Registry(tracked.tracking_uri).client
