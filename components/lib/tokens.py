@@ -65,15 +65,10 @@ class TokenShards:
             raise InternalError("a window reaches beyond its document", found=int(documents[~inside][0]))
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         places = self._places[documents] + begins
-        if len(self._shards) == 1:
-            return self._shards[0][ranges(places, lengths)], offsets
-        flat = np.empty(offsets[-1], self.dtype)
         owners = np.searchsorted(self._bounds, documents, side="right")
-        for owner in np.unique(owners):
-            rows = np.flatnonzero(owners == owner)
-            source = ranges(places[rows], lengths[rows])
-            flat[ranges(offsets[:-1][rows], lengths[rows])] = self._shards[owner][source]
-        return flat, offsets
+        windows = zip(owners.tolist(), places.tolist(), (places + lengths).tolist(), strict=True)
+        parts = [self._shards[owner][first:last] for owner, first, last in windows]
+        return np.concatenate(parts) if parts else np.empty(0, self.dtype), offsets
 
 
 def ranges(starts: Ints, lengths: Ints) -> Ints:
@@ -133,4 +128,4 @@ def _mapped(path: Path, dtype: np.dtype[Any], offsets: Ints) -> Ids:
             "the offsets of a token shard do not fit it", where=str(path), found=f"{size} bytes",
             expected=f"{int(offsets[-1]) * dtype.itemsize} bytes",
         )  # fmt: skip
-    return np.memmap(path, dtype, mode="r") if size else np.zeros(0, dtype)
+    return np.asarray(np.memmap(path, dtype, mode="r")) if size else np.zeros(0, dtype)

@@ -90,12 +90,12 @@ def theirs(texts: list[np.ndarray], precision: str, folder: str, sampling: str) 
 
 
 def _config(texts: list[np.ndarray]) -> Any:
-    config = _samples(texts).trunk().model.config
+    config = samples(texts).trunk().model.config
     config._attn_implementation = "eager"  # faster than sdpa here: its best
     return config
 
 
-def _samples(texts: list[np.ndarray]) -> Text:
+def samples(texts: list[np.ndarray]) -> Text:
     config = Config(architecture="bert", size="mini", sequence_length=LENGTH)
     return Text(config, Documents(texts), {"special": SPECIAL, "vocab_size": VOCABULARY})
 
@@ -116,7 +116,7 @@ def main() -> None:
     texts = segments()
     with tempfile.TemporaryDirectory() as folder:
         sides = {
-            "trunkline": ours(_samples(texts), precision),
+            "trunkline": ours(samples(texts), precision),
             "trainer": theirs(texts, precision, folder, "random"),
             "trainer, by length": theirs(texts, precision, folder, "group_by_length"),
         }

@@ -8,12 +8,14 @@ finite domains", CT-RSA 2002). Step s takes positions [s * B, (s + 1) * B) of th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from components.lib.engine.randomness import Draw, Ints, Words, hashed
 
 ROUNDS = 4
+BLOCK = 2**14  # positions
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,22 @@ class Order:
     def draw(self, step: int, rank: int = 0, world: int = 1) -> Draw:
         """The part of step `step` (from 0) that belongs to `rank` of `world` processes."""
         share = self.batch // world
-        positions = step * self.batch + rank * share + np.arange(share, dtype=np.int64)
-        epochs, places = np.divmod(positions, self.samples)
-        return Draw(permuted(places, epochs, self.samples, self.seed), epochs, self.seed)
+        first = step * self.batch + rank * share
+        blocks = range(first // BLOCK, (first + share - 1) // BLOCK + 1)
+        ids, epochs = (
+            np.concatenate(parts)
+            for parts in zip(*(_block(self.samples, self.seed, n) for n in blocks), strict=True)
+        )
+        inside = slice(first - blocks[0] * BLOCK, first - blocks[0] * BLOCK + share)
+        return Draw(ids[inside], epochs[inside], self.seed)
+
+
+@lru_cache(maxsize=8)
+def _block(samples: int, seed: int, number: int) -> tuple[Ints, Ints]:
+    """Samples and epochs of many positions at once: a draw alone costs as much as hundreds."""
+    positions = number * BLOCK + np.arange(BLOCK, dtype=np.int64)
+    epochs, places = np.divmod(positions, samples)
+    return permuted(places, epochs, samples, seed), epochs
 
 
 def permuted(places: Ints, epochs: Ints, size: int, seed: int) -> Ints:

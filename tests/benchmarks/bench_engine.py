@@ -1,0 +1,198 @@
+"""What the engine itself costs: against a bare loop, a bare gather, one process, and no checkpoints.
+
+    python -m tests.benchmarks.bench_engine
+
+All sides of a ratio take turns in one run. The model is that of `bench_training`: BERT mini, 8,000 tokens of
+vocabulary, texts of natural lengths.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from components.lib.engine.checkpoint import Checkpoints
+from components.lib.engine.distributed import ALONE, World
+from components.lib.engine.loader import prefetch
+from components.lib.engine.loop import Run
+from components.lib.engine.optimization import Schedule
+from components.lib.engine.order import Order
+from components.lib.engine.plan import Plan
+from components.lib.engine.precision import autocast, resolve
+from components.lib.engine.trainable import WeightedSum
+from components.lib.objects import connect
+from components.pretraining.objectives import masked_lm
+from tests.benchmarks.bench_training import BATCH, samples, segments
+from tests.benchmarks.history import record
+from tests.components.lib.engine import worlds
+
+STEPS, ROUNDS = 10, 5
+STALLED_EVERY = 120.0  # seconds of work for each checkpoint
+PRECISION = resolve("auto", torch.device("cpu"))
+
+
+def model_of(texts: Any) -> WeightedSum:
+    """A new model with the same weights each time."""
+    torch.manual_seed(0)
+    return WeightedSum(
+        {"masked_lm": masked_lm.Objective(masked_lm.Config(), texts.trunk())}, {"masked_lm": 1.0}
+    )
+
+
+def plan_of(**options: Any) -> Plan:
+    """Of one turn."""
+    schedule = Schedule("linear", 1e-3, STEPS, 0.1)
+    return Plan(schedule, precision=PRECISION, quiet=True, **{"report_every": 10**9, **options})
+
+
+def engine(texts: Any, model: WeightedSum, world: World = ALONE, **options: Any) -> tuple[Run, float]:
+    """A turn of the engine, and its seconds."""
+    plan = plan_of(checkpoint_every=options.pop("checkpoint_every", 0))
+    run = Run(model, texts, Order(len(texts), BATCH * world.size, 0), plan, world, **options)
+    start = time.perf_counter()
+    run.train()
+    return run, time.perf_counter() - start
+
+
+def bare(texts: Any, model: WeightedSum) -> float:
+    """The same steps as a person would write them, with all the same tricks and nothing else."""
+    order, schedule = Order(len(texts), BATCH, 0), plan_of().schedule
+    decayed, others = ([p for p in model.parameters() if (p.ndim >= 2) == large] for large in (True, False))
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+    start = time.perf_counter()
+    batches = prefetch(lambda step: model.prepare(texts, order.draw(step)), 0, STEPS)
+    for step, (batch,) in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate(step)
+        with autocast(PRECISION, torch.device("cpu")):
+            loss = model.terms["masked_lm"](batch)
+        (loss.total / loss.weight).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return time.perf_counter() - start
+
+
+def against_a_bare_loop() -> dict[str, float]:
+    """Steps a second of the engine over those of the bare loop."""
+    texts = samples(segments())
+    sides = {"engine": model_of(texts), "bare": model_of(texts)}
+    ratios = []
+    for number in range(ROUNDS + 1):
+        seconds = {"bare": bare(texts, sides["bare"]), "engine": engine(texts, sides["engine"])[1]}
+        if number:
+            ratios.append(seconds["bare"] / seconds["engine"])
+    return {"ratio": median(ratios), "low": min(ratios), "high": max(ratios)}
+
+
+def _turns(world: World, together: bool, rounds: int) -> list[float]:
+    """Real tokens a second of this process, by turn; `together` or each on its own."""
+    texts = samples(segments())
+    model, rates = model_of(texts), []
+    for _ in range(rounds + 1):
+        run, seconds = engine(texts, model, world if together else ALONE)
+        rates.append(run.meter.counts["real"] / seconds)
+        model = model_of(texts)
+    return rates[1:]
+
+
+def weak_scaling() -> dict[str, float]:
+    """Two processes of one thread over one; and two that do not talk, which is what the machine gives."""
+    alone, scaled, apart = [], [], []
+    for _ in range(3):
+        alone += worlds.run(_turns, 1, False, 2)[0]
+        scaled += [sum(both) for both in zip(*worlds.run(_turns, 2, True, 2), strict=True)]
+        apart += [sum(both) for both in zip(*worlds.run(_turns, 2, False, 2), strict=True)]
+    one = median(alone)
+    return {"ratio": median(scaled) / one, "without_communication": median(apart) / one}
+
+
+def checkpoint_stall() -> dict[str, float]:
+    """Seconds a checkpoint keeps training waiting, and takes in all, beside DCP's own save."""
+    texts = samples(segments())
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Checkpoints(connect(folder), "c", {})
+        run, _ = engine(texts, model_of(texts), checkpoints=kept, checkpoint_every=5)
+        tensors, stalls, whole, dcp = run.engine.state(), [], [], []
+        for number in range(ROUNDS):
+            start = time.perf_counter()
+            kept.save(100 + number, tensors, {})
+            stalls.append(time.perf_counter() - start)
+            kept.wait()
+            whole.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            torch.distributed.checkpoint.save(tensors, checkpoint_id=f"{folder}/dcp-{number}", no_dist=True)
+            dcp.append(time.perf_counter() - start)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    return {
+        "stall_seconds": median(stalls), "share_at_one_in_two_minutes": median(stalls) / STALLED_EVERY,
+        "seconds_with_hash_and_commit": median(whole), "dcp_seconds": median(dcp), "megabytes": size / 1e6,
+    }  # fmt: skip
+
+
+def against_a_bare_gather(rows: int = 60_000, width: int = 512, batch: int = 32) -> dict[str, float]:
+    """Batches a second of order, gather and prefetch, over a gather of rows in a known order."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "tokens.bin")
+        np.random.default_rng(0).integers(0, 2**15, rows * width, dtype=np.uint16).tofile(path)
+        table = np.memmap(path, np.uint16, mode="r", shape=(rows, width))
+        flat, order = np.asarray(table).reshape(-1), Order(rows, batch, 0)
+        known = np.random.default_rng(1).permutation(rows)
+
+        def plain(step: int) -> Any:
+            at = step * batch % (rows - batch)
+            return table[known[at : at + batch]].astype(np.int64)
+
+        def ours(step: int) -> Any:
+            begins = order.draw(step).ids * width
+            ends = (begins + width).tolist()
+            return np.concatenate([flat[a:b] for a, b in zip(begins.tolist(), ends, strict=True)]).astype(
+                np.int64
+            )
+
+        ratios = []
+        for number in range(ROUNDS + 1):
+            base = _seconds(lambda: [plain(step) for step in range(1500)])
+            mine = _seconds(lambda: [ours(step) for step in range(1500)])
+            if number:
+                ratios.append(base / mine)
+        return {"ratio": median(ratios), "mega_tokens_per_second": 1500 * batch * width / mine / 1e6}
+
+
+def first_batch() -> dict[str, float]:
+    """Seconds from a new process's order to the first batch at step 10^6."""
+    texts = samples(segments())
+    model, order = model_of(texts), Order(len(texts), BATCH, 1)
+    batches = prefetch(lambda step: model.prepare(texts, order.draw(step)), 10**6, 10**6 + 1)
+    return {"seconds": _seconds(lambda: next(batches))}
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Prints and records each measurement."""
+    for work in (against_a_bare_loop, weak_scaling, checkpoint_stall, against_a_bare_gather, first_batch):
+        figures = work()
+        print(
+            f"{work.__name__:<24} " + "  ".join(f"{name} {value:.4g}" for name, value in figures.items()),
+            flush=True,
+        )
+        record(
+            f"engine_{work.__name__}", {**figures, "precision": PRECISION, "threads": torch.get_num_threads()}
+        )
+
+
+if __name__ == "__main__":
+    main()
