@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.errors import UsageError
-from components.preflight.settings import parse
+from components.preflight.settings import load, parse
 
 PIPELINES = ("training", "finetuning", "evaluation")
 
@@ -33,7 +33,7 @@ def read(arguments: argparse.Namespace) -> dict[str, Any]:
     """The parameters; raises UsageError for words that fit no pipeline."""
     overrides = dict(_override(word) for word in arguments.set)
     if arguments.source:
-        overrides = {**_own_source(arguments.source), **overrides}
+        overrides = {**_own_source(arguments.source, arguments.preset), **overrides}
     if bool(arguments.branch) != (arguments.pipeline == "evaluation"):
         raise UsageError("the evaluation pipeline, and no other, takes a branch", where="--branch")
     if arguments.skip_unchanged and arguments.pipeline != "training":
@@ -57,15 +57,18 @@ def _override(word: str) -> tuple[str, Any]:
     return key, parse(value, f"--set {key}")
 
 
-def _own_source(source: str) -> dict[str, Any]:
-    """The user's text under a model name of its own; the preset's tasks are about other data."""
+def _own_source(source: str, preset: str) -> dict[str, Any]:
+    """The user's data under a model name of its own; the preset's tasks are about other data."""
     stem = re.sub(r"\.[a-z]+$", "", source.rstrip("/*").rpartition("/")[2].lower())
     name = re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "own"
     local = Path(source).expanduser()
     address = str(local.resolve()) if local.exists() else source
+    modality = load(preset).get("modality", "text")
     return {
         "ingestion.sources": [address],
-        "ingestion.text": "text",
+        f"ingestion.{modality}": modality,  # the field is called as what it holds
+        "ingestion.format": "auto",
+        "ingestion.format_options": {},
         "registration.name": f"trunkline-{name}",
         "tasks": [],
     }

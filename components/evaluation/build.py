@@ -78,7 +78,8 @@ def _score(
             folders["champion"] = stack.enter_context(champion.weights(context, rival))
         systems = {name: task.score(folder, examples, config.batch_size) for name, folder in folders.items()}
         labels = examples.column("label").to_pylist()
-        classes = {name: with_unknown(_classes(folder), labels) for name, folder in folders.items()}
+        known = getattr(task, "with_unknown", with_unknown)
+        classes = {name: known(_classes(folder), labels) for name, folder in folders.items()}
     return systems, classes
 
 

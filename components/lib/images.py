@@ -119,6 +119,17 @@ class Canvas:
             image = self._resized(image)
         return np.asarray(image, np.uint8).reshape(self.height, self.width, self.channels)
 
+    def mask(self, mask: Pixels) -> Pixels:
+        """(height, width) of numbers that belong to an image's pixels: none is mixed of two."""
+        image = picture(mask)
+        if image.size == (self.width, self.height):
+            return mask[:, :, 0]
+        size = (self.width, self.height)
+        if self.fit == "pad":
+            return np.asarray(ImageOps.pad(image, size, Image.Resampling.NEAREST))
+        box = self.box(image.height, image.width)
+        return np.asarray(image.resize(size, Image.Resampling.NEAREST, box))
+
     def box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The part of an image that fills the canvas: left, top, right, bottom; `pad` goes beyond it."""
         if self.fit == "stretch":

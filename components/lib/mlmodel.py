@@ -152,7 +152,7 @@ def _flavors(config: Mapping[str, Any], use: Use, tokenizer: bool) -> dict[str, 
         return {**pipeline, "python_function": python}
     python |= {"loader_module": f"{PACKAGE}.serving", "code": "code", "data": "model"}
     known = not str(config.get("model_type", "")).startswith(OWN) and config.get("num_channels", 3) == 3
-    return {**(pipeline if known else {}), "python_function": python}
+    return {**(pipeline if known and use.pipeline else {}), "python_function": python}
 
 
 def _flavor(config: Mapping[str, Any], use: Use, tokenizer: bool) -> dict[str, Any]:

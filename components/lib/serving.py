@@ -27,18 +27,22 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         import transformers
 
+        from components.lib.vision.dense import Segmenter
         from components.lib.vision.networks import register
 
         register()
         self.canvas = Canvas.open(folder)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        classifies = config["architectures"][0].endswith("ForImageClassification")
+        architecture = config["architectures"][0]
+        self.segments = architecture == Segmenter.__name__
+        classifies = architecture.endswith("ForImageClassification")
         auto = transformers.AutoModelForImageClassification if classifies else transformers.AutoModel
-        self.model = pretrained.model(auto, folder).eval()
-        self.names = {int(n): name for n, name in config["id2label"].items()} if classifies else {}
+        self.model = pretrained.model(Segmenter if self.segments else auto, folder).eval()
+        named = classifies or self.segments
+        self.names = {int(n): name for n, name in config["id2label"].items()} if named else {}
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """Label and score of a branch, or one vector an image of a trunk.
+        """Label and score, or a mask as a PNG in base64, of a branch; one vector an image of a trunk.
 
         Args:
             model_input: a table with one column, or a list, of image files: bytes, or base64 text.
@@ -56,6 +60,8 @@ class Predictor:
         return self._table(torch.cat(found)) if self.names else torch.cat(found).double().numpy()
 
     def _answer(self, pixels: Any) -> Any:
+        if self.segments:
+            return self.model(pixels).argmax(1)
         output = self.model(pixel_values=pixels)
         if self.names:
             return output.logits
@@ -63,6 +69,12 @@ class Predictor:
         return hidden.mean(dim=1) if hidden.ndim == 3 else hidden.mean(dim=(2, 3))
 
     def _table(self, logits: Any) -> list[dict[str, Any]]:
+        if self.segments:
+            import numpy as np
+
+            numbers = np.array([int(self.names[place]) for place in sorted(self.names)], np.uint8)
+            masks = (images.png(numbers[mask.numpy()][:, :, None]) for mask in logits)
+            return [{"mask": base64.b64encode(mask).decode()} for mask in masks]
         best = logits.double().softmax(-1).max(-1)
         labels = [self.names[number] for number in best.indices.tolist()]
         pairs = zip(labels, best.values.tolist(), strict=True)

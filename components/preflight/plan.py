@@ -87,7 +87,8 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
     kept_out = [
         {key: test[key] for key in test if key in known} for test in tests if isinstance(test, Mapping)
     ]
-    values["ingestion"].setdefault("decontaminate", kept_out)
+    distinct = [entry for number, entry in enumerate(kept_out) if entry not in kept_out[:number]]
+    values["ingestion"].setdefault("decontaminate", distinct)
     for item in items:
         item["evaluation"].setdefault(
             "model", f"{values['registration'].get('name', 'trunkline')}-{item['name']}"
