@@ -53,7 +53,7 @@ test: setup ## All tests
 	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
 
 faults: setup ## Every fault of the matrix (kills, hangs, broken stores and servers), and a table of them
-	@$(BIN)/python -m pytest -q -m fault
+	@$(BIN)/python -m pytest -q -m fault -n logical --maxprocesses 4
 
 check: setup ## Format, lint and types
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q . && $(BIN)/mypy

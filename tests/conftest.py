@@ -85,25 +85,33 @@ ROWS = pytest.StashKey[dict]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[ROWS] = defaultdict(list)
+    config.pluginmanager.register(FaultMatrix(config.stash[ROWS]))
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    outcome = yield
-    report = outcome.get_result()
-    if report.when == "call" or report.outcome != "passed":
-        for marker in item.iter_markers("fault"):
-            for row in marker.args:
-                item.config.stash[ROWS][row].append((report.outcome, item.name, report.duration))
+    report = (yield).get_result()
+    rows = [row for mark in item.iter_markers("fault") for row in mark.args]
+    report.user_properties.extend(("fault", row) for row in rows)
 
 
-def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    rows = config.stash.get(ROWS, {})
-    if not rows or config.getoption("-m", default="") != "fault":
-        return
-    terminalreporter.section("fault matrix")
-    for row in sorted(rows):
-        results = [outcome for outcome, _, _ in rows[row]]
-        seconds = sum(duration for _, _, duration in rows[row])
-        counts = ", ".join(f"{results.count(kind)} {kind}" for kind in sorted(set(results)))
-        terminalreporter.write_line(f"{row}  {counts:<24} {seconds:7.1f} s")
+class FaultMatrix:
+    """Collects the results of rows, from all processes that run tests."""
+
+    def __init__(self, rows: dict) -> None:
+        self.rows = rows
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            for row in {row for name, row in report.user_properties if name == "fault"}:
+                self.rows[row].append((report.outcome, report.duration))
+
+    def pytest_terminal_summary(self, terminalreporter, config: pytest.Config) -> None:
+        if not self.rows or config.getoption("-m") != "fault":
+            return
+        terminalreporter.section("fault matrix")
+        for row in sorted(self.rows):
+            results = [outcome for outcome, _ in self.rows[row]]
+            counts = ", ".join(f"{results.count(kind)} {kind}" for kind in sorted(set(results)))
+            seconds = sum(duration for _, duration in self.rows[row])
+            terminalreporter.write_line(f"{row}  {counts:<24} {seconds:7.1f} s")

@@ -1,0 +1,137 @@
+"""F08-F10, F16, F30: whole trainings while the store fails or the clock is wrong; the same bits come out."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.lib.objects.s3 import client
+from components.lib.store import Store
+from tests.components import corpora
+from tests.faults.lab import TINY, Lab
+from tests.faults.proxy import before
+
+pytestmark = pytest.mark.long
+ALONE = replace(TINY, nproc=1)
+FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, s3_server):
+    """Tokens in a bucket, and in a folder for the reference; the same bytes under the same key."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+    client().create_bucket(Bucket="training")
+    folder = tmp_path_factory.mktemp("tokens")
+    corpora.tokens(folder)
+    _copied(folder, "s3://training/prepared")
+    yield folder
+    patch.undo()
+
+
+def _copied(folder, uri):
+    objects = Store(uri).objects
+    for path in (folder / "store" / "tokenization").rglob("*"):
+        if path.is_file():
+            key = path.relative_to(folder / "store").as_posix()
+            if path.name == "manifest.json":
+                objects.write(key, path.read_bytes())
+            else:
+                objects.upload(path, key)
+    return objects
+
+
+@pytest.fixture(scope="module")
+def reference(prepared, tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("reference") / "lab", prepared, ALONE)
+    assert lab.run().code == 0, lab.log()
+    return lab
+
+
+@pytest.fixture
+def proxy(s3_server, monkeypatch):
+    with before(s3_server) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)  # of this process: it looks at the truth
+        yield proxy
+
+
+@pytest.fixture
+def lab(prepared, tmp_path, request):
+    uri = f"s3://training/{request.node.name.partition('[')[0]}"
+    _copied(prepared, uri)
+    return Lab(tmp_path / "lab", prepared, ALONE, uri)
+
+
+@pytest.mark.fault("F08")
+def test_every_fifth_request_fails(lab, proxy, reference):
+    faults = [
+        proxy.inject("status", every=15, status=status, code=code)
+        for status, code in ((500, "InternalError"), (503, "SlowDown"), (429, "TooMany"))
+    ]
+    faults.append(proxy.inject("lost", method="PUT", every=7))
+    done = lab.run(AWS_ENDPOINT_URL_S3=proxy.url)
+    lab.assert_whole(reference, done)
+    assert all(fault.struck for fault in faults)
+
+
+@pytest.mark.fault("F09")
+def test_the_store_is_down_for_a_while(lab, proxy, reference):
+    lab.arm("training.step", "stop at=11")
+    process = lab.start(AWS_ENDPOINT_URL_S3=proxy.url)
+    lab.until(process, lambda: lab.fired("training.step"))
+    fault = proxy.inject("reset")
+    process.send_signal(18)  # SIGCONT
+    time.sleep(3)  # within the tries of one request
+    fault.times = 0
+    lab.assert_whole(reference, lab.end(process))
+    assert fault.struck >= 2
+
+
+@pytest.mark.fault("F10")
+def test_the_store_is_down_for_good(lab, proxy, reference):
+    lab.arm("training.step", "stop at=11")
+    process = lab.start(AWS_ENDPOINT_URL_S3=proxy.url)
+    lab.until(process, lambda: lab.fired("training.step"))
+    proxy.inject("reset")
+    process.send_signal(18)
+    done = lab.end(process)
+    assert done.code == 69 and "S3 does not answer" in done.log, done.log[-2000:]
+    assert lab.commits()
+    lab.assert_whole(reference, lab.run())  # without the proxy: it is back
+
+
+@pytest.mark.fault("F16")
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
+@pytest.mark.parametrize("shift", ["+2h", "-2h"])
+def test_a_clock_that_is_wrong_changes_nothing(prepared, tmp_path, reference, shift):
+    lab = Lab(tmp_path / "lab", prepared, ALONE)
+    lab.arm("training.step", "kill at=17")
+    assert lab.run(LD_PRELOAD=str(FAKETIME), FAKETIME=shift).code == -9
+    lab.assert_whole(reference, lab.run())  # back to the right time: a jump between two runs
+
+
+@pytest.mark.fault("F30")
+def test_a_soak_of_kills_and_failing_requests(lab, proxy, prepared, tmp_path):
+    """Six kills at random, a store that fails at every ninth request, answers that are lost."""
+    config = replace(TINY, steps=120, restarts=6)
+    calm = Lab(tmp_path / "calm", prepared, config)
+    assert calm.run().code == 0, calm.log()
+    generator = random.Random(0)
+    faults = [proxy.inject("status", every=9), proxy.inject("lost", method="PUT", every=11)]
+    process, kills = lab.start(config, AWS_ENDPOINT_URL_S3=proxy.url), 0
+    while process.poll() is None:
+        if not (lab.failpoints / "training.step").exists() and kills < 6:
+            rank, at = generator.randrange(2), generator.randrange(10, 40)
+            (lab.failpoints / "training.step.fired").unlink(missing_ok=True)
+            lab.arm("training.step", f"kill at={at} rank={rank}")
+            kills += 1
+        threading.Event().wait(0.05)
+    lab.assert_whole(calm, lab.end(process))
+    assert kills >= 3 and all(fault.struck for fault in faults)
+    shutil.rmtree(lab.folder / "cache", ignore_errors=True)
