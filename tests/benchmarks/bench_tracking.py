@@ -1,0 +1,73 @@
+"""What metrics cost a step: without a tracker, with MLflow well, dead and hanging, in turns in one process.
+
+    python -m tests.benchmarks.bench_tracking
+
+A step is 5 ms of matrix products that reports 6 values, which is more often than any preset does.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from components.lib.stage import Context
+from components.lib.store import Store
+from components.lib.tracking import track
+from tests.benchmarks.history import record
+from tests.faults.proxy import before
+from tests.mlflow_server import serving
+
+STEPS, TURNS = 150, 6
+VALUES = {f"value/{number}": float(number) for number in range(6)}
+
+
+def main() -> None:
+    """Prints and records the 99th percentile of a step's time, as ratios to that without a tracker."""
+    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+    torch.set_num_threads(1)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        uri = stack.enter_context(serving(folder))
+        proxy = stack.enter_context(before(uri))
+        trackers = {"none": None}
+        for kind in ("well", "dead", "hanging"):
+            store = Store(str(folder / kind), cache=folder / "cache" / kind)
+            context = Context(store, tracking_uri=uri if kind == "well" else proxy.url, stage=kind)
+            trackers[kind] = stack.enter_context(track(context, "k", deadline=1.0))
+            assert trackers[kind].run_id  # mlflow is imported, the run is there
+        times = _times(trackers, proxy)
+    reference = np.percentile(times["none"], 99)
+    figures = {f"p99 {kind}": float(np.percentile(taken, 99) / reference) for kind, taken in times.items()}
+    figures |= {f"p50 {kind}": float(np.median(t) / np.median(times["none"])) for kind, t in times.items()}
+    figures["milliseconds of a step"] = float(1e3 * np.median(times["none"]))
+    for what, figure in figures.items():
+        print(f"{what:<24} {figure:8.3f}")
+    record("tracking", figures)
+
+
+def _times(trackers: dict, proxy) -> dict[str, list[float]]:
+    """Seconds of each step, the trackers taking turns."""
+    left, right = torch.randn(700, 700), torch.randn(700, 700)
+    times = {kind: list[float]() for kind in trackers}
+    for turn in range(TURNS):
+        for kind, tracker in trackers.items():
+            proxy.faults.clear()
+            if kind in ("dead", "hanging"):
+                proxy.inject("reset" if kind == "dead" else "hang")
+            for step in range(STEPS):
+                start = time.perf_counter()
+                left @ right
+                if tracker is not None:
+                    tracker.metrics(VALUES, turn * STEPS + step)
+                times[kind].append(time.perf_counter() - start)
+    return times
+
+
+if __name__ == "__main__":
+    main()
