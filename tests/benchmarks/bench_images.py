@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
@@ -87,12 +88,24 @@ def ours(seed: int = 0) -> tuple[nn.Module, Any]:
     return objective.trunk, turn
 
 
+class Pictures(torch.utils.data.Dataset):
+    """Images of Pillow, transformed one by one, as torchvision's data sets give them."""
+
+    def __init__(self, samples: Images, transform: Any) -> None:
+        self.arrays, self.transform = samples.shards.images[..., 0], transform
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.transform(Image.fromarray(self.arrays[number]))
+
+
 def theirs(workers: int, seed: int = 0) -> tuple[nn.Module, Any]:
     """The same with lightly's transform, loss, head and a DataLoader."""
     from lightly.loss import NTXentLoss
     from lightly.models.modules import SimCLRProjectionHead
     from lightly.transforms import SimCLRTransform
-    from PIL import Image
 
     samples = images()
     frame = {"mean": list(samples.frame.mean), "std": list(samples.frame.std)}
@@ -100,19 +113,17 @@ def theirs(workers: int, seed: int = 0) -> tuple[nn.Module, Any]:
         28, cj_strength=JITTER, min_scale=CROP, random_gray_scale=0.0, gaussian_blur=0.0, normalize=frame
     )
 
-    class Pictures(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return len(samples)
-
-        def __getitem__(self, number: int) -> Any:
-            return view(Image.fromarray(samples.shards.images[number, ..., 0]))
-
     torch.manual_seed(seed)
     trunk = samples.trunk()
     head = SimCLRProjectionHead(trunk.width, trunk.width, 128, batch_norm=False)
     criterion = NTXentLoss(temperature=TEMPERATURE)
     loader = torch.utils.data.DataLoader(
-        Pictures(), BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+        Pictures(samples, view),
+        BATCH,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
     )
 
     def turn(steps: int) -> None:
