@@ -87,8 +87,7 @@ def _lengths(statistics: Statistics, words: Words) -> Html:
         charts.histogram(words.lengths[name][0], bins["edges"], bins["counts"], words.lengths[name][1])
         for name, bins in statistics.lengths.items()
     ]
-    heading = f"Lengths of the {words.unit}s"
-    return report.section(heading, report.columns(*drawn), note="Bins double in width.")
+    return report.section(words.spread, report.columns(*drawn), note="Bins double in width.")
 
 
 def _evaluations(statistics: Statistics, words: Words, note: str) -> Html:

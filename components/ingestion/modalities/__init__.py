@@ -79,6 +79,7 @@ class Words:
         identity: what of it decides its split.
         found: what is counted of an evaluation set.
         altered: what was repaired, up to the number of documents.
+        spread: heading of the charts of lengths.
         lengths: measure -> heading and axis of its chart.
     """
 
@@ -86,6 +87,7 @@ class Words:
     identity: str
     found: str
     altered: str
+    spread: str
     lengths: Mapping[str, tuple[str, str]]
 
 

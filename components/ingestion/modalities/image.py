@@ -34,6 +34,7 @@ WORDS = Words(
     identity="its pixels",
     found="stand in the sources, pixel for pixel",
     altered="Turned upright were",
+    spread="Sizes of the images",
     lengths={name: (f"{name.capitalize()} in pixels", f"{name} of an image") for name in COLUMNS.lengths},
 )
 THUMBNAIL = 64  # pixels of the longer side

@@ -32,6 +32,7 @@ WORDS = Words(
     identity="its text",
     found="stand in the sources word for word",
     altered="Control characters were removed from",
+    spread="Lengths of the documents",
     lengths={name: (f"Length in {name}", f"{name} of a document") for name in COLUMNS.lengths},
 )
 DROPPED = 80  # characters that are kept of a dropped document
