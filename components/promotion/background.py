@@ -28,7 +28,7 @@ def pretraining(store: Store, trunk: Manifest) -> Html:
         Figure("parameters", facts.get("parameters"), facts.get("architecture", "")),
         Figure("steps", facts.get("steps"), _samples(facts)),
         Figure("validation loss", loss.get("validation"), _training_loss(loss)),
-        Figure("training time", report.seconds(measured.get("seconds")), _rate(measured)),
+        Figure("training time", report.seconds(_time(measured)), _rate(facts, measured)),
     ]
     objective = ", ".join(sorted(facts.get("objective", {})))
     note = f"Objective: {objective}." if objective else ""
@@ -141,6 +141,13 @@ def _training_loss(loss: Mapping[str, Any]) -> str:
     return f"training {loss['train']:.3f}" if loss.get("train") is not None else ""
 
 
-def _rate(measured: Mapping[str, Any]) -> str:
+def _time(measured: Mapping[str, Any]) -> float | None:
+    """Of all processes that a training had; what a manifest has of its own is how long it took to write."""
+    seconds: float | None = measured.get("scheduled_seconds") or measured.get("seconds")
+    return seconds
+
+
+def _rate(facts: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
     rate = measured.get("tokens_per_second")
-    return f"{rate:,.0f} tokens/s" if rate else ""
+    unit = modalities.load(facts.get("modality", "text")).SEEN
+    return f"{rate:,.0f} {unit}/s" if rate else ""

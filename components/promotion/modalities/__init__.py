@@ -1,7 +1,7 @@
 """What a report says of the data, in a way of its own for each kind: one file a modality.
 
-A modality declares UNIT, what a document is; `figures(facts)`, tiles of its own of the corpus; and
-`tokens(facts) -> (heading, pairs)`, what the trunk read.
+A modality declares UNIT, what a document is, and SEEN, what a trunk reads; `figures(facts)`, tiles of its
+own of the corpus; and `tokens(facts) -> (heading, pairs)`, what the trunk read.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 from components.lib.report import Figure
 
 UNIT = "image"
+SEEN = "images"
 
 
 def figures(facts: Mapping[str, Any]) -> list[Figure]:
