@@ -118,6 +118,20 @@ def test_a_server_that_stays_down_is_told_and_gets_all_the_next_time(proxy, mlfl
 
 
 @pytest.mark.fault("F17")
+def test_a_later_stage_on_another_machine_sends_what_was_kept(proxy, mlflow_uri, context, tmp_path):
+    fault = proxy.inject("reset")
+    with track(context, "k", deadline=1.0) as tracker:
+        put(tracker)
+    assert len(list(context.store.objects.keys("unsent/"))) == 1 and fault.struck
+    fault.times = 0
+    elsewhere = Store(context.store.uri, cache=tmp_path / "elsewhere")
+    with track(replace(context, store=elsewhere, stage="later"), "other", deadline=60.0):
+        pass
+    assert_whole(mlflow_uri, context)
+    assert not list(context.store.objects.keys("unsent/"))
+
+
+@pytest.mark.fault("F17")
 @pytest.mark.parametrize("when", ["unsent", "sent"])
 def test_a_killed_process_leaves_its_points_to_the_next(proxy, mlflow_uri, tmp_path, when):
     fault = proxy.inject("reset", times=10**9 if when == "unsent" else 0)

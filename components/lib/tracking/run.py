@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components.lib.artifacts import canonical, sha256
 from components.lib.errors import Interrupted, TrunklineError
 from components.lib.stage import Context
+from components.lib.tracking import pending
 from components.lib.tracking.identity import cut, identity, resume_or_start
 from components.lib.tracking.outbox import Item, Outbox
 from components.lib.tracking.server import connect, explained
@@ -41,18 +43,36 @@ def track(context: Context, key: str, *, name: str = "", deadline: float = DEADL
         tracker.close("FAILED", deadline)
         raise
     tracker.close("FINISHED", deadline)
+    if tracker.well:
+        _send_pending(context)
+
+
+def _send_pending(context: Context) -> None:
+    """Sends what other stages could not while the server was away; what still does not get through stays."""
+    for kept in pending.found(context.store):
+        if kept.tracking_uri != context.tracking_uri:
+            continue
+        names = {name: kept.context[name] for name in ("run_id", "stage", "task", "details")}
+        tracker = Tracker(replace(context, **names), kept.key, kept.name)
+        tracker._put(list(kept.items))
+        tracker.close(kept.status)
+        if not tracker.well:
+            return
+        pending.forget(context.store, kept)
 
 
 class Tracker:
     """One MLflow run. Without a tracking URI every method does nothing.
 
     `metrics`, `params` and `tags` only queue; a thread imports mlflow, opens the run and sends. So a slow or
-    dead server delays nobody, and what never got through is reported and written to the run's ledger.
+    dead server delays nobody; what never got through is reported and kept in the store, and the next stage
+    whose server answers sends it.
     `run_id`, `artifact` and `dataset` talk to the server at once and raise what it says.
     """
 
     def __init__(self, context: Context, key: str, name: str = "") -> None:
         self.context, self.enabled = context, bool(context.tracking_uri)
+        self._key = key
         self._name = name or " ".join(filter(None, (context.stage, context.task)))
         self._identity = identity(context, key)
         self._lock = threading.Lock()
@@ -61,6 +81,7 @@ class Tracker:
         self._known: set[str] = set()
         self._arrived: set[tuple[str, int, str]] = set()
         self._error: TrunklineError | None = None
+        self.well = False  # whether all has arrived, once it is closed
         self._outbox = Outbox(self._send, _log(context, self._identity) if self.enabled else None)
         self.tags({"trunkline.stage": context.stage})  # mlflow is imported and the run opened meanwhile
 
@@ -148,8 +169,12 @@ class Tracker:
                     self._client.set_terminated(run_id, status)
             except TrunklineError as raised:
                 error = raised
+        unsent = left[len(self._outbox.refused) :]
+        self.well = error is None and not unsent
         if left or error:
             self._report(left, error)
+        if unsent:
+            pending.keep(self.context, self._key, self._name, status, unsent)
         return left
 
     def _put(self, items: list[Item]) -> None:
@@ -199,10 +224,6 @@ class Tracker:
         late = "the server refused them" if refused else "it takes too long"
         uri, reason = self.context.tracking_uri, error.what if error else late
         print(f"tracking: {len(left)} items did not reach {uri}: {reason}", flush=True)
-        if left:
-            name = ".".join(filter(None, (self.context.stage, self.context.task)))
-            data = "\n".join(json.dumps(item) for item in left).encode()
-            self.context.store.objects.write(f"runs/{self.context.run_id}/{name}.unsent.jsonl", data)
 
 
 def _point(name: str, step: int, value: float | str) -> tuple[str, int, str]:
