@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,9 +87,3 @@ class View:
         """(n, C, H, W) augmented and normalised: what a trunk reads."""
         with torch.no_grad(), torch.autocast(self.images.device.type, enabled=False):
             return self.frame.normal(self.plain())
-
-
-def first(view: View, count: int) -> View:
-    """The first images of a view that has no augmentation."""
-    extra: dict[str, Any] = {name: value[:count] for name, value in view.extra.items()}
-    return replace(view, images=view.images[:count], recipe=Recipe(), extra=extra)
