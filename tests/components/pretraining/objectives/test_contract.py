@@ -91,6 +91,19 @@ def test_the_weight_is_known_before_the_forward_pass(name, modality):
 
 
 @pytest.mark.parametrize(("name", "modality"), CASES)
+def test_bf16_is_near_fp32(name, modality):
+    samples, _, objective = build(name, modality)
+    batch = objective.prepare(samples, draw())
+    exact = of(objective, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = of(objective, batch)
+    torch.stack([loss.total for loss in rough]).sum().backward()
+    for one, other in zip(exact, rough, strict=True):
+        assert other.total.dtype == torch.float32
+        assert other.total.item() == pytest.approx(one.total.item(), rel=0.1, abs=0.1 * one.weight)
+
+
+@pytest.mark.parametrize(("name", "modality"), CASES)
 def test_learns_a_batch_by_heart(name, modality):
     samples, _, objective = build(name, modality)
     model = WeightedSum({name: objective}, {name: 1.0})
