@@ -11,6 +11,7 @@ from components.lib.registry import ALIAS, Registry
 from components.lib.store import Store
 from components.lib.tracking.server import database
 from tests import models
+from tests.faults.proxy import before
 from tests.killing import Killed, dying, state
 
 REFERENCE = f"pretraining/{'a' * 32}#{'b' * 64}"
@@ -206,3 +207,23 @@ def test_a_folder_without_an_architecture_is_refused(tmp_path, sqlite_uri):
 def test_a_store_is_not_needed_to_fetch(sqlite_uri, tmp_path):
     assert Registry(sqlite_uri).fetch(register(Registry(sqlite_uri)), tmp_path).is_dir()
     assert Store(str(tmp_path)).lookup("pretraining", "a" * 32) is None
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.parametrize(
+    "path", ["model-versions/create", "registered-models/create", "registered-models/alias", "logged-models"]
+)
+def test_a_lost_answer_registers_nothing_twice(mlflow_uri, tmp_path, path):
+    """The server has done it, the client does not know, and asks again."""
+    name = f"lost-{path.replace('/', '-')}"
+    with before(mlflow_uri) as proxy:
+        fault = proxy.inject("lost", method="P", path=path, times=1)
+        registry = Registry(proxy.url)
+        made = register(registry, name)
+        registry.set_alias(made, "champion")
+    assert fault.struck == 1
+    registry = Registry(mlflow_uri)
+    versions = registry.client.search_model_versions(f"name = '{name}'")
+    assert [version.version for version in versions] == [made.version]
+    assert registry.require(name, "champion").version == made.version
+    registry.fetch(made, tmp_path)
