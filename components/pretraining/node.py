@@ -60,7 +60,8 @@ class Node:
             process = self._start(folder)
             log = _Log(process.stderr)
             workers, hung = self._watch(process, folder, told)
-            psutil.wait_procs(workers, timeout=self.hang_seconds)  # they may outlive a killed torchrun
+            _, left = psutil.wait_procs(workers, timeout=self.hang_seconds)
+            _signal(left, signal.SIGKILL)  # that outlived their torchrun
             log.join(5)
             if process.returncode != 0 or hung:
                 error = hung or _cause(folder, process.returncode, "".join(log.tail))
@@ -108,15 +109,22 @@ def main(place: str) -> int:
     """Runs the processes of this machine in a TrainJob; the exit code says what became of them."""
     from components.pretraining import job
 
-    seconds = job.read(place).config["hang_seconds"]
     try:
-        Node(place, [], seconds).run()
+        Node(place, [], job.read(place).config["hang_seconds"]).run()
     except TrunklineError as error:
-        name = f"errors/{os.environ.get('PET_NODE_RANK', '0')}.json"
         print(f"\npretraining failed: {error}", file=sys.stderr, flush=True)
-        objects.connect(place).write(name, json.dumps(error.to_dict()).encode())
+        _leave(error, place)
         return error.exit_code
     return 0
+
+
+def _leave(error: TrunklineError, place: str) -> None:
+    """Writes the error where the launcher looks; that the store is away is often the error itself."""
+    name = f"errors/{os.environ.get('PET_NODE_RANK', '0')}.json"
+    try:
+        objects.connect(place).write(name, json.dumps(error.to_dict()).encode())
+    except TrunklineError as raised:
+        print(f"the error could not be handed to the launcher: {raised}", file=sys.stderr, flush=True)
 
 
 def end_with_parent() -> None:
