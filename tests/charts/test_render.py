@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 from helm_python import HelmError
 
 from tests.charts import restricted
@@ -188,6 +189,15 @@ def test_no_secret_stands_in_a_manifest():
     assert (
         len(drawn) >= 40 and drawn != named(objects({}), "Secret", "trunkline-postgresql")["data"]["password"]
     )
+
+
+def test_the_example_of_a_cluster_names_what_the_chart_makes():
+    cluster = yaml.safe_load((ROOT / "pipelines" / "clusters" / "nvidia.yaml").read_text())
+    found = objects({"store": {"endpoint": "http://minio:9000"}})
+    named(found, "ServiceAccount", cluster["service_account"])
+    named(found, "ConfigMap", cluster["presets"])
+    for name, keys in cluster["config_maps"].items():
+        assert set(keys) == set(named(found, "ConfigMap", name)["data"])
 
 
 def test_a_packaged_chart_holds_the_presets(tmp_path):
