@@ -23,6 +23,7 @@ processes=()
 
 finish() {
   for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
+  awk -v root="$root/" 'index($2, root) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount
   [ -n "${ENGINE_ROOT:-}" ] || rm -rf "$root"
 }
 trap finish EXIT

@@ -28,7 +28,8 @@ from tests.e2e.servers import RESTRICTED, docker, mlflow, new_database, postgres
 
 PATTERN = os.environ.get("TRUNKLINE_IMAGES") or "{image}:{tag}"
 BUCKET = "trunkline-e2e"
-WITH_IDS = ("registration", "promotion")
+WITH_IDS = ("registration",)
+SECRETS = {"AWS_SECRET_ACCESS_KEY": "planted-1-0123456789", "TRUNKLINE_SECRET_DATA": "planted-2-0123456789"}
 
 
 @dataclass
@@ -47,12 +48,14 @@ class Run:
 
 @pytest.fixture(scope="module")
 def bucket(s3_server):
-    os.environ["AWS_ENDPOINT_URL_S3"] = s3_server
-    from components.lib.objects.s3 import client
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
+        from components.lib.objects.s3 import client
 
-    client().create_bucket(Bucket=BUCKET)
-    yield f"s3://{BUCKET}"
-    del os.environ["AWS_ENDPOINT_URL_S3"]
+        client().create_bucket(Bucket=BUCKET)
+        yield f"s3://{BUCKET}"
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +118,23 @@ def test_the_two_runners_make_the_same(runs):
 def test_the_two_runners_measure_the_same(runs):
     first, second = (runs[runner].record["results"] for runner in RUNNERS)
     assert first and first == second
+
+
+def test_no_secret_is_in_the_store_or_told_by_mlflow(bucket, servers, runs):
+    """All bytes of the bucket, which holds MLflow's artifacts too, and every run and model of the server."""
+    objects, seen = connect(bucket), 0
+    for key in objects.keys(""):
+        data, seen = objects.read(key), seen + 1
+        assert not [name for name, value in SECRETS.items() if value.encode() in data], key
+    assert seen > 50
+    address = urlsplit(servers["containers"]).netloc
+    for path, body in (
+        ("runs/search", {"experiment_ids": ["0", "1", "2"]}),
+        ("registered-models/search", None),
+    ):
+        status, text = request(address, "POST" if body else "GET", f"/api/2.0/mlflow/{path}", body)
+        assert status == 200 and "trunkline" in text
+        assert not [name for name, value in SECRETS.items() if value in text]
 
 
 def test_the_cluster_is_told_the_images_that_ran(runs, tmp_path):
