@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from components.lib import memory
 from components.lib.config import setting
 from components.lib.errors import DataError
 from components.lib.formats import Record, Rejected, place, rejected
@@ -14,6 +15,7 @@ from components.lib.streams import Limits, Stream
 SUFFIXES = (".parquet", ".pq")
 ROWS = 256  # of a batch; fewer where single values may be large, for a dictionary repeats one without cost
 BATCH = 64 << 20  # bytes of a batch, if the footer tells the truth
+MEMORY = 3 << 30  # bytes that decoding a batch may map, if it does not; the allocator alone reserves one GiB
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,13 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
         most = Limits().most(bytes_.seek(0, 2))
         file = parquet.ParquetFile(bytes_, page_checksum_verification=True, memory_map=False)
         columns = list(config.columns) or None
-        for batch in file.iter_batches(_rows(file.metadata), columns=columns, use_threads=False):
+        stated = sum(chunk.total_uncompressed_size for chunk in _chunks(file.metadata))
+        if stated > most:
+            raise _bomb(stream, f"{stated:,} bytes, as its footer says", most)
+        for batch in _batches(file, columns, stream):
             given += batch.nbytes
             if given > most:
-                raise DataError(
-                    "a parquet file expands too far: it may be a decompression bomb", where=stream.name,
-                    found=f"the first {number + len(batch):,} rows have {given:,} bytes",
-                    expected=f"at most {most:,} bytes",
-                    fix="write it without dictionaries if you trust it",
-                )  # fmt: skip
+                raise _bomb(stream, f"the first {number + len(batch):,} rows have {given:,} bytes", most)
             for record in _records(batch):
                 number += 1
                 where = place(stream, number)
@@ -54,11 +54,36 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
         ) from error
 
 
+def _batches(file: Any, columns: list[str] | None, stream: Stream) -> Iterator[Any]:
+    """The batches, each decoded below a ceiling of memory: a page's header is not held to the footer."""
+    batches = file.iter_batches(_rows(file.metadata), columns=columns, use_threads=False)
+    while True:
+        try:
+            with memory.at_most(MEMORY):
+                batch = next(batches, None)
+        except MemoryError as error:  # Arrow's own is one
+            raise _bomb(stream, f"more than {MEMORY:,} bytes to decode a few rows", MEMORY) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _bomb(stream: Stream, found: str, most: int) -> DataError:
+    return DataError(
+        "a parquet file expands too far: it may be a decompression bomb", where=stream.name, found=found,
+        expected=f"at most {most:,} bytes",
+        fix="write it in small pages and without dictionaries if you trust it",
+    )  # fmt: skip
+
+
+def _chunks(metadata: Any) -> Iterator[Any]:
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return (group.column(number) for group in groups for number in range(metadata.num_columns))
+
+
 def _rows(metadata: Any) -> int:
     """Rows of a batch, such that no value that a column chunk can hold makes the batch too large."""
-    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
-    chunks = (group.column(number) for group in groups for number in range(metadata.num_columns))
-    largest = max((chunk.total_uncompressed_size for chunk in chunks), default=1)
+    largest = max((chunk.total_uncompressed_size for chunk in _chunks(metadata)), default=1)
     return max(16, min(ROWS, BATCH // max(largest, 1)))
 
 
