@@ -79,7 +79,7 @@ def wrap(one: Pass, phase: Phase, world: World, batches: list[Any]) -> nn.Module
     if world.size == 1 or isinstance(one.model, FSDPModule):
         return one
     return DistributedDataParallel(
-        one, broadcast_buffers=False, gradient_as_bucket_view=True,
+        one, forward_sync_buffers=False, gradient_as_bucket_view=True,
         find_unused_parameters=_leaves_unused(one, phase, batches),
     )  # fmt: skip
 
