@@ -159,7 +159,12 @@ class Canvas:
     @classmethod
     def open(cls, folder: Path) -> Canvas:
         """Reads what `save` wrote."""
-        values = json.loads((folder / PROCESSOR).read_text())["trunkline"]
+        return cls.parse((folder / PROCESSOR).read_bytes())
+
+    @classmethod
+    def parse(cls, data: bytes) -> Canvas:
+        """From the content of that file."""
+        values = json.loads(data)["trunkline"]
         return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
     def probes(self) -> list[str]:

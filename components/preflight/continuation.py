@@ -10,10 +10,10 @@ from components.lib.errors import ConfigError
 from components.lib.lineage import REFERENCE, ancestors
 from components.lib.registry import Registered, Registry
 from components.lib.stage import Context
+from components.preflight import modalities
 from components.preflight.modalities import dials
 
 CHAMPION = "champion"
-TOKENIZER = "model/tokenizer.json"
 
 
 def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchanged: bool) -> None:
@@ -60,6 +60,4 @@ def _follow(context: Context, trunk: Manifest, stages: dict[str, dict[str, Any]]
     corpus = ancestors(context.store, trunk).get("ingestion")
     if corpus is not None and not stages["ingestion"]["since"]:
         stages["ingestion"]["since"] = corpus.reference
-    if TOKENIZER in trunk.names():
-        given = {"kind": "given", "tokenizer": f"{trunk.uri}/{TOKENIZER}", "lowercase": False}
-        stages["tokenization"].update(given)
+    stages["tokenization"].update(modalities.load(stages["pretraining"]["modality"]).follow(trunk))

@@ -79,8 +79,8 @@ class Writer:
         self._held, self._shards = [], self._shards + 1
 
 
-def resize(config: Config, store: Store, corpus: Manifest, draft: Draft) -> None:
-    """Fills the draft.
+def resize(config: Config, store: Store, corpus: Manifest, draft: Draft, given: bytes = b"") -> None:
+    """Fills the draft; `given` is the file of a trunk's canvas, if it is not to be made anew.
 
     Raises:
         DataError: if there is no image to train on.
@@ -92,6 +92,7 @@ def resize(config: Config, store: Store, corpus: Manifest, draft: Draft) -> None
             "the corpus has no image to train on", where=corpus.uri, fix="add images to the sources"
         )
     canvas = Canvas(config.height, config.width, config.channels or _channels(corpus), config.fit)
+    canvas = Canvas.parse(given) if given else canvas
     moments, counts = Moments(canvas.channels), {}
     for split in SPLITS:
         writer = Writer(draft, split, (canvas.height, canvas.width, canvas.channels), config.shard_bytes)
@@ -106,7 +107,7 @@ def resize(config: Config, store: Store, corpus: Manifest, draft: Draft) -> None
                 "the corpus is not what its manifest tells", where=f"{corpus.uri} ({split})",
                 found=f"{writer.images} images", expected=f"{expected.get(split, 0)} images",
             )  # fmt: skip
-    mean, std = moments.of()
+    mean, std = (list(canvas.mean), list(canvas.std)) if given else moments.of()
     canvas = replace(canvas, mean=tuple(mean), std=tuple(std))
     (draft.folder / FOLDER).mkdir()
     canvas.save(draft.folder / FOLDER)

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.lib import plugins
+from components.lib.artifacts import Manifest
 from components.lib.errors import ConfigError
 from components.preflight.modalities import dials
 from components.preflight.references import Errors
+
+PROCESSOR = "model/preprocessor_config.json"
 
 
 def objective(name: str, says: Mapping[str, Any], pretraining: Any) -> Errors:
@@ -26,6 +29,11 @@ def task(config: Any, pretraining: Any, where: str) -> Errors:
             expected=f"<= {layers} for {trunk['architecture']} {trunk['size']}",
             fix="-1 lets everything learn",
         )  # fmt: skip
+
+
+def follow(trunk: Manifest) -> dict[str, Any]:
+    """The size, mean and deviation that its weights know."""
+    return {"canvas": f"{trunk.uri}/{PROCESSOR}"} if PROCESSOR in trunk.names() else {}
 
 
 def _layers(trunk: Mapping[str, Any]) -> int:

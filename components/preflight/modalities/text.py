@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.lib import plugins
+from components.lib.artifacts import Manifest
 from components.lib.errors import ConfigError
 from components.preflight.modalities import dials
 from components.preflight.references import Errors
+
+TOKENIZER = "model/tokenizer.json"
 
 
 def objective(name: str, says: Mapping[str, Any], pretraining: Any) -> Errors:
@@ -39,6 +42,13 @@ def task(config: Any, pretraining: Any, where: str) -> Errors:
             "more layers would learn than the trunk has", where=f"{where}.unfreeze", found=config.unfreeze,
             expected=f"<= {layers} for size {trunk['size']}", fix="-1 lets everything learn",
         )  # fmt: skip
+
+
+def follow(trunk: Manifest) -> dict[str, Any]:
+    """Its tokenizer, whose vocabulary its weights know."""
+    if TOKENIZER not in trunk.names():
+        return {}
+    return {"kind": "given", "tokenizer": f"{trunk.uri}/{TOKENIZER}", "lowercase": False}
 
 
 def _architectures() -> dict[str, Any]:

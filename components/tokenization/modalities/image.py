@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.lib import artifacts
 from components.lib.config import setting, to_dict
+from components.lib.errors import ConfigError, MissingError
 from components.tokenization import config as common
 
 if TYPE_CHECKING:
@@ -25,17 +27,36 @@ class Config(common.Config):
         "crop", "the largest part of that shape, all of it with borders (pad), or out of shape (stretch)",
         choices=("crop", "pad", "stretch"),
     )  # fmt: skip
+    canvas: str = setting(
+        "", "URI of a trunk's preprocessor_config.json: its size, mean and deviation are taken"
+    )
     shard_bytes: int = setting(256 << 20, "bytes from which on a shard is closed", minimum=1)
 
 
 def plan(config: Config) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
-    """The size decides; how many work does not."""
+    """The size decides; how many work does not. Raises ConfigError if the given canvas cannot be read."""
     identity = to_dict(config)
     del identity["workers"]
+    given = _given(config.canvas) if config.canvas else b""
+    if config.canvas:
+        identity["canvas"] = f"sha256:{artifacts.sha256(given)}"
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
         from components.tokenization.sizing import resize
 
-        resize(config, store, corpus, draft)
+        resize(config, store, corpus, draft, given)
 
     return identity, build
+
+
+def _given(uri: str) -> bytes:
+    from components.lib.objects import connect
+
+    folder, _, name = uri.rpartition("/")
+    try:
+        return connect(folder).read(name)
+    except (MissingError, OSError) as error:
+        raise ConfigError(
+            "the given canvas cannot be read", where="tokenization.canvas", found=f"{uri}: {error}",
+            expected="a path or URI of a preprocessor_config.json of a trunk",
+        ) from error  # fmt: skip

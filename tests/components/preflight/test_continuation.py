@@ -62,3 +62,14 @@ def test_another_network_is_refused_before_work_starts(context, trunk):
 def test_a_trunk_that_is_gone(context):
     with pytest.raises(MissingError):
         settled(context, start=f"pretraining/{'0' * 32}#{'0' * 64}")
+
+
+def test_a_trunk_on_images_brings_its_canvas(context):
+    corpus = made(context.store, "ingestion", {}, {"sources": "0" * 64}, "statistics.json")
+    tokens = made(context.store, "tokenization", {}, {"corpus": corpus.reference})
+    config = resolve("image-smoke", {}).stages["pretraining"]
+    name = "model/preprocessor_config.json"
+    trunk = made(context.store, "pretraining", config, {"tokens": tokens.reference}, name)
+    stages = resolve("image-smoke", {"pretraining.start": trunk.reference}).stages
+    settle(context, stages, skip_unchanged=False)
+    assert stages["tokenization"]["canvas"] == f"{trunk.uri}/{name}"

@@ -8,7 +8,7 @@ import pytest
 from components.ingestion.modalities import configured as ingestion
 from components.ingestion.run import run as ingest
 from components.lib import artifacts, images
-from components.lib.errors import DataError
+from components.lib.errors import ConfigError, DataError
 from components.lib.images import Canvas
 from components.lib.pixels import PixelShards
 from components.lib.stage import Context
@@ -75,3 +75,16 @@ def test_another_kind_of_corpus_is_refused(place):
             corpus=place[0] / "corpus.json",
             tokens=place[0] / "t.json",
         )
+
+
+def test_a_given_canvas_is_kept_with_its_statistics(place, tmp_path):
+    given = Canvas(9, 14, 3, "pad", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    given.save(tmp_path)
+    manifest = tokenized(place, canvas=str(tmp_path / images.PROCESSOR))
+    assert Canvas.open(place[1].store.open_folder(manifest, "tokenizer/")) == given
+    shards = PixelShards(place[1].store, manifest, "validation")
+    first = next(corpus_images(place, "validation"))
+    assert (shards.gather(np.array([0])) == given.pixels(images.decode(first))).all()
+    assert np.allclose(shards.std, given.std)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        tokenized(place, canvas=str(tmp_path / "none.json"))
