@@ -107,4 +107,9 @@ def test_models_are_loaded_in_one_place_alone():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if called.split(".")[-1] in LOADERS or called in LOADERS or LOADERS & set(names):
                 found.add(str(path.relative_to(ROOT)))
-    assert found == {"components/lib/pretrained.py", "components/lib/sources/hf.py"}
+    assert found == {
+        "components/lib/pretrained.py",
+        "components/lib/sources/hf.py",
+        "components/lib/vision/dense.py",  # its own from_pretrained, behind the checks of pretrained.model
+    }
+    assert "Segmenter.from_pretrained" not in "".join(path.read_text() for path in sources())
