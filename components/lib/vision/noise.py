@@ -16,14 +16,19 @@ GOLDEN = 0x9E3779B9 - (1 << 32)
 
 
 def uniform(keys: Tensor, count: int) -> Tensor:
-    """(n, count) numbers in (0, 1), 24 bits each, for (n,) whole keys below 2^31."""
+    """(n, count) numbers in (0, 1), 23 bits each, for (n,) whole keys below 2^31."""
     places = torch.arange(count, dtype=torch.int32, device=keys.device)
     words = _mixed(_mixed(keys.to(torch.int32))[:, None] ^ _mixed(places * GOLDEN + 1)[None, :])
-    return ((words >> 8) & 0xFFFFFF).float().add_(0.5).mul_(2.0**-24)
+    return inside(words)
+
+
+def inside(words: Tensor) -> Tensor:
+    """32-bit words as numbers in (0, 1): with a bit more, the largest word would round to 1."""
+    return ((words >> 9) & 0x7FFFFF).float().add_(0.5).mul_(2.0**-23)
 
 
 def gaussian(keys: Tensor, count: int) -> Tensor:
-    """(n, count) normal numbers; the largest is 5.4."""
+    """(n, count) normal numbers; the largest is 5.3."""
     return torch.erfinv(uniform(keys, count).mul_(2).sub_(1)).mul_(math.sqrt(2))
 
 

@@ -159,3 +159,10 @@ def test_noise_is_normal_and_independent():
     along = np.corrcoef(values.numpy())
     assert np.abs(along - np.eye(200)).max() < 6 / math.sqrt(5000)
     assert torch.equal(values[3:5], noise.gaussian(torch.tensor([3, 4]) * 7919, 5000))
+
+
+def test_no_word_makes_infinite_noise():
+    words = torch.tensor([0, -1, 0x7FFFFFFF, -(2**31), 511, -512], dtype=torch.int32)
+    shares = noise.inside(words)
+    assert shares.min() > 0 and shares.max() < 1
+    assert torch.erfinv(shares * 2 - 1).isfinite().all()
