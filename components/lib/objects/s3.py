@@ -35,6 +35,7 @@ LOST = {"412", "PreconditionFailed"}
 CONFLICT = {"409", "ConditionalRequestConflict"}
 DIGEST = "sha256"  # metadata of what `write` has put: small objects, which no manifest vouches for
 TRIES = 4
+PATIENCE = 20.0  # seconds of an outage that are sat out: botocore's own six tries are over in one
 T = TypeVar("T")
 
 
@@ -147,24 +148,27 @@ class S3Objects:
             exceptions.IncompleteReadError, exceptions.ResponseStreamingError,
             exceptions.FlexibleChecksumError, IntegrityError,
         )  # fmt: skip
-        renewed = False
-        for attempt in range(TRIES):
-            last = attempt == TRIES - 1
+        renewed, tries, pause, end = False, 0, 0.1, time.monotonic() + PATIENCE
+        while True:
+            tries += 1
             try:
                 with explained(f"{self.uri}/{key}", broken):
                     return call(self._client)
             except broken as error:
-                if last:
+                if tries >= TRIES:
                     raise _truthful(error, f"{self.uri}/{key}") from error
             except Renewable:
                 if renewed:
                     raise
                 self._client, renewed = client(), True
             except Conflict:
-                if last:
+                if tries >= TRIES:
                     raise
-            time.sleep(0.1 * 2**attempt)
-        raise AssertionError("the last try returns or raises")
+            except ServiceError as error:
+                if isinstance(error, Lost) or time.monotonic() > end:
+                    raise
+            time.sleep(pause)
+            pause = min(5.0, 2 * pause)
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
