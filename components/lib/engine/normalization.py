@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from components.lib.engine.distributed import total
@@ -41,8 +42,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             return
         self.num_batches_tracked.add_(1)
         share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+        good = mean.isfinite() & variance.isfinite()  # one bad batch would be remembered for ever
+        for kept, new in ((self.running_mean, mean), (self.running_var, variance)):
+            kept.copy_(torch.where(good, kept.lerp(new.to(kept.dtype), share), kept))
 
 
 def share_statistics(model: nn.Module) -> None:
