@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.lib import plugins
+from components.lib import plugins, sources
 from components.lib.config import from_dict
 from components.lib.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.plugins import Declaration
-from components.lib.sources import scheme
 
 OBJECTIVES = "components.pretraining.objectives"
 LAUNCHERS = "components.pretraining.launchers"
@@ -88,7 +87,7 @@ def _finetuning(config: Any, where: str) -> Errors:
 
 def _source(uri: str, where: str) -> Errors:
     try:
-        scheme(uri)
+        sources.check(uri)
     except TrunklineError as error:
         error.where = where
         error.found = error.found or uri

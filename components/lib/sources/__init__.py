@@ -7,7 +7,8 @@
     pypi:package==version/member#sha256=...                  a data file inside a wheel
     sample:topics/train                                      text made by us, for tests
 
-A scheme declares `find(uri) -> list[Object]`, which only lists, and `fetch(object, folder) -> Path`.
+A scheme declares `find(uri) -> list[Object]`, which only lists, `fetch(object, folder) -> Path`, and perhaps
+`parse(uri)`, which raises ConfigError for a malformed address before anything is asked.
 '!/' names members of an archive by a pattern, whatever the scheme.
 """
 
@@ -31,6 +32,7 @@ __all__ = [
     "Object",
     "Record",
     "Rejected",
+    "check",
     "chosen",
     "fetch",
     "find",
@@ -142,6 +144,13 @@ def chosen(where: str, share: float) -> bool:
     """Whether the record at this place is in the given share: the same in every stage and every run."""
     digest = blake2b(where.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * 2.0**64
+
+
+def check(uri: str) -> None:
+    """Asks nobody; raises what `scheme` does, and ConfigError if the address is malformed."""
+    plugin = plugins.load(__name__, scheme(uri))
+    if hasattr(plugin, "parse"):
+        plugin.parse(uri.partition("!/")[0])
 
 
 def scheme(uri: str) -> str:

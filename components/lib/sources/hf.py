@@ -27,7 +27,7 @@ REMOTE = "hf://"
 
 def find(uri: str) -> list[Object]:
     """The files of one split; identity is the hub's hash of each file."""
-    place, options = _parsed(uri)
+    place, options = parse(uri)
     split = options.get("split", "train")
     with _explained(uri):
         from datasets import load_dataset_builder
@@ -64,7 +64,8 @@ def _object(path: str) -> Object:
     return Object(name, str(identity), int(details.get("size") or -1), f"hf:{path}")
 
 
-def _parsed(uri: str) -> tuple[str, dict[str, str]]:
+def parse(uri: str) -> tuple[str, dict[str, str]]:
+    """The id, or a local folder, and the options; raises ConfigError."""
     parts = urlsplit(uri.removeprefix("hf:"))
     options = dict(parse_qsl(parts.query))
     unknown = sorted(set(options) - set(OPTIONS))

@@ -32,7 +32,7 @@ ABSENT = ("No matching distribution", "Could not find a version")
 
 def find(uri: str) -> list[Object]:
     """One object; nothing is downloaded, because the SHA-256 is known."""
-    match = _parsed(uri)
+    match = parse(uri)
     wheel = f"{match['package']}-{match['version']}.whl"
     name = f"pypi:{wheel}!/{match['member']}"
     return [Object(name, f"{match['sha256']}/{match['member']}", -1, uri, match["member"])]
@@ -40,7 +40,7 @@ def find(uri: str) -> list[Object]:
 
 def fetch(entry: Object, folder: Path) -> Path:
     """The wheel in this machine's cache; downloaded if it is not there or not what was pinned."""
-    match = _parsed(entry.uri)
+    match = parse(entry.uri)
     target = _cache() / match["sha256"] / f"{match['package']}.whl"
     if not target.exists() or _sha256(target) != match["sha256"]:
         _download(match, target)
@@ -79,7 +79,8 @@ def _failure(requirement: str, output: str) -> Exception:
     return ServiceError("pip could not download a wheel", where=requirement, found=output, fix=fix)
 
 
-def _parsed(uri: str) -> re.Match[str]:
+def parse(uri: str) -> re.Match[str]:
+    """The parts of an address as groups of `FORM`; raises ConfigError."""
     match = FORM.fullmatch(uri)
     if not match:
         raise ConfigError("a pypi source is malformed", where=uri, expected=EXPECTED)

@@ -16,7 +16,7 @@ CHUNK = 1 << 20
 
 def find(uri: str) -> list[Object]:
     """One listing; the identity is the ETag and the size."""
-    bucket, prefix = _parts(uri)
+    bucket, prefix = parse(uri)
     pattern = bool(re.search(r"[*?\[]", prefix))
     start = re.split(r"[*?\[]", prefix)[0]
     found = []
@@ -37,7 +37,7 @@ def fetch(entry: Object, folder: Path) -> Path:
     """Downloads the object into `folder`, on condition that its ETag is still the one listed."""
     from botocore.exceptions import ClientError
 
-    bucket, key = _parts(entry.uri)
+    bucket, key = parse(entry.uri)
     target = folder / "object"
     with explained(entry.uri):
         try:
@@ -55,7 +55,8 @@ def fetch(entry: Object, folder: Path) -> Path:
     return target
 
 
-def _parts(uri: str) -> tuple[str, str]:
+def parse(uri: str) -> tuple[str, str]:
+    """Bucket and key; raises ConfigError."""
     parts = urlsplit(uri.replace("?", "%3F").replace("#", "%23"))
     if not parts.netloc:
         raise ConfigError("the source names no bucket", where=uri, expected="s3://bucket/prefix")
