@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -105,6 +106,13 @@ WAYS = {
 }
 
 
+def pending(worker: psutil.Process) -> bool:
+    """Whether a stopped process has a SIGTERM before it."""
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+    signals = int(status.partition("ShdPnd:")[2].split()[0], 16)
+    return bool(signals >> (signal.SIGTERM - 1) & 1)
+
+
 @pytest.mark.parametrize(
     "way", [pytest.param(way, marks=[] if way == "the launcher" else long) for way in WAYS]
 )
@@ -115,6 +123,8 @@ def test_a_request_to_stop(lab, reference, way):
     process = lab.start(slow)
     lab.until(process, lambda: lab.fired("training.step"))
     WAYS[way](process)
+    if way != "one rank":
+        lab.until(process, lambda: any(map(pending, workers(process))))
     for worker in workers(process):
         worker.send_signal(signal.SIGCONT)
     done = lab.end(process)
