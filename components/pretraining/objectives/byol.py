@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from components.lib.engine.normalization import still
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
 from components.pretraining.collapse import PARTS, signs
+from components.pretraining.views import Views
 
 MODALITIES = ("text", "image")
 NEEDS = ()
@@ -31,41 +32,6 @@ class Config:
     momentum: float = setting(0.99, "of the teacher at the start; 1 at the end", minimum=0.0, maximum=1.0)
     hidden: int = setting(512, "width of the hidden layer of both heads", minimum=2)
     projection: int = setting(128, "width of what is predicted", minimum=2)
-
-
-@dataclass(frozen=True)
-class Views:
-    """Two views of the same samples."""
-
-    first: Any
-    second: Any
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    @property
-    def weight(self) -> float:
-        """Predictions: each view is predicted from the other."""
-        return 2.0 * len(self.first)
-
-    @property
-    def real(self) -> int:
-        """Tokens that carry data."""
-        return int(self.first.real + self.second.real)
-
-    @property
-    def slots(self) -> int:
-        """Tokens that are computed."""
-        return int(self.first.slots + self.second.slots)
-
-    @property
-    def flops(self) -> float:
-        """Of the student, and of the teacher's forward passes."""
-        return float(self.first.flops + self.second.flops) * 4 / 3
-
-    def to(self, device: torch.device) -> Views:
-        """The same on a device."""
-        return replace(self, first=self.first.to(device), second=self.second.to(device))
 
 
 class Objective(nn.Module):
@@ -85,7 +51,7 @@ class Objective(nn.Module):
     def prepare(self, samples: Any, draw: Draw) -> Views:
         """Two independent views of each sample."""
         first, second = samples.views(draw, 2)
-        return Views(first, second)
+        return Views(first, second, torch.from_numpy(draw.ids), passes=4 / 3)  # the teacher goes forward only
 
     def forward(self, batch: Views) -> Loss:
         """Squared distance of unit vectors, prediction to target, summed over the views."""

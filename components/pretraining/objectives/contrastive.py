@@ -7,7 +7,7 @@ the views: crops of a document, or augmented images.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from components.lib.engine.distributed import gather
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
 from components.pretraining.collapse import PARTS, signs
+from components.pretraining.views import Views
 
 MODALITIES = ("text", "image")
 NEEDS = ()
@@ -35,48 +36,6 @@ class Config:
     margin: float = setting(0.25, "triplet and circle: in cosine similarity", minimum=0.0, maximum=2.0)
     scale: float = setting(64.0, "circle: how sharp it is", minimum=0.1, maximum=1024.0)
     projection: int = setting(128, "width of the space in which views are compared", minimum=2)
-
-
-@dataclass(frozen=True)
-class Views:
-    """Two views of the same samples.
-
-    Attributes:
-        ids: (n,) sample numbers: a sample that is in the batch twice is no negative of itself.
-    """
-
-    first: Any
-    second: Any
-    ids: Tensor
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def weight(self) -> float:
-        """Views that are compared."""
-        return 2.0 * len(self.ids)
-
-    @property
-    def real(self) -> int:
-        """Tokens that carry data."""
-        return int(self.first.real + self.second.real)
-
-    @property
-    def slots(self) -> int:
-        """Tokens that are computed."""
-        return int(self.first.slots + self.second.slots)
-
-    @property
-    def flops(self) -> float:
-        """Of the trunk; the head's are few."""
-        return float(self.first.flops + self.second.flops)
-
-    def to(self, device: torch.device) -> Views:
-        """The same on a device."""
-        return replace(
-            self, first=self.first.to(device), second=self.second.to(device), ids=self.ids.to(device)
-        )
 
 
 class Objective(nn.Module):

@@ -1,0 +1,53 @@
+"""Two views of the same samples, as the objectives that compare views take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Views:
+    """Two views of the same samples, made by the modality.
+
+    Attributes:
+        ids: (n,) sample numbers: a sample that is in the batch twice is no negative of itself.
+        passes: what is computed on a view, in forward and backward passes of the trunk.
+    """
+
+    first: Any
+    second: Any
+    ids: Tensor
+    passes: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def weight(self) -> float:
+        """Views that are compared."""
+        return 2.0 * len(self.ids)
+
+    @property
+    def real(self) -> int:
+        """Tokens that carry data."""
+        return int(self.first.real + self.second.real)
+
+    @property
+    def slots(self) -> int:
+        """Tokens that are computed."""
+        return int(self.first.slots + self.second.slots)
+
+    @property
+    def flops(self) -> float:
+        """Of the trunk; the heads' are few."""
+        return float(self.first.flops + self.second.flops) * self.passes
+
+    def to(self, device: torch.device) -> Views:
+        """The same on a device."""
+        return replace(
+            self, first=self.first.to(device), second=self.second.to(device), ids=self.ids.to(device)
+        )
