@@ -1,4 +1,6 @@
-"""Builds images: `python -m images.build [STAGE ...]`, all of them without a name; see `make images`.
+"""Builds images: `python -m images.build [IMAGE ...]`, all of them without a name; see `make images`.
+
+Their names go to build/images.yaml too, as values for the chart.
 
 Settings of pip (an own index, a proxy) and certificates are handed in as secrets: no image keeps them.
 """
@@ -13,16 +15,17 @@ import sys
 import tarfile
 import tomllib
 
-from components import STAGES
-from images.contents import FAMILIES, ROOT, chain, contents, name, parent, tag
+from images.contents import CODE, FAMILIES, ROOT, chain, contents, name, parent, tag
 
 PATTERN = "{image}:{tag}"
+# Value of the chart -> image: MLflow and the garbage collector, pods of a TrainJob, what applies schedules.
+CHART = {"tracking": "registration", "training": "pretraining", "pipelines": "pipelines"}
 
 
 def main(words: list[str] | None = None) -> int:
     """Builds what is named and all below it; returns the exit code of the build that failed, or 0."""
     arguments = _parser().parse_args(words)
-    wanted = arguments.image or [*STAGES, *FAMILIES]
+    wanted = arguments.image or [*CODE, *FAMILIES]
     for image in dict.fromkeys(link for one in wanted for link in chain(one)):
         for target in ("tools", "base") if image == "base" else ("",):
             code = _build(image, target, arguments)
@@ -31,13 +34,17 @@ def main(words: list[str] | None = None) -> int:
         if arguments.push and image in wanted:
             subprocess.run([arguments.docker, "push", name(image, arguments.pattern)], check=True)
         print(name(image, arguments.pattern), flush=True)
+    values = ROOT / "build" / "images.yaml"
+    values.parent.mkdir(exist_ok=True)
+    lines = (f"  {key}: {name(image, arguments.pattern)}\n" for key, image in CHART.items())
+    values.write_text("images:\n" + "".join(lines), encoding="utf-8")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     environ = os.environ
     parser = argparse.ArgumentParser(prog="python -m images.build", description=__doc__)
-    parser.add_argument("image", nargs="*", choices=[*STAGES, *FAMILIES, "base", []], metavar="STAGE")
+    parser.add_argument("image", nargs="*", choices=[*CODE, *FAMILIES, "base", []], metavar="IMAGE")
     parser.add_argument(
         "--pattern", default=environ.get("TRUNKLINE_IMAGES") or PATTERN, help="names of images"
     )
@@ -66,9 +73,9 @@ def _build(image: str, target: str, arguments: argparse.Namespace) -> int:
         "TORCH_INDEX": arguments.torch_index if image == "training" else None,
         "TOOLS": tools if image in FAMILIES else None,
         "BASE": name("base", arguments.pattern) if image in FAMILIES else None,
-        "FAMILY": name(parent(image), arguments.pattern) if image in STAGES else None,
-        "NAME": called if image in STAGES else None,
-        "COMMIT": _commit() if image in STAGES else None,
+        "FAMILY": name(parent(image), arguments.pattern) if image in CODE else None,
+        "NAME": called if image in CODE else None,
+        "COMMIT": _commit() if image in CODE else None,
     }
     command = [arguments.docker, "build", "--tag", called, *_labels(image)]
     command += ["--target", target] if target else []

@@ -1,7 +1,8 @@
 """What goes into each image, and the tag that follows from it.
 
-base -> family (data, training, tracking) -> stage. A tag is a hash of all that the repository puts into an
-image and into those below it, so that it changes when, and only when, the image does.
+base -> family (data, training, tracking, kubeflow) -> stage, or `pipelines`, which compiles, submits and
+schedules. A tag is a hash of all that the repository puts into an image and into those below it, so that it
+changes when, and only when, the image does.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from pathlib import Path
 from components import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
-FAMILIES = ("data", "training", "tracking")
+FAMILIES = ("data", "training", "tracking", "kubeflow")
+CODE = (*STAGES, "pipelines")  # the images that hold code of ours
 _FAMILY = re.compile(r'base_image="trunkline-python-([a-z]+)"')
 
 
 def parent(image: str) -> str:
     """The image below: a stage's family, which its component names; of a family `base`; of `base` ''."""
+    if image == "pipelines":
+        return "kubeflow"
     if image in STAGES:
         text = (ROOT / "components" / image / "component.py").read_text(encoding="utf-8")
         return str(_FAMILY.findall(text)[0])
@@ -34,10 +38,11 @@ def chain(image: str) -> list[str]:
 
 def contents(image: str) -> dict[str, Path]:
     """The files that the build of an image sees: name -> path, sorted."""
-    folder = ROOT / "images" / ("stage" if image in STAGES else image)
-    found = {path.name: path for path in _files(folder)}
-    if image in STAGES:
-        found |= {str(path.relative_to(ROOT)): path for path in _sources(image)}
+    kind = "stage" if image in CODE else "family" if image in FAMILIES else image
+    found = {path.name: path for name in {kind, image} for path in _files(ROOT / "images" / name)}
+    if image in CODE:
+        sources = _everything() if image == "pipelines" else _sources(image)
+        found |= {str(path.relative_to(ROOT)): path for path in sources}
     if image == "preflight":
         found |= {f"presets/{path.name}": path for path in (ROOT / "pipelines/presets").glob("*.yaml")}
     return dict(sorted(found.items()))
@@ -72,6 +77,12 @@ def _sources(stage: str) -> Iterator[Path]:
         yield from (
             path for folder in (components / other).iterdir() if folder.is_dir() for path in _files(folder)
         )
+
+
+def _everything() -> Iterator[Path]:
+    """What compiles a graph with the tags of its images: all that goes into them."""
+    for folder in ("components", "images", "pipelines"):
+        yield from _files(ROOT / folder)
 
 
 def _files(folder: Path) -> Iterator[Path]:

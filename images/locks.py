@@ -3,7 +3,8 @@
 One lock an image, from the requirement groups of pyproject.toml at the versions of constraints.txt, with the
 hash of every file of each version, whatever its platform. torch is one pin with many builds: CUDA's comes
 from the default index, and the libraries it needs stand in `cuda.txt`; the hash of the CPU build, which
-other indexes hold, is added, so that both are the very files that were locked.
+other indexes hold, is added, so that both are the very files that were locked. What has no wheel stands in
+`source.txt`: the image builds one from the locked source, with the locked setuptools.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ GROUPS = {
     "data": ("data",),
     "training": ("data", "training"),
     "tracking": ("tracking", "server"),
+    "kubeflow": ("pipeline",),
 }
 EXECUTOR = "kfp"  # its executor needs none of its dependencies
-TOOLS = ("pip", "cyclonedx-bom>=7.5,<8")  # of the build, in no image
+TOOLS = ("pip", "cyclonedx-bom>=7.5,<8", "setuptools>=80")  # of the build, in no image
 CUDA = ("nvidia-", "cuda-", "triton")
+SOURCE = ("kfp-server-api",)
 PLATFORM = "x86_64-manylinux_2_28"
 _BLOCK = re.compile(r"^(\S+?)==(\S+)( ;[^\\\n]*)? \\\n((?:    --hash=\S+(?: \\)?\n)+)", re.MULTILINE)
 
@@ -49,11 +52,13 @@ def write(uv: str) -> None:
     """Writes every lock anew; `uv` is the program that resolves."""
     for image in GROUPS:
         blocks = _resolved(uv, requirements(image))
-        cuda = {name for name in blocks if name.startswith(CUDA)}
+        apart = {name for name in blocks if name.startswith(CUDA) or name in SOURCE}
         if "torch" in blocks:
             blocks["torch"] = _with_hash(blocks["torch"], _here("torch", _version(blocks["torch"])))
-            _save(image, "cuda.txt", (blocks[name] for name in sorted(cuda)))
-        _save(image, "lock.txt", (block for name, block in blocks.items() if name not in cuda))
+            _save(image, "cuda.txt", (blocks[name] for name in sorted(apart)))
+        if blocks.keys() & set(SOURCE):
+            _save(image, "source.txt", (blocks[name] for name in sorted(apart)))
+        _save(image, "lock.txt", (block for name, block in blocks.items() if name not in apart))
     pin = next(line for line in _pins() if line.startswith(f"{EXECUTOR}=="))
     _save("base", "executor.txt", [_resolved(uv, [pin], "--no-deps")[EXECUTOR]])
     _save("base", "tools.txt", _resolved(uv, TOOLS).values())

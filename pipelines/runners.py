@@ -18,7 +18,10 @@ from components.lib.errors import ServiceError, UsageError
 RUNNERS = ("processes", "containers")
 IGNORED = "node pools, accelerators, secrets, volumes, time limits and retries of a cluster are not used"
 USER = 1001  # as the images are built; a user of this machine who is not root keeps their own number
-_PASSED_ON = ("AWS_", "HF_", "MLFLOW_", "OMP_", "TRUNKLINE_ALLOWED_HOSTS", "TRUNKLINE_SECRET_")
+_PASSED_ON = (
+    "AWS_", "HF_", "MLFLOW_", "OMP_", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "PIP_TRUSTED_HOST",
+    "TRUNKLINE_ALLOWED_HOSTS", "TRUNKLINE_SECRET_",
+)  # fmt: skip
 
 
 def says(runner: str) -> str:

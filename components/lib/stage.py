@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.lib import shelf
 from components.lib.artifacts import Key, Manifest
 from components.lib.errors import InternalError, TrunklineError, unexpected
 from components.lib.store import Draft, Store
@@ -93,7 +94,8 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator
     error: TrunklineError | None = None
     try:
         context = Context(Store(settings["store"]), task=task, stage=name, **settings["run"])
-        yield context
+        with shelf.of(context.store):
+            yield context
     except TrunklineError as raised:
         error = raised
     except Exception as raised:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from components.lib import sources
 from components.lib.errors import ConfigErrors
 from components.lib.stage import Context, stage
 from components.preflight import probes
@@ -41,6 +42,7 @@ def run(
     with stage("preflight", shared) as context:
         plan = resolve(config.preset, config.overrides)
         probe(context, plan)
+        keep(context, plan)
         if config.skip_unchanged or plan.stages["pretraining"]["start"]:
             from components.preflight.continuation import settle
 
@@ -88,6 +90,17 @@ def probe(context: Context, plan: Plan) -> None:
     for error in found.values():
         raise error
     print(f"preflight: {probes.devices()}", flush=True)
+
+
+def keep(context: Context, plan: Plan) -> None:
+    """Puts the data that other images cannot fetch into the store; raises why it cannot be had."""
+    labelled = [task["finetuning"][split]["source"] for task in plan.tasks for split in ("train", "test")]
+    noted: set[str] = set()
+    for uri in (*plan.stages["ingestion"]["sources"], *labelled):
+        manifest, reused = sources.keep(uri, context.store) or (None, False)
+        if manifest and manifest.reference not in noted:
+            noted.add(manifest.reference)
+            context.record(manifest, reused=reused)
 
 
 def _item(task: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def test_stage_has_its_place_on_a_cluster(stage):
 
 
 def test_every_image_serves_a_family():
-    """images/<folder>/Dockerfile; its name is the last word of a component's image."""
-    folders = {path.parent.name for path in (ROOT / "images").glob("*/Dockerfile")} - {"base", "stage"}
+    """images/<folder>/lock.txt; its name is the last word of a component's image, or kubeflow."""
+    folders = {path.parent.name for path in (ROOT / "images").glob("*/lock.txt")} - {"base", "kubeflow"}
     used = {
         line.split('base_image="trunkline-python-')[1].split('"')[0]
         for stage in STAGES

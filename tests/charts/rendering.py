@@ -32,7 +32,7 @@ EXTERNAL: dict[str, Any] = {  # a profile namespace: MLflow, database and Promet
 }
 FULL: dict[str, Any] = {
     "images": {
-        "schedule": f"registry.example/team/trunkline-schedule@{DIGEST}", "pullSecrets": ["registry-login"],
+        "pipelines": f"registry.example/team/trunkline-pipelines@{DIGEST}", "pullSecrets": ["registry-login"],
     },
     "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/trunkline"}},
     "mlflow": {

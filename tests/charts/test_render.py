@@ -62,7 +62,7 @@ REFUSED = [
     ({"images": {"tracking": ""}}, "images.tracking is empty: build and push"),
     ({"images": {"tracking": "mlflow:latest"}}, "images"),
     ({"images": {"training": "registry.example/x"}}, "images"),
-    ({"schedules": {"a": "x"}, "pipelines": {"cluster": "images: x"}}, "images.schedule is empty"),
+    ({"schedules": {"a": "x"}, "pipelines": {"cluster": "images: x"}}, "images.pipelines is empty"),
     ({"schedules": {"a": "x"}}, "--set-file pipelines.cluster"),
     ({"mlflow": {"enabled": False}}, "--set mlflow.externalUri="),
     ({"database": {"host": "db"}}, "database.host needs database.existingSecret"),

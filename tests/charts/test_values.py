@@ -100,7 +100,7 @@ def arbitrary(node):
 )
 @given(arbitrary(schema()))
 def test_whatever_the_schema_allows_renders_to_restricted_pods(values):
-    images = {"tracking": "r/x:1", "training": "r/y:1", "schedule": "r/z:1"}
+    images = {"tracking": "r/x:1", "training": "r/y:1", "pipelines": "r/z:1"}
     needed = {
         "images": {name: values.get("images", {}).get(name) or image for name, image in images.items()},
         "store": {"uri": values.get("store", {}).get("uri") or "s3://bucket"},

@@ -10,31 +10,31 @@ from components import STAGES
 from images import contents
 from tests.architecture.imports import ROOT
 
-IMAGES = (*STAGES, *contents.FAMILIES, "base")
+IMAGES = (*contents.CODE, *contents.FAMILIES, "base")
 TRAINING = {"pretraining", "finetuning", "evaluation"}
-CHANGES = [
+CHANGES = [  # and always `pipelines`, whose graphs name the images by their tags, if a file is one of ours
     ("components/finetuning/run.py", {"finetuning"}),
     ("components/finetuning/config.py", {"finetuning", "preflight"}),
     ("components/finetuning/component.py", set()),
     ("components/pretraining/objectives/new.py", {"pretraining", "preflight"}),
     ("components/lib/store.py", set(STAGES)),
     ("components/lib/report.css", set(STAGES)),
-    ("components/lib/__pycache__/store.cpython-311.pyc", set()),
-    ("components/lib/.store.py.swp", set()),
     ("pipelines/presets/smoke.yaml", {"preflight"}),
     ("pipelines/training.py", set()),
     ("images/training/cuda.txt", {"training", *TRAINING}),
-    ("images/training/Dockerfile", {"training", *TRAINING}),
+    ("images/kubeflow/lock.txt", {"kubeflow"}),
+    ("images/family/Dockerfile", {*contents.FAMILIES, *STAGES}),
     ("images/stage/Dockerfile", set(STAGES)),
     ("images/base/lock.txt", set(IMAGES)),
     ("images/build.py", set()),
 ]
+NO_CHANGES = ("components/lib/__pycache__/store.cpython-311.pyc", "components/lib/.store.py.swp")
 
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A copy of what images are made from, to be changed."""
-    for folder in ("components", "images", "pipelines/presets"):
+    for folder in ("components", "images", "pipelines"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(contents, "ROOT", tmp_path)
     return tmp_path
@@ -45,7 +45,8 @@ def tags():
 
 
 def test_a_tag_changes_with_what_is_in_the_image_and_with_nothing_else(checkout):
-    for path, expected in CHANGES:
+    changes = [(path, {*expected, "pipelines"}) for path, expected in CHANGES]
+    for path, expected in [*changes, *((path, set()) for path in NO_CHANGES)]:
         before = tags()
         target = checkout / path
         target.parent.mkdir(exist_ok=True)
@@ -99,9 +100,21 @@ def test_preflight_finds_every_plugin_and_setting_in_its_image(tmp_path):
     assert done.stdout.split() == known, done.stderr
 
 
+def test_the_image_of_pipelines_knows_the_tags_of_all_the_others(tmp_path, monkeypatch):
+    """It compiles graphs that name the other images: what it holds must lead to the very same tags."""
+    here = tags()
+    for name, path in contents.contents("pipelines").items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, tmp_path / name)
+    (tmp_path / "Dockerfile").unlink()  # as images/stage/Dockerfile does
+    monkeypatch.setattr(contents, "ROOT", tmp_path)
+    assert tags() == here
+
+
 def test_a_name_follows_the_pattern():
     tag = contents.tag("finetuning")
     pattern = "registry.example/team/{image}:{tag}-cpu"
     assert contents.name("finetuning", pattern) == f"registry.example/team/trunkline-finetuning:{tag}-cpu"
     assert contents.name("finetuning", "{image}:1") == "trunkline-finetuning:1"
     assert contents.chain("finetuning") == ["base", "training", "finetuning"]
+    assert contents.chain("pipelines") == ["base", "kubeflow", "pipelines"]

@@ -50,9 +50,10 @@ def test_families_share_versions_and_only_training_has_torch():
     locks = {image: read(ROOT / "images" / image / "lock.txt") for image in ("base", *FAMILIES)}
     for image in FAMILIES:
         assert locks["base"].items() <= locks[image].items()
+        assert ("kfp" in locks[image]) == (image == "kubeflow"), "the others have its executor alone"
         assert ("torch" in locks[image]) == (image == "training")
         assert not any(name.startswith(CUDA) for name in locks[image])
-    assert "pip" not in {name for lock in locks.values() for name in lock}
+    assert [image for image, lock in locks.items() if "pip" in lock] == ["tracking"], "preflight downloads"
     assert "triton" in read(ROOT / "images" / "training" / "cuda.txt")
 
 
@@ -66,7 +67,9 @@ def test_torch_is_locked_for_both_builds():
 def test_a_dockerfile_installs_by_hash_and_ends_as_nobody(path):
     text = path.read_text().replace("\\\n", " ")
     for line in text.splitlines():
-        if re.search(r"pip\S* .*install", line):
-            assert "--require-hashes" in line and "--only-binary :all:" in line and "--no-cache-dir" in line
+        for command in re.findall(r"(?:pip\S* (?:--python \S+ )?|install=.*)(?:install|wheel) [^;&]*", line):
+            source = " wheel " in command and "--no-build-isolation" in command
+            locked = "--require-hashes" in command and ("--only-binary :all:" in command or source)
+            assert locked or "--no-index /tmp/built/" in command, command
     assert not re.search(r"^(ADD|RUN .*(curl|wget|apt))", text, re.MULTILINE)
     assert re.findall(r"^USER (.*)$", text, re.MULTILINE)[-1] == "1001:1001"

@@ -41,7 +41,7 @@ capabilities: {drop: [ALL]}
 {{/* An image that must be named: (list . "tracking"). */}}
 {{- define "trunkline.image" -}}
 {{- $name := index . 1 -}}
-{{- required (printf "images.%s is empty: build and push the images (make images), then --set images.%s=registry/name:tag" $name $name) (index (index . 0).Values.images $name) -}}
+{{- required (printf "images.%s is empty: build and push the images, then -f build/images.yaml, which make images writes" $name) (index (index . 0).Values.images $name) -}}
 {{- end -}}
 
 {{- define "trunkline.pullSecrets" -}}

@@ -8,7 +8,8 @@
     sample:topics/train                                      text made by us, for tests
 
 A scheme declares `find(uri) -> list[Object]`, which only lists, `fetch(object, folder) -> Path`, and perhaps
-`parse(uri)`, which raises ConfigError for a malformed address before anything is asked.
+`parse(uri)`, which raises ConfigError for a malformed address before anything is asked, and
+`keep(uri, store)`, by which preflight puts what other images cannot fetch into the store.
 '!/' names members of an archive by a pattern, whatever the scheme.
 """
 
@@ -24,8 +25,10 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from components.lib import addresses, formats, plugins
+from components.lib.artifacts import Manifest
 from components.lib.errors import AccessError, ConfigError, DataError, MissingError
 from components.lib.formats import Record, Rejected
+from components.lib.store import Store
 from components.lib.streams import Stream, streams
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "chosen",
     "fetch",
     "find",
+    "keep",
     "open_records",
     "read_records",
     "scheme",
@@ -151,6 +155,20 @@ def check(uri: str) -> None:
     plugin = plugins.load(__name__, scheme(uri))
     if hasattr(plugin, "parse"):
         plugin.parse(uri.partition("!/")[0])
+
+
+def keep(uri: str, store: Store) -> tuple[Manifest, bool] | None:
+    """Puts into the store what only some images can fetch; None for all other schemes.
+
+    Returns:
+        The manifest, and whether the store had it already.
+
+    Raises:
+        TrunklineError: as `fetch` does.
+    """
+    plugin = plugins.load(__name__, scheme(uri))
+    found = plugin.keep(uri.partition("!/")[0], store) if hasattr(plugin, "keep") else None
+    return cast("tuple[Manifest, bool] | None", found)
 
 
 def scheme(uri: str) -> str:

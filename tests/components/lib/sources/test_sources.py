@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import os
 import socket
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +11,6 @@ from components.lib.errors import (
     AccessError,
     ConfigError,
     DataError,
-    IntegrityError,
     MissingError,
     ServiceError,
     TrunklineError,
@@ -150,53 +145,6 @@ def test_s3_is_not_there(monkeypatch):
     assert caught.value.retriable
 
 
-@pytest.fixture
-def wheel(tmp_path: Path, monkeypatch) -> tuple[Path, str]:
-    """A wheel in a folder that pip's settings point to, as a mirror without network would."""
-    path = tmp_path / "index" / "tiny_corpus-1.0-py3-none-any.whl"
-    path.parent.mkdir()
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("tiny/data.jsonl", '{"text": "inside a wheel"}\n')
-        file.writestr("tiny/__init__.py", "raise SystemExit('the code of the package ran')")
-        meta = "tiny_corpus-1.0.dist-info"
-        file.writestr(f"{meta}/METADATA", "Metadata-Version: 2.1\nName: tiny-corpus\nVersion: 1.0\n")
-        file.writestr(f"{meta}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr(f"{meta}/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "cache"))
-    return path, hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_a_data_file_inside_a_wheel(wheel):
-    path, digest = wheel
-    uri = f"pypi:tiny-corpus==1.0/tiny/data.jsonl#sha256={digest}"
-    assert fields(uri) == [{"text": "inside a wheel"}]
-    path.unlink()
-    assert fields(uri) == [{"text": "inside a wheel"}], "the second time it comes from the cache"
-    assert names(uri) == ["pypi:tiny-corpus-1.0.whl!/tiny/data.jsonl"]
-    assert "tiny" not in sys.modules
-
-
-def test_a_wheel_that_is_not_what_was_pinned(wheel):
-    _, digest = wheel
-    with pytest.raises(IntegrityError, match="not the one that was pinned"):
-        fields(f"pypi:tiny-corpus==1.0/tiny/data.jsonl#sha256={'0' * 64}")
-    with pytest.raises(MissingError, match="finds no such wheel"):
-        fields(f"pypi:tiny-corpus==2.0/tiny/data.jsonl#sha256={digest}")
-    with pytest.raises(MissingError, match="no such member"):
-        fields(f"pypi:tiny-corpus==1.0/tiny/absent.jsonl#sha256={digest}")
-
-
-def test_a_damaged_cache_is_fetched_again(wheel, tmp_path):
-    uri = f"pypi:tiny-corpus==1.0/tiny/data.jsonl#sha256={wheel[1]}"
-    fields(uri)
-    cached = next((tmp_path / "cache").rglob("*.whl"))
-    cached.write_bytes(b"damaged")
-    assert fields(uri) == [{"text": "inside a wheel"}]
-
-
 def test_a_data_set_in_the_layout_of_the_hub(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"text": "to train"}\n')
     (tmp_path / "test.jsonl").write_text('{"text": "to test"}\n')
@@ -215,14 +163,6 @@ def test_the_samples(name, kinds):
     assert set(train[0]) == kinds and len(train) > 2 * len(test) > 200
     told = [record.get("text") or " ".join(record["tokens"]) for record in train + test]
     assert len(set(told)) > 0.5 * len(told)
-
-
-def test_a_package_index_needs_pip_which_images_lack(wheel, tmp_path, monkeypatch):
-    monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "empty"))
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name))
-    with pytest.raises(ConfigError, match="needs pip"):
-        fields(f"pypi:tiny-corpus==1.0/tiny/data.jsonl#sha256={wheel[1]}")
 
 
 @pytest.mark.parametrize(
