@@ -11,6 +11,7 @@ from torch import Tensor, nn
 CHANNELS = 128  # at the coarsest size; halved each time the size doubles, but never below a quarter
 COARSEST = 8  # pixels a side, at most, from which a code is unfolded
 GROUPS = 8
+HIDDEN = 256  # numbers from which a place draws its square
 
 
 class Upsampling(nn.Module):
@@ -35,6 +36,25 @@ class Upsampling(nn.Module):
         for size, block in zip(self.sizes, self.blocks, strict=True):
             maps = block(nn.functional.interpolate(maps, size=size))
         return self.last(maps)
+
+
+class Squares(nn.Module):
+    """(n, width, h, w) maps -> (n, channels, H, W): each place draws its own square of pixels.
+
+    Shi et al., "ESPCN", CVPR 2016. What pre-training is after is the trunk: convolutions at full size cost
+    three times what a small trunk does.
+    """
+
+    def __init__(self, width: int, channels: int, size: tuple[int, int], start: tuple[int, int]) -> None:
+        super().__init__()
+        self.size, self.side = size, max(-(-size[0] // start[0]), -(-size[1] // start[1]))
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, HIDDEN, 1), nn.ReLU(), nn.Conv2d(HIDDEN, channels * self.side**2, 1)
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        pixels = nn.functional.pixel_shuffle(self.layers(maps), self.side)
+        return pixels[..., : self.size[0], : self.size[1]]
 
 
 class Unfolding(nn.Module):
@@ -84,7 +104,7 @@ def of_maps(trunk: Any, channels: int) -> nn.Module:
         was = trunk.training
         maps = trunk.eval().maps(trunk.read(torch.zeros(1, *trunk.shape)))
         trunk.train(was)
-    return Upsampling(trunk.width, channels, (height, width), (maps.shape[2], maps.shape[3]))
+    return Squares(trunk.width, channels, (height, width), (maps.shape[2], maps.shape[3]))
 
 
 def _doublings(start: tuple[int, int], size: tuple[int, int]) -> list[tuple[int, int]]:
