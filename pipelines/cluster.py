@@ -139,6 +139,11 @@ class Cluster:
                                       found=f"{len(key)} characters")  # fmt: skip
 
 
+def whole(cpu: str) -> int:
+    """Processors of a quantity such as 8, 2.5 or 500m, at least one: so many processes or threads fit."""
+    return max(1, int(float(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)))
+
+
 def load(name: str = "") -> Cluster:
     """The cluster of a file: a name of `pipelines/clusters`, or a path that ends in .yaml.
 

@@ -14,7 +14,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from images import contents
-from pipelines.cluster import Cluster, load
+from pipelines.cluster import Cluster, load, whole
 
 SCRATCH, PRESETS = "/scratch", "/presets"
 # Everything that a library may write to: the rest of the container can be read-only.
@@ -91,7 +91,8 @@ def _equip(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> No
         )  # fmt: skip
     else:
         kubernetes.empty_dir_mount(task, VOLUME, SCRATCH, size_limit=needs.scratch)
-    for name, value in {**WRITABLE, "TRUNKLINE_IMAGE": image}.items():
+    variables = {**WRITABLE, "TRUNKLINE_IMAGE": image, "TRUNKLINE_CPUS": str(whole(needs.cpu))}
+    for name, value in variables.items():
         task.set_env_variable(name, value)
     if needs.accelerators:  # NCCL and data loaders share memory, of which containers have 64 MB
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory")

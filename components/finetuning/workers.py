@@ -7,7 +7,6 @@ which wait for one another at every operation; and a busy neighbour then delays 
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from components.lib.cores import cores
 from components.lib.errors import InternalError
 
 T = TypeVar("T")
@@ -32,9 +32,9 @@ def side_by_side(make: Callable[[], Any], runs: list[T], work: Callable[[Any, T]
     Raises:
         InternalError: if a process dies, which is mostly for want of memory.
     """
-    cores = os.cpu_count() or 1
-    count = min(len(runs), cores)
-    if torch.cuda.is_available() or count == 1 or len(runs) <= FEW * cores:
+    here = cores()
+    count = min(len(runs), here)
+    if torch.cuda.is_available() or count == 1 or len(runs) <= FEW * here:
         made = make()
         yield from (work(made, run) for run in runs)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,6 +11,7 @@ from components.ingestion.extraction import Job, cleaners, extract
 from components.ingestion.modalities import Indexer
 from components.ingestion.reading import Layout, fetched, payloads
 from components.lib.artifacts import Manifest
+from components.lib.cores import cores
 from components.lib.errors import DataError
 from components.lib.formats import Rejected
 from components.lib.sources import Object, chosen
@@ -66,4 +66,4 @@ def index(entry: Evaluation, config: Config, objects: Sequence[Object], draft: D
 
 def _workers(asked: int, objects: Sequence[Object]) -> int:
     size = sum(max(entry.size, SMALL if entry.size < 0 else 0) for entry in objects)
-    return asked or (1 if size < SMALL else min(len(os.sched_getaffinity(0)), MOST))
+    return asked or (1 if size < SMALL else min(cores(), MOST))

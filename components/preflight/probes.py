@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from components.lib.cores import cores
 from components.lib.errors import ConfigError, OutputError, ServiceError, TrunklineError
 from components.lib.store import Store
 
@@ -53,10 +54,13 @@ def together(probes: dict[str, Callable[[], None]], limit: float = LIMIT) -> dic
 
 
 def store(target: Store) -> None:
-    """Writes, reads and deletes a small object."""
+    """Writes, reads and deletes a small object; tells if a second writer would not see the first."""
     key, data = f"runs/probe-{uuid.uuid4().hex}", b"trunkline"
     target.objects.write(key, data)
     found = target.objects.read(key)
+    if target.objects.write(key, b"another", if_absent=True):
+        print(f"preflight: {target.uri} does not know conditional writes (If-None-Match): do not let two "
+              "runs of the same settings make the same output at the same time", flush=True)  # fmt: skip
     target.objects.delete(key)
     if found != data:
         raise ServiceError("the store gives back other bytes than it was given", where=target.uri)
@@ -102,7 +106,7 @@ def disk(target: Store, need: int) -> None:
 def devices() -> str:
     """Processors, memory and accelerators of this machine, in words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return f"{len(os.sched_getaffinity(0))} CPUs, {memory:.1f} GB memory, {', '.join(gpus()) or 'no GPU'}"
+    return f"{cores()} CPUs, {memory:.1f} GB memory, {', '.join(gpus()) or 'no GPU'}"
 
 
 def gpus() -> list[str]:

@@ -9,7 +9,6 @@ import atexit
 import faulthandler
 import gc
 import json
-import os
 import shutil
 import signal
 import sys
@@ -25,6 +24,7 @@ from torch import nn
 
 from components.lib import heartbeat, plugins
 from components.lib.config import from_dict, to_dict
+from components.lib.cores import cores
 from components.lib.engine import distributed, precision
 from components.lib.engine.checkpoint import Checkpoints
 from components.lib.engine.distributed import World
@@ -55,7 +55,7 @@ def train(place: str) -> None:
     meter = Meter()
     job = jobs.read(place)
     config = from_dict(Config, job.config, "pretraining")
-    torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // config.nproc))
+    torch.set_num_threads(config.threads or max(1, cores() // config.nproc))
     world = distributed.start()
     try:
         _train(job, config, world, meter)

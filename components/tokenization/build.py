@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 import tokenizers
 
 from components.lib.artifacts import Manifest
+from components.lib.cores import cores
 from components.lib.errors import DataError, IntegrityError
 from components.lib.store import Draft, Store
 from components.tokenization import given, training
@@ -38,7 +38,7 @@ def tokenize(config: Config, store: Store, corpus: Manifest, file: bytes, draft:
     tokens = _tokenizer(config, splits["train"], file)
     trained = time.monotonic()
     tokens.save(draft)
-    workers = config.workers or len(os.sched_getaffinity(0))
+    workers = config.workers or cores()
     encoder = Encoder(tokens.tokenizer, tokens.special["unk"], tokens.dtype, workers)
     counts = {name: _encode(encoder, texts, config, draft) for name, texts in splits.items()}
     encoded = time.monotonic()

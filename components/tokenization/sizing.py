@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from pyarrow import parquet
 
 from components.lib import images
 from components.lib.artifacts import Manifest
+from components.lib.cores import cores
 from components.lib.errors import DataError, IntegrityError
 from components.lib.images import Canvas, Pixels
 from components.lib.store import Draft, Store
@@ -127,7 +127,7 @@ def _channels(corpus: Manifest) -> int:
 
 def _sized(config: Config, store: Store, corpus: Manifest, split: str, canvas: Canvas) -> Iterator[Pixels]:
     """(n, height, width, channels) in order; Pillow leaves the interpreter's lock while it works."""
-    workers = config.workers or len(os.sched_getaffinity(0))
+    workers = config.workers or cores()
     under_way: deque[Future[Pixels]] = deque()
 
     def sized(batch: list[bytes]) -> Pixels:

@@ -47,6 +47,7 @@ FULL: dict[str, Any] = {
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
     },
     "pipelines": {"role": "ClusterRole/kubeflow-edit", "multiUser": True, "cluster": "user: 1001"},
+    "environment": {"PIP_INDEX_URL": "https://mirror.example/simple"},
     "presets": {"smoke": "pretraining:\n  steps: 7\n", "own": "registration: {name: own}\n"},
     "schedules": {"monthly": "preset: own\ncron: 0 3 1 * *\n"},
     "garbage": {"delete": True},
@@ -55,7 +56,8 @@ FULL: dict[str, Any] = {
     "quota": {"requests.nvidia.com/gpu": "16", "pods": "200"},
     "monitoring": {"enabled": True, "labels": {"release": "prometheus"}},
 }  # fmt: skip
-TABLE = {"minimal": {}, "external": EXTERNAL, "full": FULL}
+KIND: dict[str, Any] = yaml.safe_load((CHART / "kind.yaml").read_text())
+TABLE = {"minimal": {}, "external": EXTERNAL, "full": FULL, "kind": KIND}
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:

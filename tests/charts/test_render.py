@@ -10,7 +10,7 @@ import yaml
 from helm_python import HelmError
 
 from tests.charts import restricted
-from tests.charts.rendering import CHART, FULL, GOLDEN, ROOT, TABLE, files, golden, merged, objects
+from tests.charts.rendering import CHART, FULL, GOLDEN, KIND, ROOT, TABLE, files, golden, merged, objects
 
 PODS = {"Deployment", "StatefulSet", "Job", "CronJob", "TrainingRuntime", "ClusterTrainingRuntime"}
 
@@ -137,7 +137,7 @@ def test_rights_are_few():
 
 def test_names_that_are_used_exist():
     """Accounts, secrets and config maps, of this release or of the values."""
-    given = {"registry-login", "database-login", "mlflow-tls", "store-credentials"}
+    given = {"registry-login", "database-login", "mlflow-tls", "store-credentials", "trunkline"}
     for values in TABLE.values():
         found = objects(values)
         have = {(o["kind"], o["metadata"]["name"]) for o in found}
@@ -153,6 +153,30 @@ def test_names_that_are_used_exist():
                 ):
                     for name in references(spec, key):
                         assert (kind, name) in have or name in given, text
+
+
+def test_the_small_cluster_and_its_values_and_commands_fit_together():
+    """charts/trunkline/kind.yaml, pipelines/clusters/kind.yaml and the README name the same things."""
+    cluster = yaml.safe_load((ROOT / "pipelines" / "clusters" / "kind.yaml").read_text())
+    secret = KIND["store"]["existingSecret"]
+    (made,) = [o for o in objects(KIND) if o["kind"] == "ConfigMap" and o["metadata"]["name"] == "trunkline"]
+    assert set(made["data"]) <= set(cluster["config_maps"]["trunkline"])
+    assert cluster["presets"] == "trunkline-presets" and list(cluster["secrets"]) == [secret]
+    text = (CHART / "README.md").read_text()
+    commands = text.partition("## From nothing")[2].split("```")[1]
+    for words in (
+        f"create secret generic {secret} ",
+        *(f"literal={key}=" for key in cluster["secrets"][secret]),
+    ):
+        assert words in commands
+    for word in (
+        "charts/trunkline/kind.yaml",
+        "charts/trunkline",
+        "build/images.yaml",
+        "svc/trunkline-mlflow",
+    ):
+        assert word in commands
+    assert named(objects(KIND), "Service", "trunkline-mlflow")["spec"]["ports"][0]["port"] == 5000
 
 
 def references(value, key):

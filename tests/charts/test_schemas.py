@@ -45,7 +45,7 @@ def jobs(values):
             yield from (job["template"] for job in item["spec"]["template"]["spec"]["replicatedJobs"])
 
 
-@pytest.mark.parametrize("case", TABLE)
+@pytest.mark.parametrize("case", sorted(TABLE.keys() - {"kind"}))  # where there is no Trainer
 def test_the_runtime_is_one_of_the_trainer(case):
     """Read with Kubeflow's own models of its API; a key that they do not know does not come back."""
     found = [item for item in objects(TABLE[case]) if item["kind"] in RUNTIMES]

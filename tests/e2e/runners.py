@@ -18,12 +18,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from components import STAGES
+from components.lib import artifacts
 from components.lib.artifacts import Manifest
 from components.lib.objects import connect
 from components.lib.store import Store
 from images import contents
 from pipelines.runners import RUNNERS
 from tests.architecture.imports import ROOT
+from tests.e2e.launcher import Launcher
 from tests.e2e.servers import RESTRICTED, docker, mlflow, new_database, postgresql
 
 PATTERN = os.environ.get("TRUNKLINE_IMAGES") or "{image}:{tag}"
@@ -162,6 +164,24 @@ def test_an_image_runs_as_nobody_on_a_read_only_root(image):
     assert inspected["Config"]["Labels"]["org.opencontainers.image.title"] == f"trunkline-{image}"
     assert inspected["Config"]["User"] == "1001:1001"
     assert not [entry for entry in inspected["Config"]["Env"] if "127.0.0.1" in entry or "/etc/" in entry]
+
+
+def test_a_step_runs_as_the_launcher_of_kubeflow_starts_it(bucket, servers, runs, tmp_path):
+    """Store, MLflow and credentials come from the environment alone; outputs go where the launcher looks."""
+    launcher, names = (
+        Launcher(tmp_path),
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"),
+    )
+    variables = {name: os.environ[name] for name in names}
+    variables |= {"TRUNKLINE_STORE": f"{bucket}/containers", "MLFLOW_TRACKING_URI": servers["containers"]}
+    given = {"preset": "smoke", "overrides": {}, "store": "", "tracking_uri": "", "run_id": "launched"}
+    checked = launcher.run("preflight", {**given, "skip_unchanged": False}, variables)
+    assert json.loads((checked / "kfp/outputs/task_count").read_text()) == 1
+    settings = json.loads((checked / "kfp/outputs/ingestion").read_text())
+    ingested = launcher.run("ingest", {"settings": settings}, variables)
+    manifest = artifacts.read(ingested / "minio/mlpipeline/v2/artifacts/training/1/ingest/corpus")
+    assert manifest.reference == runs["containers"].outputs["ingestion"], "found in the store"
+    assert (ingested / "kfp/outputs/fresh").read_text() == "1"
 
 
 # Every module of the stage, an executor of KFP, the bill of materials against what is installed.

@@ -12,7 +12,7 @@ import yaml
 from components import STAGES
 from components.lib.errors import ConfigError, ConfigErrors
 from pipelines import intermediate
-from pipelines.cluster import NEEDS, load
+from pipelines.cluster import NEEDS, load, whole
 from pipelines.compile import revision
 from tests.architecture.imports import ROOT
 from tests.pipelines.test_golden import GOLDEN, compiled, executors
@@ -105,6 +105,47 @@ def test_retries_stand_only_where_kubeflow_keeps_them(built):
             looped |= set(tasks) if name in loops else set()
     assert looped == {"finetune", "evaluate"}
     assert retried == {"ingest", "tokenize", "pretrain", "register", "promote", "close"}
+
+
+# Of KubernetesExecutorConfig in kfp-kubernetes 2.16.0: its driver refuses a field that it does not know.
+KNOWN = {
+    "activeDeadlineSeconds", "configMapAsEnv", "configMapAsVolume", "emptyDirMounts", "enabledSharedMemory",
+    "fieldPathAsEnv", "genericEphemeralVolume", "imagePullPolicy", "imagePullSecret", "nodeAffinity",
+    "nodeSelector", "podAffinity", "podMetadata", "pvcMount", "secretAsEnv", "secretAsVolume",
+    "securityContext", "tolerations",
+}  # fmt: skip
+
+
+def test_kubeflow_pipelines_2_16_knows_every_setting(built):
+    for pipeline in built[0].values():
+        for _, settings in placed(pipeline).values():
+            assert settings.keys() <= KNOWN
+            assert settings["securityContext"].keys() <= {"runAsUser", "runAsGroup", "runAsNonRoot"}
+
+
+def test_what_may_be_missing_does_not_keep_a_pod_from_starting(built):
+    for _, settings in placed(built[0]["training"]).values():
+        named = [
+            *settings["secretAsEnv"],
+            *settings["configMapAsEnv"],
+            *settings.get("configMapAsVolume", ()),
+        ]
+        assert named and all(one["optional"] for one in named)
+
+
+def test_a_stage_starts_as_many_processes_as_the_cluster_keeps_processors_for_it(built):
+    for stage, (container, _) in placed(built[0]["training"]).items():
+        variables = {one["name"]: one["value"] for one in container["env"]}
+        most = {"pretraining": "64", "ingestion": "16", "tokenization": "16", "finetuning": "4"}
+        assert variables["TRUNKLINE_CPUS"] == most.get(stage, "4" if stage == "evaluation" else "1")
+
+
+def test_the_small_cluster_is_small():
+    small = load("kind")
+    for stage in STAGES:
+        needs = small.needs(stage)
+        assert float(needs.memory.removesuffix("Gi").replace("512Mi", "0.5")) <= 4 and not needs.accelerators
+        assert whole(needs.cpu) <= 2
 
 
 def test_manifests_for_gitops(tmp_path):

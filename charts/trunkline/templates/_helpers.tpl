@@ -79,6 +79,8 @@ http://{{ include "trunkline.name" . }}-mlflow.{{ .Release.Namespace }}:5000
 - {name: AWS_DEFAULT_REGION, value: {{ .Values.store.region | quote }}}
 {{- with .Values.store.endpoint }}
 - {name: AWS_ENDPOINT_URL_S3, value: {{ . | quote }}}
+- {name: AWS_REQUEST_CHECKSUM_CALCULATION, value: when_required}  # others know not all of AWS's checksums
+- {name: AWS_RESPONSE_CHECKSUM_VALIDATION, value: when_required}
 {{- end }}
 {{- with .Values.store.existingSecret }}
 {{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}

@@ -84,7 +84,10 @@ class S3Objects:
         def get(client: Any) -> bytes:
             answer = client.get_object(Bucket=self.bucket, Key=self._key(key))
             data: bytes = answer["Body"].read()
-            expected = answer["Metadata"].get(DIGEST)
+            named = {
+                key.lower(): value for key, value in answer["Metadata"].items()
+            }  # some servers write Sha256
+            expected = named.get(DIGEST)
             if expected and hashlib.sha256(data).hexdigest() != expected:
                 raise IntegrityError("an object is not what was written", where=f"{self.uri}/{key}",
                                      found=f"{len(data)} bytes", expected=f"sha256 {expected}")  # fmt: skip

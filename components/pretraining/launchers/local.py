@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from dataclasses import dataclass, replace
 
 from components.lib.config import from_dict
+from components.lib.cores import cores
 from components.lib.errors import Interrupted, TrunklineError
 from components.lib.store import Store
 from components.pretraining.config import Config as Settings
@@ -65,5 +65,5 @@ def _processes(settings: Settings) -> int:
     """One a GPU; without one, a core each: the most that share out the batch evenly."""
     import torch
 
-    most = torch.cuda.device_count() or os.cpu_count() or 1
+    most = torch.cuda.device_count() or cores()
     return next(n for n in range(most, 0, -1) if settings.global_batch % n == 0 or n == 1)

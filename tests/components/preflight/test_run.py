@@ -133,6 +133,21 @@ def test_data_that_other_images_cannot_fetch_are_put_into_the_store(tmp_path, pl
     assert caught.value.code == 66 and "pip finds no such wheel" in capsys.readouterr().err
 
 
+def test_a_server_that_ignores_conditional_writes_is_told_of(s3, capsys):
+    """As SeaweedFS did before 3.97, which Kubeflow Pipelines 2.15 and 2.16 bring."""
+    target = Store(s3)
+    probes.store(target)
+    assert "conditional" not in capsys.readouterr().out
+
+    def ignore(request, **_):
+        del request.headers["If-None-Match"]
+
+    target.objects._client.meta.events.register("before-sign.s3.PutObject", ignore)
+    probes.store(target)
+    assert "does not know conditional writes" in capsys.readouterr().out
+    assert list(target.objects.keys("")) == []
+
+
 def test_a_fault_in_a_probe_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
         probes.together({"a": lambda: None, "b": lambda: 1 / 0})
