@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,39 +78,7 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -
         yield uri
 
 
-# The fault matrix: a test names its rows by a mark; `make faults` ends with a table of rows and results.
-ROWS = pytest.StashKey[dict]()
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[ROWS] = defaultdict(list)
-    config.pluginmanager.register(FaultMatrix(config.stash[ROWS]))
+    from tests.faults.matrix import Matrix
 
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    report = (yield).get_result()
-    rows = [row for mark in item.iter_markers("fault") for row in mark.args]
-    report.user_properties.extend(("fault", row) for row in rows)
-
-
-class FaultMatrix:
-    """Collects the results of rows, from all processes that run tests."""
-
-    def __init__(self, rows: dict) -> None:
-        self.rows = rows
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" or report.outcome != "passed":
-            for row in {row for name, row in report.user_properties if name == "fault"}:
-                self.rows[row].append((report.outcome, report.duration))
-
-    def pytest_terminal_summary(self, terminalreporter, config: pytest.Config) -> None:
-        if not self.rows or config.getoption("-m") != "fault":
-            return
-        terminalreporter.section("fault matrix")
-        for row in sorted(self.rows):
-            results = [outcome for outcome, _ in self.rows[row]]
-            counts = ", ".join(f"{results.count(kind)} {kind}" for kind in sorted(set(results)))
-            seconds = sum(duration for _, duration in self.rows[row])
-            terminalreporter.write_line(f"{row}  {counts:<24} {seconds:7.1f} s")
+    config.pluginmanager.register(Matrix())

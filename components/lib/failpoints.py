@@ -20,33 +20,36 @@ SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "terminate": signal.S
 _reached: Counter[str] = Counter()
 
 
-def reach(name: str) -> None:
+def reach(name: str) -> bool:
     """Says that this process has come to the place `name`: without a folder in the environment, a no-op.
+
+    Returns:
+        Whether what is made here is to be spoiled: the place is armed with `poison`.
 
     Raises:
         ServiceError: if the place is armed with `fail`; `kill`, `stop` and `terminate` signal this process.
     """
     folder = os.environ.get(VARIABLE)
-    if folder:
-        _strike(Path(folder, name))
+    return _strike(Path(folder, name)) if folder else False
 
 
-def _strike(armed: Path) -> None:
+def _strike(armed: Path) -> bool:
     try:
         action, *conditions = armed.read_text().split()
     except FileNotFoundError:
-        return
+        return False
     wanted = dict(condition.split("=") for condition in conditions)
     _reached[armed.name] += 1
     if _reached[armed.name] < int(wanted.get("at", 1)):
-        return
+        return False
     if wanted.get("rank", os.environ.get("RANK", "0")) != os.environ.get("RANK", "0"):
-        return
+        return False
     try:
         armed.rename(armed.with_name(f"{armed.name}.fired"))
     except FileNotFoundError:  # another process was first
-        return
+        return False
     if action in SIGNALS:
         os.kill(os.getpid(), SIGNALS[action])
-    else:
+    elif action != "poison":
         raise ServiceError("a fault was asked for", where=armed.name)
+    return action == "poison"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class TokenShards:
                 offsets.append(np.load(store.open(owner, name.replace(".bin", ".offsets.npy"))))
                 self._shards.append(_mapped(store.open(owner, name), self.dtype, offsets[-1]))
                 owners.append(owner)
+        self._bytes = [shard.view(np.uint8).data for shard in self._shards]
         self.fresh = sum(
             len(part) - 1 for part, owner in zip(offsets, owners, strict=True) if owner is manifest
         )
@@ -60,15 +62,31 @@ class TokenShards:
         Returns:
             (sum of lengths,) ids, and (n + 1,) where each window starts among them.
         """
-        inside = (begins >= 0) & (lengths >= 0) & (begins + lengths <= self.lengths[documents])
-        if not inside.all():
-            raise InternalError("a window reaches beyond its document", found=int(documents[~inside][0]))
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        slack = self.lengths[documents] - begins - lengths
+        if (begins | lengths | slack).min(initial=0) < 0:  # has the sign of any of them
+            document = int(documents[(begins | lengths | slack) < 0][0])
+            raise InternalError("a window reaches beyond its document", found=document)
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        lengths.cumsum(out=offsets[1:])
         places = self._places[documents] + begins
-        owners = np.searchsorted(self._bounds, documents, side="right")
-        windows = zip(owners.tolist(), places.tolist(), (places + lengths).tolist(), strict=True)
-        parts = [self._shards[owner][first:last] for owner, first, last in windows]
-        return np.concatenate(parts) if parts else np.empty(0, self.dtype), offsets
+        owners = self._bounds.searchsorted(documents, side="right")
+        if len(lengths) and (lengths == lengths[0]).all():
+            return self._rows(owners, places, int(lengths[0])).reshape(-1), offsets
+        first, last = places * self.dtype.itemsize, (places + lengths) * self.dtype.itemsize
+        windows = map(slice, first.tolist(), last.tolist())
+        parts: Any = map(getitem, map(self._bytes.__getitem__, owners.tolist()), windows)
+        ids: Ids = np.frombuffer(b"".join(parts), self.dtype)
+        return ids, offsets
+
+    def _rows(self, owners: Ints, places: Ints, length: int) -> Ids:
+        """(n, length): windows of one length, as those of chunked text mostly are, by one read a shard."""
+        if (owners == owners[0]).all():
+            return _windows(self._shards[owners[0]], length)[places]
+        rows = np.empty((len(places), length), self.dtype)
+        for owner in set(owners.tolist()):
+            mine = owners == owner
+            rows[mine] = _windows(self._shards[owner], length)[places[mine]]
+        return rows
 
 
 def ranges(starts: Ints, lengths: Ints) -> Ints:
@@ -129,3 +147,9 @@ def _mapped(path: Path, dtype: np.dtype[Any], offsets: Ints) -> Ids:
             expected=f"{int(offsets[-1]) * dtype.itemsize} bytes",
         )  # fmt: skip
     return np.asarray(np.memmap(path, dtype, mode="r")) if size else np.zeros(0, dtype)
+
+
+def _windows(shard: Ids, length: int) -> Ids:
+    """Every window of a shard as a row of a view, which numpy gathers without a loop of Python's."""
+    shape, step = (len(shard) - length + 1, length), shard.itemsize
+    return np.ndarray(shape, shard.dtype, shard.data, strides=(step, step))

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from components.lib.artifacts import Key
 from components.lib.engine.checkpoint import Checkpoints
 from components.lib.engine.distributed import ALONE, World
 from components.lib.engine.loader import prefetch
@@ -28,6 +29,8 @@ from components.lib.engine.plan import Plan
 from components.lib.engine.precision import autocast, resolve
 from components.lib.engine.trainable import WeightedSum
 from components.lib.objects import connect
+from components.lib.store import Store
+from components.lib.tokens import TokenShards
 from components.pretraining.objectives import masked_lm
 from tests.benchmarks.bench_training import BATCH, samples, segments
 from tests.benchmarks.history import record
@@ -138,33 +141,63 @@ def checkpoint_stall() -> dict[str, float]:
     }  # fmt: skip
 
 
-def against_a_bare_gather(rows: int = 60_000, width: int = 512, batch: int = 32) -> dict[str, float]:
-    """Batches a second of order, gather and prefetch, over a gather of rows in a known order."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "tokens.bin")
-        np.random.default_rng(0).integers(0, 2**15, rows * width, dtype=np.uint16).tofile(path)
-        table = np.memmap(path, np.uint16, mode="r", shape=(rows, width))
-        flat, order = np.asarray(table).reshape(-1), Order(rows, batch, 0)
-        known = np.random.default_rng(1).permutation(rows)
+def against_a_bare_gather(rows: int = 60_000, width: int = 512, batch: int = 128) -> dict[str, float]:
+    """Batches a second of order and shards, over a gather from a memory map in an order that is known.
 
-        def plain(step: int) -> Any:
-            at = step * batch % (rows - batch)
-            return table[known[at : at + batch]].astype(np.int64)
+    Rows of one length against one indexing by numpy, texts of natural lengths against slices of the map.
+    """
+    generator = np.random.default_rng(0)
+    natural = np.clip(generator.lognormal(np.log(60), 0.8, rows), 4, width).astype(np.int64)
+    figures = {}
+    for kind, lengths in (("rows", np.full(rows, width)), ("documents", natural)):
+        with tempfile.TemporaryDirectory() as folder:
+            shards, path = _shards(folder, lengths)
+            order, begin = Order(rows, batch, 0), np.zeros(batch, np.int64)
+            table = np.memmap(path, np.uint16, mode="r")
+            known, starts = generator.permutation(rows), shards.starts
+            ends = starts + np.append(lengths, 0)
 
-        def ours(step: int) -> Any:
-            begins = order.draw(step).ids * width
-            ends = (begins + width).tolist()
-            return np.concatenate([flat[a:b] for a, b in zip(begins.tolist(), ends, strict=True)]).astype(
-                np.int64
-            )
+            def plain(step: int, kind=kind, table=table, known=known, starts=starts, ends=ends) -> Any:
+                ids = known[step * batch % (rows - batch) :][:batch]
+                if kind == "rows":
+                    return table.reshape(rows, width)[ids].astype(np.int64)
+                return np.concatenate([table[starts[i] : ends[i]] for i in ids]).astype(np.int64)
 
-        ratios = []
-        for number in range(ROUNDS + 1):
-            base = _seconds(lambda: [plain(step) for step in range(1500)])
-            mine = _seconds(lambda: [ours(step) for step in range(1500)])
-            if number:
-                ratios.append(base / mine)
-        return {"ratio": median(ratios), "mega_tokens_per_second": 1500 * batch * width / mine / 1e6}
+            def ours(step: int, order=order, shards=shards, lengths=lengths, begin=begin) -> Any:
+                ids = order.draw(step).ids
+                return shards.gather(ids, begin, lengths[ids])[0].astype(np.int64)
+
+            rate, ratios = _against(plain, ours, 400)
+            figures |= {
+                kind: median(ratios),
+                f"{kind}_mega_tokens_per_second": rate * batch * lengths.mean() / 1e6,
+            }
+    return figures
+
+
+def _against(base: Callable[[int], Any], ours: Callable[[int], Any], steps: int) -> tuple[float, list[float]]:
+    """Steps of ours a second, and how many times as many as of the base, round after round."""
+    ratios = []
+    for number in range(ROUNDS + 1):
+        taken = _seconds(lambda: [base(step) for step in range(steps)])
+        mine = _seconds(lambda: [ours(step) for step in range(steps)])
+        if number:
+            ratios.append(taken / mine)
+    return steps / mine, ratios
+
+
+def _shards(folder: str, lengths: Any) -> tuple[TokenShards, Path]:
+    """Documents of these lengths in a store, and the file that holds their tokens."""
+    store = Store(folder)
+    with store.draft(Key("tokenization", 1, {})) as draft:
+        tokens = np.random.default_rng(0).integers(0, 2**15, lengths.sum(), dtype=np.uint16)
+        tokens.tofile(draft.folder / "train-00000.bin")
+        np.save(draft.folder / "train-00000.offsets.npy", np.append(0, lengths.cumsum()))
+        draft.add("train-00000.bin", len(lengths))
+        draft.add("train-00000.offsets.npy", len(lengths))
+        draft.facts = {"dtype": "uint16"}
+        manifest = draft.commit()
+    return TokenShards(store, manifest, "train"), store.open(manifest, "train-00000.bin")
 
 
 def first_batch() -> dict[str, float]:

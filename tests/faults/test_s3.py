@@ -183,10 +183,10 @@ def test_credentials_that_are_not_renewed_are_told(proxy, store):
 
 @pytest.mark.fault("F16")
 def test_a_wrong_clock_is_told(proxy, store):
-    proxy.inject("status", status=403, code="RequestTimeTooSkewed")
+    fault = proxy.inject("status", status=403, code="RequestTimeTooSkewed")
     with pytest.raises(AccessError, match="clock is wrong") as caught:
         store.find(KEY)
-    assert caught.value.exit_code == 77 and "clock" in caught.value.fix
+    assert fault.struck and caught.value.exit_code == 77 and "clock" in caught.value.fix
 
 
 def test_tries_are_bounded():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -98,22 +101,44 @@ def test_the_store_is_down_for_good(lab, proxy, reference):
     lab.arm("training.step", "stop at=11")
     process = lab.start(AWS_ENDPOINT_URL_S3=proxy.url)
     lab.until(process, lambda: lab.fired("training.step"))
-    proxy.inject("reset")
+    fault = proxy.inject("reset")
     process.send_signal(18)
     done = lab.end(process)
+    assert fault.struck >= 6
     assert done.code == 69 and "S3 does not answer" in done.log, done.log[-2000:]
     assert lab.commits()
     lab.assert_whole(reference, lab.run())  # without the proxy: it is back
 
 
+def wall(environment):
+    """What a process that lives in this environment takes for the time."""
+    command = [sys.executable, "-c", "import time; print(time.time())"]
+    return float(subprocess.check_output(command, env={**os.environ, **environment}))
+
+
 @pytest.mark.fault("F16")
-@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
-@pytest.mark.parametrize("shift", ["+2h", "-2h"])
-def test_a_clock_that_is_wrong_changes_nothing(prepared, tmp_path, reference, shift):
-    lab = Lab(tmp_path / "lab", prepared, ALONE)
-    lab.arm("training.step", "kill at=17")
-    assert lab.run(LD_PRELOAD=str(FAKETIME), FAKETIME=shift).code == -9
-    lab.assert_whole(reference, lab.run())  # back to the right time: a jump between two runs
+@pytest.mark.skipif(FAKETIME is None, reason="no libfaketime: apt-get install faketime")
+@pytest.mark.parametrize(("first", "then"), [("+2h", "-2h"), ("-2h", "+2h")])
+def test_a_clock_that_is_wrong_and_jumps_changes_nothing(prepared, tmp_path, reference, first, then):
+    """It is wrong from the start, jumps in the middle of a run, and is right again in the next."""
+    lab, clock = Lab(tmp_path / "lab", prepared, ALONE), tmp_path / "clock"
+    environment = {
+        "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }  # fmt: skip
+    clock.write_text(first)
+    assert abs(wall(environment) - time.time()) == pytest.approx(7200, abs=60)
+    lab.arm("training.step", "stop at=17")
+    process = lab.start(**environment)
+    lab.until(process, lambda: lab.fired("training.step"))
+    clock.write_text(then)
+    lab.arm("training.step", "kill at=29")
+    (lab.failpoints / "training.step.fired").unlink()
+    process.send_signal(18)
+    assert lab.end(process).code == -9 and lab.fired("training.step")
+    done = lab.run()
+    lab.assert_whole(reference, done)
+    assert "resumed after step 25" in done.log
 
 
 @pytest.mark.fault("F30")

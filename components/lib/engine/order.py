@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from components.lib.engine.randomness import Draw, Ints, Words, hashed
+from components.lib.engine.randomness import Draw, Ints, Words, hashed, more
 
 ROUNDS = 4
 BLOCK = 2**14  # positions
@@ -35,13 +35,14 @@ class Order:
         """The part of step `step` (from 0) that belongs to `rank` of `world` processes."""
         share = self.batch // world
         first = step * self.batch + rank * share
-        blocks = range(first // BLOCK, (first + share - 1) // BLOCK + 1)
-        ids, epochs = (
-            np.concatenate(parts)
-            for parts in zip(*(_block(self.samples, self.seed, n) for n in blocks), strict=True)
-        )
-        inside = slice(first - blocks[0] * BLOCK, first - blocks[0] * BLOCK + share)
-        return Draw(ids[inside], epochs[inside], self.seed)
+        parts, last = [], first + share
+        while first < last:
+            number, at = divmod(first, BLOCK)
+            inside = slice(at, min(at + last - first, BLOCK))
+            parts.append([array[inside] for array in _block(self.samples, self.seed, number)])
+            first += inside.stop - at
+        ids, epochs = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+        return Draw(ids, epochs, self.seed)
 
 
 @lru_cache(maxsize=8)
@@ -55,17 +56,16 @@ def _block(samples: int, seed: int, number: int) -> tuple[Ints, Ints]:
 def permuted(places: Ints, epochs: Ints, size: int, seed: int) -> Ints:
     """Where each place of [0, size) goes in the permutation of its epoch; a bijection for each epoch."""
     half = max(1, ((size - 1).bit_length() + 1) // 2)
-    moved = places.astype(np.uint64)
-    outside = np.ones(len(moved), dtype=bool)
-    while outside.any():
-        moved[outside] = _feistel(moved[outside], epochs[outside], half, seed)
-        outside = moved >= size
+    keys = hashed(seed, "order", epochs)
+    moved = _feistel(places.astype(np.uint64), keys, half)
+    while len(outside := np.flatnonzero(moved >= size)):
+        moved[outside] = _feistel(moved[outside], keys[outside], half)
     return moved.astype(np.int64)
 
 
-def _feistel(words: Words, epochs: Ints, half: int, seed: int) -> Words:
+def _feistel(words: Words, keys: Words, half: int) -> Words:
     mask = np.uint64((1 << half) - 1)
     left, right = words >> np.uint64(half), words & mask
     for turn in range(ROUNDS):
-        left, right = right, left ^ (hashed(seed, "order", epochs, right, turn) & mask)
+        left, right = right, left ^ (more(keys, right, turn) & mask)
     return (left << np.uint64(half)) | right

@@ -24,15 +24,22 @@ SECOND = np.uint64(0x94D049BB133111EB)
 def mix(words: Words) -> Words:
     """SplitMix64's finaliser: a bijection of 64-bit words in which every bit depends on every bit."""
     with np.errstate(over="ignore"):
-        words = (words ^ (words >> np.uint64(30))) * FIRST
-        words = (words ^ (words >> np.uint64(27))) * SECOND
-        return words ^ (words >> np.uint64(31))
+        words = words ^ (words >> np.uint64(30))  # a copy: the rest is in place
+        words *= FIRST
+        words ^= words >> np.uint64(27)
+        words *= SECOND
+        words ^= words >> np.uint64(31)
+        return words
 
 
 def hashed(seed: int, stream: str, *coordinates: npt.ArrayLike) -> Words:
     """One 64-bit word for each point of the broadcast coordinates (whole numbers)."""
     start = np.array([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64) ^ np.uint64(zlib.crc32(stream.encode()))
-    words = mix(start + GOLDEN)
+    return more(mix(start + GOLDEN), *coordinates)
+
+
+def more(words: Words, *coordinates: npt.ArrayLike) -> Words:
+    """What `hashed` makes of these coordinates after those that it made `words` of."""
     for coordinate in coordinates:
         with np.errstate(over="ignore"):
             words = mix(words + GOLDEN * (np.asarray(coordinate).astype(np.uint64) + np.uint64(1)))

@@ -18,6 +18,7 @@ from components.lib.engine.pieces import capture, restore
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import autocast
 from components.lib.engine.trainable import Loss, WeightedSum, alone
+from components.lib.failpoints import reach
 
 Batches = list[Any]  # one a term
 
@@ -103,6 +104,8 @@ class Step:
                 with silent(module, last=number == len(micro_batches) - 1):
                     with autocast(self.plan.precision, self.world.device):
                         losses: list[Loss] = module(batches)
+                    if reach("training.loss"):
+                        losses[0].total = losses[0].total * torch.nan
                     torch.autograd.backward(_total(losses, scales))
                 for loss in losses:
                     loss.total = loss.total.detach()

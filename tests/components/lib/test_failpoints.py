@@ -49,4 +49,10 @@ def test_a_failure_can_be_raised(tmp_path, monkeypatch):
     (tmp_path / "place").write_text("fail")
     with pytest.raises(ServiceError, match="asked for"):
         reach("place")
-    reach("place")
+    assert not reach("place")
+
+
+def test_what_is_made_at_a_place_can_be_spoiled(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / "made").write_text("poison at=2")
+    assert [reach("made") for _ in range(3)] == [False, True, False]
