@@ -43,7 +43,7 @@ def contents(image: str) -> dict[str, Path]:
     if image in CODE:
         sources = _everything() if image == "pipelines" else _sources(image)
         found |= {str(path.relative_to(ROOT)): path for path in sources}
-    if image == "preflight":
+    if image in ("preflight", "pipelines"):  # TRUNKLINE_PRESETS of images/base
         found |= {f"presets/{path.name}": path for path in (ROOT / "pipelines/presets").glob("*.yaml")}
     return dict(sorted(found.items()))
 

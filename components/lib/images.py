@@ -21,6 +21,7 @@ from components.lib.errors import DataError, IntegrityError
 Pixels = npt.NDArray[np.uint8]  # (height, width, channels): grey is 1, colour is 3
 
 MOST_PIXELS = 64_000_000  # of an image: 192 MB of memory
+SCAN, MOST_SCANS = b"\xff\xda", 100  # of a JPEG: each is work for the whole image, however few its bytes
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # no format that runs another program
 FITS = ("crop", "pad", "stretch")
 PROCESSOR = "preprocessor_config.json"
@@ -62,6 +63,9 @@ def decode(data: bytes) -> Pixels:
         DataError: if it is broken, cut short, too large, or of a format that is not read.
     """
     _strict()
+    if data[:2] == b"\xff\xd8" and data.count(SCAN) > MOST_SCANS:
+        expected = f"at most {MOST_SCANS}"
+        raise DataError("a JPEG has too many scans", found=f"{data.count(SCAN)}", expected=expected)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size

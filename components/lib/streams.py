@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from components.lib import xz
 from components.lib.errors import DataError, MissingError
 
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 ARCHIVES = (".zip", ".whl", ".tar", ".tgz")
+ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # LZMA has no ceiling of memory there
 BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
@@ -133,18 +135,31 @@ def explained(name: str) -> Iterator[None]:
 
 
 def _broken(name: str, error: Exception) -> DataError:
+    if "emory" in str(error):  # of xz and of zstd, which stops at 128 MiB by itself
+        fix = f"write it with a dictionary of at most {xz.MEMORY >> 21} MiB if you trust it"
+        what = "a compressed file asks for too much memory: it may be a decompression bomb"
+        return DataError(what, where=name, found=str(error), fix=fix)
     fix = "restore the file or leave it out of the source"
     return DataError("a compressed file is broken or cut short", where=name, found=str(error), fix=fix)
 
 
 def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterator[Stream]:
     with explained(name), zipfile.ZipFile(path) as archive:
-        for info in sorted(archive.infolist(), key=lambda info: info.filename):
-            if info.is_dir() or not fnmatch.fnmatchcase(info.filename, pattern):
+        chosen = [info for info in archive.infolist() if fnmatch.fnmatchcase(info.filename, pattern)]
+        size, most = sum(info.file_size for info in chosen), limits.most(path.stat().st_size)
+        if size > most:  # members may share their bytes
+            what = "an archive expands too far: it may be a decompression bomb"
+            raise DataError(what, where=name, found=f"{size:,} bytes", expected=f"at most {most:,} bytes")
+        for info in sorted(chosen, key=lambda info: info.filename):
+            if info.is_dir():
                 continue
             inner = f"{name}!/{info.filename}"
             if info.flag_bits & 1:
                 raise DataError("a member of an archive is encrypted", where=inner)
+            if info.compress_type not in ZIPPED:
+                raise DataError("a member of an archive is compressed in an unusual way", where=inner,
+                                found=f"method {info.compress_type}", expected="deflate, bzip2 or none",
+                                fix="write the archive anew")  # fmt: skip
             with archive.open(info) as file:
                 raw = _Limited(file, inner, info.compress_size, limits)
                 yield Stream(inner, _nested(raw, inner, info.compress_size, limits), suffix(inner))
@@ -181,7 +196,7 @@ def _decompressed(file: BinaryIO, name: str, size: int, limits: Limits) -> Binar
     elif lower.endswith(".bz2"):
         plain = bz2.BZ2File(file)
     elif lower.endswith(".xz"):
-        plain = lzma.LZMAFile(file)  # noqa: SIM115  # closed by the reader around it
+        plain = cast(IO[bytes], xz.Reader(file))
     elif lower.endswith(".zst"):
         import pyarrow as pa
 

@@ -15,6 +15,7 @@ from components.lib.streams import Limits, Stream
 SUFFIXES = (".parquet", ".pq")
 ROWS = 256  # of a batch; fewer where single values may be large, for a dictionary repeats one without cost
 BATCH = 64 << 20  # bytes of a batch, if the footer tells the truth
+LEAST = 16  # bytes that a row counts, so that a few bytes of footer are not work without end
 MEMORY = 3 << 30  # bytes that decoding a batch may map, if it does not; the allocator alone reserves one GiB
 
 
@@ -40,7 +41,7 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
         if stated > most:
             raise _bomb(stream, f"{stated:,} bytes, as its footer says", most)
         for batch in _batches(file, columns, stream):
-            given += batch.nbytes
+            given += max(batch.nbytes, LEAST * len(batch))
             if given > most:
                 raise _bomb(stream, f"the first {number + len(batch):,} rows have {given:,} bytes", most)
             for record in _records(batch):
