@@ -104,6 +104,6 @@ clean: ## Remove what can be made again; runs/ stays
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r .venv/requirements.txt
 	@touch $@
 
-.venv-%/ready: tests/%/requirements.txt
-	@$(PYTHON) -m venv .venv-$* && .venv-$*/bin/python -m pip install -q --disable-pip-version-check -r $<
+.venv-%/ready: tests/%/lock.txt
+	@$(PYTHON) -m venv .venv-$* && .venv-$*/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -1,4 +1,4 @@
-"""Writes the hash locks of the images: `make locks`.
+"""Writes the hash locks of the images, and of the scanners and the chart's tests: `make locks`.
 
 One lock an image, from the requirement groups of pyproject.toml at the versions of constraints.txt, with the
 hash of every file of each version, whatever its platform. torch is one pin with many builds: CUDA's comes
@@ -62,23 +62,27 @@ def write(uv: str) -> None:
     pin = next(line for line in _pins() if line.startswith(f"{EXECUTOR}=="))
     _save("base", "executor.txt", [_resolved(uv, [pin], "--no-deps")[EXECUTOR]])
     _save("base", "tools.txt", _resolved(uv, TOOLS).values())
+    for tests in ("scan", "charts"):  # environments of their own, on whichever Python
+        wanted = (ROOT / "tests" / tests / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        _save(f"../tests/{tests}", "lock.txt", _resolved(uv, wanted, "--universal", pinned=False).values())
 
 
 def _pins() -> list[str]:
     return (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 
 
-def _resolved(uv: str, wanted: Iterable[str], *options: str) -> dict[str, str]:
-    """Name -> the lines of its lock."""
+def _resolved(uv: str, wanted: Iterable[str], *options: str, pinned: bool = True) -> dict[str, str]:
+    """Name, with its marker -> the lines of its lock; `pinned`: as the images are."""
     command = [
-        uv, "pip", "compile", "-", "--constraints", str(ROOT / "constraints.txt"), "--generate-hashes",
-        "--quiet", "--no-header", "--no-annotate", "--no-config", "--python-version", "3.11",
-        "--python-platform", PLATFORM, *options,
+        uv, "pip", "compile", "-", "--generate-hashes", "--quiet", "--no-header", "--no-annotate",
+        "--no-config", "--python-version", "3.11", *options,
     ]  # fmt: skip
+    if pinned:
+        command += ["--constraints", str(ROOT / "constraints.txt"), "--python-platform", PLATFORM]
     done = subprocess.run(command, input="\n".join(wanted), capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
-    return {found[1]: found[0] for found in _BLOCK.finditer(done.stdout)}
+    return {found[1] + (found[3] or ""): found[0] for found in _BLOCK.finditer(done.stdout)}
 
 
 def _here(package: str, version: str) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from components import STAGES
@@ -33,6 +35,15 @@ def test_stage_is_tested(stage):
 def test_stage_has_its_place_on_a_cluster(stage):
     assert stage in NEEDS
     assert stage in STAGE_OF.values()
+
+
+def test_what_is_made_is_not_kept():
+    """A link .venv, once committed, takes the place of the folder in every checkout."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    links = {line.partition("\t")[2] for line in listed.splitlines() if line.startswith("120000")}
+    assert links == {"charts/trunkline/presets"}
 
 
 def test_every_image_serves_a_family():
