@@ -21,7 +21,7 @@ from components.lib.stage import Context
 from components.lib.store import Store
 from pipelines import runners, summary
 from pipelines.console import Console
-from pipelines.processes import passing_on_sigterm
+from pipelines.processes import passing_on
 
 # It says that images are not used: that is what a local run is.
 _EXPECTED_WARNING = "You may be attemping to run a task that uses custom or non-Python base image"
@@ -34,11 +34,11 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
         runner: one of `pipelines.runners`.
 
     Returns:
-        0, the exit code of the stage that failed, 75 where one was killed, 70 where none said why, 130 after
-        Ctrl-C, 143 after SIGTERM.
+        0, the exit code of the stage that failed, 75 where one was told to stop or killed, 70 where none said
+        why, 130 where Ctrl-C found nothing to end.
     """
     start, failure, code = time.monotonic(), "", 0
-    with passing_on_sigterm() as signals:
+    with passing_on() as signals:
         try:
             with _quiet(console):
                 _execute(pipeline, parameters, run_id, runner)
@@ -47,7 +47,7 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
         except TrunklineError as error:
             failure, code = str(error), error.exit_code
         except Exception as error:  # KFP raises RuntimeError for a failed stage, anything for its own faults
-            failure, code = _reason(error, console), 143 if signals else _code(console)
+            failure, code = _reason(error, console), WorkerLost.exit_code if signals else _code(console)
     seconds = time.monotonic() - start
     try:
         context = Context(Store(parameters["store"]), run_id=run_id)

@@ -8,29 +8,40 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 @contextlib.contextmanager
-def passing_on_sigterm() -> Iterator[list[int]]:
-    """Passes SIGTERM on to all processes below this one, so that a training saves its state and ends.
+def passing_on() -> Iterator[list[int]]:
+    """Passes a request to stop on to all processes below, so that a training saves its state and ends.
 
-    KFP then sees a stage that failed, and the graph ends as it always does, with its exit record.
+    KFP then sees a stage that failed, and the graph ends as it always does, with its exit record. Who presses
+    Ctrl-C again does not wait for that: the processes are killed.
 
     Yields:
         A list that holds the signals that came.
+
+    Raises:
+        KeyboardInterrupt: if nothing runs that could end by itself, or at the second request of a keyboard.
     """
     came: list[int] = []
 
     def pass_on(number: int, _: object) -> None:
+        impatient = number == signal.SIGINT and signal.SIGINT in came
         came.append(number)
-        for process in descendants(os.getpid()):
+        below = descendants(os.getpid())
+        for process in below:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGTERM)
+                os.kill(process, signal.SIGKILL if impatient else signal.SIGTERM)
+        if impatient or not below:
+            raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, pass_on)
+    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
         yield came
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def descendants(root: int) -> list[int]:

@@ -30,7 +30,8 @@ def show(console: Console, context: Context, seconds: float, failure: str, code:
     console.line(f"  {'log':<9} {_short(console.path)}")
     if not code:
         console.line(f"  {'models':<9} make ui")
-    console.line(f"  {'time':<9} {seconds:.1f} s, {max(0.0, seconds - own):.1f} s of it to start processes")
+    starting = "" if code else f", {max(0.0, seconds - own):.1f} s of it to start processes"
+    console.line(f"  {'time':<9} {seconds:.1f} s{starting}")
     for record in failed:
         task = f" of {record['task']}" if record["task"] else ""
         console.line(f"\n{record['stage']}{task} failed: {describe(record['error'])}")

@@ -18,13 +18,12 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import psutil
 
-from components.lib import heartbeat, objects
+from components.lib import heartbeat, interruption, objects
 from components.lib.errors import InternalError, Interrupted, TrunklineError, WorkerLost, first_cause
 
 STARTUP = 900.0  # seconds before the first step: imports, data, the compiler
@@ -55,7 +54,7 @@ class Node:
             TrunklineError: what the first process that failed said.
         """
         self.reached = -1
-        with tempfile.TemporaryDirectory(prefix="trunkline-") as name, _terminated() as told:
+        with tempfile.TemporaryDirectory(prefix="trunkline-") as name, interruption.noted() as told:
             folder = Path(name)
             process = self._start(folder)
             log = _Log(process.stderr)
@@ -188,21 +187,6 @@ class _Log(threading.Thread):
             self.tail.append(line)
             sys.stderr.write(line)
             sys.stderr.flush()
-
-
-@contextlib.contextmanager
-def _terminated() -> Iterator[list[int]]:
-    """A list that grows with every SIGTERM; outside the main thread, signals cannot be caught."""
-    came: list[int] = []
-    try:
-        before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
-    except ValueError:
-        yield came
-        return
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

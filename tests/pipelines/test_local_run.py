@@ -237,19 +237,26 @@ def test_a_fault_of_kfp_leaves_an_exit_record(place):
     assert failed.json("exit.json")["status"] == "failed"
 
 
-def test_sigterm_reaches_the_stage_and_leaves_an_exit_record(whole, place):
-    """A training that is told to stop saves its state; the run ends with the code for 'run me again'."""
+@pytest.mark.parametrize("request_to_stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_to_stop_reaches_the_stage_and_leaves_an_exit_record(whole, place, request_to_stop):
+    """A training that is told to stop saves its state; the run ends with the code for 'run me again'.
+
+    A terminal sends Ctrl-C to all processes of its group.
+    """
     command = place.command("--set", "pretraining.steps=5000")
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     name = process.stdout.readline().split()[-1]
     log, end = ROOT / "runs" / "logs" / f"{name}.log", time.monotonic() + 120
     while not re.search(r"pretraining.* to go", log.read_text()) and time.monotonic() < end:
         time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, request_to_stop)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 75, output
     record = json.loads((place.folder / "store" / "runs" / name / "exit.json").read_text())
     assert record["status"] == "failed" and record["failure"]["error"]["retriable"]
+    assert "Traceback" not in output and "told to stop" in output
 
 
 @pytest.mark.fault("F01")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from types import FrameType
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import torch
 
+from components.lib import interruption
 from components.lib.engine.checkpoint import Checkpoints
 from components.lib.engine.distributed import World
 from components.lib.engine.loader import prefetch
@@ -57,7 +56,7 @@ class Run:
         """Runs or resumes to the last step; returns the whole history.
 
         Raises:
-            Interrupted: after SIGTERM, with the state saved; run again to go on.
+            Interrupted: when told to stop, with the state saved; run again to go on.
             DataError: if `bad_steps` steps in a row are skipped, and it has gone back often enough.
         """
         self.meter.started()
@@ -65,7 +64,10 @@ class Run:
             self._resume()
         plan, steps = self.plan, self.plan.schedule.steps
         progress = Progress(steps, self.step, label=plan.label)
-        with _terminated() as stop, closing(prefetch(self._micro_batches, self.step, steps)) as batches:
+        with (
+            interruption.noted() as stop,
+            closing(prefetch(self._micro_batches, self.step, steps)) as batches,
+        ):
             while self.step < steps:
                 with self.meter.wait("data"):
                     micro_batches = next(batches)
@@ -201,22 +203,3 @@ def _counts(batches: list[Any]) -> dict[str, float]:
         name: float(sum(getattr(batch, name, 0) for batch in batches)) for name in ("real", "slots", "flops")
     }
     return {"samples": float(len(batches[0])), **counts}
-
-
-@contextmanager
-def _terminated() -> Iterator[list[int]]:
-    """A list that is not empty after SIGTERM; outside the main thread, signals cannot be caught."""
-    seen: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-
-    try:
-        before = signal.signal(signal.SIGTERM, note)
-    except ValueError:
-        yield seen
-        return
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGTERM, before)

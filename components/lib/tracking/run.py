@@ -162,11 +162,10 @@ class Tracker:
             return []
         left = self._outbox.close(timeout)
         error = self._outbox.error or self._error
-        if self._outbox.error is None and self._error is None:
+        if error is None and self._run_id:  # the outbox opened it, unless it had too little time
             try:
-                run_id = self._open()
                 with explained(self.context.tracking_uri):
-                    self._client.set_terminated(run_id, status)
+                    self._client.set_terminated(self._run_id, status)
             except TrunklineError as raised:
                 error = raised
         unsent = left[len(self._outbox.refused) :]

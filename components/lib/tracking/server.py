@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ def connect(uri: str) -> Any:
     check(uri)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # In a thread of its own: a signal in the midst of an import leaves half a package, which hangs later
+    with ThreadPoolExecutor(1, "mlflow") as thread:
+        return thread.submit(_connect, uri).result()
+
+
+def _connect(uri: str) -> Any:
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):

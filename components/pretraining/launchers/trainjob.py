@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from components.lib import interruption
 from components.lib.config import from_dict, setting
 from components.lib.errors import (
     ConfigError,
@@ -82,7 +81,7 @@ def launch(job: Job, options: Config) -> None:
     cluster = Cluster(options.namespace)
     gpus = next((int(n) for key, n in options.resources.items() if key.endswith("/gpu")), 1)
     job = replace(job, config={**job.config, "nproc": settings.nproc or gpus})
-    with _terminated() as told:
+    with interruption.noted() as told:
         body = _body(job, options, cluster)
         _Launch(job, store, cluster, told).until_done(body, settings.restarts)
 
@@ -90,7 +89,7 @@ def launch(job: Job, options: Config) -> None:
 class _Launch:
     """One TrainJob and what it leaves in the store."""
 
-    def __init__(self, job: Job, store: Store, cluster: Cluster, told: threading.Event) -> None:
+    def __init__(self, job: Job, store: Store, cluster: Cluster, told: list[int]) -> None:
         self.job, self.store, self.cluster, self.told = job, store, cluster, told
 
     def until_done(self, body: dict[str, Any], restarts: int) -> None:
@@ -152,7 +151,8 @@ class _Launch:
             if now.text != shown:
                 shown = now.text
                 print(f"pretraining: TrainJob {name}: {shown}", flush=True)
-            if self.told.wait(POLL):
+            time.sleep(POLL)
+            if self.told:
                 self.cluster.delete(
                     running, wait=False
                 )  # its pods save their state; we may not have the time
@@ -214,18 +214,3 @@ def _body(job: Job, options: Config, cluster: Cluster) -> dict[str, Any]:
     command = ["python", "-m", "components.pretraining.node", f"{job.store}/launches/{job.key.digest}"]
     origin = {"trunkline.key": job.key.digest, "trunkline.run": str(job.run["run_id"])}
     return trainjob(f"trunkline-{job.key.digest[:20]}", command, place, origin)
-
-
-@contextmanager
-def _terminated() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets; outside the main thread, signals cannot be caught."""
-    told = threading.Event()
-    try:
-        before = signal.signal(signal.SIGTERM, lambda number, _: told.set())
-    except ValueError:
-        yield told
-        return
-    try:
-        yield told
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import signal
 import subprocess
 import sys
 import time
@@ -129,6 +130,29 @@ def test_a_recorded_curve_can_be_sent_twice(tracked):
         (2, 0.5),
         (3, 1 / 3),
     ]
+
+
+def test_ctrl_c_in_the_midst_of_the_first_connection(tracked):
+    """The import of mlflow takes seconds; half of one would be of no use to who ends the run."""
+    code = (
+        "from components.lib.stage import Context; from components.lib.store import Store\n"
+        "from components.lib.tracking import track; import sys\n"
+        "context = Context(Store(sys.argv[1]), tracking_uri=sys.argv[2], run_id='r', stage='registration')\n"
+        "with track(context, 'k') as tracker:\n"
+        "    print(flush=True)\n"
+        "    tracker.history([{'step': 1, 'loss': 2.0}])\n"
+        "    input()"
+    )
+    words = [sys.executable, "-c", code, tracked.store.uri, tracked.tracking_uri]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(words, **pipes)
+    process.stdout.readline()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in process.communicate(timeout=60)[1]
+    client = connect(tracked.tracking_uri)
+    [run] = client.search_runs([found.experiment_id for found in client.search_experiments()])
+    assert run.info.status == "KILLED"
 
 
 def test_artifacts_and_datasets(tracked, tmp_path):

@@ -72,7 +72,8 @@ def test_resume_is_exact_to_the_bit(tmp_path, stop):
     assert weights(second) == weights(reference)
 
 
-def test_sigterm_saves_at_the_step_and_asks_to_be_resumed(tmp_path):
+@pytest.mark.parametrize("request_to_stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_to_stop_saves_at_the_step_and_asks_to_be_resumed(tmp_path, request_to_stop):
     reference = run(60)
     reference.train()
     first = run(60, checkpoints=checkpoints(tmp_path))
@@ -80,7 +81,7 @@ def test_sigterm_saves_at_the_step_and_asks_to_be_resumed(tmp_path):
 
     def signalled(*arguments):
         if first.step == 17:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), request_to_stop)
         return take(*arguments)
 
     first._take = signalled
