@@ -36,26 +36,33 @@ class Split:
         self.rejected.append({"location": where, "reason": reason, "excerpt": excerpt})
 
 
-def read(source: Labelled, task: Any, inputs: Inputs, budget: float, where: str) -> Split:
+def read(source: Labelled, task: Any, inputs: Inputs, config: Config, where: str) -> Split:
     """Reads and checks every record.
 
     Raises:
         MissingError: if the records lack the named fields; it lists those that they have.
-        DataError: if more than `budget` of them cannot be used, or none can.
+        DataError: if more than `reject_budget` of them cannot be used, or none can.
     """
     split = Split()
-    with closing(read_records(source.source, format=source.format, options=source.format_options)) as records:
+    opened = read_records(
+        source.source, format=source.format, options=source.format_options, modality=config.modality
+    )
+    with closing(opened) as records:
         for record in records:
             if isinstance(record, Rejected):
                 split.reject(record.where, record.reason, record.excerpt)
             elif chosen(record.where, source.share):
                 _add(split, record, source, task, inputs, where)
     total = len(split.ids) + len(split.rejected)
-    if not split.ids or len(split.rejected) > budget * total:
-        first = split.rejected[0] if split.rejected else {"location": source.source, "reason": "no records"}
+    if not total:
+        fix = f"add records, or raise the share, which is {source.share:g}"
+        raise DataError("there are no labelled records", where=f"{where} {source.source}", fix=fix)
+    if not split.ids or len(split.rejected) > config.reject_budget * total:
+        first = split.rejected[0]
         raise DataError(
             f"{len(split.rejected)} of {total} labelled records cannot be used", where=first["location"],
-            found=first["reason"], expected=f"at most {budget:.1%}", fix="mend them or raise reject_budget",
+            found=first["reason"], expected=f"at most {config.reject_budget:.1%}",
+            fix="mend them or raise reject_budget",
         )  # fmt: skip
     return split
 
@@ -84,8 +91,8 @@ def frozen(config: Config, task: Any, inputs: Inputs) -> tuple[Split, Split, lis
         DataError: if there are fewer than two classes, or a class of the test split is never trained on.
     """
     where = f"tasks.{config.task}"
-    train = read(config.train, task, inputs, config.reject_budget, f"{where}.train")
-    test = read(config.test, task, inputs, config.reject_budget, f"{where}.test")
+    train = read(config.train, task, inputs, config, f"{where}.train")
+    test = read(config.test, task, inputs, config, f"{where}.test")
     order = np.argsort(subset_keys(test.ids, 0), kind="stable")
     test_kept = test.take(order[: config.test_examples or len(order)])
     seen = set(test.ids)

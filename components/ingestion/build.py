@@ -13,7 +13,7 @@ from components.ingestion.reading import Layout, fetched, payloads
 from components.lib.artifacts import Manifest
 from components.lib.cores import cores
 from components.lib.errors import DataError
-from components.lib.formats import Rejected
+from components.lib.formats import Rejected, Stranger
 from components.lib.sources import Object, chosen
 from components.lib.store import Draft, Store
 
@@ -31,7 +31,7 @@ def extract_all(
 ) -> list[Manifest]:
     """Reads and cleans `objects`; returns the packs that hold them."""
     job = Job(config, [store.open_folder(index, "index/") for index in evaluations])
-    layout = Layout(config.format, config.format_options, config.encoding)
+    layout = Layout(config.format, config.format_options, config.encoding, config.modality)
     packs = []
     with cleaners(job, _workers(config.workers, objects)) as cleaning:
         for group in plan.groups(objects):
@@ -43,11 +43,14 @@ def extract_all(
 
 def index(entry: Evaluation, config: Config, objects: Sequence[Object], draft: Draft) -> None:
     """Writes the index of one evaluation set under `index/`."""
-    layout = Layout(entry.format, entry.format_options or config.format_options, config.encoding)
+    options = entry.format_options or config.format_options
+    layout = Layout(entry.format, options, config.encoding, config.modality)
     modality = modalities.load(config.modality)
     indexer: Indexer = modality.indexer(config)
     for source in fetched(objects):
         for item in payloads(source, layout, partial(modality.payload, fields=entry)):
+            if isinstance(item, Stranger):
+                continue
             if isinstance(item, Rejected):
                 fix = "correct the record or the settings of ingestion.decontaminate"
                 where = item.where

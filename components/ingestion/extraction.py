@@ -26,7 +26,7 @@ from components.ingestion.config import Config
 from components.ingestion.modalities import Cleaned, Columns, Payload
 from components.ingestion.reading import Fetched, Layout, fetched, payloads
 from components.lib.errors import ServiceError
-from components.lib.formats import Rejected
+from components.lib.formats import Rejected, Stranger
 from components.lib.sources import Object
 from components.lib.store import Draft
 
@@ -248,12 +248,13 @@ class _Pack:
         self.sources.append(
             {
                 "name": entry.name, "identity": entry.identity, "sha256": source.sha256,
-                "bytes": source.bytes, "rows": 0, "quarantined": 0,
+                "bytes": source.bytes, "rows": 0, "quarantined": 0, "strangers": 0,
             }
         )  # fmt: skip
 
     def _reject(self, number: int, item: Rejected) -> None:
         self.sources[number]["quarantined"] += 1
+        self.sources[number]["strangers"] += isinstance(item, Stranger)
         row = {"source": number, "location": item.where, "reason": item.reason, "excerpt": item.excerpt}
         self.rejects.append(row)
         if len(self.rejects) >= REJECTS:

@@ -13,10 +13,11 @@ from components.ingestion.plan import Slice
 from components.lib import artifacts, formats
 from components.lib.artifacts import Key, Manifest
 from components.lib.errors import DataError
+from components.lib.sources import Object, sift, tally
 from components.lib.stage import Context
 from components.lib.store import Draft, Store
 
-VERSION = 1
+VERSION = 2
 
 
 def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manifest:
@@ -32,7 +33,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         TrunklineError: if a source cannot be had; see `components.lib.sources.find`.
     """
     formats.check(config.format_options)
-    own = modalities.load(config.modality).identity(config)
+    own, objects = modalities.load(config.modality).identity(config), _readable(config, context)
     evaluations = [_index(context.store, entry, config) for entry in config.decontaminate]
     settings = {
         "modality": config.modality,
@@ -41,7 +42,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         "signatures": config.near_duplicates > 0,
         **own,
     }
-    parts = _extracted(config, context.store, evaluations, settings)
+    parts = _extracted(config, context.store, evaluations, settings, objects)
     _check_quarantine(parts, context.store, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
@@ -61,15 +62,24 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     return manifest
 
 
+def _readable(config: Config, context: Context) -> list[Object]:
+    """The objects of the sources; files of endings that mean nothing here are told and passed over."""
+    objects, strange = sift(plan.survey(config.sources), config.format, config.modality)
+    if strange:
+        names = ", ".join(formats.printable(entry.name) for entry in strange[:3])
+        context.tell(f"passed over {len(strange):,} files ({tally(strange)}): {names}")
+    return objects
+
+
 def _extracted(
     config: Config,
     store: Store,
     evaluations: Sequence[Manifest],
     settings: dict[str, Any],
+    objects: Sequence[Object],
 ) -> list[Slice]:
-    """The rows of every source, in the order of their names; reads what no earlier run has read."""
+    """The rows of every object, in their order; reads what no earlier run has read."""
     stage = f"extraction-{artifacts.sha256(artifacts.canonical([VERSION, settings]))[:16]}"
-    objects = plan.survey(config.sources)
     held = plan.known(store, stage)
     missing = [entry for entry in objects if (entry.name, entry.identity) not in held]
     if missing:
@@ -84,7 +94,7 @@ def _extracted(
 
 def _index(store: Store, entry: Evaluation, config: Config) -> Manifest:
     """The index of an evaluation set, made once for each state of its objects."""
-    objects = plan.survey([entry.source])
+    objects, _ = sift(plan.survey([entry.source]), entry.format, config.modality)
     own = modalities.load(config.modality).indexed(config)
     options = entry.format_options or config.format_options
     settings = {**asdict(entry), "format_options": options, "modality": config.modality, **own}
@@ -105,7 +115,7 @@ def _content(index: Manifest) -> str:
 
 
 def _check_quarantine(parts: Sequence[Slice], store: Store, budget: float) -> None:
-    broken = sum(part.source["quarantined"] for part in parts)
+    broken = sum(part.source["quarantined"] - part.source["strangers"] for part in parts)
     read = broken + sum(part.source["rows"] for part in parts)
     if broken <= budget * read:
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import urlsplit
 
 from components.lib.errors import AccessError, ConfigError
 from components.lib.redaction import PREFIX, reveals
@@ -16,7 +17,14 @@ _NAMED = re.compile(rf"\$\{{({PREFIX}[A-Z0-9_]+)\}}")
 
 
 def check(address: str, where: str, fix: str = "") -> None:
-    """Raises ConfigError if an address holds a secret."""
+    """Raises ConfigError if an address is malformed or holds a secret."""
+    try:
+        urlsplit(address)
+    except ValueError as error:
+        expected = "scheme://host/path"
+        raise ConfigError(
+            f"an address is malformed: {error}", where=where, found=address, expected=expected
+        ) from error
     if reveals(address):
         raise ConfigError(
             "an address holds a secret, which everybody could read in settings and logs", where=where,

@@ -14,6 +14,18 @@ HEAD = 1 << 16  # bytes looked at to find the encoding
 LONGEST = 32 << 20  # bytes of a line; what is longer is refused, so that memory stays bounded
 USUAL = ("cp1252", "cp1251")  # by far the most common single-byte encodings, the first one first
 SLACK = 0.1  # how much noisier than the best guess a more usual encoding may look and still be taken
+FOREIGN = (
+    (b"%PDF-", "a PDF"),
+    (b"PK\x03\x04", "a zip archive or an office document"),
+    (b"\xd0\xcf\x11\xe0", "an office document"),
+    (b"{\\rtf", "an RTF document"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (b"PAR1", "a parquet file"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"\x7fELF", "a program"),
+)  # beginnings of files that are no text, whatever they are called
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -36,11 +48,15 @@ def lines(file: BinaryIO, encoding: str = "auto") -> Iterator[Line]:
     r"""The lines of a binary file, without their '\n' or '\r\n'.
 
     UTF-8 unless a byte order mark or the first 64 KiB say otherwise. A line that does not decode, or is
-    longer than 32 MiB, comes as a Line with an `error` and an excerpt.
+    longer than 32 MiB, comes as a Line with an `error` and an excerpt; so does a file that is no text at all.
     """
     buffered: io.BufferedReader[Any] = io.BufferedReader(cast(Any, file), HEAD)
     try:
         head = buffered.peek(HEAD)
+        for beginning, kind in FOREIGN:
+            if head.startswith(beginning):
+                yield Line(1, "", f"the file is {kind}, not text")
+                return
         name, skip = detect(head) if encoding == "auto" else (known(encoding), _mark(head)[1])
         buffered.read(skip)
         wide = name.startswith(("utf-16", "utf-32"))

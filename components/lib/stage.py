@@ -33,6 +33,7 @@ class Context:
         tracking_uri: the MLflow server, or sqlite:///... on a laptop.
         details: what the run was started with (preset, git commit, image), for lineage.
         task: the downstream task, inside the fan-out.
+        notices: what a person should know of this run though nothing is wrong.
         ledger: whether the store takes the record of this stage.
     """
 
@@ -44,6 +45,12 @@ class Context:
     details: dict[str, Any] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     ledger: bool = True
+    notices: list[str] = field(default_factory=list)
+
+    def tell(self, notice: str) -> None:
+        """Says it now, and again in the report of the run."""
+        self.notices.append(notice)
+        print(f"{self.stage}: {notice}", flush=True)
 
     def produce(self, key: Key, build: Callable[[Draft], None], output: Path) -> Manifest:
         """Writes the manifest of `key` to `output`; calls `build` only if the store has none."""
@@ -124,6 +131,7 @@ def write_record(context: Context, start: float, error: TrunklineError | None) -
         "end": end,
         "seconds": round(end - start, 3),
         "outputs": context.outputs,
+        "notices": context.notices,
         "error": error.to_dict() if error else None,
     }
     name = f"{context.stage}.{context.task}" if context.task else context.stage

@@ -155,7 +155,8 @@ def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterato
                 continue
             inner = f"{name}!/{info.filename}"
             if info.flag_bits & 1:
-                raise DataError("a member of an archive is encrypted", where=inner)
+                fix = "decrypt the archive, or leave it out of the source"
+                raise DataError("a member of an archive is encrypted", where=inner, fix=fix)
             if info.compress_type not in ZIPPED:
                 raise DataError("a member of an archive is compressed in an unusual way", where=inner,
                                 found=f"method {info.compress_type}", expected="deflate, bzip2 or none",

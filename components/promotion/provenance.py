@@ -23,12 +23,14 @@ def timings(records: Sequence[Mapping[str, Any]]) -> Html:
     bars = [
         (_name(record), float(record["seconds"]), charts.GREY if _reused(record) else 0) for record in records
     ]
+    notices = [f"{_name(record)}: {notice}" for record in records for notice in record.get("notices", [])]
     whole = max(r["end"] for r in records) - min(r["start"] for r in records)
     note = f"{report.seconds(whole)} from the first stage's start; promotion itself is not in it."
     drawn = charts.bars(
         "Time of each stage", bars, unit="s", legend=[("made", 0), ("reused from the store", charts.GREY)]
     )
-    return report.section("Time", drawn, note=note)
+    told = [report.subheading("Worth knowing"), report.listing(notices)] if notices else []
+    return report.section("Time", drawn, *told, note=note)
 
 
 def lineage(ancestors: Sequence[Ancestor]) -> Html:

@@ -76,7 +76,8 @@ def _encode(encoder: Encoder, texts: Texts, config: Config, draft: Draft) -> dic
             found=f"{found} documents", expected=f"{expected} documents",
         )  # fmt: skip
     if texts.split == "train" and not writer.tokens:
-        raise DataError("the training documents have no tokens", where=texts.corpus.uri)
+        fix = "add data: what there is are blanks, or characters that the tokenizer drops"
+        raise DataError("the training documents have no tokens", where=texts.corpus.uri, fix=fix)
     if unknown > config.unknown * writer.tokens:
         raise _unknown(encoder, texts, unknown / writer.tokens, config, example)
     return {

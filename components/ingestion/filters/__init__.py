@@ -29,6 +29,7 @@ def check(chosen: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
                 config = plugins.declared(__name__, name).config
                 complete[name] = to_dict(from_dict(config or object, options, f"ingestion.filters.{name}"))
             except ConfigError as error:
+                error.where = error.where or f"ingestion.filters.{name}"
                 errors.append(error)
     return complete
 

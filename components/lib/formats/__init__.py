@@ -1,6 +1,7 @@
 """Files to records: one file a format. The file's name is the format's name.
 
-A format declares `SUFFIXES` (the endings that mean it), a `Config`, and
+A format declares `SUFFIXES` (the endings that mean it), a `Config`, perhaps `HOLDS` (the one modality that
+its files can hold; a table may hold any), and
 
     read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]
 
@@ -39,6 +40,12 @@ class Rejected:
     excerpt: str
 
 
+class Stranger(Rejected):
+    """A file among others whose ending means no format: told, but no broken record."""
+
+    __slots__ = ()
+
+
 def rejected(where: str, reason: str, excerpt: object) -> Rejected:
     """A Rejected whose excerpt is one short printable line."""
     text = "".join(c if c.isprintable() else " " for c in str(excerpt)[:EXCERPT])
@@ -50,6 +57,7 @@ def read(
     format: str = "auto",
     options: Mapping[str, Mapping[str, Any]] | None = None,
     encoding: str = "auto",
+    modality: str = "",
 ) -> Iterator[Record | Rejected]:
     """The records of one stream.
 
@@ -58,34 +66,44 @@ def read(
         format: the name of a format, or 'auto' for the one of the stream's ending.
         options: format name -> the options of its `Config`.
         encoding: a codec of Python for text formats, or 'auto'.
+        modality: what the records are wanted for; empty: anything.
 
     Raises:
         DataError: if the format is not known, or the file as a whole cannot be read.
         ConfigError: if the format or an option does not exist.
     """
-    name = of(stream) if format == "auto" else format
+    name = of(stream, modality) if format == "auto" else format
     plugin = plugins.load(__name__, name)
     config = from_dict(plugin.Config, (options or {}).get(name, {}), f"format_options.{name}")
     yield from plugin.read(stream, config, encoding)
 
 
-def of(stream: Stream) -> str:
+def of(stream: Stream, modality: str = "") -> str:
     """The format that the ending of the stream's name means; raises DataError for an unknown one."""
-    known = suffixes()
+    known = suffixes(modality)
     if stream.suffix not in known:
-        fix = "set 'format', or choose the files with a pattern such as folder/*.txt"
-        expected = ", ".join(sorted(known))
-        raise DataError("the format of a file is not known", where=stream.name, expected=expected, fix=fix)
+        raise unknown(stream.name, stream.suffix, modality)
     return known[stream.suffix]
 
 
+def unknown(where: str, found: str, modality: str) -> DataError:
+    """The error of a file whose ending means no format."""
+    fix = "set 'format', or choose the files with a pattern such as folder/*.txt"
+    expected = ", ".join(sorted(suffixes(modality)))
+    found = found or "no ending"
+    return DataError(
+        "the format of a file is not known", where=where, found=found, expected=expected, fix=fix
+    )
+
+
 @cache
-def suffixes() -> dict[str, str]:
-    """Ending -> name of the format."""
+def suffixes(modality: str = "") -> dict[str, str]:
+    """Ending -> name of the format, of those that can hold the modality; empty: any."""
     found = {}
     for name in plugins.names(__name__):
-        for suffix in plugins.declared(__name__, name).constants["SUFFIXES"]:
-            found[suffix] = name
+        constants = plugins.declared(__name__, name).constants
+        if modality in ("", constants.get("HOLDS", modality)):
+            found.update(dict.fromkeys(constants["SUFFIXES"], name))
     return found
 
 

@@ -12,6 +12,7 @@ from components.lib.formats import Record, Rejected, place, rejected
 from components.lib.streams import Stream
 
 SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
+HOLDS = "text"
 LABEL = re.compile(r"O|[BILUES]-\S+")
 
 

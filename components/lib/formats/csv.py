@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from components.lib.config import setting
 from components.lib.decoding import LONGEST, lines
@@ -19,15 +20,14 @@ SUFFIXES = (".csv", ".tsv")
 class Config:
     """How a row is cut into columns."""
 
-    delimiter: str = setting("", "between columns; empty means a tab in .tsv and a comma elsewhere")
+    delimiter: str = setting("", "between columns; empty: the first of , ; and tab that the header has")
     columns: tuple[str, ...] = setting((), "names of the columns of a file without a header row")
 
 
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
     """One record a row; a row with another number of columns than the header is rejected."""
-    delimiter = config.delimiter or ("\t" if stream.suffix == ".tsv" else ",")
     broken: list[Rejected] = []
-    rows = _rows(stream, encoding, delimiter, broken)
+    rows = _rows(stream, encoding, config, broken)
     header = list(config.columns)
     for number, row in rows:
         yield from broken
@@ -48,11 +48,14 @@ def record(header: list[str], row: list[str], where: str) -> Record | Rejected:
 
 
 def _rows(
-    stream: Stream, encoding: str, delimiter: str, broken: list[Rejected]
+    stream: Stream, encoding: str, config: Config, broken: list[Rejected]
 ) -> Iterator[tuple[int, list[str]]]:
     """Number of its first line and the columns, for each row; undecodable lines go to `broken`."""
     csv.field_size_limit(LONGEST)
-    reader = csv.reader(_texts(stream, encoding, broken), delimiter=delimiter, strict=True)
+    texts = _texts(stream, encoding, broken)
+    first = next(texts, "")
+    delimiter = config.delimiter or _delimiter(stream.suffix, "" if config.columns else first)
+    reader = csv.reader(chain([first], texts), delimiter=delimiter, strict=True)
     while True:
         start = reader.line_num + len(broken) + 1
         try:
@@ -69,6 +72,12 @@ def _rows(
             yield start, []
             continue
         yield start, row
+
+
+def _delimiter(suffix: str, header: str) -> str:
+    """A header holds names, in which a comma is rare; where the comma is decimal, columns end with ';'."""
+    usual = "\t,;" if suffix == ".tsv" else ",;\t"
+    return next((character for character in usual if character in header), usual[0])
 
 
 def _texts(stream: Stream, encoding: str, broken: list[Rejected]) -> Iterator[str]:

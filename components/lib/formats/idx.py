@@ -12,6 +12,7 @@ from components.lib.formats import Record, Rejected, place
 from components.lib.streams import Stream
 
 SUFFIXES = (".idx",)
+HOLDS = "image"
 UNSIGNED_BYTES = 0x08
 
 

@@ -9,6 +9,7 @@ from components.lib.formats import Record, Rejected, printable, rejected
 from components.lib.streams import Stream
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+HOLDS = "image"
 LARGEST = 64 << 20  # bytes of a file
 
 

@@ -10,6 +10,7 @@ from components.lib.formats import Record, Rejected, place
 from components.lib.streams import Stream
 
 SUFFIXES = (".npy",)
+HOLDS = "image"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from components.lib.formats import Record, Rejected, place
 from components.lib.streams import Limits, Stream, explained
 
 SUFFIXES = (".npz",)
+HOLDS = "image"
 
 
 @dataclass(frozen=True)

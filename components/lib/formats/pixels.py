@@ -12,6 +12,7 @@ from components.lib.formats import Record, Rejected, place, rejected
 from components.lib.streams import Stream
 
 SUFFIXES = ()
+HOLDS = "image"
 
 
 @dataclass(frozen=True)

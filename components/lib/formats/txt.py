@@ -11,6 +11,7 @@ from components.lib.formats import Record, Rejected, place, rejected
 from components.lib.streams import Stream
 
 SUFFIXES = (".txt", ".text", ".md", ".rst")
+HOLDS = "text"
 
 
 @dataclass(frozen=True)

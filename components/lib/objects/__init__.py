@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-from components.lib import plugins
+from components.lib import addresses, plugins
 from components.lib.errors import ConfigError
 
 
@@ -68,6 +68,7 @@ def connect(uri: str) -> Objects:
     if not uri:
         fix = "give the parameter `store` or set TRUNKLINE_STORE, to a folder or s3://bucket/prefix"
         raise ConfigError("no store is named", where="store", fix=fix)
+    addresses.check(uri, "store", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use workload identity")
     scheme = urlsplit(uri).scheme or "file"
     if scheme not in plugins.names(__name__):
         known = ", ".join(f"{name}://" for name in plugins.names(__name__))

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from components.lib import addresses
 from components.lib.errors import (
     AccessError,
     ConfigError,
@@ -41,7 +40,6 @@ T = TypeVar("T")
 
 def connect(uri: str) -> S3Objects:
     """`uri` is s3://bucket or s3://bucket/prefix."""
-    addresses.check(uri, "store", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use workload identity")
     parts = urlsplit(uri)
     if not parts.netloc:
         raise ConfigError(

@@ -16,7 +16,8 @@ A scheme declares `find(uri) -> list[Object]`, which only lists, `fetch(object, 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -27,14 +28,15 @@ from urllib.parse import urlsplit
 from components.lib import addresses, formats, plugins
 from components.lib.artifacts import Manifest
 from components.lib.errors import AccessError, ConfigError, DataError, MissingError
-from components.lib.formats import Record, Rejected
+from components.lib.formats import Record, Rejected, Stranger
 from components.lib.store import Store
-from components.lib.streams import Stream, streams
+from components.lib.streams import ARCHIVES, Stream, streams, suffix
 
 __all__ = [
     "Object",
     "Record",
     "Rejected",
+    "Stranger",
     "check",
     "chosen",
     "fetch",
@@ -43,6 +45,7 @@ __all__ = [
     "open_records",
     "read_records",
     "scheme",
+    "sift",
 ]
 
 
@@ -94,12 +97,35 @@ def fetch(entry: Object, folder: Path) -> Path:
     return cast(Path, plugins.load(__name__, scheme(entry.uri)).fetch(entry, folder))
 
 
+def sift(found: Sequence[Object], format: str, modality: str) -> tuple[list[Object], list[Object]]:
+    """The objects that can be read, and strangers among them: files whose ending means no format.
+
+    Raises:
+        DataError: if there are not more of the former than of the latter.
+    """
+    if format != "auto":
+        return list(found), []
+    known = {*formats.suffixes(modality), *ARCHIVES}
+    strange = [entry for entry in found if not entry.member and suffix(entry.name) not in known]
+    readable = [entry for entry in found if entry not in strange]
+    if len(strange) >= max(1, len(readable)):
+        raise formats.unknown(strange[0].name, tally(strange), modality)
+    return readable, strange
+
+
+def tally(found: Sequence[Object]) -> str:
+    """How many objects have which ending: '2 of .docx, 1 of no ending'."""
+    counts = Counter(suffix(entry.name) or "no ending" for entry in found).most_common(5)
+    return ", ".join(f"{count:,} of {ending}" for ending, count in counts)
+
+
 def read_records(
     uri: str,
     *,
     format: str = "auto",
     options: Mapping[str, Mapping[str, Any]] | None = None,
     encoding: str = "auto",
+    modality: str = "",
 ) -> Generator[Record | Rejected, None, None]:
     """Every record behind a source URI, in the order of the objects' names; streaming.
 
@@ -108,14 +134,17 @@ def read_records(
         format: a file of components/lib/formats, or 'auto': by each file's ending.
         options: format name -> the options of its `Config`.
         encoding: of text formats; 'auto' detects it.
+        modality: what the records are wanted for; empty: anything. Other files are passed over.
 
     Raises:
-        TrunklineError: as `find` and `formats.read` do.
+        TrunklineError: as `find`, `sift` and `formats.read` do.
     """
-    for entry in find(uri):
+    for entry in sift(find(uri), format, modality)[0]:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
             path = fetch(entry, Path(folder))
-            yield from open_records(entry, path, format=format, options=options, encoding=encoding)
+            yield from open_records(
+                entry, path, format=format, options=options, encoding=encoding, modality=modality
+            )
 
 
 def open_records(
@@ -125,11 +154,21 @@ def open_records(
     format: str = "auto",
     options: Mapping[str, Mapping[str, Any]] | None = None,
     encoding: str = "auto",
+    modality: str = "",
 ) -> Iterator[Record | Rejected]:
-    """The records of one fetched object."""
+    """The records of one fetched object; a Stranger for each member of an archive that is none."""
     whole = format != "auto" and formats.reads_archives(format)
+    strange, read = "", False
     for stream in streams(path, entry.name.partition("!/")[0], entry.member, whole=whole):
-        yield from formats.read(stream, format, options, encoding)
+        member = "!/" in stream.name and not entry.member
+        if member and format == "auto" and stream.suffix not in formats.suffixes(modality):
+            strange = stream.name
+            yield Stranger(formats.printable(strange), "the format of a file is not known", stream.suffix)
+            continue
+        read = True
+        yield from formats.read(stream, format, options, encoding, modality)
+    if strange and not read:
+        raise formats.unknown(strange, suffix(strange), modality)
 
 
 @contextmanager
@@ -178,10 +217,10 @@ def scheme(uri: str) -> str:
         ConfigError: if there is none, or the URI holds a secret.
         AccessError: for plain http.
     """
-    found = urlsplit(uri).scheme.lower() if ":" in uri.partition("/")[0] else "file"
-    known = plugins.names(__name__)
-    if found != "file":
+    found, known = "file", plugins.names(__name__)
+    if ":" in uri.partition("/")[0]:
         addresses.check(uri, "sources")
+        found = urlsplit(uri).scheme.lower()
     if found == "http":
         fix = "use https: plain http can be altered on its way"
         raise AccessError("plain http is refused", where=uri, fix=fix)

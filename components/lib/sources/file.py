@@ -20,11 +20,13 @@ def find(uri: str) -> list[Object]:
     try:
         found = [_object(name) for name in _names(path) if os.path.isfile(name)]
     except PermissionError as error:
-        raise AccessError("a source may not be read", where=str(error.filename or path)) from error
+        fix = "give this user the right to read it"
+        raise AccessError("a source may not be read", where=str(error.filename or path), fix=fix) from error
     if found:
         return found
     if os.path.isdir(path):
-        raise MissingError("the folder of a source holds no files", where=path)
+        fix = "hidden files, whose names begin with a dot, are no data"
+        raise MissingError("the folder of a source holds no files", where=path, fix=fix)
     parent = os.path.dirname(path.rstrip("/")) or "."
     there = sorted(os.listdir(parent)) if os.path.isdir(parent) else []
     name = os.path.basename(path.rstrip("/"))

@@ -33,13 +33,8 @@ def find(uri: str) -> list[Object]:
 
     A server that tells neither is read to the end for the SHA-256 of the content.
     """
-    place, _, pinned = uri.partition("#")
-    name = _name(place)
+    place, name, pinned = parse(uri)
     if pinned:
-        if not re.fullmatch("sha256=[0-9a-f]{64}", pinned):
-            raise ConfigError(
-                "the fragment of an https source is malformed", where=name, expected="#sha256=<64 hex>"
-            )
         return [Object(name, pinned, -1, uri)]
     with _response("HEAD", place) as answer:
         size = int(answer.headers.get("Content-Length") or -1)
@@ -50,6 +45,18 @@ def find(uri: str) -> list[Object]:
     for chunk in _chunks(place):
         digest.update(chunk)
     return [Object(name, f"sha256={digest.hexdigest()}", size, uri)]
+
+
+def parse(uri: str) -> tuple[str, str, str]:
+    """The address, its name without secrets, and the pinned digest or ''; raises ConfigError."""
+    place, _, pinned = uri.partition("#")
+    name, host = _name(place), urlsplit(place).hostname or ""
+    if not re.fullmatch(r"[\w.:-]+", host):
+        raise ConfigError("the host of a web address is malformed", where=name, found=repr(host))
+    if pinned and not re.fullmatch("sha256=[0-9a-f]{64}", pinned):
+        expected = "#sha256=<64 hex>"
+        raise ConfigError("the fragment of an https source is malformed", where=name, expected=expected)
+    return place, name, pinned
 
 
 def fetch(entry: Object, folder: Path) -> Path:

@@ -29,9 +29,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 def parse(value: Any, label: Any) -> tuple[str, str]:
     """A record's input and label, checked; raises DataError with the reason."""
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str):
+        raise DataError("the input is no text", found=repr(value))
+    if not value.strip():
         raise DataError("the text is empty", found=repr(value))
-    if label is None or isinstance(label, float) or not str(label).strip():
+    if not isinstance(label, str | int) or not str(label).strip():
         raise DataError("the label is not a class", found=repr(label), expected="a word or a whole number")
     return value, str(label).strip()
 

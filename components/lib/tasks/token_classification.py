@@ -31,6 +31,9 @@ def parse(value: Any, label: Any) -> tuple[list[str], list[str]]:
     """A record's words and their labels, checked; raises DataError with the reason."""
     if not isinstance(value, list) or not value:
         raise DataError("there are no words", found=repr(value)[:80])
+    odd = [word for word in value if not isinstance(word, str | int)]
+    if odd:
+        raise DataError("a word is no word", found=repr(odd[0])[:80])
     if not isinstance(label, list) or len(label) != len(value):
         found = f"{len(value)} words, {len(label) if isinstance(label, list) else 'no'} labels"
         raise DataError("words and labels do not match", found=found)

@@ -74,10 +74,11 @@ def _connect(uri: str) -> Any:
 
 def check(uri: str) -> None:
     """Raises ConfigError if `uri` cannot be a tracking URI; asks nobody."""
-    scheme, where = urlsplit(uri).scheme, "tracking_uri"
+    where = "tracking_uri"
     addresses.check(
         uri, where, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     )
+    scheme = urlsplit(uri).scheme
     host = uri.partition("://")[0] if "://" not in uri else ""
     if host and not uri.startswith(("/", ".", "~", "file:", "sqlite:")) and ":" in host:
         fix = f"did you mean http://{uri}?"

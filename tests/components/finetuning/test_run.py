@@ -15,8 +15,6 @@ from components.finetuning.modalities.text import Config, Labelled
 from components.finetuning.run import run
 from components.lib import artifacts
 from components.lib.artifacts import Key, Manifest
-from components.lib.config import from_dict, to_dict
-from components.lib.errors import ConfigErrors, DataError, MissingError, TrunklineError
 from components.lib.stage import Context
 from components.lib.tasks import sequence_classification
 from components.pretraining.config import Config as Pretraining
@@ -175,27 +173,6 @@ def test_label_counts_are_numbers_or_shares(ground, wanted, expected):
     assert labelled.counts(config(ground, label_counts=wanted), 200) == expected
 
 
-BAD = {
-    "label column missing": (("text", "labl"), [("a", "x"), ("b", "y")], MissingError, "did you mean 'labl'"),
-    "text column missing": (("txt", "label"), [("a", "x"), ("b", "y")], MissingError, "'text'"),
-    "one class": (("text", "label"), [("a", "x"), ("b", "x")], DataError, "only one class"),
-    "empty labels": (("text", "label"), [("a", ""), ("b", "y"), ("c", "x")], DataError, "cannot be used"),
-    "empty texts": (("text", "label"), [("", "x"), ("b", "y"), ("c", "x")], DataError, "cannot be used"),
-    "no records": (("text", "label"), [], TrunklineError, ""),
-    "class only in test": (("text", "label"), [("a", "x"), ("b", "y")], DataError, "never trained on"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_unusable_labels_are_told_before_training(ground, tmp_path, name):
-    header, rows, kind, message = BAD[name]
-    source = Labelled(table(tmp_path / "bad.csv", rows, header))
-    with pytest.raises(kind) as caught:
-        study(ground, config(ground, train=source), tmp_path / "branch.json")
-    assert message in str(caught.value)
-    assert caught.value.exit_code in (65, 66)
-
-
 def test_rejected_records_within_the_budget_are_kept_with_a_reason(ground, tmp_path):
     rows = [(text, topic) for topic, text in corpora.documents(100, seed=3)]
     rows[7] = (rows[7][0], "")
@@ -214,12 +191,3 @@ def test_examples_that_are_tested_are_not_trained_on(ground, tmp_path):
     _, manifest = study(ground, quick, tmp_path / "branch.json")
     assert manifest.facts["counts"]["train_also_in_test"] == 60
     assert manifest.facts["counts"]["train"] == 180
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"label_counts": []}, {"seeds": [1, 1]}, {"starts": ["random"]}, {"starts": ["nowhere"]}, {"steps": 0}],
-)
-def test_wrong_settings_are_refused(ground, change):
-    with pytest.raises(ConfigErrors):
-        from_dict(Config, {**to_dict(config(ground)), **change})

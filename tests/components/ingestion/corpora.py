@@ -54,7 +54,7 @@ class Ingestion:
         config = configured({**values, **settings})
         context = Context(self.store)
         manifest = run(config, context, corpus=self.folder / "corpus.json", card=self.folder / "card.html")
-        self.reused = context.outputs[-1]["reused"]
+        self.reused, self.notices = context.outputs[-1]["reused"], context.notices
         return manifest
 
     def table(self, manifest: Manifest, prefix: str) -> pa.Table:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
@@ -10,7 +9,7 @@ import pytest
 
 from components.ingestion import extraction
 from components.ingestion.cleaning import identity, normalised
-from components.lib.errors import ConfigErrors, DataError, MissingError
+from components.lib.errors import DataError
 from tests.components.ingestion.corpora import Ingestion, texts, words, write
 
 
@@ -166,66 +165,6 @@ def test_unreadable_records_go_to_quarantine_within_a_budget(ingest, tmp_path):
         "source": f"{data}/a.jsonl", "location": f"{data}/a.jsonl:11", "excerpt": '{"text": broken',
         "reason": "not JSON: Expecting value: line 1 column 10 (char 9)",
     }  # fmt: skip
-
-
-GOOD = "\n".join(texts(60, "a")) + "\n"
-BAD_INPUT = [
-    ("nothing", {}, {}, MissingError, "holds no files"),
-    ("empty file", {"a.txt": b""}, {}, DataError, "no document is left for training"),
-    ("all filtered", {"a.txt": b"1 2 3 4 5 6\n" * 3}, {}, DataError, "letters: 1"),
-    ("no validation", {"a.txt": b"two three four five six seven\n"}, {}, DataError, "ingestion.validation"),
-    (
-        "undecodable",
-        {"a.txt": ("caf\u00e9\n" * 40 + GOOD).encode() + b"\xff\xfe\xfa\n" * 30},
-        {},
-        DataError,
-        "is not utf-8",
-    ),
-    ("binary", {"a.txt": bytes(range(256)) * 200}, {"format_options": {}}, DataError, "a.txt"),
-    ("wrong field", {"a.jsonl": b'{"txet": "a"}\n' * 9}, {}, DataError, "did you mean 'txet'"),
-    ("not text", {"a.jsonl": b'{"text": 7}\n' * 9}, {}, DataError, "is no text but int"),
-    ("cut gzip", {"a.txt.gz": gzip.compress(GOOD.encode())[:-9]}, {}, DataError, "broken or cut short"),
-    (
-        "bomb",
-        {"a.txt.gz": gzip.compress(((b"a" * 1023 + b" ") * 1024 + b"\n") * 70)},
-        {},
-        DataError,
-        "decompression bomb",
-    ),
-    ("bad parquet", {"a.parquet": b"PAR1 this is no parquet PAR1"}, {}, DataError, "broken or cut short"),
-    ("unknown ending", {"a.docx": b"PK"}, {}, DataError, "format of a file is not known"),
-    ("unknown format", {"a.txt": GOOD.encode()}, {"format": "text"}, DataError, "no 'text' in formats"),
-    (
-        "unknown filter",
-        {"a.txt": GOOD.encode()},
-        {"filters": {"lenght": {}}},
-        ConfigErrors,
-        "did you mean 'length'",
-    ),
-    ("bad option", {"a.txt": GOOD.encode()}, {"filters": {"length": {"minimum": -1}}}, ConfigErrors, ">= 0"),
-    (
-        "bad evaluation",
-        {"a.txt": GOOD.encode()},
-        {"decontaminate": [{"source": "x.txt"}]},
-        MissingError,
-        "x.txt",
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("files", "settings", "kind", "says"), [row[1:] for row in BAD_INPUT], ids=[r[0] for r in BAD_INPUT]
-)
-def test_bad_input_is_one_typed_error(ingest, tmp_path, files, settings, kind, says):
-    (tmp_path / "data").mkdir()
-    for name, data in files.items():
-        (tmp_path / "data" / name).write_bytes(data)
-    if settings.get("format") == "text":
-        kind = Exception
-    with pytest.raises(kind) as caught:
-        ingest(tmp_path / "data", **settings)
-    assert says in str(caught.value) and caught.value.exit_code in (65, 66, 78)
-    assert not (tmp_path / "corpus.json").exists()
 
 
 def test_control_characters_are_removed_and_counted(ingest, tmp_path):

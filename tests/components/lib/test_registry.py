@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from components.lib import tracking
-from components.lib.errors import ConfigError, IntegrityError, MissingError, ServiceError
+from components.lib.errors import IntegrityError, ServiceError
 from components.lib.mlmodel import Use, write
 from components.lib.registry import ALIAS, Registry
 from components.lib.store import Store
@@ -157,20 +157,6 @@ def test_an_alias_moves_with_its_mirror(sqlite_uri):
         assert [entry.version for entry in found] == [int(version.version)]
 
 
-def test_a_missing_alias_lists_what_there_is(sqlite_uri):
-    registry = Registry(sqlite_uri)
-    with pytest.raises(MissingError) as caught:
-        registry.require("news", "champion")
-    assert "no registered model" in caught.value.what and "at all" in caught.value.found
-    registry.set_alias(register(registry), "challenger")
-    with pytest.raises(MissingError) as caught:
-        registry.require("news", "champion")
-    assert caught.value.found == "challenger -> version 1"
-    with pytest.raises(MissingError) as caught:
-        registry.require("nws", "champion")
-    assert caught.value.found == "news"
-
-
 def test_an_alias_that_does_not_stick_is_an_error(sqlite_uri, monkeypatch):
     registry = Registry(sqlite_uri)
     one, two = register(registry), register(registry, reference=REFERENCE.replace("b", "c"))
@@ -183,25 +169,6 @@ def test_an_alias_that_does_not_stick_is_an_error(sqlite_uri, monkeypatch):
     monkeypatch.setattr(registry.client, "set_registered_model_alias", raced)
     with pytest.raises(ServiceError, match="does not point where it was set"):
         registry.set_alias(two, "champion")
-
-
-@pytest.mark.parametrize("name", ["", "a/b", "a:b", "it's"])
-def test_names_that_mlflow_refuses(sqlite_uri, name):
-    with pytest.raises(ConfigError, match="name"):
-        register(Registry(sqlite_uri), name)
-
-
-def test_no_registry_is_an_error():
-    with pytest.raises(ConfigError, match="no model registry"):
-        Registry("")
-
-
-def test_a_folder_without_an_architecture_is_refused(tmp_path, sqlite_uri):
-    from components.lib.errors import DataError
-
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(DataError, match="not a Hugging Face model"):
-        write(tmp_path, {}, tmp_path / "out", use=Use.of("trunk"), model_id="m", run_id="r", readme="")
 
 
 def test_a_store_is_not_needed_to_fetch(sqlite_uri, tmp_path):

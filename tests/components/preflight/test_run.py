@@ -72,24 +72,6 @@ def test_the_environment_names_store_and_server(tmp_path, place, monkeypatch):
     assert settings["run"]["details"] == {"preset": "smoke", "git": "abc", "image": "image@sha256:1"}
 
 
-@pytest.mark.parametrize(
-    ("change", "code", "words"),
-    [
-        ({"store": ""}, 78, "TRUNKLINE_STORE"),
-        ({"store": "gs://x"}, 78, "s3://"),
-        ({"tracking_uri": ""}, 78, "MLFLOW_TRACKING_URI"),
-        ({"tracking_uri": "mlflow:5000"}, 78, "did you mean http://mlflow:5000?"),
-        ({"tracking_uri": "http://127.0.0.1:1"}, 69, "MLflow server does not answer"),
-    ],
-)
-def test_what_a_run_needs(tmp_path, place, change, code, words, capsys):
-    with pytest.raises(SystemExit) as caught:
-        check(tmp_path, {**place, **change})
-    printed = capsys.readouterr().err
-    assert caught.value.code == code and words in printed and "Traceback" not in printed
-    assert not (tmp_path / "out").exists()
-
-
 def test_settings_are_checked_before_anything_is_asked(tmp_path, place, capsys):
     with pytest.raises(SystemExit) as caught:
         check(tmp_path, {**place, "tracking_uri": "http://127.0.0.1:1"}, overrides={"x": 1, "y": 2})

@@ -4,8 +4,7 @@ import shutil
 import pytest
 
 from components.lib import artifacts
-from components.lib.config import from_dict
-from components.lib.errors import ConfigErrors, DataError, IntegrityError, MissingError
+from components.lib.errors import DataError, IntegrityError, MissingError
 from components.lib.registry import Registry
 from components.lib.store import Store
 from components.lib.tracking.server import database
@@ -161,11 +160,3 @@ def test_a_trunk_that_is_no_model_is_refused(tracked, tmp_path):
 def test_a_missing_manifest_is_named(tracked, tmp_path):
     with pytest.raises(MissingError, match="no manifest"):
         registered(tracked, tmp_path, tmp_path / "none.json")
-
-
-@pytest.mark.parametrize(
-    "values", [{"name": "a/b"}, {"name": "a:b"}, {"name": ""}, {"alias": ""}, {"nme": "x"}]
-)
-def test_wrong_settings(values):
-    with pytest.raises(ConfigErrors):
-        from_dict(Config, values, "registration")

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from components.lib.errors import DataError
 from components.tokenization import given
 from components.tokenization.folder import Tokens
-from tests.components.tokenization.made import SCRIPTS, word_level
+from tests.components.tokenization.made import SCRIPTS
 
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
 
@@ -113,35 +108,3 @@ def test_ids_with_gaps_count_to_the_largest() -> None:
     tokens = read(own)
     assert tokens.size > 70_000
     assert tokens.dtype.name == "uint32"
-
-
-def broken(**change: Any) -> bytes:
-    content = json.loads(like_bert().to_str())
-    return json.dumps(content | change).encode()
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        (b"", "not a tokenizer"),
-        (b"\xff\xfe", "not a tokenizer"),
-        (b'{"version": "1.0", "model":', "not a tokenizer"),
-        (b"[]", "not a tokenizer"),
-        (b'{"a": 1}', "not a tokenizer"),
-        (broken(model={"type": "Nothing"}), "not a tokenizer"),
-        (Tokenizer(models.BPE({"a": 0}, [])).to_str().encode(), "does not know"),
-        (Tokenizer(models.Unigram([("a", -1.0)])).to_str().encode(), "does not know"),
-        (Tokenizer(models.WordPiece({"a": 0}, unk_token="[UNK]")).to_str().encode(), "does not know"),
-    ],
-)
-def test_what_cannot_be_used_is_one_clear_error(data: bytes, says: str) -> None:
-    with pytest.raises(DataError) as caught:
-        given.read(data, "given.json")
-    assert says in caught.value.what
-    assert (caught.value.where, caught.value.exit_code) == ("given.json", 65)
-
-
-def test_words_without_unk_are_refused(tmp_path: Path) -> None:
-    path = word_level(tmp_path / "tokenizer.json", ["fox"], unk=None)
-    with pytest.raises(DataError, match="does not know"):
-        given.read(Path(path).read_bytes(), path)

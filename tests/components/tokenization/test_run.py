@@ -4,12 +4,10 @@ import json
 import time
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from components.lib.errors import ConfigError, DataError, IntegrityError
 from components.lib.store import Store
 from components.lib.tokens import TokenShards, check_probes, load
 from tests.components.tokenization.made import corpus, documents, tokenize, word_level
@@ -135,41 +133,6 @@ def test_training_on_a_word_of_megabytes_ends(tmp_path: Path, store: Store) -> N
     _, tokens = tokenize(tmp_path, source, vocabulary_size=1000)
     assert time.process_time() - start < 30  # a guard: 16,000 merges in one word take hours
     assert tokens.facts["documents"]["train"] == 6
-
-
-BAD: list[tuple[dict[str, Any], list[str], str, str]] = [
-    ({}, [], "no document to train on", "sources"),
-    ({"kind": "wordpiece"}, [" ", "\n"], "have no tokens", ""),
-    ({"kind": "wordpiece", "vocabulary_size": 300}, documents(40), "is unknown", "[UNK], e.g."),
-]
-
-
-@pytest.mark.parametrize(("settings", "texts", "what", "rest"), BAD)
-def test_a_corpus_that_cannot_be_used_is_one_clear_error(
-    tmp_path: Path, store: Store, settings: dict[str, Any], texts: list[str], what: str, rest: str
-) -> None:
-    source = corpus(store, texts)
-    with pytest.raises(DataError) as caught:
-        tokenize(tmp_path, source, **settings)
-    assert what in caught.value.what
-    assert rest in str(caught.value)
-    assert caught.value.where.startswith(source.uri)
-    assert [key for key in store.objects.keys("tokenization/") if key.endswith("manifest.json")] == []
-
-
-def test_a_corpus_with_other_counts_than_it_tells_is_refused(tmp_path: Path, store: Store) -> None:
-    source = corpus(store, documents(10), told={"train": 11, "validation": 0})
-    with pytest.raises(IntegrityError) as caught:
-        tokenize(tmp_path, source)
-    assert (caught.value.found, caught.value.expected) == ("10 documents", "11 documents")
-
-
-@pytest.mark.parametrize("path", ["missing.json", "", ".", "nowhere/tokenizer.json"])
-def test_a_given_tokenizer_that_is_not_there(tmp_path: Path, store: Store, path: str) -> None:
-    source = corpus(store, documents(5))
-    with pytest.raises(ConfigError) as caught:
-        tokenize(tmp_path, source, kind="given", tokenizer=f"{tmp_path}/{path}")
-    assert (caught.value.where, caught.value.exit_code) == ("tokenization.tokenizer", 78)
 
 
 def test_everything_works_on_s3(tmp_path: Path, s3: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from components.lib import formats, plugins
-from components.lib.errors import ConfigError, ConfigErrors, DataError, MissingError
+from components.lib.errors import ConfigError, ConfigErrors, MissingError
 from components.lib.formats import Record, Rejected
 from components.lib.formats.conll import iob2
 from components.lib.sources import read_records
@@ -125,76 +125,6 @@ def test_one_broken_line_does_not_change_the_encoding_of_the_others(tmp_path):
     assert (
         broken[0].where == f"{uri}:21" and "byte 123 " in broken[0].reason and "broken" in broken[0].excerpt
     )
-
-
-BROKEN_RECORDS = [
-    ("a.jsonl", '{"text": "ok"}\n{"text": oops\n{"text": "ok"}\n', 2, "not JSON"),
-    ("a.jsonl", '{"text": "ok"}\n["text"]\n{"text": "ok"}\n', 2, "JSON object is expected"),
-    ("a.jsonl", '{"text": "ok"}\n' + "[" * 100_000 + '\n{"text": "ok"}\n', 2, "not JSON"),
-    ("a.jsonl", b'{"text": "ok \xc3\xa9"}\n{"text": "\xff\xfe"}\n{"text": "ok"}\n', 2, "is not utf-8"),
-    ("a.csv", "text,label\nok,1\nragged\nok,2\n", 3, "1 columns, the header has 2"),
-    ("a.csv", 'text,label\nok,1\n"a"b,3\nok,2\n', 3, "not CSV"),
-    ("a.csv", b"text,label\nok \xc3\xa9,1\n\xff,3\nok,2\n", 3, "is not utf-8"),
-    ("a.tab", "text\tlabel\nstring\td\n\tclass\nok\t1\ntoo\tmany\tcolumns\nok\t2\n", 5, "3 columns"),
-    ("a.conll", "a O\n\nb B-x\nc\n\nd O\n", 4, "a token and a label"),
-    ("a.conll", "a O\n\nb NN\n\nd O\n", 3, "'NN' is no label"),
-]
-
-
-@pytest.mark.parametrize(("name", "data", "line", "reason"), BROKEN_RECORDS)
-def test_a_broken_record_is_told_and_the_others_are_read(tmp_path, name, data, line, reason):
-    uri = write(tmp_path, name, data)
-    found = list(read_records(uri))
-    broken = [item for item in found if isinstance(item, Rejected)]
-    assert [type(item) for item in found].count(Record) == 2
-    assert [item.where for item in broken] == [f"{uri}:{line}"]
-    assert reason in broken[0].reason and len(broken[0].excerpt) <= 400
-
-
-def truncated_parquet() -> bytes:
-    sink = pa.BufferOutputStream()
-    parquet.write_table(pa.table({"text": [f"row {i}" for i in range(5000)]}), sink)
-    return sink.getvalue().to_pybytes()[:-100]
-
-
-def flipped_parquet() -> bytes:
-    sink = pa.BufferOutputStream()
-    table = pa.table({"text": [f"row {i}" for i in range(5000)]})
-    parquet.write_table(table, sink, compression="none", write_page_checksum=True, use_dictionary=False)
-    data = bytearray(sink.getvalue().to_pybytes())
-    data[2000] ^= 1
-    return bytes(data)
-
-
-def bomb_parquet() -> bytes:
-    sink = pa.BufferOutputStream()
-    table = pa.table({"text": pa.array(["x" * 1_000_000] * 100)})
-    parquet.write_table(table, sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
-
-
-BROKEN_FILES = [
-    ("a.jsonl.gz", lambda: gzip.compress(JSONL.encode() * 1000)[:-20], "broken or cut short"),
-    ("a.jsonl.zst", lambda: zstd(JSONL.encode() * 1000)[:-20], "broken or cut short"),
-    ("a.jsonl.bz2", lambda: bz2.compress(JSONL.encode() * 1000)[:-20], "broken or cut short"),
-    ("a.jsonl.gz", lambda: b"this is no gzip", "broken or cut short"),
-    ("a.zip", lambda: b"this is no zip", "broken or cut short"),
-    ("a.parquet", truncated_parquet, "broken or cut short"),
-    ("a.parquet", flipped_parquet, "broken or cut short"),
-    ("a.parquet", bomb_parquet, "decompression bomb"),
-    ("a.jsonl.gz", lambda: gzip.compress(b"0" * (70 << 20)), "decompression bomb"),
-    ("a.jsonl.zst", lambda: zstd(b"0" * (70 << 20)), "decompression bomb"),
-    ("a.csv", lambda: 'text,label\n"never closed,1\nok,2\n', "never closed"),
-    ("a.xyz", lambda: "text", "format of a file is not known"),
-]
-
-
-@pytest.mark.parametrize(("name", "data", "what"), BROKEN_FILES)
-def test_a_broken_file_is_an_error_that_names_it(tmp_path, name, data, what):
-    uri = write(tmp_path, name, data())
-    with pytest.raises(DataError, match=what) as caught:
-        list(read_records(uri))
-    assert name in caught.value.where and caught.value.exit_code == 65
 
 
 def test_a_line_longer_than_the_limit_is_told(tmp_path, monkeypatch):

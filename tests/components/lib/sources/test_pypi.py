@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from components.finetuning import labelled
-from components.finetuning.modalities.text import Labelled
+from components.finetuning.modalities.text import Config, Labelled
 from components.lib.errors import ConfigError, IntegrityError, MissingError
 from components.lib.sources import find, keep, read_records
 from components.lib.stage import stage
@@ -76,7 +76,8 @@ def test_finetuning_without_pip_reads_what_preflight_put_into_the_store(wheel, t
     without_pip(monkeypatch)
     monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "new"))
     with stage("finetuning", {"store": store.uri, "run": {}, "config": {}}):
-        split = labelled.read(Labelled(uri), sequence_classification, Texts(), 0.0, "tasks.topics.train")
+        config = Config(task="topics", train=Labelled(uri), test=Labelled(uri))
+        split = labelled.read(config.train, sequence_classification, Texts(), config, "tasks.topics.train")
     assert (split.inputs, split.labels) == ([RECORD["text"]], [RECORD["label"]])
     with pytest.raises(ConfigError, match="needs pip") as caught:
         fields(uri.replace("tiny/", "other/").replace(digest, "0" * 64))

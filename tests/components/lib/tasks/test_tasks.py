@@ -6,7 +6,6 @@ from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 from sklearn import metrics as reference
 
-from components.lib.errors import DataError
 from components.lib.tasks import sequence_classification, token_classification
 from components.lib.tasks.token_classification import _compare, spans
 
@@ -70,23 +69,5 @@ def test_calibration_error_by_hand():
     assert value == pytest.approx((3 * abs(0.95 - 2 / 3) + abs(0.55 - 1.0)) / 4)
 
 
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [("", "a"), ("  ", "a"), (None, "a"), (3, "a"), ("x", None), ("x", float("nan")), ("x", 0.5), ("x", " ")],
-)
-def test_unusable_texts_and_labels_are_refused(text, label):
-    with pytest.raises(DataError):
-        sequence_classification.parse(text, label)
-
-
 def test_whole_numbers_are_classes():
     assert sequence_classification.parse("x", 3) == ("x", "3")
-
-
-@pytest.mark.parametrize(
-    ("words", "labels"),
-    [([], []), (["a"], ["O", "O"]), (["a"], ["PER"]), ("a b", ["O"]), (["a"], "O"), (["a"], ["S-PER"])],
-)
-def test_unusable_words_and_labels_are_refused(words, labels):
-    with pytest.raises(DataError):
-        token_classification.parse(words, labels)

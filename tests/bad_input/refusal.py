@@ -1,0 +1,89 @@
+"""What each row of the matrix of bad input must show: one typed error, as a user and as a machine see it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.lib.errors import (
+    LIMIT,
+    AccessError,
+    ConfigError,
+    ConfigErrors,
+    DataError,
+    IntegrityError,
+    MissingError,
+    ServiceError,
+    TrunklineError,
+    revived,
+)
+from components.lib.stage import Context, read_records, stage
+from components.lib.store import Store
+
+Refused = dict[str, Any]
+Kind = tuple[int, type[TrunklineError]]  # exit code and class of an error
+
+DATA, MISSING, SERVICE = (65, DataError), (66, MissingError), (69, ServiceError)
+ACCESS, SETTING, SETTINGS = (77, AccessError), (78, ConfigError), (78, ConfigErrors)
+DAMAGE = (65, IntegrityError)
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Refused]:
+    """Runs work as a stage does, and returns the error that it left in the ledger of the run."""
+
+    def refuse(name: str, work: Callable[[Context], Any], store: Path | None = None) -> Refused:
+        place = str(store or tmp_path / "store")
+        with (
+            pytest.raises(SystemExit) as caught,
+            stage(name, {"store": place, "run": {"run_id": tmp_path.name}}) as context,
+        ):
+            work(context)
+        printed = capsys.readouterr().err
+        assert "Traceback" not in printed
+        (record,) = read_records(Context(Store(place), run_id=tmp_path.name))
+        error: Refused = record["error"]
+        assert caught.value.code == error["exit_code"] and record["status"] == "failed"
+        assert f"{name} failed: {error['what']}" in printed
+        return error
+
+    return refuse
+
+
+def judge(error: Refused, kind: Kind, what: str, where: str) -> None:
+    """The error is the expected one, says what is right or what to do, and survives as JSON."""
+    assert (error["kind"], error["exit_code"]) == (kind[1].__name__, kind[0]), error
+    assert revived(json.loads(json.dumps(error))).to_dict() == error
+    one: Refused = error.get("errors", [error])[0]
+    told = " ".join(one[part] for part in ("what", "found", "expected", "fix"))
+    assert what in told and where in one["where"], error
+    assert one["found"] or one["expected"] or one["fix"], "nothing tells what is right"
+    assert all(len(one[part]) <= LIMIT + 50 for part in ("what", "where", "found", "expected", "fix"))
+
+
+# Root may do everything; without these two capabilities it may do what the modes of files say.
+LIMITED = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+ALMIGHTY = bool(LIMITED) and not shutil.which("setpriv")
+RUN = """
+import sys
+from components.lib.errors import TrunklineError
+try:
+    exec(sys.argv[1])
+except TrunklineError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+def as_anybody(code: str, place: Path) -> subprocess.CompletedProcess[str]:
+    """Runs code, in which '{}' is the place, in a process that files can be closed to."""
+    words = [*LIMITED, sys.executable, "-c", RUN, code.format(str(place))]
+    return subprocess.run(words, capture_output=True, text=True, check=False)

@@ -1,0 +1,121 @@
+"""The matrix of corpora and given tokenizers that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer, models
+
+from components.lib.config import from_dict
+from components.lib.stage import Context
+from components.lib.store import Store
+from components.tokenization.modalities.text import Config
+from components.tokenization.run import run
+from tests.bad_input.refusal import DAMAGE, DATA, SETTING, Kind, judge
+from tests.components.tokenization.made import SCRIPTS, corpus, documents, word_level
+
+WORDPIECE = {"kind": "wordpiece"}
+GOOD = documents(40)
+
+# id: settings, documents, changes of the corpus, kind of error, what it says, where
+CORPORA: dict[str, tuple[dict[str, Any], list[str], dict[str, Any], Kind, str, str]] = {
+    "no document": ({}, [], {}, DATA, "no document to train on", "ingestion/"),
+    "blanks alone": (WORDPIECE, [" ", "\n"], {}, DATA, "have no tokens", "ingestion/"),
+    "more letters than ids": (
+        {**WORDPIECE, "vocabulary_size": 300}, GOOD, {}, DATA, "are [UNK], e.g.", "(train)",
+    ),
+    "other counts than told": (
+        {}, GOOD, {"told": {"train": 41, "validation": 0}}, DAMAGE, "40 documents", "(train)",
+    ),
+    "another modality": ({}, GOOD, {"modality": "image"}, DATA, "of another kind", "ingestion/"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def tokenized(refused, tmp_path: Path):
+    """What the stage says to a corpus and settings, after which there is no output."""
+    store = Store(str(tmp_path / "store"))
+
+    def refuse(texts: list[str], settings: dict[str, Any], told: Any = None, modality: str = "text") -> dict:
+        source = corpus(store, texts, told=told)
+        replace(source, facts={**source.facts, "modality": modality}).write(tmp_path / "corpus.json")
+        config = from_dict(Config, {"vocabulary_size": 600, **settings}, "tokenization")
+
+        def work(context: Context) -> None:
+            run(config, context, corpus=tmp_path / "corpus.json", tokens=tmp_path / "tokens.json")
+
+        error: dict = refused("tokenization", work)
+        assert not (tmp_path / "tokens.json").exists()
+        assert [key for key in store.objects.keys("tokenization/") if key.endswith("manifest.json")] == []
+        return error
+
+    return refuse
+
+
+@pytest.mark.parametrize("row", CORPORA)
+def test_a_corpus_that_cannot_be_used(tokenized, row):
+    settings, texts, changes, kind, what, where = CORPORA[row]
+    judge(tokenized(texts, settings, **changes), kind, what, where)
+
+
+def saved(model: Any) -> bytes:
+    return Tokenizer(model).to_str().encode()
+
+
+WORDS = {name: i for i, name in enumerate(["[UNK]", "[CLS]", "[SEP]", "fox"])}
+
+# id: the file, what is said; all are data errors that name the file
+GIVEN: dict[str, tuple[bytes, str]] = {
+    "an empty file": (b"", "not a tokenizer"),
+    "no UTF-8": (b"\xff\xfe", "not a tokenizer"),
+    "cut JSON": (b'{"version": "1.0", "model":', "not a tokenizer"),
+    "a list": (b"[]", "not a tokenizer"),
+    "another JSON": (b'{"a": 1}', "not a tokenizer"),
+    "an unknown model": (
+        json.dumps(json.loads(saved(models.WordPiece(WORDS))) | {"model": {"type": "No"}}).encode(),
+        "not a tokenizer",
+    ),
+    "a pickle": (b"\x80\x04\x95\x10\x00", "not a tokenizer"),
+    "BPE that drops bytes": (saved(models.BPE({"a": 0}, [])), "does not know"),
+    "unigram without unknown": (saved(models.Unigram([("a", -1.0)])), "does not know"),
+    "wordpiece without unknown": (saved(models.WordPiece({"a": 0}, unk_token="[UNK]")), "does not know"),
+    "a tokenizer of another language": (saved(models.WordPiece(WORDS, unk_token="[UNK]")), "are [UNK], e.g."),
+}
+
+
+@pytest.mark.parametrize("row", GIVEN)
+def test_a_given_tokenizer_that_cannot_be_used(tokenized, tmp_path, row):
+    data, what = GIVEN[row]
+    path = tmp_path / "given.json"
+    path.write_bytes(data)
+    where = "(train)" if "language" in row else str(path)
+    judge(tokenized(GOOD, {"kind": "given", "tokenizer": str(path)}), DATA, what, where)
+
+
+def test_words_without_unknown(tokenized, tmp_path):
+    path = word_level(tmp_path / "tokenizer.json", ["fox"], unk=None)
+    judge(tokenized(GOOD, {"kind": "given", "tokenizer": path}), DATA, "does not know", path)
+
+
+@pytest.mark.parametrize("path", ["missing.json", "", ".", "nowhere/tokenizer.json"])
+def test_a_given_tokenizer_that_is_not_there(tokenized, tmp_path, path):
+    error = tokenized(GOOD, {"kind": "given", "tokenizer": f"{tmp_path}/{path}"})
+    judge(error, SETTING, "cannot be read", "tokenization.tokenizer")
+
+
+def test_special_tokens_in_texts_stay_text(tmp_path):
+    """Nobody can write a special token into a corpus: each is spelled out, and comes back as it was."""
+    from tests.components.tokenization.made import tokenize
+
+    store = Store(str(tmp_path / "store"))
+    attack = "[CLS] [MASK] [SEP] [PAD] <|endoftext|> <s> </s>"
+    _, tokens = tokenize(tmp_path, corpus(store, [attack, *SCRIPTS.values(), *GOOD]), kind="bpe")
+    from components.lib.tokens import load
+
+    tokenizer = load(store.open_folder(tokens, "tokenizer/"))
+    ids = tokenizer.encode(attack, add_special_tokens=False).ids
+    assert not set(ids) & set(tokens.facts["special"].values()) and tokenizer.decode(ids).strip() == attack
