@@ -34,6 +34,12 @@ def test_every_pod_is_restricted(case):
             assert restricted.complaints(pod["spec"]) == [], path
 
 
+def test_no_pod_gets_a_proxy_of_istio():
+    pods = [pod for case in TABLE.values() for found in objects(case) for _, pod in restricted.pods(found)]
+    assert len(pods) > 8
+    assert all(pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false" for pod in pods)
+
+
 BREAKS = {
     "may escalate": lambda c, s: c["securityContext"].pop("allowPrivilegeEscalation"),
     "run as root": lambda c, s: s["securityContext"].update(runAsUser=0),

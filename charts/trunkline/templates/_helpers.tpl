@@ -13,6 +13,12 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{ include "trunkline.selector" . }}
 {{- end -}}
 
+{{/* Labels of a pod: Istio's proxy would keep jobs from ending and, in a Kubeflow, callers from MLflow. */}}
+{{- define "trunkline.podLabels" -}}
+{{ include "trunkline.labels" . }}
+sidecar.istio.io/inject: "false"
+{{- end -}}
+
 {{/* Labels by which pods are selected; they never change. */}}
 {{- define "trunkline.selector" -}}
 app.kubernetes.io/part-of: trunkline
