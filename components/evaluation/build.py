@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ from components.lib.stage import Context
 from components.lib.store import Draft
 
 TASKS = "components.lib.tasks"
+SHOWN = 6  # examples that a task may draw
 
 
 def build(config: Config, context: Context, branch: Manifest, rival: Registered | None, draft: Draft) -> None:
@@ -51,6 +53,7 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
             branch.facts["classes"],
             modalities.load(branch.facts.get("modality", "text")),
         ),
+        "pictures": _pictures(context, branch, task, examples),
     }
     draft.facts.update(facts)
     draft.write("evaluation.json", json.dumps({**facts, **details}, indent=1, sort_keys=True))
@@ -58,6 +61,14 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
     table = outcomes.table(systems, examples)
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))
+
+
+def _pictures(context: Context, branch: Manifest, task: ModuleType, examples: pa.Table) -> dict[str, Any]:
+    """What a task draws of the first examples: how to read it, and PNG files in base64 with captions."""
+    if not hasattr(task, "pictures"):
+        return {}
+    note, shown = task.pictures(context.store.open_folder(branch, "model/"), examples.slice(0, SHOWN))
+    return {"note": note, "items": [[base64.b64encode(png).decode(), caption] for png, caption in shown]}
 
 
 def _score(

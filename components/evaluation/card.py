@@ -26,6 +26,8 @@ def render(facts: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         sections.append(report.section("Confusion", matrix))
     if details["confident_errors"]:
         sections.append(report.section("Surest errors", scorecard.errors(details["confident_errors"])))
+    if details["pictures"]:
+        sections.append(report.section("Examples", scorecard.answers(details["pictures"])))
     kind = facts["kind"].replace("_", " ")
     lead = f"{kind}: {facts['examples']:,} test examples, {len(facts['classes'])} classes"
     footer = f"{scorecard.level(facts)} intervals from {facts['replicates']:,} bootstrap replicates."

@@ -9,6 +9,8 @@ from typing import Any
 from components.lib.config import setting
 from components.lib.errors import ConfigError
 
+MODES = ("full", "partial", "frozen")
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -37,7 +39,8 @@ class Config:
     starts: tuple[str, ...] = setting(
         ("trunk", "random"), "where weights come from; random is the yardstick", choices=("trunk", "random")
     )
-    unfreeze: int = setting(-1, "-1: everything learns, 0: the head alone, n: the last n layers", minimum=-1)
+    mode: str = setting("full", "what learns: all, the last layers, or the head alone", choices=MODES)
+    layers: int = setting(1, "how many learn when mode is partial", minimum=1)
     steps: int = setting(100, "optimizer steps a run", minimum=1)
     batch: int = setting(32, "examples a step", minimum=1)
     learning_rate: float = setting(1e-3, "peak rate", minimum=0.0, maximum=10.0)

@@ -22,6 +22,8 @@ from components.lib.engine.trainable import WeightedSum
 from components.lib.errors import InternalError
 from components.lib.examples import Examples
 
+STILL = ("frozen", "knn")  # modes in which the trunk stays as it is
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -87,18 +89,26 @@ class Fitter:
         model = self.task.model(self.trunk.model.config, ground.classes)
         if spec.start == "trunk":
             classifiers.start_from(model, self.trunk.model)
-        classifiers.freeze(model, self.config.unfreeze)
-        before = classifiers.fingerprint(model.base_model)
-        term = WeightedSum({self.config.kind: self.task.Task(model)}, {self.config.kind: 1.0})
         samples = ground.train.subset(ground.subsets[spec.seed][: spec.labels])
-        order = Order(len(samples), self.config.batch, spec.seed)
-        history = Run(term, samples, order, self._plan(), self.world).train()
-        if self.config.unfreeze == 0 and classifiers.fingerprint(model.base_model) != before:
+        before = classifiers.fingerprint(model.base_model)
+        model, history = self._learnt(model, samples, spec.seed)
+        if self.config.mode in STILL and classifiers.fingerprint(model.base_model) != before:
             raise InternalError("a frozen trunk moved", where=str(spec))
         outcomes = self.task.outcomes(model, ground.test, ground.classes)
         if spec.kept:
             model.save_pretrained(ground.keep)
         return Result(spec, outcomes, history)
+
+    def _learnt(self, model: Any, samples: Any, seed: int) -> tuple[Any, list[Row]]:
+        """The branch, and the losses of its training."""
+        config: Any = self.config
+        if config.mode == "knn":
+            return self.task.neighbours(model, samples, config.neighbours), []
+        if config.mode != "full":
+            classifiers.freeze(model, config.layers if config.mode == "partial" else 0)
+        term = WeightedSum({config.kind: self.task.Task(model)}, {config.kind: 1.0})
+        order = Order(len(samples), config.batch, seed)
+        return model, Run(term, samples, order, self._plan(), self.world).train()
 
     def _plan(self) -> Plan:
         config = self.config

@@ -98,9 +98,9 @@ def frozen(config: Config, task: Any, inputs: Inputs) -> tuple[Split, Split, lis
     seen = set(test.ids)
     clean = train.take([place for place, name in enumerate(train.ids) if name not in seen])
     names, tested = task.classes(clean.labels), task.classes(test_kept.labels)
-    if len(names) < 2:
+    if len(names) < (fewest := getattr(task, "FEWEST_CLASSES", 2)):
         raise DataError(
-            "there is only one class", where=f"{where}.train", found=names, expected="at least two"
+            "there are too few classes", where=f"{where}.train", found=names, expected=f"at least {fewest}"
         )
     unknown = sorted(set(tested) - set(names))
     if unknown:

@@ -105,8 +105,8 @@ def _facts(one: Study) -> dict[str, Any]:
         "counts": one.counts,
         "label_counts": one.labels,
         "seeds": list(config.seeds),
-        "steps": config.steps,
-        "mode": {-1: "full", 0: "frozen"}.get(config.unfreeze, "partial"),
+        "steps": 0 if config.mode == "knn" else config.steps,
+        "mode": config.mode,
         "selected": {"labels": one.selected[0], "seed": one.selected[1]},
         "rejected": len(one.train.rejected),
     }

@@ -35,21 +35,17 @@ def start_from(model: Any, trunk: nn.Module) -> None:
         raise InternalError("the trunk lacks weights of the classifier", found=missing)
 
 
-def freeze(model: Any, unfreeze: int) -> None:
-    """-1 trains everything, 0 the head alone, n the head and the last n layers.
+def freeze(model: Any, learning: int) -> None:
+    """Only the head learns, and the last layers, so many.
 
     Raises:
         ConfigError: if there are fewer layers.
     """
-    if unfreeze < 0:
-        return
     layers = _layers(model.base_model)
-    if unfreeze > len(layers):
-        raise ConfigError(
-            "the trunk has fewer layers", where="unfreeze", found=unfreeze, expected=len(layers)
-        )
+    if learning > len(layers):
+        raise ConfigError("the trunk has fewer layers", where="layers", found=learning, expected=len(layers))
     model.base_model.requires_grad_(False).eval()  # a batch norm would else move without a gradient
-    for layer in list(layers)[len(layers) - unfreeze :]:
+    for layer in list(layers)[len(layers) - learning :]:
         layer.requires_grad_(True).train()
 
 

@@ -40,11 +40,13 @@ class Use:
     """What a model is for: the literal USE of a task's file or, for a trunk, of its modality's.
 
     Attributes:
+        kind: the task's file, or "trunk".
         task, pipeline: in the terms of `transformers`.
         inputs: "text" or "image".
         outputs: (name, MLflow type); empty: a vector of doubles.
     """
 
+    kind: str
     task: str
     pipeline: str
     inputs: str = "text"
@@ -54,7 +56,7 @@ class Use:
     def of(cls, kind: str, modality: str = "text") -> Use:
         """The use of a task's kind, or of a "trunk"; reads the file, imports nothing."""
         package, name = ("modalities", modality) if kind == "trunk" else ("tasks", kind)
-        return cls(**plugins.declared(f"components.lib.{package}", name).constants["USE"])
+        return cls(kind, **plugins.declared(f"components.lib.{package}", name).constants["USE"])
 
 
 def write(
@@ -90,7 +92,7 @@ def write(
     _environment(target, _requirements(config, use))
     _example(target, use)
     if use.inputs == "image":
-        _code(target / "code")
+        _code(target / "code", ["serving", *_tasks("image")])
     _mlmodel(target, _flavors(config, use, "tokenizer.json" in digests), use, model_id, run_id)
     files = {f"model/{name}": digest for name, digest in digests.items()}
     listing = canonical(files)
@@ -116,10 +118,16 @@ def _requirements(config: Mapping[str, Any], use: Use) -> list[str]:
     return [f"mlflow=={mlflow.__version__}", pin, "torch>=2.10", "safetensors", *pictures]
 
 
-def _code(target: Path) -> None:
-    """What serves images, as a package of its own name: a user's code may hold another `components`."""
-    root = Path(__file__).parent
-    waiting, seen = ["serving"], {"serving"}
+def _tasks(modality: str) -> list[str]:
+    """All tasks on a modality, as modules: one process then serves branches of several."""
+    package = "components.lib.tasks"
+    names = plugins.names(package)
+    return [f"tasks.{n}" for n in names if modality in plugins.declared(package, n).constants["MODALITIES"]]
+
+
+def _code(target: Path, waiting: list[str]) -> None:
+    """Modules, as a package of its own name: a user's code may hold another `components`."""
+    root, seen = Path(__file__).parent, set(waiting)
     while waiting:
         name = waiting.pop()
         path = root.joinpath(*name.split(".")).with_suffix(".py")
@@ -151,6 +159,7 @@ def _flavors(config: Mapping[str, Any], use: Use, tokenizer: bool) -> dict[str, 
     if use.inputs != "image":
         return {**pipeline, "python_function": python}
     python |= {"loader_module": f"{PACKAGE}.serving", "code": "code", "data": "model"}
+    python["config"] = {"kind": use.kind}
     known = not str(config.get("model_type", "")).startswith(OWN) and config.get("num_channels", 3) == 3
     return {**(pipeline if known and use.pipeline else {}), "python_function": python}
 

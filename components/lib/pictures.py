@@ -26,10 +26,10 @@ def png(pixels: npt.NDArray[np.uint8]) -> bytes:
     )
 
 
-def grid(items: Sequence[tuple[bytes, object]]) -> Html:
-    """PNG files with their captions, as many in a row as fit."""
+def grid(items: Sequence[tuple[bytes, object]], *, strips: bool = False) -> Html:
+    """PNG files with their captions, as many in a row as fit; small ones, or strips of several."""
     cells = [
         element("figure", image(data, caption), element("figcaption", caption) if caption else None)
         for data, caption in items
     ]
-    return element("div", *cells, class_="pictures")
+    return element("div", *cells, class_="pictures strips" if strips else "pictures")

@@ -17,7 +17,14 @@ from components.lib.report import NOTHING, Figure
 Facts = Mapping[str, Any]
 
 MINUS = "\u2212"
-TITLES = {"macro_f1": "macro F1", "span_f1": "span F1", "calibration_error": "calibration error (ECE)"}
+TITLES = {
+    "macro_f1": "macro F1",
+    "span_f1": "span F1",
+    "calibration_error": "calibration error (ECE)",
+    "mean_iou": "mean IoU",
+    "average_precision_50": "average precision at an overlap of 0.5",
+    "average_precision_75": "average precision at an overlap of 0.75",
+}
 
 
 def title(metric: str) -> str:
@@ -90,6 +97,12 @@ def errors(found: Sequence[Facts]) -> Html:
         )
     headers = ["text", "true", "predicted", "confidence"]
     return report.table(headers, [[error[name] for name in headers] for error in found])
+
+
+def answers(shown: Facts) -> Html:
+    """What a task drew of its examples."""
+    grid = pictures.grid([(base64.b64decode(data), caption) for data, caption in shown["items"]], strips=True)
+    return report.stack(grid, report.paragraph(shown["note"], note=True))
 
 
 def payoff_figures(facts: Facts) -> list[Figure]:

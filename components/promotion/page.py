@@ -133,7 +133,7 @@ def _compared(facts: Mapping[str, Any]) -> str:
 
 
 def _details(store: Store, evaluation: Manifest) -> list[Html]:
-    """Which classes are taken for which; of images, the surest errors."""
+    """Which classes are taken for which; of images, the surest errors, or what the task draws."""
     facts = evaluation.facts
     try:
         details = json.loads(store.open(evaluation, "evaluation.json").read_text(encoding="utf-8"))
@@ -146,6 +146,8 @@ def _details(store: Store, evaluation: Manifest) -> list[Html]:
     errors = details.get("confident_errors") or [{}]
     if "picture" in errors[0]:
         parts += [report.subheading("Surest errors"), scorecard.errors(errors)]
+    if details.get("pictures"):
+        parts += [report.subheading("Examples"), scorecard.answers(details["pictures"])]
     return parts
 
 

@@ -64,11 +64,11 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], Kind, str, str]] = {
     "an empty file": (CSV, "", {}, DATA, "no labelled records", "train.csv"),
     "no label column": (CSV, "text,labl\na,x\nb,y\n", {}, MISSING, "did you mean 'labl'", "train.csv:2"),
     "no text column": (CSV, "txt,label\na,x\nb,y\n", {}, MISSING, "did you mean 'txt'", "train.csv:2"),
-    "one class": (CSV, HEAD + "a,x\nb,x\n", {}, DATA, "only one class", "tasks.topics.train"),
+    "one class": (CSV, HEAD + "a,x\nb,x\n", {}, DATA, "too few classes", "tasks.topics.train"),
     "empty labels": (CSV, HEAD + "a,\nb,y\nc,x\n", {}, DATA, "not a class: ''", "train.csv:2"),
     "empty texts": (CSV, HEAD + ",x\nb,y\nc,x\n", {}, DATA, "the text is empty", "train.csv:2"),
     "a class of test alone": (CSV, HEAD + "a,x\nb,y\n", {}, DATA, "never trained on", "tasks.topics"),
-    "the test split again": (CSV, TEST, {}, DATA, "only one class", "tasks.topics.train"),
+    "the test split again": (CSV, TEST, {}, DATA, "too few classes", "tasks.topics.train"),
     "null labels": (JSONL, one(label=None), {}, DATA, "not a class: None", "jsonl:1"),
     "numbers with a point": (JSONL, one(label=0.5), {}, DATA, "not a class: 0.5", "jsonl:1"),
     "NaN labels": ("train.parquet", NAN, {}, DATA, "not a class: nan", "parquet:1"),
@@ -85,7 +85,7 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], Kind, str, str]] = {
     "labels that are null": (JSONL, labelled(label=[None] * 3), TOKENS, DATA, "not IOB2: None", "jsonl:31"),
     "words that are null": (JSONL, labelled(text=[None] * 3), TOKENS, DATA, "no word: None", "jsonl:31"),
     "no span at all": (
-        JSONL, lines(*({**row, "label": ["O"] * 3} for row in WORDS)), TOKENS, DATA, "only one class", "",
+        JSONL, lines(*({**row, "label": ["O"] * 3} for row in WORDS)), TOKENS, DATA, "too few classes", "",
     ),
     "a trunk on other data": (CSV, GOOD, {"modality": "image"}, SETTING, "another kind of data", "modality"),
 }  # fmt: skip

@@ -100,7 +100,7 @@ BAD = [
     ({f"{TASK}.finetuning.steps": 0}, f"{TASK}.finetuning.steps", ">= 1"),
     ({f"{TASK}.kind": "image_classification"}, f"{TASK}.finetuning", "image"),
     ({f"{TASK}.finetuning.max_length": 4096}, f"{TASK}.finetuning.max_length", "<= 512"),
-    ({f"{TASK}.finetuning.unfreeze": 9}, f"{TASK}.finetuning.unfreeze", "<= 1"),
+    ({f"{TASK}.finetuning": {"mode": "partial", "layers": 9}}, f"{TASK}.finetuning.layers", "<= 1"),
     ({"finetuning.stepz": 1}, f"{TASK}.finetuning.stepz", "did you mean 'steps'"),
     ({f"{TASK}.evaluation.confidence": 2}, f"{TASK}.evaluation.confidence", "<= 0.999"),
 ]

@@ -27,6 +27,12 @@ class Config(common.Config):
     """A study on images."""
 
     kind: str = setting("image_classification", "file of components/lib/tasks")
+    mode: str = setting(
+        "full",
+        "what learns: all, the last layers, the head alone; knn: nothing, the nearest labelled images vote",
+        choices=(*common.MODES, "knn"),
+    )
+    neighbours: int = setting(5, "how many vote when mode is knn", minimum=1)
     train: Labelled = setting(help="labelled images to learn from")
     test: Labelled = setting(help="labelled images that are frozen and scored, never trained on")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from components.lib.errors import DataError
 from components.lib.images import Canvas
 from components.lib.imageset import Framed, ImageSet, prepare, sized
 from components.lib.tasks import sequence_classification as one_class
+from components.lib.vision.neighbours import Neighbours
+from components.lib.vision.networks import register
 
 MODALITIES = ("image",)
 PRIMARY = one_class.PRIMARY
+NEIGHBOURS = True  # it can be learnt without training
 USE = {
     "task": "image-classification",
     "pipeline": "ImageClassificationPipeline",
@@ -86,19 +90,41 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: 
     return {"label": samples.targets, "prediction": prediction, "confidence": confidence}
 
 
+def neighbours(model: Any, samples: ImageSet, voters: int, batch_size: int = 64) -> Neighbours:
+    """A branch that holds the features of labelled images by the model's trunk, and trains nothing."""
+    device = next(model.parameters()).device
+    batches = (samples.batch(chosen).to(device) for chosen in samples.batches(batch_size))
+    pairs = [(batch.normal(), batch.targets) for batch in batches]
+    return Neighbours.of(model.base_model, model.config, pairs, voters)
+
+
 def score(folder: Path, examples: Any, batch_size: int = 64) -> dict[str, Array]:
     """Outcomes of the branch in `folder` on a table with columns `image` and `label`."""
-    branch = classifiers.load_model(_auto(), folder)
+    branch = load(folder)
     columns = examples.to_pydict()
     names = classifiers.with_unknown(classifiers.names(branch), columns["label"])
     samples = encode(Canvas.open(folder), columns["image"], columns["label"], names)
     return outcomes(branch, samples, names, batch_size)
 
 
+def load(folder: Path) -> Any:
+    """The branch in a folder."""
+    register()
+    architecture = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0]
+    by_heart = architecture == Neighbours.__name__
+    return classifiers.load_model(Neighbours if by_heart else _auto(), folder)
+
+
+def answers(model: Any, pixels: Tensor, canvas: Canvas, shapes: list[Any]) -> list[dict[str, Any]]:
+    """What is served of each image: its class, and how sure that is."""
+    best = model(pixel_values=pixels).logits.double().softmax(-1).max(-1)
+    names = classifiers.names(model)
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [{"label": names[place], "score": score} for place, score in pairs]
+
+
 def _auto() -> Any:
     from transformers import AutoModelForImageClassification
-
-    from components.lib.vision.networks import register
 
     register()
     return AutoModelForImageClassification

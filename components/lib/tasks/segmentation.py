@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from components.lib import classifiers, images, pretrained
 from components.lib.engine.trainable import Loss
 from components.lib.errors import DataError
 from components.lib.images import Canvas
 from components.lib.imageset import Framed, ImageSet, prepare, sized
-from components.lib.vision.dense import Segmenter
+from components.lib.vision import overlays
+from components.lib.vision.dense import WIDTH, Dense
 from components.lib.vision.networks import register
 
 MODALITIES = ("image",)
@@ -63,6 +65,19 @@ def encode(canvas: Canvas, files: list[bytes], labels: list[bytes], names: list[
     return ImageSet(sized(canvas, files), np.stack(masks) if masks else np.zeros(shape, np.int64), canvas)
 
 
+class Segmenter(Dense):
+    """Trunk and head."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.classify = nn.Conv2d(WIDTH, len(config.id2label), 1)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """(n, C, H, W) -> (n, classes, H, W)."""
+        logits: Tensor = self.classify(self.features(pixel_values))
+        return logits
+
+
 def model(config: Any, names: list[str]) -> nn.Module:
     """Trunk and head with random weights."""
     return classifiers.build(Segmenter, config, names)
@@ -108,9 +123,7 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: 
 
 def score(folder: Path, examples: Any, batch_size: int = 64) -> dict[str, Array]:
     """Outcomes of the branch in `folder` on a table with columns `image` and `label`."""
-    register()
-    branch = pretrained.model(Segmenter, folder).eval()
-    columns = examples.to_pydict()
+    branch, columns = load(folder), examples.to_pydict()
     names = with_unknown(classifiers.names(branch), columns["label"])
     samples = encode(Canvas.open(folder), columns["image"], columns["label"], names)
     return outcomes(branch, samples, names, batch_size)
@@ -126,3 +139,31 @@ def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> d
     share = np.divide(both, either, out=np.full_like(both, np.nan), where=either > 0)
     each = {f"iou_{name}": share[number] for number, name in enumerate(classes)}
     return {"mean_iou": np.nanmean(share, axis=0), **each}
+
+
+def load(folder: Path) -> Segmenter:
+    """The branch in a folder."""
+    register()
+    branch: Segmenter = pretrained.model(Segmenter, folder).eval()
+    return branch
+
+
+def answers(model: Segmenter, pixels: Tensor, canvas: Canvas, shapes: list[Any]) -> list[dict[str, Any]]:
+    """What is served of each image: a mask of class numbers, at the trunk's size, as a PNG in base64."""
+    numbers = np.array([int(name) for name in classifiers.names(model)], np.uint8)
+    masks = (images.png(numbers[mask][:, :, None]) for mask in model(pixels).argmax(1).cpu().numpy())
+    return [{"mask": base64.b64encode(mask).decode()} for mask in masks]
+
+
+@torch.no_grad()
+def pictures(folder: Path, examples: Any) -> tuple[str, list[tuple[bytes, str]]]:
+    """How to read them, and each example with its true mask and the one that was found."""
+    branch, columns = load(folder), examples.to_pydict()
+    names = with_unknown(classifiers.names(branch), columns["label"])
+    samples = encode(Canvas.open(folder), columns["image"], columns["label"], names)
+    guessed = branch(samples.batch(np.arange(len(samples))).normal()).argmax(1).numpy()
+    shown = []
+    for pixels, mask, guess in zip(samples.pixels, samples.targets, guessed, strict=True):
+        right = float((mask == guess).mean())
+        shown.append((overlays.masks(pixels, mask, guess), f"{right:.0%} of the pixels right"))
+    return "The image, its true mask, and the mask that was found.", shown

@@ -1,4 +1,4 @@
-"""A class for every pixel: a light head on the features of all depths of a trunk.
+"""Features for every place of an image, from all depths of a trunk, for heads that answer place by place.
 
 Hypercolumns (Hariharan et al., CVPR 2015): the maps of every block are brought to one size and added after a
 1 x 1 convolution each. So plain and residual networks and transformers are read alike.
@@ -6,73 +6,45 @@ Hypercolumns (Hariharan et al., CVPR 2015): the maps of every block are brought 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
 
 from components.lib.errors import ConfigError
-from components.lib.vision.networks import register
+from components.lib.vision.branch import Branch
 
-WIDTH = 32  # channels of the head
-WEIGHTS = "model.safetensors"
+WIDTH = 32  # channels of the features
 
 
-class Segmenter(nn.Module):
-    """Trunk and head; attributes as the models of `transformers` have them: config, base_model."""
+class Dense(Branch):
+    """Trunk and hypercolumns.
+
+    Attributes:
+        STRIDE: pixels between the places that have features.
+    """
+
+    STRIDE = 1
 
     def __init__(self, config: Any) -> None:
-        super().__init__()
-        register()
-        self.config = config
-        self.trunk: Any = AutoModel.from_config(config)
+        super().__init__(config)
         widths = self._widths()
         if not widths:
             raise ConfigError("the trunk has no maps of features", where="kind", found=config.model_type)
         self.sides = nn.ModuleList(nn.Conv2d(width, WIDTH, 1) for width in widths)
         self.norm = nn.GroupNorm(4, WIDTH)
         self.mix = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        self.classify = nn.Conv2d(WIDTH, len(config.id2label), 1)
 
-    @property
-    def base_model(self) -> nn.Module:
-        """The trunk."""
-        return self.trunk
-
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """(n, C, H, W) -> (n, classes, H, W)."""
-        size = list(pixel_values.shape[2:])
+    def features(self, pixel_values: Tensor) -> Tensor:
+        """(n, C, H, W) -> (n, WIDTH, H / STRIDE, W / STRIDE), rounded up."""
+        size = [-(-side // self.STRIDE) for side in pixel_values.shape[2:]]
         maps = self._maps(pixel_values)
         sides = [
             nn.functional.interpolate(side(found), size, mode="bilinear", align_corners=False)
             for side, found in zip(self.sides, maps, strict=True)
         ]
         hidden = nn.functional.gelu(self.norm(torch.stack(sides).sum(dim=0)))
-        logits: Tensor = self.classify(nn.functional.gelu(self.mix(hidden)))
-        return logits
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Writes config.json and the weights."""
-        self.config.architectures = [type(self).__name__]
-        self.config.save_pretrained(folder)
-        weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(weights, folder / WEIGHTS, {"format": "pt"})
-
-    @classmethod
-    def from_config(cls, config: Any) -> Segmenter:
-        """One with random weights."""
-        return cls(config)
-
-    @classmethod
-    def from_pretrained(cls, folder: Path, **options: Any) -> Segmenter:
-        """What `save_pretrained` wrote."""
-        register()
-        model = cls(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
-        model.load_state_dict(load_file(Path(folder) / WEIGHTS))
-        return model
+        return nn.functional.gelu(self.mix(hidden))
 
     @torch.no_grad()
     def _widths(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""Images: whether a trunk's patches fill the images, and whether it has the layers that would learn."""
+"""Images: whether a task can be learnt as is asked, and whether the trunk has the layers that would learn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from components.lib import plugins
 from components.lib.artifacts import Manifest
 from components.lib.errors import ConfigError
 from components.preflight.modalities import dials
-from components.preflight.references import Errors
+from components.preflight.references import TASKS, Errors, declared
 
 PROCESSOR = "model/preprocessor_config.json"
 
@@ -20,14 +20,19 @@ def objective(name: str, says: Mapping[str, Any], pretraining: Any) -> Errors:
 
 
 def task(config: Any, pretraining: Any, where: str) -> Errors:
-    """Whether the trunk has the layers that would learn."""
-    trunk = dials(pretraining)
-    layers = _layers(trunk)
-    if layers and config.unfreeze > layers:
+    """Whether the task can be learnt so, and whether the trunk has the layers that would learn."""
+    trunk, kind = dials(pretraining), declared(TASKS, config.kind)
+    if config.mode == "knn" and kind and not kind.constants.get("NEIGHBOURS"):
         yield ConfigError(
-            "more layers would learn than the trunk has", where=f"{where}.unfreeze", found=config.unfreeze,
+            "the nearest images have no vote in this task", where=f"{where}.mode", found=config.mode,
+            expected=f"full, partial or frozen for {config.kind}",
+        )  # fmt: skip
+    layers = _layers(trunk)
+    if config.mode == "partial" and layers and config.layers > layers:
+        yield ConfigError(
+            "more layers would learn than the trunk has", where=f"{where}.layers", found=config.layers,
             expected=f"<= {layers} for {trunk['architecture']} {trunk['size']}",
-            fix="-1 lets everything learn",
+            fix="mode: full lets everything learn",
         )  # fmt: skip
 
 

@@ -37,10 +37,10 @@ def task(config: Any, pretraining: Any, where: str) -> Errors:
             fix="cut inputs, or raise pretraining.trunk.sequence_length",
         )  # fmt: skip
     layers = _architectures()["SIZES"].get(trunk["size"], (1 << 30,))[0]
-    if config.unfreeze > layers:
+    if config.mode == "partial" and config.layers > layers:
         yield ConfigError(
-            "more layers would learn than the trunk has", where=f"{where}.unfreeze", found=config.unfreeze,
-            expected=f"<= {layers} for size {trunk['size']}", fix="-1 lets everything learn",
+            "more layers would learn than the trunk has", where=f"{where}.layers", found=config.layers,
+            expected=f"<= {layers} for size {trunk['size']}", fix="mode: full lets everything learn",
         )  # fmt: skip
 
 

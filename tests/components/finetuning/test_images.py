@@ -20,13 +20,14 @@ from components.ingestion.modalities import configured as ingestion
 from components.ingestion.run import run as ingest
 from components.lib import artifacts, classifiers, images
 from components.lib.artifacts import Key, Manifest
-from components.lib.errors import ConfigError, DataError, MissingError
+from components.lib.errors import ConfigError, ConfigErrors, DataError, MissingError
 from components.lib.images import Canvas
 from components.lib.mlmodel import Use, write
 from components.lib.modalities import image as modality
 from components.lib.stage import Context
 from components.lib.store import Store
 from components.lib.tasks import image_classification as task
+from components.preflight.plan import resolve
 from components.tokenization.modalities import configured as tokenization
 from components.tokenization.run import run as tokenize
 
@@ -97,13 +98,13 @@ def test_the_branch_learns_and_is_what_it_says_it_is(ground, branch):
 
 
 def test_a_frozen_probe_moves_the_head_alone(ground):
-    manifest = study(ground, "frozen", unfreeze=0)
+    manifest = study(ground, "frozen", mode="frozen")
     store = ground[1].store
     trunk = store.resolve(manifest.key.inputs["trunk"])
     before = modality.load(store.open_folder(trunk, "model/")).model
     after = classifiers.load_model(task._auto(), store.open_folder(manifest, "model/"))
     assert classifiers.fingerprint(after.base_model) == classifiers.fingerprint(before)
-    partial = study(ground, "partial", unfreeze=1)
+    partial = study(ground, "partial", mode="partial", layers=1)
     part = classifiers.load_model(task._auto(), store.open_folder(partial, "model/")).base_model
     assert classifiers.fingerprint(part.blocks[2]) == classifiers.fingerprint(before.blocks[2])
     assert classifiers.fingerprint(part.blocks[3]) != classifiers.fingerprint(before.blocks[3])
@@ -130,29 +131,84 @@ def test_unusable_images_are_told_before_training(ground, name):
     assert says in str(caught.value)
 
 
-def test_a_branch_is_served_without_this_project(ground, branch, tmp_path):
-    store = ground[1].store
+def write_model(store: Store, branch: Manifest, target: Path) -> None:
     model = store.open_folder(branch, "model/")
     digests = {f.name.removeprefix("model/"): f.sha256 for f in branch.files if f.name.startswith("model/")}
-    use = Use.of("image_classification", "image")
-    write(model, digests, tmp_path / "served", use=use, model_id="m-1", run_id="", readme="")
-    examples = pq.read_table(store.open(branch, "examples.parquet")).slice(0, 8)
-    expected = task.score(model, examples)
-    values = [base64.b64encode(data).decode() for data in examples["image"].to_pylist()]
-    code = (
-        "import json, sys, mlflow\n"
-        f"model = mlflow.pyfunc.load_model({str(tmp_path / 'served')!r})\n"
-        "assert 'components' not in sys.modules\n"
-        "print('found', json.dumps(model.predict(json.load(sys.stdin))))\n"
-    )
-    command = [sys.executable, "-W", "ignore", "-c", code]
+    use = Use.of(branch.facts["kind"], "image")
+    write(model, digests, target, use=use, model_id="m-1", run_id="", readme="")
+
+
+CODE = """
+import json, sys, mlflow
+given = json.load(sys.stdin)
+found = {name: mlflow.pyfunc.load_model(name).predict(values) for name, values in given.items()}
+assert 'components' not in sys.modules
+print('found', json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(ground, branch, tmp_path_factory) -> dict[str, tuple[Manifest, list]]:
+    """Branches of every kind, and what they answer in one process that does not know this project."""
+    store, folder = ground[1].store, tmp_path_factory.mktemp("served")
+    made = {"full": branch, "knn": study(ground, "served-knn", mode="knn")}
+    for kind, label in (("segmentation", "mask"), ("detection", "objects")):
+        train, test = (
+            Labelled(f"sample:shapes/{split}", label=label, share=0.2) for split in ("train", "test")
+        )
+        made[kind] = study(ground, kind, kind=kind, label_counts=(40,), train=train, test=test)
+    given = {}
+    for name, manifest in made.items():
+        write_model(store, manifest, folder / name)
+        files = pq.read_table(store.open(manifest, "examples.parquet"))["image"].to_pylist()[:40]
+        given[name] = [base64.b64encode(data).decode() for data in files]
+    command = [sys.executable, "-W", "ignore", "-c", CODE]
     done = subprocess.run(
-        command, input=json.dumps(values), capture_output=True, text=True, cwd=tmp_path, check=False
+        command, input=json.dumps(given), capture_output=True, text=True, cwd=folder, check=False
     )
     line = next((line for line in done.stdout.splitlines() if line.startswith("found ")), done.stderr)
     found = json.loads(line.removeprefix("found "))
-    assert [row["label"] for row in found] == [branch.facts["classes"][i] for i in expected["prediction"]]
+    return {name: (manifest, found[name]) for name, manifest in made.items()}
+
+
+@pytest.mark.parametrize("mode", ["full", "knn"])
+def test_classes_are_served_as_they_were_scored(ground, answers, mode):
+    store, (manifest, found) = ground[1].store, answers[mode]
+    examples = pq.read_table(store.open(manifest, "examples.parquet")).slice(0, 40)
+    expected = task.score(store.open_folder(manifest, "model/"), examples)
+    assert [row["label"] for row in found] == [manifest.facts["classes"][i] for i in expected["prediction"]]
     assert np.allclose([row["score"] for row in found], expected["confidence"], atol=1e-6)
+
+
+def test_boxes_are_served_as_they_were_scored(ground, answers):
+    manifest, found = answers["detection"]
+    outcomes = pq.read_table(ground[1].store.open(manifest, "outcomes.parquet")).slice(0, 40).to_pydict()
+    objects = [json.loads(row["objects"]) for row in found]
+    assert [len(one) for one in objects] == outcomes["found"] and sum(outcomes["found"]) > 40
+    scores = [[one["score"] for one in row] for row in objects]
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(scores, outcomes["score"], strict=True))
+
+
+def test_masks_are_served_as_they_were_scored(ground, answers):
+    store, (manifest, found) = ground[1].store, answers["segmentation"]
+    examples = pq.read_table(store.open(manifest, "examples.parquet")).slice(0, 40)
+    outcomes = pq.read_table(store.open(manifest, "outcomes.parquet")).slice(0, 40).to_pydict()
+    masks = [images.decode(base64.b64decode(row["mask"])) for row in found]
+    real = [images.decode(mask) for mask in examples["label"].to_pylist()]
+    assert [int(((a == 1) & (b == 1)).sum()) for a, b in zip(masks, real, strict=True)] == outcomes["both/1"]
+
+
+def test_the_nearest_labelled_images_vote_and_nothing_is_trained(ground):
+    manifest = study(ground, "knn", mode="knn", starts=("trunk", "random"), label_counts=(3, 240))
+    store = ground[1].store
+    assert manifest.facts["mode"] == "knn" and manifest.facts["steps"] == 0
+    assert store.open(manifest, "history.jsonl").read_text() == ""
+    trunk = modality.load(store.open_folder(store.resolve(manifest.key.inputs["trunk"]), "model/")).model
+    after = task.load(store.open_folder(manifest, "model/"))
+    assert classifiers.fingerprint(after.base_model) == classifiers.fingerprint(trunk)
+    assert after.bank.shape[0] == 240
+    with pytest.raises(ConfigErrors, match="no vote"):
+        resolve("image-smoke", {"tasks.masks.finetuning": {"mode": "knn"}})
 
 
 def test_outcomes_do_not_depend_on_the_batch(ground, branch):

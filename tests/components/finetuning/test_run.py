@@ -124,7 +124,7 @@ def test_the_second_time_is_reused(ground, branch, tmp_path):
 
 
 def test_a_frozen_trunk_stays_where_it_was(ground, tmp_path):
-    quick = config(ground, unfreeze=0, label_counts=(24,), seeds=(0,), starts=("trunk",), steps=5)
+    quick = config(ground, mode="frozen", label_counts=(24,), seeds=(0,), starts=("trunk",), steps=5)
     context, manifest = study(ground, quick, tmp_path / "branch.json")
     from transformers import AutoModel, AutoModelForSequenceClassification
 

@@ -110,6 +110,6 @@ def test_models_are_loaded_in_one_place_alone():
     assert found == {
         "components/lib/pretrained.py",
         "components/lib/sources/hf.py",
-        "components/lib/vision/dense.py",  # its own from_pretrained, behind the checks of pretrained.model
+        "components/lib/vision/branch.py",  # its own from_pretrained, behind the checks of pretrained.model
     }
     assert "Segmenter.from_pretrained" not in "".join(path.read_text() for path in sources())

@@ -101,13 +101,13 @@ def test_a_classifier_starts_from_the_trunk_and_pools_like_it(architecture):
         assert torch.equal(moved[name], tensor)
 
 
-@pytest.mark.parametrize(("unfreeze", "moves"), [(0, 0), (1, 1), (-1, None)])
-def test_what_is_frozen_does_not_learn(unfreeze, moves):
+@pytest.mark.parametrize("learning", [0, 1])
+def test_what_is_frozen_does_not_learn(learning):
     samples = text(size="tiny")
     classifier = sequence_classification.model(trunk(samples).model.config, ["a", "b"])
-    classifiers.freeze(classifier, unfreeze)
-    learning = {name for name, p in classifier.base_model.named_parameters() if p.requires_grad}
-    layers = {name.split(".")[1] for name in learning if name.startswith("layers.")}
-    assert len(layers) == (2 if moves is None else moves)
-    assert any("embed" in name for name in learning) == (moves is None)
+    classifiers.freeze(classifier, learning)
+    free = {name for name, p in classifier.base_model.named_parameters() if p.requires_grad}
+    layers = {name.split(".")[1] for name in free if name.startswith("layers.")}
+    assert len(layers) == learning
+    assert not any("embed" in name for name in free)
     assert any(p.requires_grad for n, p in classifier.named_parameters() if n.startswith("classifier"))

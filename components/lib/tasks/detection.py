@@ -1,0 +1,237 @@
+"""Boxes around the objects of an image, each with its class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from components.lib import classifiers, images, pretrained
+from components.lib.average_precision import average_precision, matched
+from components.lib.engine.trainable import Loss
+from components.lib.errors import DataError
+from components.lib.images import Canvas
+from components.lib.imageset import Framed, ImageSet, prepare, sized
+from components.lib.vision import overlays
+from components.lib.vision.centres import Detector, found, losses
+from components.lib.vision.networks import register
+
+MODALITIES = ("image",)
+PRIMARY = "mean_average_precision"
+FEWEST_CLASSES = 1
+USE = {
+    "task": "object-detection",
+    "pipeline": "",
+    "inputs": "image",
+    "outputs": (("objects", "string"),),
+}
+SIDES = 5.0  # weight of the boxes' loss beside the centres' (Liu et al.)
+SHOWN = 0.3  # least score of a box in pictures
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def parse(value: bytes, label: Any) -> tuple[bytes, list[dict[str, Any]]]:
+    """An image and its objects, checked; raises DataError with the reason.
+
+    Args:
+        value: an image file.
+        label: a list of `{"box": [left, top, right, bottom], "label": class}` in pixels, or, as COCO and many
+            sets of `datasets` have it, `{"bbox": [[left, top, width, height], ...], "category": [...]}`.
+    """
+    height, width = images.decode(value).shape[:2]
+    for box, kind in (objects := _listed(label)):
+        left, top, right, bottom = box
+        if kind is None or isinstance(kind, float) or not str(kind).strip():
+            raise DataError("the class of an object is none", found=repr(kind))
+        if not (right > left and bottom > top):
+            raise DataError("a box has no area", found=list(box), expected="left < right and top < bottom")
+        if left < 0 or top < 0 or right > width or bottom > height:
+            raise DataError(
+                "a box leaves the picture", found=list(box), expected=f"within {width} x {height}"
+            )
+    return value, [{"box": list(box), "label": str(kind).strip()} for box, kind in objects]
+
+
+def _listed(label: Any) -> list[tuple[tuple[float, ...], Any]]:
+    """((left, top, right, bottom), class) of each object."""
+    try:
+        if isinstance(label, Mapping):
+            boxes = [(x, y, x + w, y + h) for x, y, w, h in (map(float, box) for box in label["bbox"])]
+            return list(zip(boxes, label["category"], strict=True))
+        boxes = [(x, y, a, b) for x, y, a, b in (map(float, item["box"]) for item in label)]
+        return [(box, item["label"]) for box, item in zip(boxes, label, strict=True)]
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "[{box: [left, top, right, bottom], label}, ...]"
+        raise DataError("the objects cannot be read", found=repr(label)[:80], expected=expected) from error
+
+
+def classes(labels: Iterable[list[dict[str, Any]]]) -> list[str]:
+    """The classes that occur, sorted."""
+    return sorted({item["label"] for objects in labels for item in objects})
+
+
+def with_unknown(names: list[str], labels: Iterable[list[dict[str, Any]]]) -> list[str]:
+    """The classes of a branch, then those that only the labels know."""
+    return names + [name for name in classes(labels) if name not in names]
+
+
+def encode(canvas: Canvas, files: list[bytes], labels: list[Any], names: list[str]) -> ImageSet:
+    """Images at the trunk's size, and (class, left, top, right, bottom) of their objects on it.
+
+    What the canvas cuts off is cut off its box; objects whose centre it cuts off do not count.
+    """
+    index = {name: number for number, name in enumerate(names)}
+    targets = []
+    for data, objects in zip(files, labels, strict=True):
+        rows = [[index[item["label"]], *item["box"]] for item in objects]
+        targets.append(_placed(canvas, images.decode(data).shape, np.array(rows).reshape(-1, 5)))
+    return ImageSet(sized(canvas, files), targets, canvas)
+
+
+def _placed(canvas: Canvas, shape: tuple[int, ...], rows: Array) -> Array:
+    left, top, right, bottom = canvas.box(*shape[:2])
+    scale = np.array([canvas.width / (right - left), canvas.height / (bottom - top)] * 2)
+    boxes = (rows[:, 1:] - [left, top, left, top]) * scale
+    size = np.array([canvas.width, canvas.height])
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    kept = ((centres > 0) & (centres < size)).all(axis=1)
+    return np.hstack([rows[:, :1], boxes.clip(0, np.tile(size, 2))])[kept].astype(np.float32)
+
+
+def model(config: Any, names: list[str]) -> nn.Module:
+    """Trunk and head with random weights."""
+    return classifiers.build(Detector, config, names)
+
+
+class Task(nn.Module):
+    """The losses of the centres and of the boxes, for each image over its number of objects."""
+
+    PARTS = ("centres", "boxes")
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    prepare = staticmethod(prepare)
+
+    def forward(self, batch: Framed) -> Loss:
+        """The loss, summed over images."""
+        logits, boxes = self.model(batch.normal())
+        centres, sides = losses(logits, boxes, batch.targets)
+        parts = {"centres": centres.detach().sum(), "boxes": sides.detach().sum()}
+        return Loss((centres + SIDES * sides).sum(), batch.weight, parts)
+
+
+@torch.no_grad()
+def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: int = 64) -> dict[str, Array]:
+    """Per image: how many objects there are, were found, and are right at an overlap of a half; and lists.
+
+    The lists: the class of each true object; of each box that was found its class, score and `matched`.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    lists: dict[str, list[Array]] = {"real": [], "class": [], "score": [], "matched": []}
+    for chosen in samples.batches(batch_size):
+        rows = _found(model, samples.batch(chosen).to(device).normal(), samples.canvas)
+        for place, (score, kind, box) in zip(chosen, rows, strict=True):
+            real = samples.targets[place].astype(np.float64)
+            row = (real[:, 0].astype(np.int64), kind, score, matched(kind, box, real))
+            for column, value in zip(lists.values(), row, strict=True):
+                column.append(value)
+    counts = {
+        "objects": [len(one) for one in lists["real"]],
+        "found": [len(one) for one in lists["score"]],
+        "right": [int((one & 1).sum()) for one in lists["matched"]],
+    }
+    return {**{name: np.array(one, np.int64) for name, one in counts.items()},
+            **{name: _column(one) for name, one in lists.items()}}  # fmt: skip
+
+
+def _found(model: nn.Module, pixels: Tensor, canvas: Canvas) -> list[tuple[Array, Array, Array]]:
+    logits, boxes = model(pixels)
+    return found(logits, boxes, canvas)
+
+
+def _column(values: list[Array]) -> Array:
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
+
+
+def score(folder: Path, examples: Any, batch_size: int = 64) -> dict[str, Array]:
+    """Outcomes of the branch in `folder` on a table with columns `image` and `label`."""
+    branch, columns = load(folder), examples.to_pydict()
+    names = with_unknown(classifiers.names(branch), columns["label"])
+    samples = encode(Canvas.open(folder), columns["image"], columns["label"], names)
+    return outcomes(branch, samples, names, batch_size)
+
+
+def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> dict[str, Array]:
+    """Average precision for each of r weightings of n images: over all overlaps, at 0.5 and 0.75, by class.
+
+    The means are over classes and leave out those without an object, as COCO's do.
+    """
+    images_ = np.arange(len(outcomes["objects"]))
+    owner, truth = (np.repeat(images_, [len(one) for one in outcomes[name]]) for name in ("score", "real"))
+    score, bits, kind, real = (np.concatenate(outcomes[n]) for n in ("score", "matched", "class", "real"))
+    each = []
+    for number in range(len(classes)):
+        mine, counts = kind == number, np.bincount(truth[real == number], minlength=len(images_))
+        each.append(average_precision(score[mine], bits[mine], owner[mine], counts, weights))
+    table = np.stack(each)
+    known = ~np.isnan(table[:, :, 0])
+    sums = np.where(known[:, :, None], table, 0.0).sum(axis=0)
+    mean = np.divide(sums, known.sum(axis=0)[:, None], out=np.full_like(sums, np.nan),
+                     where=known.any(axis=0)[:, None])  # fmt: skip
+    whole = {
+        PRIMARY: mean.mean(axis=1),
+        "average_precision_50": mean[:, 0],
+        "average_precision_75": mean[:, 5],
+    }
+    return {
+        **whole,
+        **{f"average_precision_{n}": one.mean(axis=1) for n, one in zip(classes, table, strict=True)},
+    }
+
+
+def load(folder: Path) -> Detector:
+    """The branch in a folder."""
+    register()
+    branch: Detector = pretrained.model(Detector, folder).eval()
+    return branch
+
+
+def answers(model: Detector, pixels: Tensor, canvas: Canvas, shapes: list[Any]) -> list[dict[str, Any]]:
+    """What is served of each image: its objects as JSON, with boxes in the image's own pixels."""
+    names, rows = classifiers.names(model), []
+    for (score, kind, box), shape in zip(_found(model, pixels, canvas), shapes, strict=True):
+        left, top, right, bottom = canvas.box(*shape)
+        scale = np.array([(right - left) / canvas.width, (bottom - top) / canvas.height] * 2)
+        own = (box * scale + [left, top, left, top]).clip(0, [shape[1], shape[0]] * 2)
+        objects = [
+            {"label": names[k], "score": s, "box": [round(v, 2) for v in b]}
+            for s, k, b in zip(score.tolist(), kind.tolist(), own.tolist(), strict=True)
+        ]
+        rows.append({"objects": json.dumps(objects)})
+    return rows
+
+
+@torch.no_grad()
+def pictures(folder: Path, examples: Any) -> tuple[str, list[tuple[bytes, str]]]:
+    """How to read them, and each example with its true boxes and beside it those that were found."""
+    branch, columns = load(folder), examples.to_pydict()
+    names = with_unknown(classifiers.names(branch), columns["label"])
+    samples = encode(Canvas.open(folder), columns["image"], columns["label"], names)
+    batch = samples.batch(np.arange(len(samples)))
+    shown = []
+    for row, (score, kind, box) in enumerate(_found(branch, batch.normal(), samples.canvas)):
+        sure = np.column_stack([kind, box])[score >= SHOWN]
+        words = ", ".join(sorted({item["label"] for item in columns["label"][row]}))
+        shown.append((overlays.boxes(samples.pixels[row], samples.targets[row], sure), words))
+    return f"The true boxes, and those that were found with a score of {SHOWN:g} or more.", shown
