@@ -40,7 +40,10 @@ OBJECTIVES = ("contrastive", "byol", "rotation", "masked_image")
 def measured(name: str, start: str, seed: int) -> dict[str, float]:
     """Chosen rate and test accuracy of one run from `trunk` or `random`."""
     recipe = RECIPES[name]
-    file = pretext.KEPT / f"finetuned-{name}-{start}-{seed}-{pretext.fingerprint(recipe)}.json"
+    what = (
+        pretext.fingerprint(recipe) if start == "trunk" else pretext.network(recipe)
+    )  # shared by objectives
+    file = pretext.KEPT / f"finetuned-{what}-{LABELS}-{STEPS}x{BATCH}-{seed}.json"
     if not file.exists():
         trunk = pretext.pretrained(recipe, seed)[0] if start == "trunk" else pretext.start(recipe, seed)
         data = fashion()

@@ -28,7 +28,7 @@ COUNTS = (100, 500)
 def measured(name: str, seed: int) -> dict[str, Any]:
     """Accuracy of both starts at each count of labels, and what the training cost."""
     recipe = RECIPES[name]
-    file = pretext.KEPT / f"{name}-{seed}-{pretext.fingerprint(recipe)}.json"
+    file = pretext.KEPT / f"{name}-{seed}-{pretext.fingerprint(recipe, COUNTS, DRAWS)}.json"
     if not file.exists():
         trunk, seconds = pretext.pretrained(recipe, seed)
         found = {

@@ -63,14 +63,14 @@ class Recipe:
 
 
 CNN: dict[str, Any] = {"architecture": "cnn", "size": "micro", "grey": 0.0}
-VIT, MLP = {"architecture": "vit", "size": "nano"}, {"architecture": "mlp"}
+VIT, MLP = {"architecture": "vit", "size": "nano", "patch": 7}, {"architecture": "mlp"}
 VIEWS = {**CNN, "crop": 0.3, "jitter": 0.5}
 RECIPES = {
     recipe.objective: recipe
     for recipe in (
         Recipe("contrastive", VIEWS, 250, 4e-3, 256, {"temperature": 0.1}),
         Recipe("byol", VIEWS, 400, 4e-3, options={"momentum": 0.97}),
-        Recipe("masked_image", {**VIT, "crop": 0.6}, 300, 4e-3, options={"width": 64}),
+        Recipe("masked_image", {**VIT, "crop": 0.6}, 700, 4e-3, options={"width": 64, "ratio": 0.6}),
         Recipe("denoising", {**CNN, "crop": 0.6}, 800, 2e-3),
         Recipe("rotation", {**CNN, "crop": 0.6}, 800, 2e-3),
         Recipe("colorization", {**CNN, "crop": 0.6}, 600, 2e-3, data="emoji", probed="grey_emoji"),
@@ -141,9 +141,15 @@ def trained(recipe: Recipe, seed: int) -> tuple[image.Trunk, float]:
     return trunk, time.process_time() - before
 
 
-def fingerprint(recipe: Recipe) -> str:
-    """Of the recipe and of the code that it runs, as far as it is of images."""
-    state = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
+def network(recipe: Recipe) -> str:
+    """The name of what has the same random weights, whatever the objective."""
+    config = samples(recipe).config
+    return f"{config.architecture}-{config.size}-{config.patch}-{recipe.data}"
+
+
+def fingerprint(recipe: Recipe, *settings: object) -> str:
+    """Of the recipe, of the code for images that it runs, and of what is done with the trunk."""
+    state = hashlib.sha256(json.dumps([asdict(recipe), *settings], sort_keys=True).encode())
     for source in SOURCES:
         state.update(Path(source.format(objective=recipe.objective)).read_bytes())
     return state.hexdigest()[:12]

@@ -76,7 +76,7 @@ class Pictures(torch.utils.data.Dataset):
 
 
 def theirs(seed: int = 0, precision: str = PRECISION, workers: int = 0, rate: float = RATE) -> Side:
-    """The same with lightly; with workers, the time is that after they have filled their queues."""
+    """The same with lightly; its workers start before the time is taken, and end after it with the turn."""
     from lightly.loss import NTXentLoss
     from lightly.models.modules import SimCLRProjectionHead
 
@@ -114,7 +114,5 @@ def _loader(samples: Images, workers: int) -> Any:
     view = SimCLRTransform(
         28, cj_strength=JITTER, min_scale=CROP, random_gray_scale=0.0, gaussian_blur=0.0, normalize=frame
     )
-    return torch.utils.data.DataLoader(
-        Pictures(samples, view), BATCH, shuffle=True, drop_last=True, num_workers=workers,
-        persistent_workers=workers > 0,
-    )  # fmt: skip
+    pictures = Pictures(samples, view)
+    return torch.utils.data.DataLoader(pictures, BATCH, shuffle=True, drop_last=True, num_workers=workers)
