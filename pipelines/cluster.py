@@ -82,7 +82,7 @@ class Cluster:
     pools: dict[str, Pool] = setting({}, "cpu and accelerator: where their stages may run")
     secrets: dict[str, tuple[str, ...]] = setting({}, "Secret -> its keys that become variables")
     config_maps: dict[str, tuple[str, ...]] = setting({}, "ConfigMap -> its keys that become variables")
-    presets: str = setting("", "ConfigMap of presets that stand for those of the image")
+    presets: str = setting("", "ConfigMap of presets that come before those of the image")
     scratch_class: str = setting("", "storage class of scratch volumes; empty: disk of the node")
     user: int = setting(1001, "user of the containers, as the images are built", minimum=1)
     time_zone: str = setting("UTC", "CRON_SCHEDULE_TIMEZONE of KFP's scheduler")

@@ -17,6 +17,7 @@ from images import contents
 from pipelines.cluster import Cluster, load, whole
 
 SCRATCH, PRESETS = "/scratch", "/presets"
+SHIPPED = "/opt/trunkline/presets"  # in the image
 # Everything that a library may write to: the rest of the container can be read-only.
 WRITABLE = {
     "TMPDIR": SCRATCH,
@@ -98,7 +99,7 @@ def _equip(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> No
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory")
     if where.presets and stage == "preflight":
         kubernetes.use_config_map_as_volume(task, where.presets, PRESETS, optional=True)
-        task.set_env_variable("TRUNKLINE_PRESETS", PRESETS)
+        task.set_env_variable("TRUNKLINE_PRESETS", f"{PRESETS}:{SHIPPED}")
     for secret, keys in sorted(where.secrets.items()):
         kubernetes.use_secret_as_env(task, secret, {key: key for key in keys}, optional=True)
     for config_map, keys in sorted(where.config_maps.items()):

@@ -49,27 +49,22 @@ def parse(text: str, where: str) -> Any:
         raise ConfigError("settings cannot be read as YAML", where=place, found=found) from error
 
 
-def folder() -> Path:
-    """Where presets live: `TRUNKLINE_PRESETS`, or the checkout's `pipelines/presets`."""
+def presets() -> dict[str, Path]:
+    """The presets that exist, by name: of the folders in `TRUNKLINE_PRESETS`, of which the first one wins."""
     root = Path(__file__).resolve().parents[2]
-    return Path(os.environ.get("TRUNKLINE_PRESETS") or root / "pipelines" / "presets")
-
-
-def presets() -> list[str]:
-    """Names of the presets that exist, sorted."""
-    return sorted(path.stem for path in folder().glob("*.yaml"))
+    folders = os.environ.get("TRUNKLINE_PRESETS") or str(root / "pipelines" / "presets")
+    paths = [path for folder in folders.split(os.pathsep) for path in sorted(Path(folder).glob("*.yaml"))]
+    return dict(sorted({path.stem: path for path in reversed(paths)}.items()))
 
 
 def load(preset: str) -> dict[str, Any]:
     """A preset as it is written; raises ConfigError that lists the presets if there is no such one."""
-    path = folder() / f"{preset}.yaml"
-    if preset not in presets():
-        raise ConfigError(
-            "there is no such preset",
-            where=str(path.parent),
-            found=preset,
-            fix=did_you_mean(preset, presets()),
-        )
+    known = presets()
+    if preset not in known:
+        where = os.environ.get("TRUNKLINE_PRESETS", "pipelines/presets")
+        fix = did_you_mean(preset, sorted(known))
+        raise ConfigError("there is no such preset", where=where, found=preset, fix=fix)
+    path = known[preset]
     try:
         values = parse(path.read_text(encoding="utf-8"), path.name)
     except UnicodeDecodeError as error:

@@ -56,6 +56,7 @@ class Launcher:
         for mount in settings["emptyDirMounts"]:
             words += ["--tmpfs", f"{mount['mountPath']}:mode=1777"]
         words += ["--volume", f"{outputs}/kfp:/tmp/kfp", "--volume", f"{outputs}/minio:/minio"]
+        words += ["--memory", container["resources"]["resourceMemoryLimit"].removesuffix("i")]
         told = json.dumps(self._input(step, parameters))
         arguments = [told if word == "{{$}}" else word for word in container["args"]]
         command, *rest = container["command"]

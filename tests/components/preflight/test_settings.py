@@ -103,6 +103,16 @@ def test_file_that_is_no_preset(data, tmp_path, monkeypatch):
     assert caught.value.family in ("user", "data")
 
 
+def test_presets_of_a_cluster_come_before_those_of_the_image(tmp_path, monkeypatch):
+    """A ConfigMap that is not there is an empty folder."""
+    for name, text in (("a/own", "x: 1"), ("a/smoke", "x: 2"), ("b/smoke", "x: 3"), ("b/other", "x: 4")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text(text)
+    monkeypatch.setenv("TRUNKLINE_PRESETS", f"{tmp_path}/none:{tmp_path}/a:{tmp_path}/b")
+    assert list(settings.presets()) == ["other", "own", "smoke"]
+    assert settings.load("smoke") == {"x": 2} and settings.load("other") == {"x": 4}
+
+
 def test_unknown_preset_lists_what_exists():
     with pytest.raises(ConfigError) as caught:
         settings.load("quikstart")
@@ -120,7 +130,7 @@ def test_every_preset_is_complete(preset):
     plan = resolve(preset, {})
     assert set(plan.stages) == set(settings.STAGE_SECTIONS)
     assert from_dict(Pretraining, plan.stages["pretraining"]).steps > 0
-    first = (settings.folder() / f"{preset}.yaml").read_text().splitlines()[0]
+    first = settings.presets()[preset].read_text().splitlines()[0]
     assert first.startswith("# "), "a preset says first what it does"
 
 
