@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CACHED, RESIDENT = 2**17, 2**26  # logits that are widened at once: on a CPU they stay in its cache
+CACHED, RESIDENT = 2**18, 2**26  # logits that are widened at once: on a CPU they stay in its cache
 
 
 def predict(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,19 +24,24 @@ def predict(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _CrossEntropy(torch.autograd.Function):
+    """Makes the gradient on the way, while a part is in the cache; the backward pass only scales it."""
+
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        losses, hits, norms = [], [], []
+        losses, hits, first = [], [], 0
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         for part, wanted in _parts(logits, targets):
-            top = part.amax(1, keepdim=True)
-            norm = (part - top).exp_().sum(1, keepdim=True).log_() + top
-            found = part.gather(1, wanted[:, None])
-            losses.append((norm - found).sum())
+            top, found = part.amax(1, keepdim=True), part.gather(1, wanted[:, None])
             hits.append((found >= top).sum())
-            norms.append(norm)
+            shares = (part - top).exp_()
+            sums = shares.sum(1, keepdim=True)
+            losses.append((sums.log() + top - found).sum())
+            if gradient is not None:
+                shares.div_(sums).scatter_add_(1, wanted[:, None], shares.new_full((len(part), 1), -1.0))
+                gradient[first : (first := first + len(part))] = shares
         if not losses:
             return logits.sum().to(_wide(logits)), targets.sum()
-        ctx.save_for_backward(logits, targets, torch.cat(norms))
+        ctx.save_for_backward(gradient)
         right = torch.stack(hits).sum()
         ctx.mark_non_differentiable(right)
         return torch.stack(losses).sum(), right
@@ -45,14 +50,8 @@ class _CrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None]:
         if not ctx.saved_tensors:
             return None, None
-        logits, targets, norms = ctx.saved_tensors
-        answer, first = torch.empty_like(logits), 0
-        for part, wanted in _parts(logits, targets):
-            rows = slice(first, first := first + len(part))
-            shares = (part - norms[rows]).exp_()
-            shares.scatter_add_(1, wanted[:, None], shares.new_full((len(part), 1), -1.0))
-            answer[rows] = shares.mul_(gradients[0])
-        return answer, None
+        (gradient,) = ctx.saved_tensors  # in place: torch tells who asks for it twice
+        return gradient.mul_(gradients[0]), None
 
 
 def _wide(logits: Tensor) -> torch.dtype:
