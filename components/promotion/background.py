@@ -14,6 +14,7 @@ from components.lib.markup import Html
 from components.lib.report import Figure
 from components.lib.store import Store
 from components.promotion import modalities
+from components.promotion.spending import spending
 
 MECHANICS = ("step", "learning_rate", "gradient_norm")  # keys of the history that are not losses
 VALIDATION = "validation/"
@@ -33,7 +34,7 @@ def pretraining(store: Store, trunk: Manifest) -> Html:
     objective = ", ".join(sorted(facts.get("objective", {})))
     note = f"Objective: {objective}." if objective else ""
     drawn = curves(store, trunk)
-    shown = pictures(store, trunk)
+    shown = [*spending(measured, _unit(facts)), *pictures(store, trunk)]
     return report.section("Pre-training", report.figures(tiles), report.columns(*drawn), *shown, note=note)
 
 
@@ -149,5 +150,10 @@ def _time(measured: Mapping[str, Any]) -> float | None:
 
 def _rate(facts: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
     rate = measured.get("tokens_per_second")
-    unit = modalities.load(facts.get("modality", "text")).SEEN
-    return f"{rate:,.0f} {unit}/s" if rate else ""
+    return f"{rate:,.0f} {_unit(facts)}/s" if rate else ""
+
+
+def _unit(facts: Mapping[str, Any]) -> str:
+    """What the trunk reads."""
+    unit: str = modalities.load(facts.get("modality", "text")).SEEN
+    return unit
