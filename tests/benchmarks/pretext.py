@@ -75,7 +75,7 @@ RECIPES = {
         Recipe("rotation", {**CNN, "crop": 0.6}, 800, 2e-3),
         Recipe("colorization", {**CNN, "crop": 0.6}, 600, 2e-3, data="emoji", probed="grey_emoji"),
         Recipe("autoencoder", {**MLP, "crop": 0.8}, 2500, 1e-3, options={"decorrelation": 0.001}),
-        Recipe("adversarial", {**CNN, "crop": 1.0}, 300, 1e-3),
+        Recipe("adversarial", CNN, 80, 1e-3),
     )
 }
 
