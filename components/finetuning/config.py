@@ -25,7 +25,7 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Every run of a task has the same model, steps and rates; only start, labels and seed differ."""
+    """Every run of a task has the same model and steps; each start has the rate that suits it."""
 
     task: str = setting(help="name of the task; the branch is registered as <trunk>-<task>")
     modality: str = setting("text", "kind of data: a file of components/finetuning/modalities")
@@ -43,7 +43,12 @@ class Config:
     layers: int = setting(1, "how many learn when mode is partial", minimum=1)
     steps: int = setting(100, "optimizer steps a run", minimum=1)
     batch: int = setting(32, "examples a step", minimum=1)
-    learning_rate: float = setting(1e-3, "peak rate", minimum=0.0, maximum=10.0)
+    learning_rates: tuple[float, ...] = setting(
+        (1e-3,),
+        "peak rates; of several, held-out training labels choose for each start",
+        minimum=0.0,
+        maximum=10.0,
+    )
     warmup: float = setting(0.1, "share of the steps in which the rate rises", minimum=0.0, maximum=1.0)
     weight_decay: float = setting(0.01, "AdamW's, on matrices only", minimum=0.0, maximum=10.0)
     test_examples: int = setting(2000, "how many test records are frozen; 0 = all", minimum=0)
@@ -54,7 +59,7 @@ class Config:
 
     def check(self) -> Iterator[ConfigError]:
         """What spans several fields."""
-        for name in ("label_counts", "seeds", "starts"):
+        for name in ("label_counts", "seeds", "starts", "learning_rates"):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 yield ConfigError(

@@ -23,6 +23,7 @@ from components.lib.errors import InternalError
 from components.lib.examples import Examples
 
 STILL = ("frozen", "knn")  # modes in which the trunk stays as it is
+HELD_OUT = 5  # one of so many labels judges a trial
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,24 @@ class Ground:
 
 @dataclass(frozen=True)
 class Spec:
-    """Which run: start is trunk or random; `kept` marks the branch."""
+    """Which run: start is trunk or random; `kept` marks the branch, `trial` one that only tries its rate."""
 
     start: str
     labels: int
     seed: int
+    rate: float
     kept: bool = False
+    trial: bool = False
 
     @property
     def tag(self) -> dict[str, Any]:
         """The columns that name the run in tables."""
         return {"start": self.start, "labels": self.labels, "seed": self.seed}
+
+    @property
+    def held_out(self) -> int:
+        """How many of the labels a trial is scored on; the others are those that it learns from."""
+        return max(1, self.labels // HELD_OUT) if self.trial else 0
 
 
 @dataclass(frozen=True)
@@ -83,23 +91,28 @@ class Fitter:
         self.world = World(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def fit(self, spec: Spec) -> Result:
-        """Trains and scores; the head's start and the order of examples depend on the seed alone."""
+        """Trains and scores; the head's start and the order of examples depend on the seed alone.
+
+        A trial learns from the first of its labels and is scored on the rest: the test split stays unseen.
+        """
         ground = self.ground
         torch.manual_seed(spec.seed)
         model = self.task.model(self.trunk.model.config, ground.classes)
         if spec.start == "trunk":
             classifiers.start_from(model, self.trunk.model)
-        samples = ground.train.subset(ground.subsets[spec.seed][: spec.labels])
+        places = ground.subsets[spec.seed][: spec.labels]
+        learned = len(places) - spec.held_out
         before = classifiers.fingerprint(model.base_model)
-        model, history = self._learnt(model, samples, spec.seed)
+        model, history = self._learnt(model, ground.train.subset(places[:learned]), spec)
         if self.config.mode in STILL and classifiers.fingerprint(model.base_model) != before:
             raise InternalError("a frozen trunk moved", where=str(spec))
-        outcomes = self.task.outcomes(model, ground.test, ground.classes)
+        judged = ground.train.subset(places[learned:]) if spec.trial else ground.test
+        outcomes = self.task.outcomes(model, judged, ground.classes)
         if spec.kept:
             model.save_pretrained(ground.keep)
         return Result(spec, outcomes, history)
 
-    def _learnt(self, model: Any, samples: Any, seed: int) -> tuple[Any, list[Row]]:
+    def _learnt(self, model: Any, samples: Any, spec: Spec) -> tuple[Any, list[Row]]:
         """The branch, and the losses of its training."""
         config: Any = self.config
         if config.mode == "knn":
@@ -107,12 +120,12 @@ class Fitter:
         if config.mode != "full":
             classifiers.freeze(model, config.layers if config.mode == "partial" else 0)
         term = WeightedSum({config.kind: self.task.Task(model)}, {config.kind: 1.0})
-        order = Order(len(samples), config.batch, seed)
-        return model, Run(term, samples, order, self._plan(), self.world).train()
+        order = Order(len(samples), config.batch, spec.seed)
+        return model, Run(term, samples, order, self._plan(spec.rate), self.world).train()
 
-    def _plan(self) -> Plan:
+    def _plan(self, rate: float) -> Plan:
         config = self.config
-        schedule = Schedule("linear", config.learning_rate, config.steps, config.warmup)
+        schedule = Schedule("linear", rate, config.steps, config.warmup)
         return Plan(
             schedule,
             precision=resolve(config.precision, self.world.device),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.finetuning import labelled, modalities
+from components.finetuning import labelled, modalities, tuning
 from components.finetuning.config import Config
 from components.finetuning.fitting import Fitter, Ground, Result, Spec
 from components.finetuning.labelled import Split
 from components.finetuning.modalities import Inputs
-from components.finetuning.workers import side_by_side
+from components.finetuning.tuning import Rates
+from components.finetuning.workers import Each, side_by_side
 from components.lib import plugins
 from components.lib.artifacts import Manifest
 from components.lib.errors import ConfigError
@@ -46,11 +48,17 @@ class Study:
         self.selected = (self.labels[-1], config.seeds[0])  # never chosen by looking at the test split
         self.ground = self._ground(context.store.open_folder(trunk, "model/"), draft)
 
-    def specs(self) -> list[Spec]:
+    def specs(self, rates: Rates) -> list[Spec]:
         """All runs; the branch is the selected one that starts from the trunk."""
         runs = product(self.labels, self.config.seeds, self.config.starts)
         return [
-            Spec(start, count, seed, kept=(start, (count, seed)) == ("trunk", self.selected))
+            Spec(
+                start,
+                count,
+                seed,
+                rates[start, count],
+                kept=(start, (count, seed)) == ("trunk", self.selected),
+            )
             for count, seed, start in runs
         ]
 
@@ -73,26 +81,43 @@ class Study:
 def study(config: Config, context: Context, trunk: Manifest, draft: Draft) -> None:
     """Runs the whole study and fills `draft` with the branch and every run's outcomes."""
     one = Study(config, context, trunk, draft)
-    specs, start = one.specs(), time.monotonic()
-    results = []
-    for result in side_by_side(one.ground.fitter, specs, Fitter.fit):
-        results.append(result)
-        _show(one, result, len(results), len(specs), time.monotonic() - start)
+    trials = tuning.trials(config, one.labels)
+    runs = len(one.labels) * len(config.seeds) * len(config.starts)
+    with side_by_side(one.ground.fitter, len(trials) + runs) as each:
+        tried = [(result.spec, score) for result, score in _runs(one, each, trials)]
+        rates, table = tuning.chosen(config, one.labels, tried)
+        results = [result for result, _ in _runs(one, each, one.specs(rates))]
     one.inputs.save(one.ground.keep)
-    draft.facts = _facts(one)
+    draft.facts = {**_facts(one), "rates": _told(rates)}
+    draft.write("tuning.jsonl", "".join(json.dumps(row) + "\n" for row in table), len(table))
     _write(draft, one, results)
 
 
-def _show(one: Study, result: Result, number: int, total: int, seconds: float) -> None:
-    ones = np.ones((1, len(one.test.ids)))
-    primary, spec = one.task.PRIMARY, result.spec
-    value = one.task.metrics(result.outcomes, ones, one.classes)[primary][0]
-    left = int(seconds / number * (total - number))
+def _runs(one: Study, each: Each, specs: list[Spec]) -> Iterator[tuple[Result, float]]:
+    """Results and their primary metric, told as they come."""
+    start = time.monotonic()
+    for number, result in enumerate(each(Fitter.fit, specs), 1):
+        value = tuning.score(one.task, result, one.classes)
+        left = (time.monotonic() - start) / number * (len(specs) - number)
+        _show(one, result.spec, value, f"{number}/{len(specs)}", int(left))
+        yield result, value
+
+
+def _show(one: Study, spec: Spec, value: float, place: str, left: int) -> None:
+    what = f"trial {place} of rate {spec.rate:g}" if spec.trial else f"run {place}"
     print(
-        f"{one.config.task} {number}/{total}  {spec.start:>6}, {spec.labels} labels, seed {spec.seed}: "
-        f"{primary} {value:.3f}  {left // 60}:{left % 60:02d} to go",
+        f"{one.config.task} {what}:  {spec.start:>6}, {spec.labels} labels, seed {spec.seed}: "
+        f"{one.task.PRIMARY} {value:.3f}  {left // 60}:{left % 60:02d} to go",
         flush=True,
     )
+
+
+def _told(rates: Rates) -> dict[str, list[list[float]]]:
+    """Start -> [labels, rate] as JSON has them."""
+    return {
+        start: [[count, rate] for (other, count), rate in sorted(rates.items()) if other == start]
+        for start in sorted({start for start, _ in rates})
+    }
 
 
 def _facts(one: Study) -> dict[str, Any]:
@@ -107,6 +132,7 @@ def _facts(one: Study) -> dict[str, Any]:
         "seeds": list(config.seeds),
         "steps": 0 if config.mode == "knn" else config.steps,
         "mode": config.mode,
+        "rates_tried": list(config.learning_rates),
         "selected": {"labels": one.selected[0], "seed": one.selected[1]},
         "rejected": len(one.train.rejected),
     }

@@ -7,9 +7,11 @@ which wait for one another at every operation; and a busy neighbour then delays 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -18,37 +20,47 @@ from components.lib.cores import cores
 from components.lib.errors import InternalError
 
 T = TypeVar("T")
+Each = Callable[[Callable[[Any, Any], Any], Iterable[Any]], Iterator[Any]]
 
 FEW = 2  # runs a core that do not repay the start of processes, which each import torch
 
 _make: Any = None  # in a worker process: what `make()` returned
 
 
-def side_by_side(make: Callable[[], Any], runs: list[T], work: Callable[[Any, T], Any]) -> Iterator[Any]:
-    """work(make(), run) for each run, in their order; `make` is called once a process.
+@contextmanager
+def side_by_side(make: Callable[[], Any], most: int) -> Iterator[Each]:
+    """A function that gives work(make(), run) for each run, in their order; `make` is called once a process.
 
     Few runs, or runs on a GPU that they would only share, follow each other in this process.
+
+    Args:
+        make: what a process needs for all of its runs.
+        most: how many runs there will be, over all calls.
 
     Raises:
         InternalError: if a process dies, which is mostly for want of memory.
     """
     here = cores()
-    count = min(len(runs), here)
-    if torch.cuda.is_available() or count == 1 or len(runs) <= FEW * here:
+    if torch.cuda.is_available() or here == 1 or most <= FEW * here:
         made = make()
-        yield from (work(made, run) for run in runs)
+        yield lambda work, runs: (work(made, run) for run in runs)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=spawn, initializer=_start, initargs=(make,)) as pool:
-        futures = [pool.submit(_work, work, run) for run in runs]
+    with ProcessPoolExecutor(min(most, here), mp_context=spawn, initializer=_start, initargs=(make,)) as pool:
         try:
-            for future in futures:
-                yield future.result()
-        except BrokenProcessPool as error:
-            fix = "look for the kernel's out-of-memory killer; lower batch or max_length"
-            raise InternalError("a process of the study died", found=str(error), fix=fix) from error
+            yield partial(_each, pool)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _each(pool: ProcessPoolExecutor, work: Callable[[Any, T], Any], runs: Iterable[T]) -> Iterator[Any]:
+    futures = [pool.submit(_work, work, run) for run in runs]
+    try:
+        for future in futures:
+            yield future.result()
+    except BrokenProcessPool as error:
+        fix = "look for the kernel's out-of-memory killer; lower batch or max_length"
+        raise InternalError("a process of the study died", found=str(error), fix=fix) from error
 
 
 def _start(make: Callable[[], Any]) -> None:

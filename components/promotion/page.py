@@ -122,8 +122,24 @@ def _labelled(branch: str, ancestors: list[Ancestor]) -> list[Html]:
         if chosen
         else None,
     }
-    known = {name: value for name, value in pairs.items() if value is not None}
+    known = {name: value for name, value in pairs.items() if value is not None} | _rates(facts)
     return [report.subheading("Labelled data and fine-tuning"), report.definitions(known)]
+
+
+def _rates(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The learning rates that each start got, and how."""
+    told = {}
+    for start, rates in facts.get("rates", {}).items():
+        differ = len({rate for _, rate in rates}) > 1
+        parts = [f"{rate:g} with {count:,} labels" if differ else f"{rate:g}" for count, rate in rates]
+        told[f"learning rate from {start}"] = ", ".join(dict.fromkeys(parts))
+    tried = facts.get("rates_tried", [])
+    if len(tried) > 1:
+        listing = ", ".join(f"{rate:g}" for rate in tried)
+        told["each is the best of"] = (
+            f"{listing}: by a held-out fifth of its training labels, as many trials each"
+        )
+    return told
 
 
 def _compared(facts: Mapping[str, Any]) -> str:

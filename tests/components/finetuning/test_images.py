@@ -61,7 +61,7 @@ def ground(tmp_path_factory) -> tuple[Path, Context]:
 FIXED = Config(
     task="shapes", modality="image",
     train=Labelled("sample:shapes/train"), test=Labelled("sample:shapes/test", share=0.5),
-    label_counts=(240,), seeds=(0,), starts=("trunk",), steps=60, learning_rate=5e-3,
+    label_counts=(240,), seeds=(0,), starts=("trunk",), steps=60, learning_rates=(5e-3,),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.finetuning import labelled
+from components.finetuning import labelled, workers
 from components.finetuning.modalities.text import Config, Labelled
 from components.finetuning.run import run
 from components.lib import artifacts
@@ -59,7 +59,7 @@ def config(ground: Path, **changes) -> Config:
         seeds=(0, 1),
         steps=30,
         batch=12,
-        learning_rate=3e-3,
+        learning_rates=(3e-3,),
         max_length=48,
     )
     return replace(fixed, **changes)
@@ -191,3 +191,24 @@ def test_examples_that_are_tested_are_not_trained_on(ground, tmp_path):
     _, manifest = study(ground, quick, tmp_path / "branch.json")
     assert manifest.facts["counts"]["train_also_in_test"] == 60
     assert manifest.facts["counts"]["train"] == 180
+
+
+def test_the_test_split_has_no_part_in_it_and_runs_are_those_of_the_rate(ground, tmp_path, monkeypatch):
+    """The same trials whatever is tested; and a run of the study is what it would be with its rate alone."""
+    monkeypatch.setattr(workers, "FEW", 100)  # in this process
+    rows = [(text, topic) for topic, text in corpora.documents(300, seed=1)]
+    others = Labelled(table(tmp_path / "others.csv", rows[240:]))
+    quick = config(ground, label_counts=(24,), learning_rates=(0.0, 3e-3))
+    studies = {
+        "several": study(ground, quick, tmp_path / "a.json"),
+        "other test": study(ground, replace(quick, test=others), tmp_path / "b.json"),
+        "one": study(ground, replace(quick, learning_rates=(3e-3,)), tmp_path / "c.json"),
+    }
+    read = {name: context.store.open(made, "tuning.jsonl") for name, (context, made) in studies.items()}
+    trials = [json.loads(line) for line in read["several"].read_text().splitlines()]
+    assert read["several"].read_bytes() == read["other test"].read_bytes() and read["one"].read_text() == ""
+    assert [(t["start"], t["rate"]) for t in trials if t["chosen"]] == [("trunk", 3e-3), ("random", 3e-3)]
+    assert len(trials) == 4 and all(0 <= trial["score"] <= 1 for trial in trials)
+    several, one = studies["several"][1], studies["one"][1]
+    assert several.facts["rates"] == {"random": [[24, 3e-3]], "trunk": [[24, 3e-3]]}
+    assert several.file("outcomes.parquet").sha256 == one.file("outcomes.parquet").sha256

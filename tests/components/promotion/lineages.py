@@ -14,6 +14,8 @@ GROUPS = ["alt.atheism", "comp.graphics", "misc.forsale", "rec.autos", "sci.med"
 
 FINETUNING = {
     "rejected": 2, "steps": 60, "mode": "full", "selected": {"labels": 5000, "seed": 0},
+    "rates": {"random": [[100, 1e-3], [5000, 2e-3]], "trunk": [[100, 2e-3], [5000, 2e-3]]},
+    "rates_tried": [1e-3, 2e-3],
     "counts": {"train": 11307, "test": 2000, "test_available": 7532, "train_also_in_test": 7},
 }  # fmt: skip
 

@@ -55,6 +55,8 @@ def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Stor
         "18,846",
         "near duplicate",
         "wordpiece",
+        "0.001 with 100 labels, 0.002 with 5,000 labels",
+        "0.001, 0.002: by a held-out fifth",
     ):
         assert text in page.text
     assert "models:/trunkline-20news-topics@champion" in page.text
