@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from components.finetuning.config import Config
-from components.lib import classifiers, plugins
+from components.lib import classifiers, plugins, pretrained
 from components.lib.engine.distributed import World
 from components.lib.engine.loop import Run
 from components.lib.engine.losses import Row
@@ -109,7 +109,7 @@ class Fitter:
         judged = ground.train.subset(places[learned:]) if spec.trial else ground.test
         outcomes = self.task.outcomes(model, judged, ground.classes)
         if spec.kept:
-            model.save_pretrained(ground.keep)
+            pretrained.save(model, ground.keep)
         return Result(spec, outcomes, history)
 
     def _learnt(self, model: Any, samples: Any, spec: Spec) -> tuple[Any, list[Row]]:

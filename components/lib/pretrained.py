@@ -29,6 +29,14 @@ def model(auto: Any, folder: Path) -> Any:
     return auto.from_pretrained(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False)
 
 
+def save(model: Any, folder: Path) -> None:
+    """Writes config.json and the weights; quietly, as bars of single files are noise in a log."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+
+
 def tokenizer(folder: Path, **options: Any) -> Any:
     """The tokenizer in a folder; raises DataError for a folder that is not safe."""
     from transformers import AutoTokenizer

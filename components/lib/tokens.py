@@ -135,7 +135,7 @@ def load(folder: Path) -> Any:
 
 def _encode(tokenizer: Any, text: str, *, framed: bool) -> list[int]:
     if callable(tokenizer):
-        return list(tokenizer(text, add_special_tokens=framed)["input_ids"])
+        return list(tokenizer(text, add_special_tokens=framed, verbose=False)["input_ids"])
     return list(tokenizer.encode(text, add_special_tokens=framed).ids)
 
 

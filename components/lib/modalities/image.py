@@ -181,7 +181,7 @@ class Trunk(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Writes config.json and model.safetensors, which `AutoModel.from_pretrained` reads."""
-        self.model.save_pretrained(folder)
+        pretrained.save(self.model, folder)
 
 
 def open_split(config: Config, store: Store, tokens: Manifest, split: str, *older: Manifest) -> Images:

@@ -159,7 +159,7 @@ class Trunk(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Writes config.json and model.safetensors, which `AutoModel.from_pretrained` reads."""
-        self.model.save_pretrained(folder)
+        pretrained.save(self.model, folder)
 
     def _mask(self, packed: Packed) -> Tensor | None:
         """(R, 1, L, L) additive: 0 where a token may look, the lowest number elsewhere.

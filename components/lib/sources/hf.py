@@ -60,7 +60,8 @@ def _object(path: str) -> Object:
 
     details: dict[str, Any] = HfFileSystem().info(path)
     identity = (details.get("lfs") or {}).get("sha256") or details.get("blob_id") or path
-    name = f"hf:{path.removeprefix('hf://datasets/').partition('@')[0]}/{path.rpartition('/')[2]}"
+    place, _, rest = path.removeprefix("hf://datasets/").partition("@")
+    name = f"hf:{place}/{rest.partition('/')[2]}"  # the revision is left out: the identity tells the content
     return Object(name, str(identity), int(details.get("size") or -1), f"hf:{path}")
 
 

@@ -37,6 +37,14 @@ def test_what_we_save_is_loaded(folder):
     assert len(pretrained.tokenizer(folder)) > 0
 
 
+def test_saving_is_quiet(folder, tmp_path, capfd):
+    """A bar for a single file is noise in a log."""
+    model = pretrained.model(AutoModel, folder)
+    capfd.readouterr()
+    pretrained.save(model, tmp_path / "again")
+    assert capfd.readouterr() == ("", "") and (tmp_path / "again" / "model.safetensors").is_file()
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
