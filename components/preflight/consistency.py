@@ -36,6 +36,11 @@ def check(stages: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Errors:
             yield from _task(task["finetuning"], pretraining, f"tasks.{task['name']}.finetuning")
 
 
+def warnings(config: Any) -> Errors:
+    """What a run can do, but may not be meant; `config` is a checked pretraining section."""
+    yield from modalities.load(config.modality).warnings(config)
+
+
 def _objective(name: str, config: Any) -> Errors:
     """Whether the trunk and the batch are what the objective needs."""
     where = f"pretraining.objective.{name}"

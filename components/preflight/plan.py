@@ -22,10 +22,12 @@ class Plan:
     Attributes:
         stages: stage -> its settings, complete with defaults and derived values.
         tasks: one `{"name", "finetuning", "evaluation"}` a downstream task.
+        warnings: what is told and stops nothing.
     """
 
     stages: dict[str, dict[str, Any]]
     tasks: list[dict[str, Any]]
+    warnings: tuple[TrunklineError, ...] = ()
 
 
 def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
@@ -45,7 +47,8 @@ def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
         errors.extend(references.check(checked, configs))
         errors.extend(consistency.check(checked, configs))
     stages = {name: to_dict(config) for name, config in checked.items()}
-    return Plan(stages, [_plain(item) for item in configs])
+    warnings = tuple(consistency.warnings(checked["pretraining"]))
+    return Plan(stages, [_plain(item) for item in configs], warnings)
 
 
 def _sections(values: Mapping[str, Any], errors: list[TrunklineError]) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def run(
     items: list[dict[str, Any]] = []
     with stage("preflight", shared) as context:
         plan = resolve(config.preset, config.overrides)
+        for warning in plan.warnings:
+            print(f"preflight: warning: {warning}", flush=True)
         probe(context, plan)
         keep(context, plan)
         if config.skip_unchanged or plan.stages["pretraining"]["start"]:

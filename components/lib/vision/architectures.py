@@ -43,6 +43,8 @@ MLP = {
     "base": (1024, 256, 64),
 }
 
+BATCH_NORM = ("cnn", "resnet")  # whose statistics are those of the images that pass together
+
 
 @dataclass(frozen=True)
 class Dials:

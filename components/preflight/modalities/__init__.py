@@ -1,9 +1,9 @@
 """What only one kind of data can get wrong, told before a run: one file a modality.
 
 A modality declares `objective(name, says, pretraining)` and `task(config, pretraining, where)`, which yield
-errors, and `follow(trunk)`, the settings of tokenization with which a run reads as the trunk does that it
-starts from. `says` are the constants of an objective's file. Plugins are read, not imported: there is no
-torch.
+errors, `warnings(pretraining)`, which yields what is told but stops nothing, and `follow(trunk)`, the
+settings of tokenization with which a run reads as the trunk does that it starts from. `says` are the
+constants of an objective's file. Plugins are read, not imported: there is no torch.
 """
 
 from __future__ import annotations

@@ -19,6 +19,25 @@ def objective(name: str, says: Mapping[str, Any], pretraining: Any) -> Errors:
     yield from ()
 
 
+def warnings(pretraining: Any) -> Errors:
+    """What may be meant so, but changes what is learnt."""
+    cut = pretraining.micro_batch
+    architecture = dials(pretraining)["architecture"]
+    if 0 < cut < pretraining.global_batch // max(1, pretraining.nproc) and architecture in _norms():
+        yield ConfigError(
+            "batch norms see the images of one pass alone: it is not the trunk of the whole batch",
+            where="pretraining.micro_batch", found=cut, expected=f"0 for {architecture}",
+            fix="spread the batch over more processes, which share statistics, or take the architecture vit",
+        )  # fmt: skip
+
+
+def _norms() -> tuple[str, ...]:
+    norms: tuple[str, ...] = plugins.declared("components.lib.vision", "architectures").constants[
+        "BATCH_NORM"
+    ]
+    return norms
+
+
 def task(config: Any, pretraining: Any, where: str) -> Errors:
     """Whether the task can be learnt so, and whether the trunk has the layers that would learn."""
     trunk, kind = dials(pretraining), declared(TASKS, config.kind)

@@ -26,6 +26,11 @@ def objective(name: str, says: Mapping[str, Any], pretraining: Any) -> Errors:
         )  # fmt: skip
 
 
+def warnings(pretraining: Any) -> Errors:
+    """Nothing: no text trunk mixes the samples of a batch."""
+    yield from ()
+
+
 def task(config: Any, pretraining: Any, where: str) -> Errors:
     """Whether inputs fit the trunk, and whether it has the layers that would learn."""
     trunk = dials(pretraining)

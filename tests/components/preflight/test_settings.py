@@ -163,3 +163,18 @@ def test_kfp_floats_make_no_difference():
 def test_an_override_of_another_type_is_refused():
     with pytest.raises(ConfigError, match="a mapping"):
         resolve("smoke", [])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "cut", "told"),
+    [("cnn", 16, 1), ("resnet", 16, 1), ("vit", 16, 0), ("cnn", 0, 0), ("cnn", 128, 0)],
+)
+def test_batch_norms_that_see_a_part_of_the_batch_are_told(architecture, cut, told):
+    changes = {
+        "pretraining.trunk": {"architecture": architecture, "size": "nano"},
+        "pretraining.micro_batch": cut,
+    }
+    found = resolve("image-rotation", changes).warnings
+    assert [warning.where for warning in found] == ["pretraining.micro_batch"] * told
+    assert all("one pass" in str(warning) and "fix: " in str(warning) for warning in found)
+    assert resolve("text-mlm", {"pretraining.micro_batch": 8}).warnings == ()
