@@ -31,7 +31,7 @@ def run(tmp_path_factory):
 def test_the_report_has_the_tasks_and_pictures(run):
     (record,) = (run / "store" / "runs").glob("*/exit.json")
     results = json.loads(record.read_text())["results"]
-    assert sorted(result["task"] for result in results) == ["masks", "shapes"]
+    assert sorted(result["task"] for result in results) == ["boxes", "masks", "neighbours", "shapes"]
     report = record.with_name("report.html").read_text()
     assert report.count("data:image/png;base64,") >= 6 and "Surest errors" in report
     assert "Images as the trunk reads them" in report and "16 x 16, grey" in report

@@ -4,7 +4,7 @@ import pytest
 
 from components.lib import addresses
 from components.lib.errors import AccessError, ConfigError, DataError, ServiceError, revived
-from components.lib.objects.s3 import connect
+from components.lib.objects import connect
 from components.lib.redaction import plain
 from components.lib.tracking import server
 
