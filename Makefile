@@ -52,7 +52,7 @@ screenshots: setup ## Walk through MLflow in Chromium after `make run`, and take
 test: setup ## All tests
 	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
 
-faults: setup ## Every fault of the matrix (kills, hangs, broken stores and servers); 12 minutes, and a table of them
+faults: setup ## Every fault of the matrix (kills, hangs, broken stores and servers); 17 minutes, and a table of them
 	@$(BIN)/python -m pytest -q -m fault -n logical --maxprocesses 4
 
 check: setup ## Format, lint and types

@@ -1,5 +1,7 @@
 """Two processes train what one trains, however they hold the model, and may change that on the way."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -159,3 +161,16 @@ def test_a_model_that_fills_the_memory_is_cut():
     with torch.device("meta"):
         large = nn.Linear(10**6, 10**6)
     assert choose("auto", large, World(0, 2, torch.device("cpu"))) == "fsdp"
+
+
+@pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: apt-get install g++"
+)
+@pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
+def test_compiled_blocks_train_the_same_model():
+    """In one graph each: a break would cost what compiling gains."""
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    eager, compiled = (fit(ALONE, kind=Deep, compile=dial) for dial in (False, True))
+    assert counters["stats"]["unique_graphs"] >= 1 and not counters["graph_break"]
+    close(eager, compiled, 1e-5)
