@@ -177,3 +177,27 @@ def test_near_copies_are_those_of_a_comparison_of_all_pairs():
 def test_settings_of_another_modality_are_refused():
     with pytest.raises(ConfigErrors, match="unknown setting 'ngram'"):
         configured({"modality": "image", "sources": ["x"], "ngram": 5})
+
+
+def test_a_stranger_s_folder_is_read_as_far_as_it_can_be(ingest, tmp_path):
+    """Grey, transparent, printed and deep pictures are kept; broken ones and a bomb are named."""
+    given, forms = {}, (("RGB", "JPEG"), ("L", "PNG"), ("RGBA", "PNG"), ("CMYK", "JPEG"), ("I;16", "PNG"))
+    for number in range(20):
+        mode, kind = forms[number % 5]
+        picture = Image.fromarray(scene(number, 20 + 7 * number, 90 - 3 * number))
+        if mode == "I;16":
+            picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+        file = io.BytesIO()
+        (picture if mode == "I;16" else picture.convert(mode)).save(file, kind)
+        given[f"{'ab'[number % 2]}/{number:02d}.{kind.lower()}"] = file.getvalue()
+    bomb = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
+    broken = {
+        "a/cut.jpeg": given["a/00.jpeg"][:-200],
+        "a/words.png": b"no picture",
+        "b/bomb.png": bomb.getvalue(),
+    }
+    source = write(tmp_path / "data", {**given, **broken})
+    manifest = ingest(source, modality="image", format_options={}, quarantine=0.2)
+    assert sum(manifest.facts["documents"].values()) == 20 and manifest.facts["channels"] == {"1": 8, "3": 12}
+    assert manifest.facts["quarantined"] == 3
