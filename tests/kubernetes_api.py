@@ -79,7 +79,7 @@ class KubernetesAPI:
     Attributes:
         program: what pods run instead of the image's entry point, before the last word of the command.
         pending: seconds before pods run.
-        cuts: of log streams, that many break off after two lines each.
+        cuts: of log streams, that many break off after a line each.
         ills: answers of 503 still to give.
         made: bodies of all TrainJobs ever made.
     """
@@ -235,7 +235,7 @@ class Handler(BaseHTTPRequestHandler):
                     data = f"{precise(moment)} {line}\n".encode()
                     self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
                     shown += 1
-                if self.server.api.cuts and shown == 2:
+                if self.server.api.cuts and shown == 1:
                     self.server.api.cuts, self.server.api.cut = (
                         self.server.api.cuts - 1,
                         self.server.api.cut + 1,

@@ -23,7 +23,7 @@ def run(tmp_path_factory):
         sys.executable, "-m", "pipelines.local", "--preset", "image-smoke", "--store", str(folder / "store"),
         "--tracking-uri", f"sqlite:///{folder / 'mlflow.db'}",
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=290, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

@@ -10,7 +10,6 @@ into the store, where the other stages find it.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import shutil
@@ -67,9 +66,6 @@ def _cached(match: re.Match[str]) -> Path:
 
 def _download(match: re.Match[str], target: Path) -> None:
     requirement = f"{match['package']}=={match['version']}"
-    if importlib.util.find_spec("pip") is None:  # as in every image but preflight's
-        fix = "start the run with preflight, which puts it into the store, or name a file in a bucket"
-        raise ConfigError("a pypi source needs pip, which is not installed here", where=requirement, fix=fix)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
@@ -90,6 +86,9 @@ def _download(match: re.Match[str], target: Path) -> None:
 
 
 def _failure(requirement: str, output: str) -> Exception:
+    if "No module named pip" in output:  # as in every image but preflight's
+        fix = "start the run with preflight, which puts it into the store, or name a file in a bucket"
+        return ConfigError("a pypi source needs pip, which is not installed here", where=requirement, fix=fix)
     if any(text in output for text in ABSENT):
         fix = "check the name and the version, and that pip's settings reach a package index"
         return MissingError("pip finds no such wheel", where=requirement, found=output, fix=fix)

@@ -136,7 +136,8 @@ def test_ctrl_c_in_the_midst_of_the_first_connection(tracked):
     """The import of mlflow takes seconds; half of one would be of no use to who ends the run."""
     code = (
         "from components.lib.stage import Context; from components.lib.store import Store\n"
-        "from components.lib.tracking import track; import sys\n"
+        "from components.lib.tracking import track; import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # what runs in the background ignores it
         "context = Context(Store(sys.argv[1]), tracking_uri=sys.argv[2], run_id='r', stage='registration')\n"
         "with track(context, 'k') as tracker:\n"
         "    print(flush=True)\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components.lib.stage import OFFLINE
 from tests.hub_server import serving
 
 FILES = {
@@ -35,7 +36,6 @@ def read(address: str, uri: str, cache: Path) -> subprocess.CompletedProcess[str
     """The Hub's client reads its settings when it is imported."""
     settings = {
         "HF_ENDPOINT": address,
-        "HF_HUB_OFFLINE": "0",
         "HF_HOME": str(cache),
         "HF_HUB_DISABLE_XET": "1",
     }
@@ -44,7 +44,7 @@ def read(address: str, uri: str, cache: Path) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, **settings},
+        env={**{name: text for name, text in os.environ.items() if name not in OFFLINE}, **settings},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 
 import pytest
@@ -73,7 +72,7 @@ def test_finetuning_without_pip_reads_what_preflight_put_into_the_store(wheel, t
     assert not there and keep(uri, store) == (manifest, True)
     assert manifest.files[0].sha256 == digest
     path.unlink()
-    without_pip(monkeypatch)
+    without_pip(monkeypatch, tmp_path)
     monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "new"))
     with stage("finetuning", {"store": store.uri, "run": {}, "config": {}}):
         config = Config(task="topics", train=Labelled(uri), test=Labelled(uri))
@@ -84,7 +83,9 @@ def test_finetuning_without_pip_reads_what_preflight_put_into_the_store(wheel, t
     assert "preflight" in caught.value.fix
 
 
-def without_pip(monkeypatch):
-    """As in every image but preflight's."""
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name))
+def without_pip(monkeypatch, folder):
+    """As in every image but preflight's: a Python that finds no packages."""
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
