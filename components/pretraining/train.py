@@ -75,7 +75,7 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     beginning.load(store, config.start, modality, trunk)
     model = build(config, trunk)
     validation = modality.open_split(options, store, tokens, "validation", *older)
-    plan = _plan(config, world)
+    plan = _plan(config, world, modality.SEEN)
     meter.peak = peak_flops(world.device, plan.precision)
     order = replay.order(samples, config.global_batch, config.seed, config.replay)
     identity = _identity(config, job, order, plan)
@@ -117,7 +117,7 @@ def build(config: Config, trunk: nn.Module) -> WeightedSum:
     return WeightedSum(terms, coefficients)
 
 
-def _plan(config: Config, world: World) -> Plan:
+def _plan(config: Config, world: World, unit: str) -> Plan:
     schedule = Schedule(config.schedule, config.learning_rate, config.steps, config.warmup)
     return Plan(
         schedule,
@@ -135,6 +135,7 @@ def _plan(config: Config, world: World) -> Plan:
         evaluate_every=config.evaluate_every or max(1, config.steps // 10),
         checkpoint_every=config.checkpoint_every or max(1, config.steps // 20),
         label="pretraining",
+        unit=unit,
     )
 
 

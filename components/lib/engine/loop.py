@@ -63,7 +63,7 @@ class Run:
         with self.meter.wait("restore"):
             self._resume()
         plan, steps = self.plan, self.plan.schedule.steps
-        progress = Progress(steps, self.step, label=plan.label)
+        progress = Progress(steps, self.step, label=plan.label, unit=plan.unit)
         with (
             interruption.noted() as stop,
             closing(prefetch(self._micro_batches, self.step, steps)) as batches,

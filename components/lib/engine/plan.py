@@ -25,6 +25,7 @@ class Plan:
         bad_steps: how many steps in a row may be skipped, for a gradient that is not finite or a spike.
         returns: how often the weights may then go back to the last checkpoint, before the run ends.
         report_every: steps between rows of the history.
+        unit: what the rate of progress counts.
         evaluate_every, checkpoint_every: steps; 0 = never (evaluation still happens at the end).
     """
 
@@ -45,6 +46,7 @@ class Plan:
     evaluate_every: int = 0
     checkpoint_every: int = 0
     label: str = "training"
+    unit: str = "tokens"
     quiet: bool = False
 
 

@@ -15,6 +15,7 @@ class Progress:
     first: int = 0
     every: float = 2.0
     label: str = "training"
+    unit: str = "tokens"
     start: float = field(default_factory=time.perf_counter)
     last: float = 0.0
 
@@ -23,7 +24,7 @@ class Progress:
         return time.perf_counter() - self.last >= self.every
 
     def show(self, step: int, loss: float, real: float) -> None:
-        """Prints the line of `step` finished steps; `real` tokens since the start or resume."""
+        """Prints the line of `step` finished steps; `real` units since the start or resume."""
         self.last = time.perf_counter()
         elapsed = self.last - self.start
         done = max(step - self.first, 1)
@@ -31,6 +32,6 @@ class Progress:
         bar = "#" * round(24 * step / self.steps)
         print(
             f"{self.label} [{bar:<24}] {step}/{self.steps}  loss {loss:.4f}  "
-            f"{real / max(elapsed, 1e-9):,.0f} tokens/s  {int(left) // 60:d}:{int(left) % 60:02d} to go",
+            f"{real / max(elapsed, 1e-9):,.0f} {self.unit}/s  {int(left) // 60:d}:{int(left) % 60:02d} to go",
             file=sys.stderr, flush=True,
         )  # fmt: skip

@@ -25,6 +25,7 @@ from components.lib.vision.views import Frame, View
 CHOICES = ("cnn", "resnet", "vit", "mlp")
 SIZE_CHOICES = ("nano", "micro", "tiny", "small", "base")
 SHOWN, MAPPED = 12, 1024  # images in a row of a picture, and on a map
+SEEN = "images"  # what a trunk reads
 USE = {
     "task": "image-feature-extraction",
     "pipeline": "ImageFeatureExtractionPipeline",

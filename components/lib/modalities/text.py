@@ -22,6 +22,7 @@ from components.lib.store import Store
 from components.lib.tokens import TokenShards
 
 SHORTEST = 2  # tokens; a shorter sample has no context to learn from
+SEEN = "tokens"  # what a trunk reads
 USE = {"task": "feature-extraction", "pipeline": "FeatureExtractionPipeline"}
 CHOICES = ("bert", "modernbert", "gpt2", "llama")
 SIZE_CHOICES = ("nano", "micro", "tiny", "mini", "small", "medium", "base", "large")

@@ -66,8 +66,9 @@ def train(tokens: Path, name: str) -> tuple[Store, artifacts.Manifest]:
     return store, artifacts.read(tokens / f"{name}.json")
 
 
-def test_a_trunk_with_history_and_pictures(tokens):
+def test_a_trunk_with_history_and_pictures(tokens, capfd):
     store, manifest = train(tokens, "whole")
+    assert " images/s " in capfd.readouterr().err
     assert manifest.facts["architecture"] == "small_cnn"
     trunk = image.load(store.open_folder(manifest, "model/"))
     assert trunk.shape == (3, 16, 16)
