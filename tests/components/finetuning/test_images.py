@@ -34,17 +34,20 @@ from components.tokenization.run import run as tokenize
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory) -> tuple[Path, Context]:
-    """Shapes at 16 x 16, and a trunk with random weights whose batch norms have seen them."""
-    folder = tmp_path_factory.mktemp("ground")
+    return grounded(tmp_path_factory.mktemp("ground"), "sample:shapes/test")
+
+
+def grounded(folder: Path, source: str, **dials) -> tuple[Path, Context]:
+    """Images at 16 x 16, and a trunk with random weights whose batch norms have seen them."""
     context = Context(Store(str(folder / "store")), stage="finetuning", task="shapes")
-    settings = {"modality": "image", "sources": ["sample:shapes/test"], "workers": 1}
+    settings = {"modality": "image", "sources": [source], "workers": 1}
     ingest(ingestion(settings), context, corpus=folder / "corpus.json", card=folder / "card.html")
     size = {"modality": "image", "height": 16, "width": 16}
     tokens = tokenize(
         tokenization(size), context, corpus=folder / "corpus.json", tokens=folder / "tokens.json"
     )
     torch.manual_seed(0)
-    samples = modality.open_split(modality.Config(size="nano"), context.store, tokens, "train")
+    samples = modality.open_split(modality.Config(size="nano", **dials), context.store, tokens, "train")
     trunk = samples.trunk()
     with context.store.draft(Key("pretraining", 1, {}, {"tokens": tokens.reference})) as draft:
         (draft.folder / "model").mkdir()
