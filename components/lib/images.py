@@ -151,10 +151,15 @@ class Canvas:
         return image.resize(size, Image.Resampling.BILINEAR, box)
 
     def save(self, folder: Path) -> None:
-        """Writes the file that image processors of `transformers` read."""
-        size = {"height": self.height, "width": self.width}
+        """Writes the file that image processors of `transformers` read.
+
+        They crop to squares alone, and to whole pixels: else an image of another shape is stretched there.
+        """
+        size: dict[str, Any] = {"size": {"height": self.height, "width": self.width}}
+        if self.fit == "crop" and self.height == self.width:
+            size = {"size": {"shortest_edge": self.height}, "do_center_crop": True, "crop_size": size["size"]}
         values = {
-            "image_processor_type": "ViTImageProcessor", "do_resize": True, "size": size, "resample": 2,
+            "image_processor_type": "ViTImageProcessor", "do_resize": True, **size, "resample": 2,
             "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
             "image_mean": list(self.mean), "image_std": list(self.std), "trunkline": asdict(self),
         }  # fmt: skip

@@ -143,6 +143,19 @@ def test_the_file_of_a_canvas_is_read_by_transformers(tmp_path):
     assert np.allclose(found["pixel_values"][0], expected.transpose(2, 0, 1), atol=1e-5)
 
 
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (40, 20), (60, 80)])
+def test_transformers_crops_as_a_square_canvas_does(tmp_path, height, width):
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    canvas = Canvas(16, 16, 3, "crop", (0.0,) * 3, (1.0,) * 3)
+    canvas.save(tmp_path)
+    down, across = np.meshgrid(np.linspace(0, 255, height), np.linspace(0, 255, width), indexing="ij")
+    slope = np.stack([down, across, down / 2], axis=2).astype(np.uint8)
+    found = ViTImageProcessorPil.from_pretrained(tmp_path)(images.picture(slope), return_tensors="np")
+    expected = canvas.pixels(slope).transpose(2, 0, 1) / 255
+    assert np.abs(found["pixel_values"][0] - expected).max() < 0.04  # a pixel of 16 is 0.06
+
+
 def test_probes_tell_another_way_to_resize():
     canvas = Canvas(28, 28, 1)
     canvas.check(canvas.probes(), "here")
