@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -34,6 +34,7 @@ TINY = Config(
     nproc=2,
     hang_seconds=60,
 )
+ALONE = replace(TINY, nproc=1)
 STAGE = """
 import json, sys
 from pathlib import Path

@@ -13,17 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.components import corpora
 from tests.faults.lab import TINY, Lab, kill_all, terminate, torchrun, workers
 
 long = pytest.mark.long
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokens")
-    corpora.tokens(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

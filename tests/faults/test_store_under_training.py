@@ -17,11 +17,10 @@ import pytest
 from components.lib.objects.s3 import client
 from components.lib.store import Store
 from tests.components import corpora
-from tests.faults.lab import TINY, Lab
+from tests.faults.lab import ALONE, TINY, Lab
 from tests.faults.proxy import before
 
 pytestmark = pytest.mark.long
-ALONE = replace(TINY, nproc=1)
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
 
@@ -48,13 +47,6 @@ def _copied(folder, uri):
             else:
                 objects.upload(path, key)
     return objects
-
-
-@pytest.fixture(scope="module")
-def reference(prepared, tmp_path_factory):
-    lab = Lab(tmp_path_factory.mktemp("reference") / "lab", prepared, ALONE)
-    assert lab.run().code == 0, lab.log()
-    return lab
 
 
 @pytest.fixture

@@ -4,28 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 
 import pytest
 
-from tests.components import corpora
-from tests.faults.lab import TINY, Lab
-
-ALONE = replace(TINY, nproc=1)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokens")
-    corpora.tokens(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def reference(prepared, tmp_path_factory):
-    lab = Lab(tmp_path_factory.mktemp("reference") / "lab", prepared, ALONE)
-    assert lab.run().code == 0, lab.log()
-    return lab
+from tests.faults.lab import ALONE, Lab
 
 
 @pytest.fixture
