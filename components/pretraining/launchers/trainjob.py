@@ -153,16 +153,16 @@ class _Launch:
                 print(f"pretraining: TrainJob {name}: {shown}", flush=True)
             time.sleep(POLL)
             if self.told:
-                self.cluster.delete(
-                    running, wait=False
-                )  # its pods save their state; we may not have the time
-                raise Interrupted(
-                    "the launcher was told to stop, and the TrainJob with it", fix="run again to resume"
-                )
+                self.cluster.delete(running, wait=False)  # its pods save their state; we may have no time
+                what = "the launcher was told to stop, and the TrainJob with it"
+                raise Interrupted(what, fix="run again to resume")
             found = self.cluster.get(name)
-            if found is None or found["metadata"]["uid"] != running["metadata"]["uid"]:
+            if found is not None:  # this job, or the one that another launcher made after it
+                running = found
+            elif self.store.find(self.job.key) is not None:  # another launcher saw its end before us
+                return running, State("complete", "AllJobsCompleted", "it was cleared away")
+            else:
                 raise Interrupted("somebody deleted the TrainJob", where=name, fix="run again to resume")
-            running = found
 
     def _cause(self, name: str, ended: State) -> TrunklineError:
         """The error that the pods left in the store; else what Kubernetes says."""

@@ -122,6 +122,51 @@ def test_a_second_launcher_adopts_the_running_job(api, s3, capfd):
     assert len(api.made) == 1 and committed(s3) and api.jobs == {}
 
 
+def test_a_job_that_another_launcher_cleared_after_its_end_has_ended_well(api, s3, monkeypatch):
+    monkeypatch.setattr("components.pretraining.launchers.trainjob.POLL", 2.0)
+    api.program = pod("commit()")
+
+    def clear():
+        while not committed(s3):
+            time.sleep(0.01)
+        name = api.made[0]["metadata"]["name"]
+        while name in api.jobs:
+            api.delete(name, {})
+            api.get(name)
+            time.sleep(0.01)
+
+    other = threading.Thread(target=clear)
+    other.start()
+    launch(job(s3), Config())
+    other.join()
+    assert len(api.made) == 1 and committed(s3) and left(s3) == []
+
+
+def test_a_job_that_another_launcher_made_anew_is_followed(api, s3, monkeypatch):
+    monkeypatch.setattr("components.pretraining.launchers.trainjob.POLL", 2.0)
+    api.program = pod("time.sleep(60)")
+
+    def replace():
+        while not api.pods:
+            time.sleep(0.01)
+        old = api.made[0]
+        name = old["metadata"]["name"]
+        api.program = pod("commit()")
+        while name in api.jobs:
+            api.delete(name, {})
+            api.get(name)
+        stamped = {"uid", "creationTimestamp", "deletionTimestamp", "annotations"}
+        body = {key: value for key, value in old.items() if key != "status"}
+        body["metadata"] = {k: v for k, v in old["metadata"].items() if k not in stamped}
+        assert api.create(body)[0] == 201
+
+    other = threading.Thread(target=replace)
+    other.start()
+    launch(job(s3), Config())
+    other.join()
+    assert len(api.made) == 2 and committed(s3) and api.jobs == {}
+
+
 def test_the_error_of_a_pod_is_the_error_of_the_stage(api, s3):
     api.program = pod(FAILING)
     for made in (1, 2):  # a finished failed job of the same name is not adopted
