@@ -26,14 +26,14 @@ class Replay(Order):
 
     Attributes:
         fresh: how many samples are new.
-        old: how many of a batch are not. They are spread evenly over it, and so over the processes.
+        old: how many of a batch are not. They are spread evenly over it.
     """
 
     fresh: int
     old: int
 
-    def draw(self, step: int, rank: int = 0, world: int = 1) -> Draw:
-        """The part of step `step` (from 0) that belongs to `rank` of `world` processes."""
+    def draw(self, step: int) -> Draw:
+        """The global batch of step `step` (from 0)."""
         places = np.arange(self.batch, dtype=np.int64)
         is_old = (places + 1) * self.old // self.batch > places * self.old // self.batch
         ids, epochs = np.empty_like(places), np.empty_like(places)
@@ -42,5 +42,4 @@ class Replay(Order):
         if self.old:
             again = Order(self.samples - self.fresh, self.old, self.seed).draw(step)
             ids[is_old], epochs[is_old] = again.ids + self.fresh, again.epochs
-        share = self.batch // world
-        return Draw(ids, epochs, self.seed).part(rank * share, (rank + 1) * share)
+        return Draw(ids, epochs, self.seed)

@@ -55,10 +55,10 @@ def plan_of(**options: Any) -> Plan:
     return Plan(schedule, precision=PRECISION, quiet=True, **{"report_every": 10**9, **options})
 
 
-def engine(texts: Any, model: WeightedSum, world: World = ALONE, **options: Any) -> tuple[Run, float]:
+def engine(texts: Any, model: WeightedSum, **options: Any) -> tuple[Run, float]:
     """A turn of the engine, and its seconds."""
     plan = plan_of(checkpoint_every=options.pop("checkpoint_every", 0))
-    run = Run(model, texts, Order(len(texts), BATCH * world.size, 0), plan, world, **options)
+    run = Run(model, texts, Order(len(texts), BATCH, 0), plan, ALONE, **options)
     start = time.perf_counter()
     run.train()
     return run, time.perf_counter() - start
@@ -96,26 +96,31 @@ def against_a_bare_loop() -> dict[str, float]:
     return {"ratio": median(ratios), "low": min(ratios), "high": max(ratios)}
 
 
-def _turns(world: World, together: bool, rounds: int) -> list[float]:
+def _turns(world: World, together: bool, batch: int, rounds: int) -> list[float]:
     """Real tokens a second of this process, by turn; `together` or each on its own."""
-    texts = samples(segments())
-    model, rates = model_of(texts), []
-    for _ in range(rounds + 1):
-        run, seconds = engine(texts, model, world if together else ALONE)
-        rates.append(run.meter.counts["real"] / seconds)
-        model = model_of(texts)
-    return rates[1:]
+    texts, rates = samples(segments(512)), []
+    for _ in range(rounds):
+        plan, group = plan_of(), world if together else ALONE
+        run = Run(model_of(texts), texts, Order(len(texts), batch * group.size, 0), plan, group)
+        run.train()  # wraps the model, which is not what a step costs
+        run.step, before = 0, run.meter.counts["real"]
+        seconds = _seconds(run.train)
+        rates.append((run.meter.counts["real"] - before) / seconds)
+    return rates
 
 
 def weak_scaling() -> dict[str, float]:
     """Two processes of one thread over one; and two that do not talk, which is what the machine gives."""
-    alone, scaled, apart = [], [], []
-    for _ in range(3):
-        alone += worlds.run(_turns, 1, False, 2)[0]
-        scaled += [sum(both) for both in zip(*worlds.run(_turns, 2, True, 2), strict=True)]
-        apart += [sum(both) for both in zip(*worlds.run(_turns, 2, False, 2), strict=True)]
-    one = median(alone)
-    return {"ratio": median(scaled) / one, "without_communication": median(apart) / one}
+    figures = {}
+    for batch in (BATCH, 4 * BATCH):
+        alone, scaled, apart = [], [], []
+        for _ in range(2):
+            alone += worlds.run(_turns, 1, False, batch, 2)[0]
+            scaled += [sum(both) for both in zip(*worlds.run(_turns, 2, True, batch, 2), strict=True)]
+            apart += [sum(both) for both in zip(*worlds.run(_turns, 2, False, batch, 2), strict=True)]
+        figures[f"ratio_at_{batch}_texts"] = median(scaled) / median(alone)
+        figures[f"without_communication_at_{batch}"] = median(apart) / median(alone)
+    return figures
 
 
 def checkpoint_stall() -> dict[str, float]:

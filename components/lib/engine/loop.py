@@ -16,7 +16,7 @@ from components.lib.engine.distributed import World
 from components.lib.engine.loader import prefetch
 from components.lib.engine.losses import Row, measure
 from components.lib.engine.meter import Meter
-from components.lib.engine.order import Order
+from components.lib.engine.order import Order, dealt
 from components.lib.engine.pieces import needed
 from components.lib.engine.plan import HeldOut, Plan, passes
 from components.lib.engine.progress import Progress
@@ -33,7 +33,8 @@ class Run:
     """One training run of `model` on `samples`, in the order of `order`.
 
     Args:
-        samples: what `model.prepare` reads.
+        samples: what `model.prepare` reads. If it has an array `length`, by sample, every process gets
+            nearly the same sum of it.
         report: receives each row of the history, and the rates since the last, on the leading process.
     """
 
@@ -105,7 +106,8 @@ class Run:
                 self.checkpoints.wait(needed)
 
     def _micro_batches(self, step: int) -> list[list[Any]]:
-        draw = self.order.draw(step, self.world.rank, self.world.size)
+        lengths = getattr(self.samples, "length", None)
+        draw = dealt(self.order.draw(step), lengths, self.world.rank, self.world.size)
         return [
             self.model.prepare(self.samples, draw.part(at, at + self.micro_batch))
             for at in range(0, len(draw), self.micro_batch)

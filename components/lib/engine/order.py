@@ -31,11 +31,10 @@ class Order:
     batch: int
     seed: int
 
-    def draw(self, step: int, rank: int = 0, world: int = 1) -> Draw:
-        """The part of step `step` (from 0) that belongs to `rank` of `world` processes."""
-        share = self.batch // world
-        first = step * self.batch + rank * share
-        parts, last = [], first + share
+    def draw(self, step: int) -> Draw:
+        """The global batch of step `step` (from 0)."""
+        first = step * self.batch
+        parts, last = [], first + self.batch
         while first < last:
             number, at = divmod(first, BLOCK)
             inside = slice(at, min(at + last - first, BLOCK))
@@ -43,6 +42,24 @@ class Order:
             first += inside.stop - at
         ids, epochs = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
         return Draw(ids, epochs, self.seed)
+
+
+def dealt(draw: Draw, costs: Ints | None, rank: int, world: int) -> Draw:
+    """The part of a global batch that belongs to `rank` of `world` processes: as many samples for each.
+
+    Args:
+        costs: of every sample, such as its length. A step takes as long as its slowest process, so samples
+            are dealt out from the dearest on, each round by who has least so far; None: by their places.
+    """
+    if world == 1:
+        return draw
+    owners = np.repeat(np.arange(world), len(draw) // world)
+    if costs is not None:
+        sums = np.zeros(world, costs.dtype)
+        for places in np.argsort(-costs[draw.ids], kind="stable").reshape(-1, world):
+            owners[places] = least = np.argsort(sums, kind="stable")
+            sums[least] += costs[draw.ids[places]]
+    return draw.at(np.flatnonzero(owners == rank))
 
 
 @lru_cache(maxsize=8)

@@ -76,4 +76,8 @@ class Draw:
 
     def part(self, start: int, stop: int) -> Draw:
         """The samples from `start` to `stop` of this batch."""
-        return Draw(self.ids[start:stop], self.epochs[start:stop], self.seed, self.training)
+        return self.at(slice(start, stop))
+
+    def at(self, places: slice | Ints) -> Draw:
+        """The samples at these places of this batch."""
+        return Draw(self.ids[places], self.epochs[places], self.seed, self.training)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from components.lib.engine.order import Order
+from components.lib.engine.order import Order, dealt
 from components.pretraining.replay import Replay, order
 
 
@@ -25,7 +25,8 @@ def test_every_batch_has_its_share_of_old_samples():
 def test_it_does_not_depend_on_the_processes(world):
     replay = Replay(1000, 64, 7, 400, 21)
     for step in (0, 3, 99):
-        whole, parts = replay.draw(step), [replay.draw(step, rank, world) for rank in range(world)]
+        whole = replay.draw(step)
+        parts = [dealt(whole, None, rank, world) for rank in range(world)]
         assert np.array_equal(whole.ids, np.concatenate([part.ids for part in parts]))
         assert np.array_equal(whole.epochs, np.concatenate([part.epochs for part in parts]))
         old = [int((part.ids >= 400).sum()) for part in parts]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.lib.engine.order import Order, permuted
+from components.lib.engine.order import Order, dealt, permuted
 from components.lib.engine.randomness import Draw, hashed, uniform
 
 
@@ -39,9 +39,27 @@ def test_ranks_share_out_the_same_global_batch(world):
     order = Order(samples=37, batch=12, seed=1)
     for step in (0, 2, 3, 10**6):
         whole = order.draw(step)
-        parts = [order.draw(step, rank, world) for rank in range(world)]
+        parts = [dealt(whole, None, rank, world) for rank in range(world)]
         assert np.concatenate([part.ids for part in parts]).tolist() == whole.ids.tolist()
         assert np.concatenate([part.epochs for part in parts]).tolist() == whole.epochs.tolist()
+
+
+@pytest.mark.parametrize("world", [2, 4, 8])
+def test_processes_get_like_amounts_of_work(world):
+    lengths = np.random.default_rng(0).lognormal(4, 0.8, 6000)
+    costs = np.clip(lengths, 2, 126).astype(np.int64)  # of texts cut to rows of 128
+    order, sums = Order(samples=6000, batch=32 * world, seed=1), []
+    for step in range(20):
+        whole = order.draw(step)
+        parts = [dealt(whole, costs, rank, world) for rank in range(world)]
+        assert [len(part) for part in parts] == [32] * world
+        assert sorted(np.concatenate([part.ids for part in parts])) == sorted(whole.ids)
+        for part in parts:  # in the order of the batch: no pass has all of the long ones
+            places = [whole.ids.tolist().index(sample) for sample in part.ids]
+            assert places == sorted(places)
+        sums.append([costs[part.ids].sum() for part in parts])
+    slowest = np.max(sums, axis=1) / np.mean(sums, axis=1)
+    assert slowest.max() < 1.01  # by their places it is up to 1.24
 
 
 def test_a_run_of_many_steps_sees_each_sample_equally_often():
