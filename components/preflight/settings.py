@@ -79,13 +79,14 @@ def merge(values: Mapping[str, Any], overrides: Mapping[str, Any], where: str = 
 
     A mapping is merged into the one that stands there. A dotted key replaces what stands at its end, so that
     `{"pretraining.objective": {"masked_lm": {}}}` leaves no other objective. Tasks are reached by their name,
-    `{"tasks.topics.finetuning.steps": 10}`, and chosen by it: `{"tasks": ["topics"]}`.
+    `{"tasks.topics.finetuning.steps": 10}`, and chosen by it: `{"tasks": ["topics"]}`. Shorter keys come
+    first, whatever the order of `overrides`: the parameters of a pipeline do not keep it.
 
     Raises:
         ConfigError: if a key leads into a plain value, or to a task that does not exist.
     """
     merged = dict(values)
-    for key, value in overrides.items():
+    for key, value in sorted(overrides.items(), key=lambda item: str(item[0]).count(".")):
         first, dot, rest = str(key).partition(".")
         place = f"{where}.{first}" if where else first
         merged[first] = (

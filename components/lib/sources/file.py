@@ -71,4 +71,5 @@ def _below(folder: str) -> list[str]:
 
 def _object(path: str) -> Object:
     status = os.stat(path)
-    return Object(path, f"{status.st_size}:{status.st_mtime_ns}", status.st_size, path)
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")  # a name may be any bytes
+    return Object(name, f"{status.st_size}:{status.st_mtime_ns}", status.st_size, path)

@@ -35,6 +35,20 @@ def test_a_folder_becomes_a_corpus(ingest, tmp_path):
     assert (tmp_path / "card.html").read_text() == ingest.store.open(manifest, "card.html").read_text()
 
 
+def test_names_of_files_may_be_any_bytes_and_links_may_loop(ingest, tmp_path):
+    folder, given = tmp_path / "data", texts(30, "n")
+    write(
+        folder,
+        {"plain.txt": given[:10], "line\nfeed.txt": given[10:20], os.fsdecode(b"caf\xe9.txt"): given[20:]},
+    )
+    (folder / "deep").mkdir()
+    (folder / "deep" / "up").symlink_to("..")
+    manifest = ingest(str(folder))
+    rows = [row for split in ("train", "validation") for row in ingest.table(manifest, split).to_pylist()]
+    assert sorted(row["text"] for row in rows) == sorted(given)
+    assert {row["source"].rpartition("/")[2] for row in rows if "caf" in row["source"]} == {"caf\\xe9.txt"}
+
+
 def test_the_same_data_give_the_same_bytes_in_any_process(tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "BATCH", 20_000)
     folder = write(tmp_path / "data", {f"{i}.txt": texts(100, str(i)) for i in range(4)})

@@ -28,7 +28,9 @@ VALUES = {
         ({"a": {"c.d": 3}}, "a.c", {"d": 3, "e": [1, 2]}),
         ({"a.b": None}, "a.b", None),
         ({"a.c.e": [3]}, "a.c.e", [3]),
-        ({"a.b": 3, "a": {"b": 4}}, "a.b", 4),
+        ({"a.b": 3, "a": {"b": 4}}, "a.b", 3),  # the longer key, whatever the order
+        ({"a": {"b": 4}, "a.b": 3}, "a.b", 3),
+        ({"a.c.d": 3, "a.c": {"e": []}}, "a.c", {"d": 3, "e": []}),
         ({"words": ["three"]}, "words", ["three"]),
         ({"words": []}, "words", []),
         ({"tasks": []}, "tasks", []),
