@@ -65,7 +65,8 @@ def slices(pack: Manifest) -> Iterator[Slice]:
 
 def references(parts: Sequence[Slice], evaluations: Sequence[Manifest]) -> list[str]:
     """What the next run need not read again: it is kept as long as the corpus (components/lib/retention)."""
-    return sorted({*(part.pack.reference for part in parts), *(index.reference for index in evaluations)})
+    packs = {id(part.pack): part.pack for part in parts}  # thousands of parts share one
+    return sorted({held.reference for held in (*packs.values(), *evaluations)})
 
 
 def groups(objects: Sequence[Object]) -> Iterator[list[Object]]:
