@@ -6,7 +6,7 @@ from pipelines.stages import evaluate, finetune, promote
 
 
 @dsl.pipeline(name="branches")
-def branches(promotion: dict, tasks: list, task_count: int, registered: dsl.Input[dsl.Model]):
+def branches(promotion: dict, tasks: list[dict], task_count: int, registered: dsl.Input[dsl.Model]):
     """No task is a valid list: the graph then ends here."""
     with dsl.If(task_count > 0):
         with dsl.ParallelFor(tasks, parallelism=2) as task:

@@ -6,7 +6,9 @@ from pipelines.stages import close, evaluate, preflight, promote, register
 
 
 @dsl.pipeline(name="regating")
-def regating(promotion: dict, tasks: list, branch: dsl.Input[dsl.Model], registered: dsl.Input[dsl.Model]):
+def regating(
+    promotion: dict, tasks: list[dict], branch: dsl.Input[dsl.Model], registered: dsl.Input[dsl.Model]
+):
     """A pipeline of its own, because a loop in an exit handler cannot be collected locally."""
     with dsl.ParallelFor(tasks) as task:
         evaluated = evaluate(task=task, branch=branch)

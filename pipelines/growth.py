@@ -13,7 +13,7 @@ def growth(
     pretraining: dict,
     registration: dict,
     promotion: dict,
-    tasks: list,
+    tasks: list[dict],
     task_count: int,
     corpus: dsl.Input[dsl.Dataset],
 ):

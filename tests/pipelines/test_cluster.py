@@ -235,6 +235,16 @@ def test_no_such_cluster():
         ("name: HOME", "name: HF_TOKEN", "a secret is written out"),
         ("root:\n", "roots:\n", "not a pipeline"),
         ("runAsNonRoot: true", "runAsNobody: true", "not a pipeline"),
+        (
+            "tasks-loop-item:\n          parameterType: STRUCT",
+            "tasks-loop-item:\n          parameterType: STRING",
+            "driver refuses",
+        ),
+        (
+            "fresh:\n          parameterType: NUMBER_INTEGER",
+            "fresh:\n          parameterType: LIST",
+            "driver refuses",
+        ),
     ],
 )
 def test_the_check_of_compiled_pipelines(find, put, says):
