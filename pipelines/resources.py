@@ -26,6 +26,9 @@ WRITABLE = {
     "TRUNKLINE_CACHE": f"{SCRATCH}/trunkline",
 }
 VOLUME = "scratch"
+# KFP calls it the longest wait. Argo, which gets it, counts it from the start of the first attempt: after it none is
+# made, and one that runs is ended. Each attempt has a limit of its own, `Needs.hours`.
+WINDOW = "87600h"
 
 
 @functools.cache
@@ -62,7 +65,7 @@ def _place(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> No
     if needs.accelerators:
         task.set_accelerator_type(where.accelerator).set_accelerator_limit(needs.accelerators)
     if needs.retries:
-        task.set_retry(needs.retries, backoff_duration="60s", backoff_factor=2, backoff_max_duration="600s")
+        task.set_retry(needs.retries, backoff_duration="60s", backoff_factor=1, backoff_max_duration=WINDOW)
     kubernetes.set_timeout(task, round(needs.hours * 3600))
     kubernetes.set_security_context(task, run_as_user=where.user, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "trunkline")

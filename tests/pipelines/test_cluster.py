@@ -15,7 +15,7 @@ from pipelines import intermediate
 from pipelines.cluster import NEEDS, load, whole
 from pipelines.compile import revision
 from tests.architecture.imports import ROOT
-from tests.pipelines.test_golden import GOLDEN, compiled, executors
+from tests.pipelines.test_golden import GOLDEN, compiled, executors, tasks
 
 SECRET = "AKIAIOSFODNN7EXAMPLE"
 
@@ -105,6 +105,24 @@ def test_retries_stand_only_where_kubeflow_keeps_them(built):
             looped |= set(tasks) if name in loops else set()
     assert looped == {"finetune", "evaluate"}
     assert retried == {"ingest", "tokenize", "pretrain", "register", "promote", "close"}
+
+
+def test_argo_lets_every_attempt_have_its_time(built):
+    """It counts backoffMaxDuration from the start of the first attempt (kubeflow/pipelines 13452, 14245)."""
+    found = 0
+    for document, platform in built[0].values():
+        deadlines = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        for task in (one for one in tasks(document) if "retryPolicy" in one):
+            policy, executor = (
+                task["retryPolicy"],
+                f"exec-{task['componentRef']['name'].removeprefix('comp-')}",
+            )
+            attempts, seconds = policy["maxRetryCount"] + 1, int(deadlines[executor]["activeDeadlineSeconds"])
+            waits = (attempts - 1) * int(policy["backoffDuration"].removesuffix("s"))
+            assert policy["backoffFactor"] == 1
+            assert int(policy["backoffMaxDuration"].removesuffix("s")) > 10 * (attempts * seconds + waits)
+            found += 1
+    assert found >= 10
 
 
 # Of KubernetesExecutorConfig in kfp-kubernetes 2.16.0: its driver refuses a field that it does not know.
