@@ -63,9 +63,11 @@ def _parameters(specification: dict[str, Any], where: str) -> Iterator[Trunkline
                 if output := source.get("taskOutputParameter"):
                     made = components[tasks[output["producerTask"]]["componentRef"]["name"]]
                     given = _declared(made, "output").get(output["outputParameterKey"])
-                if given and wanted[key] not in ("STRING", given) and not NUMBERS >= {given, wanted[key]}:
-                    yield ConfigError("Kubeflow's driver refuses this type", where=f"{where}: {name}.{key}",
-                                      found=given, expected=wanted[key], fix="declare it, such as list[dict]")  # fmt: skip
+                if given and wanted[key] not in ("STRING", given) and not {given, wanted[key]} <= NUMBERS:
+                    yield ConfigError(
+                        "Kubeflow's driver refuses this type", where=f"{where}: {name}.{key}",
+                        found=given, expected=wanted[key], fix="declare it, such as list[dict]",
+                    )  # fmt: skip
 
 
 def _declared(component: dict[str, Any], side: str) -> dict[str, str]:

@@ -26,8 +26,8 @@ WRITABLE = {
     "TRUNKLINE_CACHE": f"{SCRATCH}/trunkline",
 }
 VOLUME = "scratch"
-# KFP calls it the longest wait. Argo, which gets it, counts it from the start of the first attempt: after it none is
-# made, and one that runs is ended. Each attempt has a limit of its own, `Needs.hours`.
+# KFP calls it the longest wait. Argo, which gets it, counts it from the start of the first attempt: after it
+# none is made, and one that runs is ended. Each attempt has a limit of its own, `Needs.hours`.
 WINDOW = "87600h"
 
 

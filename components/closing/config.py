@@ -12,7 +12,8 @@ class Config:
     Attributes:
         store: URI of the store; empty: the one of the environment.
         run_id: the run, which names its ledger.
-        state: SUCCEEDED, FAILED, CANCELLED, ... of KFP.
+        state: SUCCEEDED, FAILED, CANCELLED of KFP's local runners; COMPLETE, FAILED, RUNNING, ... of its
+            server, whose word for the graph is not always up to date.
         message: KFP's own words, which are generic; the ledger knows more.
     """
 

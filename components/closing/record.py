@@ -16,6 +16,7 @@ from components.lib.stage import Context, read_records
 from components.lib.store import Store
 
 PACKAGES = ("boto3", "datasets", "kfp", "mlflow", "numpy", "pyarrow", "tokenizers", "torch", "transformers")
+ENDED_WELL = ("SUCCEEDED", "COMPLETE", "CACHED")  # as KFP's local runners say it, and its server
 
 Record = dict[str, Any]
 
@@ -58,11 +59,11 @@ def describe(record: Mapping[str, Any]) -> str:
 
 
 def _failure(config: Config, ledger: Sequence[Record]) -> Record | None:
-    """The first stage that noted an error; if none did and KFP says that the run failed, the likely one."""
+    """The first stage that noted an error; if none did and the run is not at its end, the likely one."""
     failed = sorted((r for r in ledger if r["error"]), key=lambda r: r["end"])
     if failed:
         return {name: failed[0][name] for name in ("stage", "task", "error")}
-    if config.state.upper() == "SUCCEEDED":
+    if config.state.upper() in ENDED_WELL or _complete(ledger):
         return None
     stage, task = _silent(ledger)
     last = max(ledger, key=lambda r: r["end"])["stage"] if ledger else "the start"
@@ -74,6 +75,21 @@ def _failure(config: Config, ledger: Sequence[Record]) -> Record | None:
     )
     error.stage = stage
     return {"stage": stage, "task": task, "error": error.to_dict()}
+
+
+def _complete(ledger: Sequence[Record]) -> bool:
+    """Whether the last stage that this run has is in the ledger.
+
+    KFP's server may say RUNNING of a graph with inner graphs though all of it has ended (2.16), and FAILED of
+    one in which a stage succeeded at its second attempt.
+    """
+    notes: dict[str, int] = {}
+    for record in ledger:
+        notes |= record.get("notes", {})
+    if "tasks" not in notes:
+        return False
+    last = "ingestion" if notes.get("fresh") == 0 else "promotion" if notes["tasks"] else "registration"
+    return last in {record["stage"] for record in ledger}
 
 
 def _silent(ledger: Sequence[Record]) -> tuple[str, str]:

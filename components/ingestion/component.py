@@ -21,4 +21,4 @@ def ingest(
     with stage("ingestion", settings) as context:
         config = configured(settings["config"])
         made = run(config, context, corpus=Path(corpus.path), card=Path(card.path))
-        tell(config, context.store, made, Path(fresh))
+        tell(config, context, made, Path(fresh))

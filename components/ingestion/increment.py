@@ -11,6 +11,7 @@ from components.ingestion.plan import Slice
 from components.lib import artifacts
 from components.lib.artifacts import Manifest
 from components.lib.errors import MissingError
+from components.lib.stage import Context
 from components.lib.store import Store
 
 SINCE = "since"  # the input of an increment: the corpus that it continues
@@ -34,13 +35,14 @@ def inputs(since: str, parts: Sequence[Slice]) -> dict[str, str]:
     return {"sources": digest, **({SINCE: since} if since else {})}
 
 
-def tell(config: Config, store: Store, corpus: Manifest, fresh: Path) -> None:
+def tell(config: Config, context: Context, corpus: Manifest, fresh: Path) -> None:
     """Writes 1 if there is something to train on, 0 if all of the data was known before the run."""
-    known = corpus.reference == config.since or _same(store, corpus, config.known)
+    known = corpus.reference == config.since or _same(context.store, corpus, config.known)
+    context.notes["fresh"] = int(not known)
     if known:
         print("ingestion: the data is unchanged: the run ends here", flush=True)
     fresh.parent.mkdir(parents=True, exist_ok=True)
-    fresh.write_text(str(int(not known)), encoding="utf-8")
+    fresh.write_text(str(context.notes["fresh"]), encoding="utf-8")
 
 
 def _same(store: Store, corpus: Manifest, known: str) -> bool:

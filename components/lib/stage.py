@@ -35,6 +35,8 @@ class Context:
         task: the downstream task, inside the fan-out.
         notices: what a person should know of this run though nothing is wrong.
         ledger: whether the store takes the record of this stage.
+        notes: what closing must know to tell whether a run came to its end: `tasks`, how many there are, and
+            `fresh`, 0 where a run ends after ingestion.
     """
 
     store: Store
@@ -46,6 +48,7 @@ class Context:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     ledger: bool = True
     notices: list[str] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
 
     def tell(self, notice: str) -> None:
         """Says it now, and again in the report of the run."""
@@ -132,6 +135,7 @@ def write_record(context: Context, start: float, error: TrunklineError | None) -
         "seconds": round(end - start, 3),
         "outputs": context.outputs,
         "notices": context.notices,
+        "notes": context.notes,
         "error": error.to_dict() if error else None,
     }
     name = f"{context.stage}.{context.task}" if context.task else context.stage

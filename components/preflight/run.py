@@ -52,6 +52,7 @@ def run(
         for name, path in outputs.items():
             _write(path, {**shared, "config": plan.stages[name]})
         _write(task_count, len(plan.tasks))
+        context.notes["tasks"] = len(plan.tasks)
         items = [_item(task, shared) for task in plan.tasks]
         print(f"preflight: {', '.join(task['name'] for task in plan.tasks) or 'no tasks'}", flush=True)
     return items

@@ -125,6 +125,42 @@ def test_the_ledger_is_believed_where_kfp_says_that_all_went_well(store: Store) 
     assert exit_record(store, "r1")["status"] == "failed"
 
 
+def noted(store: Store, name: str, **notes: int) -> None:
+    with stage(name, settings(store, "r1")) as context:
+        context.notes.update(notes)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "fresh", "stages", "complete"),
+    [
+        (2, 1, ("registration", "finetuning", "evaluation", "promotion"), True),
+        (2, 1, ("registration", "finetuning", "evaluation"), False),
+        (0, 1, ("tokenization", "pretraining", "registration"), True),
+        (0, 1, ("tokenization", "pretraining"), False),
+        (2, 0, (), True),
+        (2, 1, (), False),
+    ],
+)
+@pytest.mark.parametrize("state", ["RUNNING", "FAILED", "UNKNOWN", ""])
+def test_where_kfp_is_not_up_to_date_the_ledger_tells_whether_the_run_came_to_its_end(
+    store: Store, state: str, tasks: int, fresh: int, stages: tuple[str, ...], complete: bool
+) -> None:
+    """kubeflow/pipelines 13321 and 13591: RUNNING after its end, FAILED after a retry that succeeded."""
+    noted(store, "preflight", tasks=tasks)
+    noted(store, "ingestion", fresh=fresh)
+    go(store, "r1", stages=stages)
+    run(Config(store.uri, "r1", state))
+    record = exit_record(store, "r1")
+    assert record["status"] == ("succeeded" if complete else "failed") and record["state"] == state
+    assert complete or "killed or never started" in record["failure"]["error"]["what"]
+
+
+def test_the_server_of_kfp_calls_a_success_complete(store: Store) -> None:
+    go(store, "r1", stages=("preflight",))
+    run(Config(store.uri, "r1", "COMPLETE"))
+    assert exit_record(store, "r1")["status"] == "succeeded"
+
+
 def test_a_cancelled_run(store: Store) -> None:
     go(store, "r1", stages=("preflight",))
     run(Config(store.uri, "r1", "CANCELLED"))
