@@ -1,7 +1,8 @@
 """A Kubernetes API over HTTP with Kubeflow Trainer behind it: pods are processes of this machine.
 
 Objects are checked against Trainer's published models (kubeflow-trainer-api 2.3.0): whatever they would drop
-or refuse is refused. Its webhook's rule on PET_ variables, and its names, are kept as well.
+or refuse is refused. Its webhook's rule on PET_ variables, and its names, are kept as well. Who asks may do
+what the chart's Roles let the account of a pipeline's step do, and nothing else.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
+from tests import kubernetes_rights as rights
 from tests.mlflow_server import free_port
 
 JOBS = re.compile(r"/apis/trainer.kubeflow.org/v1alpha1/namespaces/team/trainjobs(?:/([^/]+))?")
@@ -82,12 +84,16 @@ class KubernetesAPI:
         cuts: of log streams, that many break off after a line each.
         ills: answers of 503 still to give.
         made: bodies of all TrainJobs ever made.
+        rules: what the account may do.
+        acts: what it has done.
     """
 
     def __init__(self) -> None:
         self.program = [sys.executable, "-m", "components.pretraining.node"]
         self.pending, self.cuts, self.ills = 0.0, 0, 0
         self.made: list[dict] = []
+        self.rules = rights.rules("pipeline-runner")
+        self.acts = set[rights.Act]()
         self.cut = self.ill = 0  # how often each fault struck
         self.jobs: dict[str, dict] = {}
         self.pods: dict[str, list[Pod]] = {}
@@ -191,6 +197,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._answer(lambda _, body: self.server.api.create(body))
+
+    def parse_request(self) -> bool:
+        """Refuses what the account has no right to, whatever it is."""
+        if not super().parse_request():
+            return False
+        api, wanted = self.server.api, rights.act(self.command, self.path)
+        if rights.allowed(api.rules, wanted):
+            api.acts.add(wanted)
+            return True
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._send(403, {"kind": "Status", "reason": "Forbidden", "message": f"cannot {wanted}"})
+        return False
 
     def do_GET(self) -> None:
         if found := PODS.fullmatch(urlsplit(self.path).path):

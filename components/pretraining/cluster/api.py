@@ -69,7 +69,11 @@ class Cluster:
         return max(pods, key=lambda pod: str(pod.metadata.creation_timestamp), default=None)
 
     def log(self, pod: str, seconds: int | None) -> Iterator[str]:
-        """Lines, each with its time in front, of the last `seconds` and as they come; ends when it breaks."""
+        """Lines, each with its time in front, of the last `seconds` and as they come; ends when it breaks.
+
+        Raises:
+            AccessError: if we have no right to read it.
+        """
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -82,7 +86,9 @@ class Cluster:
             for chunk in stream.stream(4096):
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from (line.decode("utf-8", "replace") for line in lines)
-        except (ApiException, HTTPError, OSError):
+        except (ApiException, HTTPError, OSError) as error:
+            if getattr(error, "status", None) in (401, 403):
+                raise _typed(error, self.namespace) from error
             return  # not there yet, gone, or cut off: the caller asks again
 
     def _asked(self, call: Callable[..., T], **arguments: Any) -> Any:

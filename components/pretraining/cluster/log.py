@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from components.lib.errors import TrunklineError
+from components.lib.errors import ServiceError, TrunklineError
 from components.pretraining.cluster.api import Cluster
 
 PAUSE = 2.0  # seconds between two looks for a pod or a log that broke off
@@ -31,8 +31,12 @@ class Follower(threading.Thread):
         last = False
         while not last:
             last = self._ending.is_set()
-            with contextlib.suppress(TrunklineError):  # who waits for the job meets it as well and tells it
-                self._follow()
+            try:
+                with contextlib.suppress(ServiceError):  # who waits for the job meets it as well and tells it
+                    self._follow()
+            except TrunklineError as error:  # such as a right that is missing: the training goes on without
+                print(f"pretraining: the log of the pods is not shown: {error}", flush=True)
+                return
             self._ending.wait(PAUSE)
 
     def end(self, seconds: float) -> None:

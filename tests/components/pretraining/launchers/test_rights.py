@@ -1,0 +1,88 @@
+"""The chart gives the launcher the rights that it needs: the API of the tests refuses everything else."""
+
+import pytest
+
+from components.lib.errors import AccessError, DataError
+from components.pretraining.launchers.trainjob import Config, launch
+from tests import kubernetes_rights as rights
+from tests.components.pretraining.launchers.test_trainjob import FAILING, FINE, api, committed, job, pod
+from tests.kubernetes_rights import Act
+
+__all__ = ["api"]  # the fixture
+GROUP = "trainer.kubeflow.org"
+CHANGING = {"create", "delete", "patch", "update", "deletecollection"}
+
+
+def granted():
+    return {
+        Act(verb, group, resource)
+        for rule in rights.rules("pipeline-runner")
+        for verb in rule["verbs"] for group in rule["apiGroups"] for resource in rule["resources"]
+    }  # fmt: skip
+
+
+def done(api):
+    return {Act(one.verb, one.group, one.resource) for one in api.acts}
+
+
+def test_the_launcher_does_what_the_chart_lets_it_do_and_changes_nothing_else(api, s3):
+    api.program = pod("time.sleep(1)\n" + FINE)
+    launch(job(s3), Config())
+    api.program = pod(FAILING)
+    with pytest.raises(DataError):
+        launch(job(f"{s3}/failing"), Config())
+    assert done(api) <= granted()
+    assert {one for one in granted() if one.verb in CHANGING} == {
+        one for one in done(api) if one.verb in CHANGING
+    }
+
+
+@pytest.mark.parametrize("verb", ["get", "create", "delete"])
+def test_a_right_on_trainjobs_that_is_taken_away_ends_the_stage_with_the_fix(api, s3, verb):
+    api.rules = rights.without(api.rules, Act(verb, GROUP, "trainjobs"))
+    api.program = pod("commit()")
+    with pytest.raises(AccessError) as caught:
+        launch(job(s3), Config())
+    assert caught.value.exit_code == 77 and "accounts.yaml" in caught.value.fix
+    assert f"cannot {verb} trainjobs.{GROUP}" in caught.value.found
+
+
+@pytest.mark.parametrize(("verb", "resource"), [("list", "pods"), ("get", "pods/log")])
+def test_without_a_right_on_logs_the_training_goes_on_and_it_is_told(api, s3, verb, resource, capsys):
+    api.rules = rights.without(api.rules, Act(verb, "", resource))
+    api.program = pod("time.sleep(1)\n" + FINE)
+    launch(job(s3), Config())
+    said = capsys.readouterr().out
+    assert committed(s3) and "line 8" not in said
+    assert said.count("the log of the pods is not shown") == 1 and f"cannot {verb} {resource}" in said
+
+
+@pytest.mark.parametrize("account", ["pipeline-runner", "default-editor", "trunkline"])
+def test_every_account_of_a_step_has_the_same_rights(account):
+    assert rights.rules(account) == rights.rules("pipeline-runner") != []
+    assert rights.rules("trunkline-postgresql") == []
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "says"),
+    [
+        ("GET", f"/apis/{GROUP}/v1alpha1/namespaces/team/trainjobs/x", f"get trainjobs.{GROUP}"),
+        ("GET", "/api/v1/namespaces/team/pods?labelSelector=a", "list pods"),
+        ("GET", "/api/v1/namespaces/team/pods?watch=true", "watch pods"),
+        ("GET", "/api/v1/namespaces/team/pods/a/log?follow=true", "get pods/log"),
+        ("DELETE", "/api/v1/namespaces/team/pods", "deletecollection pods"),
+        ("PATCH", "/apis/apps/v1/namespaces/team/deployments/a", "patch deployments.apps"),
+    ],
+)
+def test_requests_are_named_as_kubernetes_names_them(method, target, says):
+    assert str(rights.act(method, target)) == says
+
+
+def test_rules_are_read_as_kubernetes_reads_them():
+    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["mine"]}
+    assert rights.allowed([rule], Act("get", "", "secrets", "mine"))
+    assert not rights.allowed([rule], Act("get", "", "secrets", "other"))
+    assert not rights.allowed([rule], Act("list", "", "secrets"))
+    every = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+    assert rights.allowed([every], Act("delete", "apps", "deployments", "a"))
+    assert not rights.allowed([{**every, "resources": ["pods"]}], Act("get", "", "pods/log", "a"))
