@@ -19,6 +19,9 @@ POOLS = ("cpu", "accelerator")
 _QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+OWN = (  # variables that every stage gets from us
+    "HF_HOME", "HOME", "TMPDIR", "TRUNKLINE_CACHE", "TRUNKLINE_CPUS", "TRUNKLINE_IMAGE", "TRUNKLINE_PRESETS",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,16 @@ class Cluster:
                 )  # fmt: skip
 
     def _names(self) -> Iterator[ConfigError]:
+        seen = set(OWN)
         for section in ("secrets", "config_maps"):
             for name, keys in getattr(self, section).items():
                 where = f"cluster.{section}.{name}"
+                twice = [key for key in keys if key in seen and _VARIABLE.fullmatch(key)]
+                if twice:
+                    yield ConfigError(
+                        "a variable has two sources, which Kubernetes refuses", where=where, found=twice
+                    )
+                seen.update(keys)
                 if not _NAME.fullmatch(name):
                     yield ConfigError("not a name of Kubernetes", where=where, found=name)
                 for key in (key for key in keys if not _VARIABLE.fullmatch(key)):

@@ -26,6 +26,9 @@ WRITABLE = {
     "TRUNKLINE_CACHE": f"{SCRATCH}/trunkline",
 }
 VOLUME = "scratch"
+# The MLflow plugin of KFP 2.17 gives this variable a value. Argo would lay ours, which has a source, over it,
+# and Kubernetes refuses a variable with both.
+RENAMED = {"MLFLOW_TRACKING_URI": "TRUNKLINE_TRACKING_URI"}
 # KFP calls it the longest wait. Argo, which gets it, counts it from the start of the first attempt: after it
 # none is made, and one that runs is ended. Each attempt has a limit of its own, `Needs.hours`.
 WINDOW = "87600h"
@@ -104,9 +107,12 @@ def _equip(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> No
         kubernetes.use_config_map_as_volume(task, where.presets, PRESETS, optional=True)
         task.set_env_variable("TRUNKLINE_PRESETS", f"{PRESETS}:{SHIPPED}")
     for secret, keys in sorted(where.secrets.items()):
-        kubernetes.use_secret_as_env(task, secret, {key: key for key in keys}, optional=True)
+        kubernetes.use_secret_as_env(
+            task, secret, {key: RENAMED.get(key, key) for key in keys}, optional=True
+        )
     for config_map, keys in sorted(where.config_maps.items()):
-        kubernetes.use_config_map_as_env(task, config_map, {key: key for key in keys}, optional=True)
+        names = {key: RENAMED.get(key, key) for key in keys}
+        kubernetes.use_config_map_as_env(task, config_map, names, optional=True)
 
 
 def stage_of(component: Any) -> str:

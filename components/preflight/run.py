@@ -59,9 +59,14 @@ def run(
 
 
 def connections(config: Config) -> dict[str, Any]:
-    """The store, the tracking server and the origin of the run: the same for every stage."""
+    """The store, the tracking server and the origin of the run: the same for every stage.
+
+    MLFLOW_TRACKING_URI is what KFP's MLflow plugin says, if it is at work, TRUNKLINE_TRACKING_URI what the
+    cluster's ConfigMap says.
+    """
     details = {"preset": config.preset, "git": commit(), "image": os.environ.get("TRUNKLINE_IMAGE", "")}
-    tracking_uri = config.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    named = (os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "TRUNKLINE_TRACKING_URI"))
+    tracking_uri = config.tracking_uri or next(filter(None, named), "")
     run = {"tracking_uri": tracking_uri, "run_id": config.run_id, "details": details}
     return {"store": config.store or os.environ.get("TRUNKLINE_STORE", ""), "run": run}
 

@@ -189,7 +189,7 @@ def test_a_step_runs_as_the_launcher_of_kubeflow_starts_it(bucket, servers, runs
         ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"),
     )
     variables = {name: os.environ[name] for name in names}
-    variables |= {"TRUNKLINE_STORE": f"{bucket}/containers", "MLFLOW_TRACKING_URI": servers["containers"]}
+    variables |= {"TRUNKLINE_STORE": f"{bucket}/containers", "TRUNKLINE_TRACKING_URI": servers["containers"]}
     given = {"preset": "smoke", "overrides": {}, "store": "", "tracking_uri": "", "run_id": "launched"}
     checked = launcher.run("preflight", {**given, "skip_unchanged": False}, variables)
     assert json.loads((checked / "kfp/outputs/task_count").read_text()) == 1

@@ -12,7 +12,7 @@ import yaml
 from components import STAGES
 from components.lib.errors import ConfigError, ConfigErrors
 from pipelines import intermediate
-from pipelines.cluster import NEEDS, load, whole
+from pipelines.cluster import NEEDS, OWN, load, whole
 from pipelines.compile import revision
 from tests.architecture.imports import ROOT
 from tests.pipelines.test_golden import GOLDEN, compiled, executors, tasks
@@ -76,6 +76,31 @@ def test_no_container_is_root_or_writes_elsewhere_or_runs_for_ever(built):
             variables = {entry["name"]: entry["value"] for entry in container["env"]}
             assert all(variables[name].startswith("/scratch") for name in ("TMPDIR", "HOME", "HF_HOME"))
             assert variables["TRUNKLINE_IMAGE"] == container["image"]
+
+
+# What the MLflow plugin of KFP 2.17 gives a step, as values, where it may (injectUserEnvVars).
+PLUGIN = (
+    "MLFLOW_RUN_ID",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_WORKSPACE",
+    "MLFLOW_TRACKING_AUTH",
+)
+
+
+def test_no_variable_has_a_value_and_a_source(built):
+    """Argo makes one variable of those with one name, and Kubernetes refuses it if it has both."""
+    for pipeline in built[0].values():
+        for container, settings in placed(pipeline).values():
+            values = [entry["name"] for entry in container["env"]]
+            assert set(values) <= set(OWN)
+            sources = [
+                one["envVar"] for kind in ("secretAsEnv", "configMapAsEnv")
+                for entry in settings[kind] for one in entry["keyToEnv"]
+            ]  # fmt: skip
+            names = [*PLUGIN, *values, *sources]
+            assert len(set(names)) == len(names)
+            assert "TRUNKLINE_TRACKING_URI" in sources
 
 
 def test_secrets_are_named_and_never_written(built):
@@ -221,6 +246,8 @@ def test_scratch_of_a_storage_class(tmp_path):
         ("images: registry/all", "{image}"),
         ("secrets: {Trunkline: [A]}", "not a name"),
         ("time_zone: 3", "time_zone"),
+        ("{secrets: {a: [HF_TOKEN]}, config_maps: {b: [X, HF_TOKEN]}}", "two sources"),
+        ("config_maps: {b: [HOME]}", "two sources"),
     ],
 )
 def test_what_is_refused(tmp_path, text, says):

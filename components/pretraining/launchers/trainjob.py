@@ -29,7 +29,8 @@ from components.pretraining.job import Job
 POLL = 5.0  # seconds between two looks at the job
 LAST_LINES = 15.0  # seconds that the log may take to come to its end
 PASSED_ON = (  # variables of this step that the pods get as well; no secrets
-    "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_WORKSPACE", "TRUNKLINE_COMMIT",
+    "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID", "MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_URI",
+    "MLFLOW_WORKSPACE", "TRUNKLINE_COMMIT",
 )  # fmt: skip
 
 

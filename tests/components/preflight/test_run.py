@@ -61,9 +61,12 @@ def test_no_task(tmp_path, place):
     assert (tmp_path / "out" / "task_count").read_text() == "0"
 
 
-def test_the_environment_names_store_and_server(tmp_path, place, monkeypatch):
+@pytest.mark.parametrize("plugin", [False, True], ids=["cluster", "plugin"])
+def test_the_environment_names_store_and_server(tmp_path, place, monkeypatch, plugin):
+    """KFP's MLflow plugin, where it is at work, comes before the ConfigMap of the cluster."""
     monkeypatch.setenv("TRUNKLINE_STORE", place["store"])
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", place["tracking_uri"])
+    monkeypatch.setenv("TRUNKLINE_TRACKING_URI", "http://127.0.0.1:1" if plugin else place["tracking_uri"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place["tracking_uri"] if plugin else "")
     monkeypatch.setenv("TRUNKLINE_COMMIT", "abc")
     monkeypatch.setenv("TRUNKLINE_IMAGE", "image@sha256:1")
     check(tmp_path, {"store": "", "tracking_uri": ""})

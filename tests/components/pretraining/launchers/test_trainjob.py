@@ -75,7 +75,14 @@ def test_a_trunk_is_trained_by_two_pods_and_comes_back_through_the_store(api, s3
         trunk={"size": "nano", "sequence_length": 32}, steps=6, global_batch=16, threads=1,
         launcher="trainjob", launch={"nodes": 2, "queue": "team-queue", "hours": 1.0},
     )  # fmt: skip
-    waiting = threading.Thread(target=lambda: (time.sleep(1.5), api.admit(api.made[0]["metadata"]["name"])))
+
+    def admit():
+        while not api.made:
+            time.sleep(0.05)
+        time.sleep(1)
+        api.admit(api.made[0]["metadata"]["name"])
+
+    waiting = threading.Thread(target=admit)
     waiting.start()
     context = Context(Store(s3), stage="pretraining")
     run(settings, context, tokens=tmp_path / "tokens.json", trunk=tmp_path / "trunk.json")
@@ -92,7 +99,9 @@ def test_a_trunk_is_trained_by_two_pods_and_comes_back_through_the_store(api, s3
 
 def test_every_setting_reaches_an_object_that_trainer_takes(api, s3, monkeypatch):
     monkeypatch.setenv("TRUNKLINE_IMAGE", "registry/trunkline:1")
-    monkeypatch.setenv("MLFLOW_RUN_ID", "abc")
+    ambient = {"MLFLOW_RUN_ID": "abc", "MLFLOW_TRACKING_AUTH": "kubernetes"}  # KFP's MLflow plugin
+    for name, value in ambient.items():
+        monkeypatch.setenv(name, value)
     api.program = pod("commit()")
     options = Config(
         resources={"cpu": 8, "memory": "64Gi", "nvidia.com/gpu": 4}, environment={"NCCL_DEBUG": "WARN"},
@@ -105,7 +114,7 @@ def test_every_setting_reaches_an_object_that_trainer_takes(api, s3, monkeypatch
     trainer = spec["trainer"]
     assert trainer["numProcPerNode"] == 4 and trainer["image"] == "registry/trunkline:1"
     assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "4"}
-    assert {entry["name"] for entry in trainer["env"]} == {"AWS_ACCESS_KEY_ID", "MLFLOW_RUN_ID", "NCCL_DEBUG"}
+    assert {entry["name"] for entry in trainer["env"]} == {*ambient, "AWS_ACCESS_KEY_ID", "NCCL_DEBUG"}
     patched = spec["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"][0]
     assert patched["template"]["spec"]["template"]["spec"] == {"nodeSelector": {"pool": "gpu"}}
 
