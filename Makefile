@@ -68,8 +68,8 @@ golden: setup ## Refresh the golden pipelines; read the difference before you co
 	@$(BIN)/python -m pipelines.compile tests/pipelines/golden
 	@TRUNKLINE_CLUSTER=nvidia $(BIN)/python -m pipelines.compile tests/pipelines/golden/nvidia training
 
-images: setup ## Build IMAGE, or all images; environment: BASE_IMAGE, TORCH_INDEX, TRUNKLINE_IMAGES, PIP_CONF, PUSH=1
-	@$(BIN)/python -m images.build $(IMAGE) $(if $(PUSH),--push)
+images: setup ## Build IMAGE, or all images; BASE_IMAGE, TORCH_INDEX, TRUNKLINE_IMAGES, PIP_CONF, PUSH=1; LIST=1 names them
+	@$(BIN)/python -m images.build $(IMAGE) $(if $(PUSH),--push) $(if $(LIST),--list)
 
 e2e: setup ## The smoke preset in processes and in containers, with parity; needs Docker, or root on Debian
 	@PACKAGES=postgresql images/engine.sh bash -c '$(BIN)/python -m images.build >/dev/null && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'

@@ -25,6 +25,9 @@ CHART = {"tracking": "registration", "training": "pretraining", "pipelines": "pi
 def main(words: list[str] | None = None) -> int:
     """Builds what is named and all below it; returns the exit code of the build that failed, or 0."""
     arguments = _parser().parse_args(words)
+    if arguments.list:
+        print("\n".join(name(image, arguments.pattern) for image in arguments.image or CODE))
+        return 0
     wanted = arguments.image or [*CODE, *FAMILIES]
     for image in dict.fromkeys(link for one in wanted for link in chain(one)):
         for target in ("tools", "base") if image == "base" else ("",):
@@ -34,11 +37,15 @@ def main(words: list[str] | None = None) -> int:
         if arguments.push and image in wanted:
             subprocess.run([arguments.docker, "push", name(image, arguments.pattern)], check=True)
         print(name(image, arguments.pattern), flush=True)
-    values = ROOT / "build" / "images.yaml"
-    values.parent.mkdir(exist_ok=True)
-    lines = (f"  {key}: {name(image, arguments.pattern)}\n" for key, image in CHART.items())
-    values.write_text("images:\n" + "".join(lines), encoding="utf-8")
+    path = ROOT / "build" / "images.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(values(arguments.pattern), encoding="utf-8")
     return 0
+
+
+def values(pattern: str) -> str:
+    """Values of the chart that name the images, as YAML."""
+    return "images:\n" + "".join(f"  {key}: {name(image, pattern)}\n" for key, image in CHART.items())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--pattern", default=environ.get("TRUNKLINE_IMAGES") or PATTERN, help="names of images"
     )
     parser.add_argument("--push", action="store_true", help="push what was named")
+    parser.add_argument("--list", action="store_true", help="only print the names of what a cluster runs")
     parser.add_argument("--docker", default=environ.get("DOCKER") or "docker", help="program that builds")
     parser.add_argument(
         "--base-image", default=environ.get("BASE_IMAGE"), help="instead of Docker Hub's Python"
