@@ -11,7 +11,7 @@ from components.lib.config import to_dict
 from components.lib.stage import Context
 from components.lib.store import Draft
 
-VERSION = 2
+VERSION = 3
 
 
 def run(config: Config, context: Context, *, registered: Path, branch: Path) -> None:

@@ -62,31 +62,35 @@ class TokenShards:
         Returns:
             (sum of lengths,) ids, and (n + 1,) where each window starts among them.
         """
-        slack = self.lengths[documents] - begins - lengths
-        if (begins | lengths | slack).min(initial=0) < 0:  # has the sign of any of them
-            document = int(documents[(begins | lengths | slack) < 0][0])
-            raise InternalError("a window reaches beyond its document", found=document)
+        if (self.lengths[documents] - begins < lengths).any() or (begins | lengths).min(initial=0) < 0:
+            outside = (begins < 0) | (lengths < 0) | (begins + lengths > self.lengths[documents])
+            found = documents[outside].tolist()
+            raise InternalError("a window reaches beyond its document", found=found)
+        places = self._places[documents] + begins
+        if len(lengths) and (lengths == lengths[0]).all():
+            length = int(lengths[0])
+            return self._rows(documents, places, length).reshape(-1), np.arange(len(lengths) + 1) * length
         offsets = np.zeros(len(lengths) + 1, np.int64)
         lengths.cumsum(out=offsets[1:])
-        places = self._places[documents] + begins
-        owners = self._bounds.searchsorted(documents, side="right")
-        if len(lengths) and (lengths == lengths[0]).all():
-            return self._rows(owners, places, int(lengths[0])).reshape(-1), offsets
         first, last = places * self.dtype.itemsize, (places + lengths) * self.dtype.itemsize
         windows = map(slice, first.tolist(), last.tolist())
-        parts: Any = map(getitem, map(self._bytes.__getitem__, owners.tolist()), windows)
+        parts: Any = map(getitem, map(self._bytes.__getitem__, self._owners(documents).tolist()), windows)
         ids: Ids = np.frombuffer(b"".join(parts), self.dtype)
         return ids, offsets
 
-    def _rows(self, owners: Ints, places: Ints, length: int) -> Ids:
+    def _rows(self, documents: Ints, places: Ints, length: int) -> Ids:
         """(n, length): windows of one length, as those of chunked text mostly are, by one read a shard."""
-        if (owners == owners[0]).all():
-            return _windows(self._shards[owners[0]], length)[places]
-        rows = np.empty((len(places), length), self.dtype)
+        if len(self._shards) == 1:
+            return _windows(self._shards[0], length)[places]
+        rows, owners = np.empty((len(places), length), self.dtype), self._owners(documents)
         for owner in set(owners.tolist()):
             mine = owners == owner
             rows[mine] = _windows(self._shards[owner], length)[places[mine]]
         return rows
+
+    def _owners(self, documents: Ints) -> Ints:
+        """(n,) the shard of each document."""
+        return self._bounds.searchsorted(documents, side="right")
 
 
 def ranges(starts: Ints, lengths: Ints) -> Ints:

@@ -1,7 +1,7 @@
 """The order of samples as a pure function of the step: nothing to save, nothing to replay.
 
-Epoch e visits the samples in the order of a keyed permutation: a Feistel network over the next even power
-of two, walked until it falls below the number of samples (Black and Rogaway, "Ciphers with arbitrary
+Epoch e visits the samples in the order of a keyed permutation: a Feistel network over the next power of
+two, walked until it falls below the number of samples (Black and Rogaway, "Ciphers with arbitrary
 finite domains", CT-RSA 2002). Step s takes positions [s * B, (s + 1) * B) of the endless sequence of epochs.
 """
 
@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
-from components.lib.engine.randomness import Draw, Ints, Words, hashed, more
+from components.lib.engine.randomness import Draw, Ints, hashed
+
+Keys = npt.NDArray[np.uint32]
 
 ROUNDS = 4
-BLOCK = 2**14  # positions
+BLOCK = 2**16  # positions
 
 
 @dataclass(frozen=True)
@@ -72,17 +75,37 @@ def _block(samples: int, seed: int, number: int) -> tuple[Ints, Ints]:
 
 def permuted(places: Ints, epochs: Ints, size: int, seed: int) -> Ints:
     """Where each place of [0, size) goes in the permutation of its epoch; a bijection for each epoch."""
-    half = max(1, ((size - 1).bit_length() + 1) // 2)
-    keys = hashed(seed, "order", epochs)
-    moved = _feistel(places.astype(np.uint64), keys, half)
-    while len(outside := np.flatnonzero(moved >= size)):
-        moved[outside] = _feistel(moved[outside], keys[outside], half)
-    return moved.astype(np.int64)
+    bits, first = max(1, (size - 1).bit_length()), epochs.min()
+    keys = hashed(seed, "order", np.arange(ROUNDS)[:, None], np.arange(first, epochs.max() + 1)).astype(
+        np.uint32
+    )
+    epochs = epochs - first
+    moved = _feistel(places, epochs, keys, bits)
+    outside = np.flatnonzero(moved >= size)
+    while len(outside):
+        walked = moved[outside] = _feistel(moved[outside], epochs[outside], keys, bits)
+        outside = outside[walked >= size]
+    return moved
 
 
-def _feistel(words: Words, keys: Words, half: int) -> Words:
-    mask = np.uint64((1 << half) - 1)
-    left, right = words >> np.uint64(half), words & mask
-    for turn in range(ROUNDS):
-        left, right = right, left ^ (more(keys, right, turn) & mask)
-    return (left << np.uint64(half)) | right
+def _feistel(words: Ints, epochs: Ints, keys: Keys, bits: int) -> Ints:
+    """A bijection of numbers of `bits` bits: each half in turn changes by a hash of the other."""
+    width = bits // 2
+    low, high = (words & ((1 << width) - 1)).astype(np.uint32), (words >> width).astype(np.uint32)
+    for turn in range(0, ROUNDS, 2):
+        low ^= _mix(high ^ keys[turn].take(epochs)) & np.uint32((1 << width) - 1)
+        high ^= _mix(low ^ keys[turn + 1].take(epochs)) & np.uint32((1 << (bits - width)) - 1)
+    return (high.astype(np.int64) << width) | low
+
+
+def _mix(words: Keys) -> Keys:
+    """32 bits of which each depends on each, in place: half of the width, a sixth of the time of 64.
+
+    Wellons, "Prospecting for hash functions", 2018 (lowbias32).
+    """
+    words ^= words >> np.uint32(16)
+    words *= np.uint32(0x7FEB352D)
+    words ^= words >> np.uint32(15)
+    words *= np.uint32(0x846CA68B)
+    words ^= words >> np.uint32(16)
+    return words

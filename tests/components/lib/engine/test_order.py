@@ -1,5 +1,7 @@
 """The order of samples and the random numbers are pure functions."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -32,6 +34,22 @@ def test_order_mixes_near_and_far_samples():
     assert abs(correlation) < 0.05
     steps = np.abs(np.diff(order))
     assert stats.kstest(steps / 4096, lambda x: 2 * x - x**2).pvalue > 1e-3  # gaps of uniform points
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_small_sets_come_in_every_order(size):
+    places, epochs = np.tile(np.arange(size), 5000), np.repeat(np.arange(5000), size)
+    orders = permuted(places, epochs, size, seed=1).reshape(5000, size)
+    _, counts = np.unique(orders, axis=0, return_counts=True)
+    assert len(counts) == math.factorial(size)
+    assert counts.max() < 2 * counts.min()
+
+
+def test_places_of_a_huge_set_do_not_meet():
+    places = np.random.default_rng(0).integers(0, 10**12, 20_000)
+    visited = permuted(places, np.zeros_like(places), 10**12, seed=0)
+    assert len(np.unique(visited)) == len(np.unique(places)) and visited.min() >= 0 and visited.max() < 10**12
+    assert stats.kstest(visited / 10**12, "uniform").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
@@ -94,6 +112,8 @@ def test_streams_seeds_and_epochs_are_independent():
 
 def test_known_values_do_not_change():
     assert hashed(0, "order", 1, 2, 3).tolist() == [KNOWN]
+    assert Order(samples=10, batch=10, seed=0).draw(0).ids.tolist() == VISITED
 
 
 KNOWN = 1985684574465482325  # changing it changes every order, mask and crop ever trained on
+VISITED = [6, 4, 0, 3, 9, 7, 1, 2, 5, 8]
