@@ -11,13 +11,14 @@ A step of W GPUs takes compute + max(0, communication - overlap * compute) + lat
 Goodput is 1 - w/t - (r + t/2)/MTTF with the best t = sqrt(2 w MTTF) (Young, 1974; Daly, 2006).
 
 Assumptions, and where they are from:
-    H100 SXM: 989 TFLOP/s bf16 dense, NVLink 450 GB/s a direction (NVIDIA data sheet)
+    H100 SXM: 989 TFLOP/s bf16 dense, 80 GB, NVLink 450 GB/s a direction (NVIDIA data sheet)
     one GPU alone reaches an MFU of 0.45: published stacks report 0.33 to 0.58 on H100 (torchtitan, Kempner)
     InfiniBand NDR: 50 GB/s a GPU, one port each (NVIDIA data sheet), of which 80 % arrive
     alpha: 10 us within a machine of 8, 25 us between machines (of the order that nccl-tests print)
     70 % of communication hides behind compute (the last bucket and the first gather cannot)
     failures: 419 unplanned in 54 days of 16,384 GPUs, so 50,700 hours for one (Llama 3 report, 2024)
     a failure costs r = 60 s to be noticed, restarted and loaded; a checkpoint stalls w = 0.1 s
+    a weight takes 16 bytes of state, divided by W under FSDP; activations are recomputed in the rest
 Not modelled: stragglers, a full network, pipeline or tensor parallelism. No GPU has run this code yet.
 """
 
@@ -31,10 +32,11 @@ from statistics import median
 import torch
 
 from components.lib.engine.distributed import World
+from components.lib.engine.parallel import STATE
 from tests.benchmarks.history import record
 from tests.components.lib.engine import worlds
 
-PEAK, ALONE_MFU, OVERLAP = 989e12, 0.45, 0.7
+PEAK, MEMORY, ALONE_MFU, OVERLAP = 989e12, 80e9, 0.45, 0.7
 NEAR, FAR = (450e9, 10e-6), (0.8 * 50e9, 25e-6)  # bytes a second, seconds of latency
 MTTF, RECOVERY, STALL = 50_700 * 3600.0, 60.0, 0.1
 
@@ -54,6 +56,15 @@ class Workload:
         """Of a GPU in a step: 6 N a token and 12 l d L a token (Narayanan et al., 2021)."""
         return self.tokens * (6 * self.parameters + 12 * self.blocks * self.width * self.length)
 
+    @property
+    def sharded(self) -> bool:
+        """Whether each GPU holds only its rows of the state."""
+        return "FSDP" in self.name
+
+    def fits(self, gpus: int) -> bool:
+        """Whether the state leaves room in a GPU's memory."""
+        return STATE * self.parameters / (gpus if self.sharded else 1) < MEMORY
+
 
 WORKLOADS = (
     Workload("BERT-base, DDP", 110e6, 12, 768, 32_768, 512),
@@ -63,13 +74,13 @@ WORKLOADS = (
 
 
 def step(work: Workload, gpus: int) -> tuple[float, float]:
-    """Seconds of a step, and the efficiency against one GPU."""
+    """Seconds of a step, and the efficiency: the share that one GPU, large enough, would take."""
     compute = work.flops() / (PEAK * ALONE_MFU)
     if gpus == 1:
         return compute, 1.0
     speed, alpha = NEAR if gpus <= 8 else FAR
     whole = 8 * work.parameters * (gpus - 1) / gpus  # both kinds move eight bytes a weight
-    messages = 3 * work.blocks if "FSDP" in work.name else work.parameters * 4 / 25e6
+    messages = 3 * work.blocks if work.sharded else work.parameters * 4 / 25e6
     latency = alpha * 2 * math.log2(gpus) * messages / 2
     seconds = compute + max(0.3 * whole / speed, whole / speed - OVERLAP * compute) + latency
     return seconds, compute / seconds
@@ -102,6 +113,10 @@ def main() -> None:
     print(f"{'model (not run)':<18} {'GPUs':>5} {'step ms':>9} {'efficiency':>10} {'MFU':>6} {'goodput':>8}")
     for work in WORKLOADS:
         for gpus in (1, 8, 64, 256, 1024):
+            if not work.fits(gpus):
+                size = STATE * work.parameters / 1e9
+                print(f"{work.name:<18} {gpus:>5}  its state, {size:.0f} GB, does not fit")
+                continue
             taken, efficiency = step(work, gpus)
             mfu = efficiency * ALONE_MFU
             line = f"{taken * 1e3:>9.1f} {efficiency:>10.3f} {mfu:>6.3f} {goodput(gpus):>8.4f}"
