@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
+
+if TYPE_CHECKING:
+    from tests.faults.proxy import Fault
+
+PRELOAD = ["mlflow", "transformers", "components.registration.register", "tests.models"]
+LIMIT = 60.0  # seconds
 
 CHANGES = ("create_", "set_", "update_", "log_", "finalize_", "delete_")
 
@@ -43,6 +51,29 @@ def dying(limit: int | None) -> Iterator[Calls]:
         MlflowClient, **{name: calls.wrap(getattr(MlflowClient, name)) for name in names}
     ):
         yield calls
+
+
+def started(work: Callable[..., None], *arguments: str) -> multiprocessing.Process:
+    """`work`, in a process of its own that has what registering imports."""
+    context = multiprocessing.get_context("forkserver")  # imports mlflow once
+    context.set_forkserver_preload(PRELOAD)
+    process = context.Process(target=work, args=arguments)
+    process.start()
+    return process  # type: ignore[return-value]
+
+
+def killed_at(fault: Fault, process: multiprocessing.Process) -> bool:
+    """Kills a process when the fault strikes its request; False if it ended well before."""
+    while not fault.struck and process.is_alive():
+        time.sleep(0.02)
+    if not fault.struck:
+        process.join(LIMIT)
+        assert process.exitcode == 0
+        return False
+    process.kill()
+    process.join(LIMIT)
+    assert process.exitcode == -9
+    return True
 
 
 def state(client: Any) -> dict[str, Any]:

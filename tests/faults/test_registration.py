@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,7 @@ from components.lib.store import Store
 from components.lib.tracking import connect
 from tests import models
 from tests.faults.proxy import before
-
-PRELOAD = ["mlflow", "transformers", "components.registration.register", "tests.models"]
-LIMIT = 60.0  # seconds
+from tests.killing import LIMIT, killed_at, started
 
 
 def register(uri: str, store: str, trunk: str, name: str) -> None:
@@ -27,14 +23,6 @@ def register(uri: str, store: str, trunk: str, name: str) -> None:
         Store(store), tracking_uri=uri, run_id=name, stage="registration", details={"preset": name}
     )
     run(Config(name), context, trunk=Path(trunk), registered=Path(f"{trunk}.{name}"))
-
-
-def started(*arguments: str) -> multiprocessing.Process:
-    context = multiprocessing.get_context("forkserver")  # imports mlflow once
-    context.set_forkserver_preload(PRELOAD)
-    process = context.Process(target=register, args=arguments)
-    process.start()
-    return process
 
 
 def state(client, name: str) -> dict:
@@ -58,7 +46,7 @@ def test_whoever_is_killed_at_a_request_is_completed(mlflow_uri, tmp_path):
     store, trunk = str(tmp_path / "store"), str(tmp_path / "trunk.json")
     models.trunk(Store(store)).write(Path(trunk))
     client, killed = connect(mlflow_uri), 0
-    calm = started(mlflow_uri, store, trunk, "calm")
+    calm = started(register, mlflow_uri, store, trunk, "calm")
     calm.join(LIMIT)
     expected = state(client, "calm")
     assert expected["aliases"] == {"challenger": "1"} and len(expected["curve"]) == 5
@@ -66,19 +54,13 @@ def test_whoever_is_killed_at_a_request_is_completed(mlflow_uri, tmp_path):
         for number in range(2, 100, 6):  # the tests of the registry try them all, without processes
             name = f"killed-{number}"
             fault = proxy.inject("hang", method="P", every=number, times=1)  # POST, PUT, PATCH
-            process = started(proxy.url, store, trunk, name)
-            while not fault.struck and process.is_alive():
-                time.sleep(0.02)
-            if not fault.struck:  # it makes fewer requests than that
-                process.join(LIMIT)
-                assert process.exitcode == 0
+            process = started(register, proxy.url, store, trunk, name)
+            if not killed_at(fault, process):  # it makes fewer requests than that
                 break
-            process.kill()
-            process.join(LIMIT)
             proxy.faults.clear()
-            again = started(proxy.url, store, trunk, name)
+            again = started(register, proxy.url, store, trunk, name)
             again.join(LIMIT)
-            assert again.exitcode == 0 and process.exitcode == -9
+            assert again.exitcode == 0
             assert state(client, name) == expected, f"killed at request {number}"
             killed += 1
     assert killed >= 6
