@@ -21,6 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 import kfp_server_api as api
 import yaml
 
+from tests.kubernetes_rights import Act, allowed
+
 NEWER = {"plugins_input", "plugins_output", "tags"}  # 2.17
 _CLIENT = api.ApiClient()
 
@@ -35,11 +37,15 @@ class Refused(Exception):
 
 @dataclass
 class Backend:
-    """The state of the server. `before` is called with each request and may raise, or change anything."""
+    """The state of the server. `before` is called with each request and may raise, or change anything.
+
+    `rules` are what Kubernetes answers where there are many users: what the account may do.
+    """
 
     release: str = "2.16"
     token: str = ""
     multi_user: bool = False
+    rules: list[dict] | None = None
     pipelines: dict[str, dict] = field(default_factory=dict)
     versions: dict[str, dict] = field(default_factory=dict)
     experiments: dict[str, dict] = field(default_factory=dict)
@@ -83,9 +89,12 @@ def route(backend: Backend, method: str, path: str, query: dict[str, str], body:
     backend.before(method, path)
     backend.requests.append(f"{method} {path}")
     path = path.removeprefix("/apis/v2beta1/")
-    for pattern, verb, action in ROUTES:
+    for pattern, verb, right, action in ROUTES:
         found = re.fullmatch(pattern, path)
         if found and verb == method:
+            wanted = right.format(*found.groups())
+            if backend.rules is not None and wanted and not allowed(backend.rules, acting(wanted)):
+                raise Refused(403, f"the account may not {wanted}")
             return action(backend, query, body if not kind.startswith("application/json") else
                           json.loads(body or b"{}"), *found.groups())  # fmt: skip
     raise Refused(404, f"Not Found: {method} {path}")
@@ -194,21 +203,28 @@ def _create_experiment(backend: Backend, query: dict, body: dict) -> dict:
     return _add(backend, backend.experiments, "experiment_id", form(backend, "V2beta1Experiment", body))
 
 
-ROUTES: list[tuple[str, str, Callable[..., dict]]] = [
-    ("healthz", "GET", lambda b, q, body: {"multi_user": b.multi_user}),
-    ("pipelines", "GET", lambda b, q, body: _listing(b, b.pipelines, "pipelines", q)),
-    ("pipelines", "POST", _create_pipeline),
-    ("pipelines/upload_version", "POST", _upload_version),
-    ("pipelines/([^/]+)/versions", "GET",
+def acting(right: str) -> Act:
+    """What KFP asks Kubernetes: a verb and one of its own kinds; `jobs` are recurring runs."""
+    verb, kind = right.split()
+    return Act(verb, "pipelines.kubeflow.org", kind)
+
+
+ROUTES: list[tuple[str, str, str, Callable[..., dict]]] = [
+    ("healthz", "GET", "", lambda b, q, body: {"multi_user": b.multi_user}),
+    ("pipelines", "GET", "list pipelines", lambda b, q, body: _listing(b, b.pipelines, "pipelines", q)),
+    ("pipelines", "POST", "create pipelines", _create_pipeline),
+    ("pipelines/upload_version", "POST", "create pipelines", _upload_version),
+    ("pipelines/([^/]+)/versions", "GET", "list pipelines",
      lambda b, q, body, name: _listing(b, b.versions, "pipeline_versions", q, pipeline_id=name)),
-    ("experiments", "GET", lambda b, q, body: _listing(b, b.experiments, "experiments", q)),
-    ("experiments", "POST", _create_experiment),
-    ("runs", "POST", _create_run),
-    ("runs/([^/]+)", "GET", _get_run),
-    ("recurringruns", "GET", lambda b, q, body: _listing(b, b.recurring, "recurringRuns", q)),
-    ("recurringruns", "POST", _create_recurring),
-    ("recurringruns/([^/:]+)", "DELETE", _delete_recurring),
-    ("recurringruns/([^/:]+):(enable|disable)", "POST", _switch),
+    ("experiments", "GET", "list experiments",
+     lambda b, q, body: _listing(b, b.experiments, "experiments", q)),
+    ("experiments", "POST", "create experiments", _create_experiment),
+    ("runs", "POST", "create runs", _create_run),
+    ("runs/([^/]+)", "GET", "get runs", _get_run),
+    ("recurringruns", "GET", "list jobs", lambda b, q, body: _listing(b, b.recurring, "recurringRuns", q)),
+    ("recurringruns", "POST", "create jobs", _create_recurring),
+    ("recurringruns/([^/:]+)", "DELETE", "delete jobs", _delete_recurring),
+    ("recurringruns/([^/:]+):(enable|disable)", "POST", "{1} jobs", _switch),
 ]  # fmt: skip
 
 

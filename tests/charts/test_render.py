@@ -129,6 +129,9 @@ def test_every_pod_is_denied_by_default():
                 assert deny["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
 
 
+KFP = "pipelines.kubeflow.org"  # whose objects are Kubeflow Pipelines' own
+
+
 def test_rights_are_few():
     found = objects(FULL)
     for item in found:
@@ -136,9 +139,21 @@ def test_rights_are_few():
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
             assert not {"secrets", "pods/exec", "roles", "serviceaccounts"} & set(rule["resources"])
             changed = {"create", "patch", "update", "delete"} & set(rule["verbs"])
-            assert not changed or rule["resources"] == ["trainjobs"]
+            assert not changed or rule["resources"] == ["trainjobs"] or rule["apiGroups"] == [KFP]
     bound = named(found, "RoleBinding", "trunkline-launcher")["subjects"]
     assert [s["name"] for s in bound] == ["pipeline-runner", "default-editor", "trunkline"]
+
+
+def test_the_last_schedule_goes_too():
+    """Without one the Job still applies the folder, which is empty then."""
+    values = {key: value for key, value in FULL.items() if key != "schedules"}
+    found = objects(values)
+    assert "data" not in named(found, "ConfigMap", "trunkline-schedule")
+    mounted = named(found, "Job", "trunkline-schedule")["spec"]["template"]["spec"]
+    assert {"name": "schedules", "configMap": {"name": "trunkline-schedule"}} in mounted["volumes"]
+    for kind in ("ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"):
+        named(found, kind, "trunkline-schedule")
+    assert not [item for item in objects({}) if item["metadata"]["name"].endswith("-schedule")]
 
 
 def test_names_that_are_used_exist():

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from pipelines import schedule
-from tests.kubeflow_server import Backend, Refused, serving
+from tests import kubernetes_rights as rights
+from tests.kubeflow_server import Backend, Refused, acting, serving
 
 NIGHTLY = "cron: 30 3 * * *\npreset: smoke\nstore: s3://bucket/prefix\noverrides: {pretraining.steps: 30}\n"
 
@@ -224,6 +225,41 @@ def test_wrong_files_change_nothing(place, text, says):
     code, output = place.command("apply")
     assert code == 78 and says in output and "Traceback" not in output
     assert not place.backend.recurring
+
+
+@pytest.fixture
+def shared(place, monkeypatch):
+    """A Kubeflow with users, which asks Kubernetes what the account that the chart makes may do."""
+    monkeypatch.setenv("KF_PIPELINES_NAMESPACE", "team")
+    place.backend.multi_user, place.backend.rules = True, rights.rules("trunkline-schedule", "full")
+    return place
+
+
+def turns(place):
+    """Everything that apply ever does; returns the exit codes and what was said."""
+    yield place.declare("nightly", NIGHTLY) or place.command("apply")
+    yield place.declare("nightly", NIGHTLY.replace("30 3", "45 4")) or place.command("apply")
+    yield place.declare("nightly", NIGHTLY.replace("30 3", "45 4") + "enabled: false\n") or place.command(
+        "apply"
+    )
+    yield (place.folder / "nightly.yaml").unlink() or place.command("apply")
+
+
+def test_the_account_of_the_chart_may_apply_schedules(shared):
+    assert [code for code, _ in turns(shared)] == [0, 0, 0, 0] and not shared.backend.recurring
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "list pipelines", "create pipelines", "list experiments", "create experiments", "list jobs",
+        "create jobs", "delete jobs", "enable jobs", "disable jobs",
+    ],
+)  # fmt: skip
+def test_a_right_of_that_account_that_is_taken_away_is_missed(shared, right):
+    shared.backend.rules = rights.without(shared.backend.rules, acting(right))
+    code, said = next(turn for turn in turns(shared) if turn[0])
+    assert code == 77 and f"may not {right}" in said
 
 
 def test_the_schedules_of_the_project_are_right(place):

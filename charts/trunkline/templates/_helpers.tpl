@@ -72,6 +72,11 @@ http://{{ include "trunkline.name" . }}-mlflow.{{ .Release.Namespace }}:5000
 {{- end -}}
 {{- end -}}
 
+{{/* Whether the chart looks after recurring runs: also when the last is gone, so that it goes from the server. */}}
+{{- define "trunkline.scheduled" -}}
+{{- if or .Values.schedules .Values.pipelines.cluster }}yes{{ end -}}
+{{- end -}}
+
 {{- define "trunkline.databaseHost" -}}
 {{- .Values.database.host | default (printf "%s-postgresql" (include "trunkline.name" .)) -}}
 {{- end -}}
