@@ -132,6 +132,18 @@ def test_every_pod_is_denied_by_default():
 KFP = "pipelines.kubeflow.org"  # whose objects are Kubeflow Pipelines' own
 
 
+def test_names_are_resolved_wherever_the_node_does_it_and_metadata_are_not_read():
+    """Resolvers on the node have no namespace by which they could be allowed (tektoncd/operator 4000)."""
+    for values in TABLE.values():
+        policies = [item for item in objects(values) if item["kind"] == "NetworkPolicy"]
+        names = named(policies, "NetworkPolicy", "trunkline-names")["spec"]["egress"][0]
+        blocks = {peer["ipBlock"]["cidr"] for peer in names["to"] if "ipBlock" in peer}
+        assert blocks == {"169.254.20.10/32", "169.254.169.254/32"}
+        assert {port["port"] for port in names["ports"]} == {53}
+        (store,) = named(policies, "NetworkPolicy", "trunkline-store")["spec"]["egress"][:1]
+        assert "169.254.0.0/16" in store["to"][0]["ipBlock"]["except"]
+
+
 def test_rights_are_few():
     found = objects(FULL)
     for item in found:
