@@ -1,0 +1,102 @@
+"""The compiled training pipeline, executed by the rules of a cluster's driver and launcher."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from components import STAGES
+from components.closing.record import ENDED_WELL
+from tests.kubeflow_driver import Cluster
+from tests.pipelines.test_golden import GOLDEN
+from tests.pipelines.test_local_run import KEPT_OUT
+
+SECRET = "planted-1-0123456789"
+OVERRIDES = dict(one.split("=", 1) for one in KEPT_OUT)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("cluster")
+
+
+def started(place, name, release, text=None):
+    """A run in a cluster whose ConfigMap and Secret hold what the chart puts there."""
+    variables = {
+        "TRUNKLINE_STORE": str(place / "store"), "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+    }  # fmt: skip
+    compiled = text or (GOLDEN / "nvidia" / "training.yaml").read_text()
+    return Cluster(compiled, place / name, variables, release, run_id=name)
+
+
+def record(place, name):
+    return json.loads((place / "store" / "runs" / name / "exit.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def first(place):
+    run = started(place, "first", "2.16")
+    overrides = {key: yaml.safe_load(value) for key, value in OVERRIDES.items()}
+    return run, run.run(preset="smoke", overrides=overrides)
+
+
+def test_the_whole_graph_comes_to_its_end(place, first):
+    run, state = first
+    assert state == "SUCCEEDED", run.output
+    found = record(place, "first")
+    assert found["status"] == "succeeded" and found["state"] == "RUNNING", "as 2.16 says"
+    assert {entry["stage"] for entry in found["stages"]} == set(STAGES) - {"closing"}
+    assert [result["task"] for result in found["results"]] == ["topics"]
+    assert set(run.attempts.values()) == {1} and len(run.attempts) == len(STAGES)
+
+
+def test_no_secret_is_said(first):
+    assert SECRET not in first[0].output
+
+
+def test_nothing_new_ends_after_ingestion(place, first):
+    """And KFP's MLflow plugin, whose server is the right one, comes before what the ConfigMap says."""
+    run = started(place, "again", "2.17")
+    uri, run.variables["MLFLOW_TRACKING_URI"] = run.variables["MLFLOW_TRACKING_URI"], "http://127.0.0.1:1"
+    ambient = MlflowClient(uri).create_run("0").info.run_id
+    run.plugin = {"MLFLOW_RUN_ID": ambient, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_ID": "0"}
+    overrides = {key: yaml.safe_load(value) for key, value in OVERRIDES.items()}
+    assert run.run(preset="smoke", overrides=overrides, skip_unchanged=True) == "SUCCEEDED", run.output
+    assert {name.rpartition(".")[2] for name in run.attempts} == {"preflight", "ingest", "close"}
+    found = record(place, "again")
+    assert found["status"] == "succeeded" and found["state"] == "COMPLETE" in ENDED_WELL
+
+
+@pytest.mark.parametrize("release", ["2.16", "2.17"])
+def test_a_stage_that_fails_is_retried_and_named(place, release):
+    name = f"failing-{release}"
+    run = started(place, name, release)
+    bad = place / "bad.jsonl"
+    bad.write_text("{not json\n" * 50)
+    assert run.run(preset="smoke", overrides={"ingestion.sources": [str(bad)], "tasks": []}) == "FAILED"
+    found = record(place, name)
+    assert found["status"] == "failed" and found["failure"]["stage"] == "ingestion"
+    assert found["failure"]["error"]["exit_code"] == 65
+    assert run.attempts == {
+        "root.exit-handler-1.preflight": 1,
+        "root.exit-handler-1.ingest": 3,
+        "root.close": 1,
+    }
+
+
+def test_an_item_of_the_wrong_type_ends_a_run_as_on_a_cluster(place, first):
+    """What the compiled pipeline said before: the driver of these tests would have refused it."""
+    text = (GOLDEN / "nvidia" / "training.yaml").read_text()
+    wrong = text.replace(
+        "tasks-loop-item:\n          parameterType: STRUCT",
+        "tasks-loop-item:\n          parameterType: STRING",
+    )
+    run = started(place, "typed", "2.17", wrong)
+    overrides = {key: yaml.safe_load(value) for key, value in OVERRIDES.items()}
+    assert run.run(preset="smoke", overrides=overrides) == "FAILED"
+    assert not [name for name in run.attempts if "finetune" in name]
+    assert record(place, "typed")["failure"]["stage"] == "finetuning"
