@@ -71,6 +71,17 @@ def test_nothing_new_ends_after_ingestion(place, first):
     assert found["status"] == "succeeded" and found["state"] == "COMPLETE" in ENDED_WELL
 
 
+def test_new_branches_on_the_registered_trunk(place, first):
+    """Registration gets no trunk; store and server are parameters, as this cluster's file names none."""
+    run = started(place, "branches", "2.16", (GOLDEN / "finetuning.yaml").read_text())
+    store, server = run.variables["TRUNKLINE_STORE"], run.variables["MLFLOW_TRACKING_URI"]
+    given = {"preset": "smoke", "overrides": {"finetuning.steps": 3}, "store": store, "tracking_uri": server}
+    assert run.run(**given) == "SUCCEEDED", run.output
+    stages = {entry["stage"]: entry for entry in record(place, "branches")["stages"]}
+    assert set(stages) == {"preflight", "registration", "finetuning", "evaluation", "promotion"}
+    assert record(place, "branches")["status"] == "succeeded"
+
+
 @pytest.mark.parametrize("release", ["2.16", "2.17"])
 def test_a_stage_that_fails_is_retried_and_named(place, release):
     name = f"failing-{release}"
