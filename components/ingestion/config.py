@@ -36,12 +36,25 @@ class Config:
     decontaminate: tuple[Evaluation, ...] = setting((), "evaluation sets that are kept out of the corpus")
     validation: float = setting(0.05, "share of documents held out, chosen by hash", minimum=0, maximum=0.5)
     quarantine: float = setting(
-        0.001, "share of records that may be unreadable before ingestion fails", minimum=0, maximum=1
+        0.001,
+        "share of records, and of bytes in whole files, that may be unreadable before ingestion fails",
+        minimum=0,
+        maximum=1,
     )
     shard_bytes: int = setting(64 << 20, "bytes of data of one output shard", minimum=1 << 10)
     since: str = setting("", "reference of a corpus: only sources that it does not hold are taken")
     known: str = setting("", "reference of a corpus with which a run ends early, set by `skip_unchanged`")
     workers: int = setting(0, "processes that clean; 0: one a core, up to 16", minimum=0, maximum=1024)
+
+    timeout: float = setting(
+        120.0,
+        "seconds in which a process must give the next records of a file, and one more for each MiB of it",
+        minimum=1,
+        maximum=86_400,
+    )
+    memory: int = setting(
+        4 << 30, "bytes that a process may map to decode a file or a batch", minimum=2 << 30
+    )
 
     def check(self) -> list[ConfigError]:
         """What spans several settings."""

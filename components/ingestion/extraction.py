@@ -3,19 +3,16 @@
 A pack is a committed output of its own. It lists its sources by name and identity, so that a later run that
 finds the same object again neither reads nor cleans it. What of a pack is used, and in which order, is
 decided when the corpus is assembled: packs have no part in what the corpus is.
+
+A file that cannot be decoded to its end has no part in a pack of others. It gets a rejection, a pack without
+rows under a key that says why, which the next run does not look for: the file is tried again. For what a
+process died of may be the machine (too slow, too small) and not the file, and a limit may since be raised.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,17 +20,16 @@ from pyarrow import parquet
 
 from components.ingestion import modalities
 from components.ingestion.config import Config
-from components.ingestion.modalities import Cleaned, Columns, Payload
-from components.ingestion.reading import Fetched, Layout, fetched, payloads
-from components.lib.errors import ServiceError
+from components.ingestion.modalities import Cleaned, Columns
+from components.ingestion.reading import REJECTS, Batch, Fetched, Place, fetched, patience, told
+from components.ingestion.workers import Cleaning, Culprits
+from components.lib import artifacts
+from components.lib.children import Child, Lost
+from components.lib.errors import DataError, InternalError
 from components.lib.formats import Rejected, Stranger
 from components.lib.sources import Object
 from components.lib.store import Draft
 
-Cleaner = Callable[[Sequence[Payload]], Cleaned]
-
-BATCH = 1 << 20  # characters or bytes that one worker cleans at a time
-REJECTS = 1000  # unreadable records of a row group
 ROW_GROUP = 8 << 20  # bytes of data of a row group, what assembly holds of a pack
 PARQUET = {
     "compression": "zstd",
@@ -45,23 +41,6 @@ PARQUET = {
 QUARANTINE = pa.schema(
     [("source", pa.int32()), *((n, pa.string()) for n in ("location", "reason", "excerpt"))]
 )
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a process that cleans needs to know, once.
-
-    Attributes:
-        evaluations: local folders of evaluation indexes.
-    """
-
-    config: Config
-    evaluations: Sequence[Path]
-
-    def cleaner(self) -> Cleaner:
-        """The modality's."""
-        cleaner: Cleaner = modalities.load(self.config.modality).cleaner(self.config, self.evaluations)
-        return cleaner
 
 
 def documents(columns: Columns) -> pa.Schema:
@@ -78,73 +57,43 @@ def documents(columns: Columns) -> pa.Schema:
     return pa.schema([*fixed, *payload, *measures, *known])
 
 
-@contextmanager
-def cleaners(job: Job, workers: int) -> Iterator[Cleaning]:
-    """Processes that clean; with fewer than two workers, this process does it."""
-    if workers < 2:
-        yield Cleaning(job.cleaner(), None, 1)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(job,)) as pool:
-        try:
-            yield Cleaning(None, pool, 2 * workers)
-        except BrokenProcessPool as error:
-            fix = "give ingestion more memory or fewer workers"
-            raise ServiceError("a process that cleans was killed", found=str(error), fix=fix) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+@dataclass(frozen=True)
+class Loss:
+    """A file that could not be decoded to its end."""
 
-
-@dataclass
-class Cleaning:
-    """Cleans batches in their order, a bounded number of them at a time."""
-
-    cleaner: Cleaner | None
-    pool: ProcessPoolExecutor | None
-    most: int
-
-    def batches(self, given: Iterator[tuple[Any, list[Payload]]]) -> Iterator[tuple[Any, Cleaned]]:
-        """(tag, payloads) to (tag, cleaned)."""
-        waiting: deque[tuple[Any, Future[Cleaned]]] = deque()
-        for tag, batch in given:
-            if self.pool is None:
-                assert self.cleaner is not None
-                yield tag, self.cleaner(batch)
-                continue
-            waiting.append((tag, self.pool.submit(_clean, batch)))
-            while len(waiting) >= self.most:
-                tag, future = waiting.popleft()
-                yield tag, future.result()
-        for tag, future in waiting:
-            yield tag, future.result()
-
-
-_cleaner: Cleaner | None = None  # one a worker process
-
-
-def _start(job: Job) -> None:
-    """Makes this process a worker."""
-    global _cleaner
-    _cleaner = job.cleaner()
-
-
-def _clean(payloads: Sequence[Payload]) -> Cleaned:
-    assert _cleaner is not None
-    return _cleaner(payloads)
+    file: Fetched
+    where: str
+    reason: str
 
 
 def extract(
-    objects: Sequence[Object], config: Config, layout: Layout, cleaning: Cleaning, draft: Draft
-) -> None:
-    """Writes one pack: documents.parquet, quarantine.parquet and, in `facts`, its sources in order."""
-    pack = _Pack(draft, modalities.load(config.modality), config)
-    for places, cleaned in cleaning.batches(pack.batches(objects, layout)):
-        pack.add(places, cleaned)
+    objects: Sequence[Object], config: Config, reader: Child, cleaning: Cleaning, draft: Draft
+) -> list[Loss]:
+    """Writes one pack: documents.parquet, quarantine.parquet and, in `facts`, its sources in order.
+
+    Returns:
+        The files that were lost: with any, nothing is published, as rows of them are among the others.
+    """
+    pack = _Pack(draft, config)
+    for batch, cleaned in cleaning.batches(pack.batches(objects, reader)):
+        pack.add(batch, cleaned)
+    if not pack.lost:
+        pack.close()
+    return [pack.lost[number] for number in sorted(pack.lost)]
+
+
+def reject(losses: Sequence[Loss], config: Config, draft: Draft) -> None:
+    """Writes the pack of files that were lost: no rows, one reason each.
+
+    Their content counts as another than it is, so that no corpus is taken for one that holds it.
+    """
+    pack = _Pack(draft, config)
+    for number, loss in enumerate(losses):
+        pack.begin(loss.file)
+        pack.reject(number, Rejected(loss.where, loss.reason, ""))
+        content = artifacts.sha256(f"{loss.file.sha256}: {loss.reason}".encode())
+        pack.sources[number] |= {"sha256": content, "lost": loss.reason}
     pack.close()
-
-
-Place = tuple[int, str]  # number of the source, location in it
 
 
 @dataclass
@@ -152,56 +101,61 @@ class _Pack:
     """The two files of a pack while they are written."""
 
     draft: Draft
-    modality: Any
     config: Config
     sources: list[dict[str, Any]] = field(default_factory=list)
     rows: list[pa.Table] = field(default_factory=list)
     rejects: list[dict[str, Any]] = field(default_factory=list)
+    lost: dict[int, Loss] = field(default_factory=dict)
     size: int = 0
     altered: int = 0
 
     def __post_init__(self) -> None:
+        self.modality = modalities.load(self.config.modality)
         self.columns: Columns = self.modality.COLUMNS
         self.schema = documents(self.columns)
+        self.files: list[Fetched] = []
         self.documents = parquet.ParquetWriter(
             self.draft.folder / "documents.parquet", self.schema, **PARQUET
         )
         self.broken = parquet.ParquetWriter(self.draft.folder / "quarantine.parquet", QUARANTINE, **PARQUET)
 
-    def batches(
-        self, objects: Sequence[Object], layout: Layout
-    ) -> Iterator[tuple[list[Place], list[Payload]]]:
-        """Reads the objects: (places, payloads), of about BATCH characters or bytes at a time."""
-        places: list[Place] = []
-        batch: list[Payload] = []
-        size = 0
-        value = partial(self.modality.payload, fields=self.config)
-        for number, source in enumerate(fetched(objects)):
-            self._begin(source)
-            for item in payloads(source, layout, value):
-                if isinstance(item, Rejected):
-                    self._reject(number, item)
-                    continue
-                batch.append(item[0])
-                places.append((number, item[1]))
-                size += sum(map(len, item[0]))
-                if size >= BATCH:
-                    yield places, batch
-                    places, batch, size = [], [], 0
-        if batch:
-            yield places, batch
+    def batches(self, objects: Sequence[Object], reader: Child) -> Iterator[Batch]:
+        """Has the objects read, one after the other."""
+        for number, file in enumerate(fetched(objects)):
+            self.begin(file)
+            try:
+                yield from reader.ask((number, file), patience(self.config, file.bytes))
+            except Lost as lost:
+                self.lost[number] = Loss(file, file.entry.name, told(lost))
+            except DataError as error:
+                self.lost[number] = Loss(file, error.where or file.entry.name, plainly(error))
+            except InternalError as error:
+                error.where = error.where or file.entry.name
+                raise
+        yield from reader.ask(None, patience(self.config, 0))
 
-    def add(self, places: list[Place], cleaned: Cleaned) -> None:
+    def add(self, batch: Batch, cleaned: Cleaned | Culprits) -> None:
         """Appends cleaned documents; of a dropped one only an excerpt is kept."""
+        for number, item in batch.rejects:
+            self.reject(number, item)
+        if isinstance(cleaned, Culprits):
+            for index, reason in cleaned.items():
+                number, where = batch.places[index]
+                self.lost.setdefault(number, Loss(self.files[number], where, reason))
+            return
         for index, reason in cleaned.broken.items():
-            self._reject(places[index][0], Rejected(places[index][1], reason, ""))
-        places = [place for index, place in enumerate(places) if index not in cleaned.broken]
+            number, where = batch.places[index]
+            self.reject(number, Rejected(where, reason, ""))
+        places = [place for index, place in enumerate(batch.places) if index not in cleaned.broken]
         for number, _ in places:
             self.sources[number]["rows"] += 1
-        table = self._table(places, cleaned)
+        if places:
+            self._append(self._table(places, cleaned))
+        self.altered += cleaned.altered
+
+    def _append(self, table: pa.Table) -> None:
         self.rows.append(table)
         self.size += sum(table[name].nbytes for name in self.columns.payload)
-        self.altered += cleaned.altered
         if self.size >= ROW_GROUP:
             self._flush()
 
@@ -243,8 +197,10 @@ class _Pack:
             self.documents.write_table(pa.concat_tables(self.rows))
         self.rows, self.size = [], 0
 
-    def _begin(self, source: Fetched) -> None:
+    def begin(self, source: Fetched) -> None:
+        """What comes is of this file."""
         entry = source.entry
+        self.files.append(source)
         self.sources.append(
             {
                 "name": entry.name, "identity": entry.identity, "sha256": source.sha256,
@@ -252,7 +208,8 @@ class _Pack:
             }
         )  # fmt: skip
 
-    def _reject(self, number: int, item: Rejected) -> None:
+    def reject(self, number: int, item: Rejected) -> None:
+        """Puts into quarantine what could not be read."""
         self.sources[number]["quarantined"] += 1
         self.sources[number]["strangers"] += isinstance(item, Stranger)
         row = {"source": number, "location": item.where, "reason": item.reason, "excerpt": item.excerpt}
@@ -263,3 +220,9 @@ class _Pack:
     def _flush_rejects(self) -> None:
         self.broken.write_table(pa.Table.from_pylist(self.rejects, QUARANTINE))
         self.rejects = []
+
+
+def plainly(error: DataError) -> str:
+    """An error in one line, for a table that has its place in another column."""
+    parts = [("found", error.found), ("expected", error.expected), ("fix", error.fix)]
+    return "; ".join([error.what, *(f"{name}: {value}" for name, value in parts if value)])

@@ -52,6 +52,8 @@ class Cleaner:
             try:
                 pixels = images.decode(data)
             except DataError as error:
+                if isinstance(error.__cause__, MemoryError):  # no property of the image
+                    raise error.__cause__ from error
                 clean.broken[place] = f"{error.what}: {error.found}"
                 continue
             clean.payloads.append((data, label))

@@ -23,7 +23,8 @@ class Slice:
     Attributes:
         index: the source's number in the pack.
         offset: its first row.
-        source: what the pack states of it: name, identity, sha256, bytes, rows, quarantined.
+        source: what the pack states of it: name, identity, sha256, bytes, rows, quarantined, and `lost`, the
+            reason, if it could not be decoded to its end.
     """
 
     pack: Manifest

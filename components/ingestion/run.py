@@ -17,7 +17,7 @@ from components.lib.sources import Object, sift, tally
 from components.lib.stage import Context
 from components.lib.store import Draft, Store
 
-VERSION = 2
+VERSION = 3
 
 
 def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manifest:
@@ -43,7 +43,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         **own,
     }
     parts = _extracted(config, context.store, evaluations, settings, objects)
-    _check_quarantine(parts, context.store, config.quarantine)
+    _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
     key = Key("ingestion", VERSION, {**settings, **output}, increment.inputs(config.since, parts))
@@ -114,18 +114,32 @@ def _content(index: Manifest) -> str:
     return artifacts.sha256(artifacts.canonical([[file.name, file.sha256] for file in index.files]))
 
 
-def _check_quarantine(parts: Sequence[Slice], store: Store, budget: float) -> None:
+def _tell_lost(parts: Sequence[Slice], context: Context) -> None:
+    """Names files that were set aside whole: more went with them than one record."""
+    lost = [part.source for part in parts if "lost" in part.source]
+    if lost:
+        first = "; ".join(f"{formats.printable(one['name'])}: {one['lost']}" for one in lost[:3])
+        context.tell(f"files set aside, as they cannot be decoded to their end: {len(lost):,} ({first})")
+
+
+def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -> None:
+    """A file that is set aside whole is one record, and all of its bytes."""
+    _tell_lost(parts, context)
     broken = sum(part.source["quarantined"] - part.source["strangers"] for part in parts)
     read = broken + sum(part.source["rows"] for part in parts)
-    if broken <= budget * read:
+    lost = sum(part.source["bytes"] for part in parts if "lost" in part.source)
+    size = sum(part.source["bytes"] for part in parts)
+    if broken <= budget * read and lost <= budget * size:
         return
     from components.ingestion.assembly import quarantined
 
-    rows = quarantined(store, [part for part in parts if part.source["quarantined"]]).slice(0, 5).to_pylist()
+    found = quarantined(context.store, [part for part in parts if part.source["quarantined"]])
+    rows = found.slice(0, 5).to_pylist()
     examples = "; ".join(f"{row['location']}: {row['reason']}" for row in rows)
+    whole = f" and {lost:,} of {size:,} bytes, in whole files" if lost else ""
     raise DataError(
         "too many records cannot be read", where=rows[0]["location"],
-        found=f"{broken:,} of {read:,} records: {examples}",
-        expected=f"at most {budget:.2%} of the records (setting ingestion.quarantine)",
+        found=f"{broken:,} of {read:,} records{whole}: {examples}",
+        expected=f"at most {budget:.2%} of the records and of the bytes (setting ingestion.quarantine)",
         fix="correct the data or the settings of their format, or raise the limit",
     )  # fmt: skip

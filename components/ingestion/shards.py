@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,62 +20,78 @@ OPTIONS = {"compression": "zstd", "compression_level": 3, "write_page_checksum":
 ROW_GROUP = 8 << 20  # bytes of data of a row group: what a reader holds
 
 
+class Rows:
+    """One parquet file; where its row groups end depends on its rows, not on the tables they come in."""
+
+    def __init__(self, path: Path, schema: pa.Schema, **options: Any) -> None:
+        self._writer = parquet.ParquetWriter(path, schema, **OPTIONS, **options)
+        self._tables: list[pa.Table] = []
+        self._held = 0
+        self.count = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Appends rows."""
+        sizes, at, before = np.cumsum(lengths(table)), 0, 0
+        while at < len(table):
+            stop = int(np.searchsorted(sizes, before + ROW_GROUP - self._held)) + 1
+            part = table.slice(at, stop - at)
+            self._tables.append(part)
+            at += len(part)
+            self._held += int(sizes[at - 1]) - before
+            before = int(sizes[at - 1])
+            if self._held >= ROW_GROUP:
+                self._flush()
+        self.count += len(table)
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._tables:
+            self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
+        self._tables, self._held = [], 0
+
+
+def lengths(table: pa.Table) -> npt.NDArray[np.int64]:
+    """Bytes of data of each row, without its first column and its last."""
+    columns = (table[name] for name in table.column_names[1:-1])
+    return np.sum([pa.compute.binary_length(column).to_numpy() for column in columns], axis=0)
+
+
 class Split:
     """The shards of one split; a new one is begun when the last has `most` bytes of data."""
 
     def __init__(self, draft: Draft, name: str, schema: pa.Schema, most: int) -> None:
         self._draft, self._name, self._schema, self._most = draft, name, schema, most
-        self._count, self._bytes, self._rows = 0, 0, 0
-        self._tables: list[pa.Table] = []
-        self._held = 0
+        self._count, self._bytes = 0, 0
         self._begin()
 
     def add(self, table: pa.Table) -> None:
         """Appends rows."""
         at = 0
         while at < len(table):
-            sizes = np.cumsum(self._sizes(table.slice(at)))
+            sizes = np.cumsum(lengths(table.slice(at)))
             fit = int(np.searchsorted(sizes, self._most - self._bytes, "right"))
             if fit == 0 and self._bytes:
-                self._end()
+                self.close()
                 self._begin()
                 continue
             fit = max(fit, 1)
-            self._tables.append(table.slice(at, fit))
-            self._rows, self._bytes, self._held = (
-                self._rows + fit,
-                self._bytes + int(sizes[fit - 1]),
-                self._held + int(sizes[fit - 1]),
-            )
+            self._rows.add(table.slice(at, fit))
+            self._bytes += int(sizes[fit - 1])
             at += fit
-            if self._held >= ROW_GROUP:
-                self._flush()
 
     def close(self) -> None:
         """Publishes the last shard."""
-        self._end()
+        self._rows.close()
+        self._draft.add(self._file, self._rows.count)
 
     def _begin(self) -> None:
         self._file = f"{self._name}-{self._count:05d}.parquet"
-        self._writer = parquet.ParquetWriter(
-            self._draft.folder / self._file, self._schema, use_dictionary=["source"], **OPTIONS
-        )
-        self._count, self._bytes, self._rows = self._count + 1, 0, 0
-
-    def _sizes(self, table: pa.Table) -> npt.NDArray[np.int64]:
-        """Bytes of data of each row."""
-        columns = (table[name] for name in self._schema.names[1:-1])
-        return np.sum([pa.compute.binary_length(column).to_numpy() for column in columns], axis=0)
-
-    def _flush(self) -> None:
-        if self._tables:
-            self._writer.write_table(pa.concat_tables(self._tables))
-        self._tables, self._held = [], 0
-
-    def _end(self) -> None:
-        self._flush()
-        self._writer.close()
-        self._draft.add(self._file, self._rows)
+        self._rows = Rows(self._draft.folder / self._file, self._schema, use_dictionary=["source"])
+        self._count, self._bytes = self._count + 1, 0
 
 
 class Shards:
@@ -93,8 +110,7 @@ class Shards:
             Split(draft, name, self._schema, most) for name in ("train", "validation")
         )
         self.kinds = {name: Counter[str]() for name in columns.kinds if name in columns.payload}
-        self._dropped = parquet.ParquetWriter(draft.folder / "dropped.parquet", QUARANTINE, **OPTIONS)
-        self._count = 0
+        self._dropped = Rows(draft.folder / "dropped.parquet", QUARANTINE)
         self._smallest: list[tuple[int, str, str]] = []
 
     @property
@@ -123,15 +139,14 @@ class Shards:
             gone = table.filter(pa.array(~kept))
             why = pa.array(reasons[~kept], pa.string())
             columns = [gone["source"], gone["location"], why, self._modality.excerpts(gone)]
-            self._dropped.write_table(pa.table(columns, schema=QUARANTINE))
-            self._count += len(gone)
+            self._dropped.add(pa.table(columns, schema=QUARANTINE))
 
     def close(self) -> None:
         """Publishes everything."""
         self._train.close()
         self._validation.close()
         self._dropped.close()
-        self._draft.add("dropped.parquet", self._count)
+        self._draft.add("dropped.parquet", self._dropped.count)
 
     def _sample(self, rows: pa.Table, kept: npt.NDArray[np.int64], ids: npt.NDArray[np.uint64]) -> None:
         count = self._modality.COLUMNS.samples

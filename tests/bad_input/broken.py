@@ -67,6 +67,7 @@ FILES = {
     "cut gzip": gzip.compress(GOOD)[:-9],
     "cut zstd": zstd(JSONL)[:-20],
     "cut bzip2": bz2.compress(JSONL)[:-20],
+    "zip bomb": zipped({"a.txt": b"0" * (70 << 20)}),
     "gzip bomb": gzip.compress(((b"a" * 1023 + b" ") * 1024 + b"\n") * 70),
     "zstd bomb": zstd(b"0" * (70 << 20)),
     "parquet bomb": table({"text": ["x" * 1_000_000] * 100}, compression="zstd"),

@@ -54,6 +54,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], dict[str, Any], Kind, str, str]] = {
     "a flipped bit": ({"a.parquet": FILES["flipped parquet"]}, {}, DATA, CUT, "a.parquet"),
     "a gzip bomb": ({"a.txt.gz": FILES["gzip bomb"]}, {}, DATA, BOMB, "a.txt.gz"),
     "a zstd bomb": ({"a.jsonl.zst": FILES["zstd bomb"]}, {}, DATA, BOMB, "a.jsonl.zst"),
+    "a zip bomb": ({"a.zip": FILES["zip bomb"]}, {}, DATA, BOMB, "a.zip"),
     "a parquet bomb": ({"a.parquet": FILES["parquet bomb"]}, {}, DATA, BOMB, "a.parquet"),
     "a password": ({"a.zip": FILES["encrypted zip"]}, {}, DATA, "encrypted", "a.zip!/a.txt"),
     "an unknown ending": ({"a.docx": b"PK"}, {}, DATA, "1 of .docx", "a.docx"),
@@ -150,6 +151,39 @@ def test_bad_records_are_set_aside_with_place_and_reason(ingest, tmp_path, row):
         assert one["location"] == f"{folder}/{name}{joint}{place}" and reason in one["reason"]
         assert len(one["excerpt"]) <= 400 and one["excerpt"].isprintable()
     assert sum(manifest.facts["documents"].values()) >= 55
+
+
+# id: file, its data, what is told of it, where in it
+WHOLE: dict[str, tuple[str, bytes, str, str]] = {
+    "a gzip bomb": ("b.txt.gz", FILES["gzip bomb"], BOMB, ""),
+    "a zstd bomb": ("b.jsonl.zst", FILES["zstd bomb"], BOMB, ""),
+    "a zip bomb": ("b.zip", FILES["zip bomb"], BOMB, ""),
+    "a parquet bomb": ("b.parquet", FILES["parquet bomb"], BOMB, ""),
+    "cut gzip": ("b.txt.gz", FILES["cut gzip"], CUT, ""),
+    "cut zstd": ("b.jsonl.zst", FILES["cut zstd"], CUT, ""),
+    "cut bzip2": ("b.jsonl.bz2", FILES["cut bzip2"], CUT, ""),
+    "cut parquet": ("b.parquet", FILES["cut parquet"], CUT, ":1"),
+    "a flipped bit": ("b.parquet", FILES["flipped parquet"], CUT, ":1"),
+    "a password": ("b.zip", FILES["encrypted zip"], "encrypted", "!/a.txt"),
+    "an endless quote": ("b.csv", b'text\n' + GOOD + b'"never closed\nok\n', "never closed", ":62"),
+    "an archive of strangers": ("b.zip", FILES["strange zip"], "format of a file is not known", "!/b.exe"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", WHOLE)
+def test_a_file_that_is_not_read_to_its_end_is_set_aside_whole(ingest, tmp_path, row):
+    """None of its rows is kept, all of its neighbour's are; test_hostile.py of ingestion has what kills."""
+    name, data, what, place = WHOLE[row]
+    folder = make(
+        tmp_path / "data", {"a.txt": "".join(f"{one}\n" for one in texts(60, "c")).encode(), name: data}
+    )
+    manifest = ingest(folder, quarantine=1.0)
+    (found,) = ingest.table(manifest, "quarantine").to_pylist()
+    assert found["source"] == f"{folder}/{name}" and found["location"] == f"{folder}/{name}{place}"
+    assert what in found["reason"] and found["reason"].isprintable()
+    assert sum(manifest.facts["documents"].values()) == 60 and not manifest.facts["dropped"]
+    (notice,) = ingest.notices
+    assert f"{folder}/{name}: {found['reason']}" in notice
 
 
 # id: file, its data, settings, documents that stay, what was dropped and why

@@ -5,6 +5,7 @@ names. A modality declares
 
     Evaluation, Config                              those of `components.ingestion.config` and its own
     COLUMNS: Columns                                how its documents stand in tables
+    NATIVE: bool                                    whether its cleaner decodes, in processes of its own
     identity(config) -> dict                        which of its settings decide what is extracted
     indexed(config) -> dict                         which of them decide the index of an evaluation set
     shown(config) -> dict                           which of them the statistics repeat

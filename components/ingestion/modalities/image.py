@@ -29,6 +29,7 @@ COLUMNS = Columns(
     signature=256,
     samples=40,
 )
+NATIVE = True  # Pillow's decoders
 WORDS = Words(
     unit="image",
     identity="its pixels",

@@ -27,6 +27,7 @@ COLUMNS = Columns(
     lengths=("words", "characters"),
     signature=128,
 )
+NATIVE = False
 WORDS = Words(
     unit="document",
     identity="its text",

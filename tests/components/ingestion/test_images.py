@@ -63,11 +63,11 @@ def test_a_folder_of_classes_becomes_a_corpus(ingest, tmp_path):
 
 
 def test_workers_change_nothing(ingest, tmp_path, monkeypatch):
-    from components.ingestion import extraction
+    from components.ingestion import build
 
     source = write(tmp_path / "data", {**scenes(30), "a/broken.png": b"no image"})
     one = ingest(source, modality="image", format_options={}, quarantine=0.1)
-    monkeypatch.setattr(extraction, "BATCH", 10_000)
+    monkeypatch.setattr(build, "BATCH", 10_000)
     other = Ingestion(tmp_path / "other")
     two = other(source, modality="image", format_options={}, quarantine=0.1, workers=2)
     assert one.facts == two.facts and one.files == two.files

@@ -6,8 +6,9 @@ import random
 from html.parser import HTMLParser
 
 import pytest
+from pyarrow import parquet
 
-from components.ingestion import extraction
+from components.ingestion import build, extraction, shards
 from components.ingestion.cleaning import identity, normalised
 from components.lib.errors import DataError
 from tests.components.ingestion.corpora import Ingestion, texts, words, write
@@ -50,10 +51,24 @@ def test_names_of_files_may_be_any_bytes_and_links_may_loop(ingest, tmp_path):
 
 
 def test_the_same_data_give_the_same_bytes_in_any_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "BATCH", 20_000)
+    monkeypatch.setattr(build, "BATCH", 20_000)
     folder = write(tmp_path / "data", {f"{i}.txt": texts(100, str(i)) for i in range(4)})
     manifests = [Ingestion(tmp_path / str(workers))(folder, workers=workers) for workers in (1, 2)]
     assert manifests[0].digest == manifests[1].digest
+
+
+def test_where_row_groups_end_does_not_depend_on_the_order_of_arrival(tmp_path, monkeypatch):
+    for module in (extraction, shards):
+        monkeypatch.setattr(module, "ROW_GROUP", 5_000)
+    given = {f"{name}.txt": [*texts(60, name), *texts(5, "copied"), "too short"] for name in "abcd"}
+    folder, settings = tmp_path / "data", {"near_duplicates": 0, "shard_bytes": 20_000}
+    grown = Ingestion(tmp_path / "grown")
+    for name in "dbac":
+        manifest = grown(write(folder, {f"{name}.txt": given[f"{name}.txt"]}), **settings)
+    at_once = Ingestion(tmp_path / "at_once")
+    assert manifest.digest == at_once(folder, **settings).digest
+    files = [parquet.ParquetFile(grown.store.open(manifest, name)) for name in manifest.names("train")]
+    assert len(files) > 1 and all(file.metadata.num_row_groups > 1 for file in files[:-1])
 
 
 def test_a_document_keeps_its_split_as_data_grow(ingest, tmp_path):

@@ -1,0 +1,138 @@
+"""Processes that clean batches of payloads, each within limits: one that dies names what it died of."""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import cast
+
+from components.ingestion import modalities
+from components.ingestion.config import Config
+from components.ingestion.modalities import Cleaned, Payload
+from components.ingestion.reading import Batch, patience, told
+from components.lib.children import Child, Lost
+from components.lib.errors import ServiceError
+
+Cleaner = Callable[[Sequence[Payload]], Cleaned]
+
+
+class Culprits(dict[int, str]):
+    """Place in a batch -> how the process ended that had to clean it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process that cleans needs to know, once.
+
+    Attributes:
+        evaluations: local folders of evaluation indexes.
+    """
+
+    config: Config
+    evaluations: Sequence[Path]
+
+    def cleaner(self) -> Cleaner:
+        """The modality's."""
+        cleaner: Cleaner = modalities.load(self.config.modality).cleaner(self.config, self.evaluations)
+        return cleaner
+
+    def worker(self) -> Callable[[bytes], Iterator[Cleaned]]:
+        """The same for pickled payloads, in a process of its own."""
+        cleaner = self.cleaner()
+        return lambda batch: iter([cleaner(pickle.loads(batch))])
+
+
+@contextmanager
+def cleaners(job: Job, workers: int) -> Iterator[Cleaning]:
+    """Processes that clean; with fewer than two workers this process does, if nothing is decoded."""
+    if workers < 2 and not modalities.load(job.config.modality).NATIVE:
+        yield Cleaning(job.config, job.cleaner(), [])
+        return
+    children = [Child(job.worker, job.config.memory) for _ in range(max(workers, 1))]
+    cleaning = Cleaning(job.config, None, children)
+    try:
+        yield cleaning
+    finally:
+        cleaning.close()
+
+
+class Cleaning:
+    """Cleans batches in their order, a bounded number of them at a time.
+
+    A thread waits for each of the processes, so that the one that reads a batch is known, if it dies of it.
+    """
+
+    def __init__(self, config: Config, cleaner: Cleaner | None, children: Sequence[Child]) -> None:
+        self._config, self._cleaner, self._children = config, cleaner, children
+        self._pool = ThreadPoolExecutor(max(len(children), 1))
+        self._idle: SimpleQueue[Child] = SimpleQueue()
+        for child in children:
+            self._idle.put(child)
+
+    def batches(self, given: Iterator[Batch]) -> Iterator[tuple[Batch, Cleaned | Culprits]]:
+        """Each batch, cleaned; or which of its payloads no process outlives.
+
+        Raises:
+            ServiceError: if a process is lost over no payload in particular.
+        """
+        waiting: deque[tuple[Batch, Future[Cleaned | Culprits]]] = deque()
+        for batch in given:
+            if not self._children:
+                yield batch, self._cleaned(batch)
+                continue
+            waiting.append((batch, self._pool.submit(self._cleaned, batch)))
+            while len(waiting) >= 2 * len(self._children):
+                batch, future = waiting.popleft()
+                yield batch, future.result()
+        for batch, future in waiting:
+            yield batch, future.result()
+
+    def close(self) -> None:
+        """Ends the processes, whatever they do."""
+        for child in self._children:
+            child.stop()
+        self._pool.shutdown(cancel_futures=True)
+        for child in self._children:
+            child.close()
+
+    def _cleaned(self, batch: Batch) -> Cleaned | Culprits:
+        if not batch.places:
+            return Cleaned()
+        if self._cleaner is not None:
+            return self._cleaner(pickle.loads(batch.payloads))
+        child = self._idle.get()
+        try:
+            return self._asked(child, batch.payloads)
+        except Lost:
+            return self._culprits(child, batch) or self._again(child, batch)
+        finally:
+            self._idle.put(child)
+
+    def _culprits(self, child: Child, batch: Batch) -> Culprits:
+        """Payloads that a process is lost over though it has nothing else to do."""
+        found = Culprits()
+        for index, payload in enumerate(pickle.loads(batch.payloads)):
+            try:
+                self._asked(child, pickle.dumps([payload]))
+            except Lost as lost:
+                found[index] = told(lost)
+        return found
+
+    def _again(self, child: Child, batch: Batch) -> Cleaned:
+        """What was in the way may have passed by: another program that needed the memory."""
+        try:
+            return self._asked(child, batch.payloads)
+        except Lost as lost:
+            fix = "give ingestion more memory or fewer workers"
+            where = f"{batch.places[0][1]} to {batch.places[-1][1]}"
+            raise ServiceError("cleaning fails", where=where, found=told(lost), fix=fix) from lost
+
+    def _asked(self, child: Child, payloads: bytes) -> Cleaned:
+        (cleaned,) = child.ask(payloads, patience(self._config, len(payloads)))
+        return cast(Cleaned, cleaned)
