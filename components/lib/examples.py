@@ -81,10 +81,6 @@ class Padded:
         """Tokens that are computed."""
         return self.ids.numel()
 
-    def to(self, device: torch.device) -> Padded:
-        """The same on a device."""
-        return Padded(*(t.to(device, non_blocking=True) for t in (self.ids, self.mask, self.targets)))
-
 
 def prepare(samples: Examples, draw: Draw) -> Padded:
     """The batch of a draw."""

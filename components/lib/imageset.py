@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from components.lib.engine.randomness import Draw, Ints
+from components.lib.engine.transfer import constant
 from components.lib.images import Canvas, Pixels
 
 
@@ -78,23 +79,11 @@ class Framed:
         """Images."""
         return len(self)
 
-    def to(self, device: torch.device) -> Framed:
-        """The same on a device."""
-        targets = self.targets
-        moved = (
-            targets.to(device, non_blocking=True)
-            if isinstance(targets, Tensor)
-            else tuple(target.to(device, non_blocking=True) for target in targets)
-        )
-        return Framed(self.pixels.to(device, non_blocking=True), moved, self.canvas)
-
     def normal(self) -> Tensor:
         """(n, channels, height, width) with the corpus' mean 0 and deviation 1."""
-        mean, std = (
-            self.pixels.new_tensor(v, dtype=torch.float32) for v in (self.canvas.mean, self.canvas.std)
-        )
-        pixels = (self.pixels.float() / 255 - mean) / std
-        return pixels.permute(0, 3, 1, 2).contiguous()
+        pixels = self.pixels.float() / 255
+        mean, std = (constant(values, pixels) for values in (self.canvas.mean, self.canvas.std))
+        return ((pixels - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
 def prepare(samples: ImageSet, draw: Draw) -> Framed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -51,11 +51,6 @@ class Packed:
         """Tokens that are computed, padding included."""
         return self.ids.numel()
 
-    def to(self, device: torch.device) -> Packed:
-        """The same on a device."""
-        names = ("ids", "segments", "positions", "places", "starts", "bounds")
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
-
 
 @dataclass(frozen=True)
 class Targets:
@@ -88,11 +83,6 @@ class Targets:
     def slots(self) -> int:
         """Tokens that are computed."""
         return self.packed.slots
-
-    def to(self, device: torch.device) -> Targets:
-        """The same on a device."""
-        moved = {name: getattr(self, name).to(device) for name in ("packed", "places", "targets")}
-        return replace(self, **moved)
 
 
 def pack(flat: Ints, starts: Ints, length: int, padding: int) -> Packed:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 
@@ -45,9 +44,3 @@ class Views:
     def flops(self) -> float:
         """Of the trunk; the heads' are few."""
         return float(self.first.flops + self.second.flops) * self.passes
-
-    def to(self, device: torch.device) -> Views:
-        """The same on a device."""
-        return replace(
-            self, first=self.first.to(device), second=self.second.to(device), ids=self.ids.to(device)
-        )

@@ -28,7 +28,7 @@ class Guard:
             norms, seen = self.norms[phase], self.seen[phase]
             bad = bad | ((seen >= WINDOW) & (norm > self.spike * norms.mean()))
             place = (seen % WINDOW)[None]
-            norms.scatter_(0, place, torch.where(bad, norms[place[0]], norm)[None])
+            norms.scatter_(0, place, torch.where(bad, norms.gather(0, place), norm))
             seen.add_((~bad).long())
         return bad
 

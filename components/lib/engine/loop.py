@@ -24,6 +24,7 @@ from components.lib.engine.randomness import hashed
 from components.lib.engine.recent import Recent
 from components.lib.engine.step import Step
 from components.lib.engine.trainable import WeightedSum
+from components.lib.engine.transfer import pinned
 from components.lib.errors import DataError, Interrupted
 from components.lib.failpoints import reach
 from components.lib.heartbeat import beat
@@ -108,10 +109,8 @@ class Run:
     def _micro_batches(self, step: int) -> list[list[Any]]:
         lengths = getattr(self.samples, "length", None)
         draw = dealt(self.order.draw(step), lengths, self.world.rank, self.world.size)
-        return [
-            self.model.prepare(self.samples, draw.part(at, at + self.micro_batch))
-            for at in range(0, len(draw), self.micro_batch)
-        ]
+        parts = [draw.part(at, at + self.micro_batch) for at in range(0, len(draw), self.micro_batch)]
+        return [pinned(self.model.prepare(self.samples, part), self.world.device) for part in parts]
 
     def _take(self, micro_batches: list[list[Any]], stop: bool) -> bool:
         """One step; returns whether any process was told to stop."""

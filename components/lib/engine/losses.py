@@ -11,6 +11,7 @@ from components.lib.engine.distributed import World
 from components.lib.engine.plan import HeldOut
 from components.lib.engine.precision import autocast
 from components.lib.engine.trainable import Entry, Loss, WeightedSum
+from components.lib.engine.transfer import moved
 
 Row = dict[str, float]
 
@@ -62,8 +63,8 @@ def measure(model: WeightedSum, held_out: HeldOut, precision: str, world: World)
         draw = held_out.draws[mine if mine < len(held_out.draws) else 0]
         batches = model.prepare(held_out.samples, draw)
         with autocast(precision, world.device):
-            moved = [batch.to(world.device) for batch in batches]
-            losses = [loss for phase in model.phases() for loss in model(moved, phase)]
+            there = moved(batches, world.device)
+            losses = [loss for phase in model.phases() for loss in model(there, phase)]
         if mine < len(held_out.draws):
             total += table.of(losses, table.weights(batches).to(world.device))
     model.train(was)

@@ -27,7 +27,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         dims = [0, *range(2, values.ndim)]
         shape = [1, -1, *[1] * (values.ndim - 2)]
         wide = values.float()
-        count = total(wide.new_tensor(values.numel() / values.shape[1]))
+        count = total(wide.new_full((), values.numel() / values.shape[1]))
         mean = total(wide.sum(dims)) / count
         centred = wide - mean.view(shape)
         variance = total(centred.square().sum(dims)) / count

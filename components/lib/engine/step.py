@@ -18,6 +18,7 @@ from components.lib.engine.pieces import capture, restore
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import autocast
 from components.lib.engine.trainable import Loss, WeightedSum, alone
+from components.lib.engine.transfer import moved
 from components.lib.failpoints import reach
 
 Batches = list[Any]  # one a term
@@ -99,7 +100,7 @@ class Step:
         made = []
         with alone(self.phases[name], self.phases):
             for number, batches in enumerate(micro_batches):
-                batches = [batch.to(self.world.device) for batch in batches]
+                batches = moved(batches, self.world.device)
                 module = self._module(name, batches)
                 with silent(module, last=number == len(micro_batches) - 1):
                     with autocast(self.plan.precision, self.world.device):

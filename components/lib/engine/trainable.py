@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from components.lib.engine.randomness import Draw
@@ -76,13 +75,9 @@ class Entry:
 
 
 class Batch(Protocol):
-    """Tensors for one forward pass."""
+    """Tensors for one forward pass; those in dataclasses, lists, tuples and dicts go to the device."""
 
     weight: float
-
-    def to(self, device: torch.device) -> Any:
-        """The batch on a device."""
-        ...
 
 
 class Trainable(Protocol):

@@ -14,6 +14,7 @@ from components.lib import pretrained
 from components.lib.artifacts import Manifest
 from components.lib.config import setting
 from components.lib.engine.randomness import Draw
+from components.lib.engine.transfer import moved
 from components.lib.errors import ConfigError, DataError
 from components.lib.pixels import PixelShards
 from components.lib.store import Store
@@ -104,7 +105,7 @@ class Images:
         part = draw.part(0, SHOWN)
         device = next(trunk.parameters()).device
         chunks = [draw.part(at, at + 256) for at in range(0, min(len(draw), MAPPED), 256)]
-        views = [self.view(chunk, "picture").to(device) for chunk in chunks]
+        views = [moved(self.view(chunk, "picture"), device) for chunk in chunks]
         features = torch.cat([trunk.pool(trunk(view), view).float() for view in views])
         images = torch.cat([view.plain() for view in views])
         shown = [self.view(part, "picture").plain(), *(view.plain() for view in self.views(part, 3))]

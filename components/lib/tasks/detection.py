@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from components.lib import classifiers, images, pretrained
 from components.lib.average_precision import average_precision, matched
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import moved
 from components.lib.errors import DataError
 from components.lib.images import Canvas
 from components.lib.imageset import Framed, ImageSet, prepare, sized
@@ -138,7 +139,7 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: 
     device = next(model.parameters()).device
     lists: dict[str, list[Array]] = {"real": [], "class": [], "score": [], "matched": []}
     for chosen in samples.batches(batch_size):
-        rows = _found(model, samples.batch(chosen).to(device).normal(), samples.canvas)
+        rows = _found(model, moved(samples.batch(chosen), device).normal(), samples.canvas)
         for place, (score, kind, box) in zip(chosen, rows, strict=True):
             real = samples.targets[place].astype(np.float64)
             row = (real[:, 0].astype(np.int64), kind, score, matched(kind, box, real))

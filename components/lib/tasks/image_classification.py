@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from components.lib import classifiers
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import moved
 from components.lib.errors import DataError
 from components.lib.images import Canvas
 from components.lib.imageset import Framed, ImageSet, prepare, sized
@@ -84,7 +85,7 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: 
     prediction = np.zeros(len(samples), dtype=np.int64)
     confidence = np.zeros(len(samples), dtype=np.float64)
     for chosen in samples.batches(batch_size):
-        logits: Tensor = model(pixel_values=samples.batch(chosen).to(device).normal()).logits.double()
+        logits: Tensor = model(pixel_values=moved(samples.batch(chosen), device).normal()).logits.double()
         largest = logits.softmax(-1).max(-1)
         prediction[chosen], confidence[chosen] = largest.indices.cpu().numpy(), largest.values.cpu().numpy()
     return {"label": samples.targets, "prediction": prediction, "confidence": confidence}
@@ -93,7 +94,7 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: 
 def neighbours(model: Any, samples: ImageSet, voters: int, batch_size: int = 64) -> Neighbours:
     """A branch that holds the features of labelled images by the model's trunk, and trains nothing."""
     device = next(model.parameters()).device
-    batches = (samples.batch(chosen).to(device) for chosen in samples.batches(batch_size))
+    batches = (moved(samples.batch(chosen), device) for chosen in samples.batches(batch_size))
     pairs = [(batch.normal(), batch.targets) for batch in batches]
     return Neighbours.of(model.base_model, model.config, pairs, voters)
 

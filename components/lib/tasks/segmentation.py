@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from components.lib import classifiers, images, pretrained
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import moved
 from components.lib.errors import DataError
 from components.lib.images import Canvas
 from components.lib.imageset import Framed, ImageSet, prepare, sized
@@ -111,7 +112,7 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: 
     size = len(names)
     both, either = (np.zeros((size, len(samples)), np.int64) for _ in range(2))
     for chosen in samples.batches(batch_size):
-        batch = samples.batch(chosen).to(device)
+        batch = moved(samples.batch(chosen), device)
         guessed = model(batch.normal()).argmax(1)
         for number in range(size):
             mine, theirs = guessed == number, batch.targets == number

@@ -8,7 +8,7 @@ one affine map of the colours of each image. The order is fixed: geometry, colou
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.engine.randomness import Draw
+from components.lib.engine.transfer import constant
 from components.lib.vision.noise import gaussian
 
 Floats = npt.NDArray[np.float64]
@@ -76,15 +77,6 @@ class Recipe:
     sigma: Tensor | None = None
     noise: Tensor | None = None
     keys: Tensor | None = None
-
-    def to(self, device: torch.device) -> Recipe:
-        """The same on a device."""
-        moved = {
-            name: value.to(device, non_blocking=True)
-            for name, value in vars(self).items()
-            if value is not None
-        }
-        return replace(self, **moved)
 
 
 def recipe(strength: Strength, draw: Draw, stream: str, channels: int) -> Recipe:
@@ -163,7 +155,7 @@ def _recoloured(images: Tensor, colour: Tensor, contrast: Tensor) -> Tensor:
     flat = images.flatten(2)
     means = flat.mean(dim=2)
     channels = images.shape[1]
-    mean = means @ means.new_tensor(LUMA) if channels == 3 else means.mean(dim=1)
+    mean = means @ constant(LUMA, means) if channels == 3 else means.mean(dim=1)
     shift = (contrast * mean)[:, None, None]
     if channels == 1:
         return torch.addcmul(shift, flat, colour).clamp_(0, 1).view_as(images)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from components.lib.engine.transfer import constant
 from components.lib.vision.augmentation import Recipe, apply
 
 
@@ -31,7 +32,7 @@ class Frame:
         return plain.clamp(0, 1)
 
     def _shaped(self, values: tuple[float, ...], like: Tensor) -> Tensor:
-        return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None, None]
+        return constant(values, like)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,6 @@ class View:
     def slots(self) -> int:
         """Images that are computed."""
         return len(self.images)
-
-    def to(self, device: torch.device) -> View:
-        """The same on a device."""
-        extra = {name: value.to(device, non_blocking=True) for name, value in self.extra.items()}
-        images = self.images.to(device, non_blocking=True)
-        return replace(self, images=images, recipe=self.recipe.to(device), extra=extra)
 
     def plus(self, **extra: Tensor) -> View:
         """With tensors that an objective needs beside the images."""

@@ -16,6 +16,7 @@ from components.lib.config import setting
 from components.lib.engine.normalization import still
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import MAIN, Loss, Phase
+from components.lib.engine.transfer import moved
 from components.lib.vision import decoders, noise, pictures
 from components.lib.vision.views import View
 from components.pretraining.collapse import SPREAD, spread
@@ -78,7 +79,7 @@ class Objective(nn.Module):
     @torch.no_grad()
     def pictures(self, samples: Any, draw: Draw) -> list[pictures.Picture]:
         """Made images above real ones."""
-        view = self.prepare(samples, draw).to(next(self.parameters()).device)
+        view = moved(self.prepare(samples, draw), next(self.parameters()).device)
         rows = [view.frame.plain(self._made(view, view.extra["keys"][:, place])) for place in (0, 1)]
         note = "two rows that the generator made, one of images"
         return [pictures.Picture("Generated", pictures.grid([*rows, view.plain()]), note)]

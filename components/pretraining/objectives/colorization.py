@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import constant
 from components.lib.errors import ConfigError
 from components.lib.vision import decoders, pictures
 from components.lib.vision.augmentation import LUMA
@@ -83,4 +84,4 @@ def joined(grey: Tensor, chroma: Tensor) -> Tensor:
 
 
 def _table(like: Tensor) -> Tensor:
-    return torch.tensor([LUMA, *CHROMA], dtype=like.dtype, device=like.device)
+    return constant([*LUMA, *CHROMA[0], *CHROMA[1]], like).view(3, 3)

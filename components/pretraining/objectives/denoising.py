@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from components.lib.config import setting
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import moved
 from components.lib.vision import decoders, noise, pictures
 from components.lib.vision.views import View
 from components.pretraining.collapse import SPREAD, spread
@@ -54,7 +55,7 @@ class Objective(nn.Module):
     @torch.no_grad()
     def pictures(self, samples: Any, draw: Draw) -> list[pictures.Picture]:
         """Images with noise above what was made of them."""
-        view = self.prepare(samples, draw).to(next(self.parameters()).device)
+        view = moved(self.prepare(samples, draw), next(self.parameters()).device)
         noisy = self._noisy(view.pixels(), view.extra["keys"])
         clean = self.decoder(self.trunk.maps(self.trunk.read(noisy)))
         rows = [view.frame.plain(row) for row in (noisy, clean, view.pixels())]

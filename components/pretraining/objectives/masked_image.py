@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from components.lib.config import setting
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import moved
 from components.lib.vision import pictures
 from components.lib.vision.views import View
 from components.pretraining.collapse import SPREAD, spread
@@ -79,7 +80,7 @@ class Objective(nn.Module):
     @torch.no_grad()
     def pictures(self, samples: Any, draw: Draw) -> list[pictures.Picture]:
         """What was shown, what was drawn, and the image."""
-        view = self.prepare(samples, draw).to(next(self.parameters()).device)
+        view = moved(self.prepare(samples, draw), next(self.parameters()).device)
         pixels, order = view.pixels(), view.extra["order"]
         drawn, targets = self._drawn(pixels, order)[0].float(), self.patches(pixels)
         if self.config.normalised:  # the mean and deviation of a hidden patch are known here only

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import moved
 from components.lib.errors import ConfigError
 from components.lib.vision import pictures
 from components.lib.vision.views import View
@@ -59,7 +60,7 @@ class Objective(nn.Module):
     @torch.no_grad()
     def pictures(self, samples: Any, draw: Draw) -> list[pictures.Picture]:
         """Turned images, and the same turned back by what the head says."""
-        view = self.prepare(samples, draw).to(next(self.parameters()).device)
+        view = moved(self.prepare(samples, draw), next(self.parameters()).device)
         pixels = turned(view.pixels(), view.extra["turns"])
         found = self.head(self.trunk.pool(self.trunk.read(pixels))).argmax(dim=1)
         rows = [view.frame.plain(row) for row in (pixels, turned(pixels, -found % 4))]

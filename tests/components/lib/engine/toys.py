@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -30,9 +30,6 @@ class Batch:
     @property
     def weight(self) -> float:
         return float(len(self.inputs))
-
-    def to(self, device: torch.device) -> Batch:
-        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
 
 class Regression(nn.Module):
