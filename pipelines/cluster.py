@@ -20,7 +20,8 @@ _QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 OWN = (  # variables that every stage gets from us
-    "HF_HOME", "HOME", "TMPDIR", "TRUNKLINE_CACHE", "TRUNKLINE_CPUS", "TRUNKLINE_IMAGE", "TRUNKLINE_PRESETS",
+    "HF_HOME", "HOME", "TMPDIR", "TRUNKLINE_ACCELERATORS", "TRUNKLINE_CACHE", "TRUNKLINE_CPUS",
+    "TRUNKLINE_IMAGE", "TRUNKLINE_PRESETS",
 )  # fmt: skip
 
 

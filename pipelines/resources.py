@@ -13,6 +13,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from components.lib import accelerators
 from images import contents
 from pipelines.cluster import Cluster, load, whole
 
@@ -101,7 +102,9 @@ def _equip(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> No
     variables = {**WRITABLE, "TRUNKLINE_IMAGE": image, "TRUNKLINE_CPUS": str(whole(needs.cpu))}
     for name, value in variables.items():
         task.set_env_variable(name, value)
-    if needs.accelerators:  # NCCL and data loaders share memory, of which containers have 64 MB
+    if needs.accelerators:
+        task.set_env_variable(accelerators.KEPT, str(needs.accelerators))
+        # NCCL and data loaders share memory, of which containers have 64 MB.
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory")
     if where.presets and stage == "preflight":
         kubernetes.use_config_map_as_volume(task, where.presets, PRESETS, optional=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.lib import interruption, shelf
+from components.lib import accelerators, interruption, shelf
 from components.lib.artifacts import Key, Manifest
 from components.lib.errors import InternalError, TrunklineError, unexpected
 from components.lib.store import Draft, Store
@@ -104,6 +104,7 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator
     error: TrunklineError | None = None
     try:
         context = Context(Store(settings["store"]), task=task, stage=name, **settings["run"])
+        accelerators.check()
         with interruption.obeyed(), shelf.of(context.store):
             yield context
     except TrunklineError as raised:

@@ -23,7 +23,7 @@ from typing import IO
 
 import psutil
 
-from components.lib import heartbeat, interruption, objects
+from components.lib import accelerators, heartbeat, interruption, objects
 from components.lib.errors import InternalError, Interrupted, TrunklineError, WorkerLost, first_cause
 
 STARTUP = 900.0  # seconds before the first step: imports, data, the compiler
@@ -109,6 +109,7 @@ def main(place: str) -> int:
     from components.pretraining import job
 
     try:
+        accelerators.check()
         Node(place, [], job.read(place).config["hang_seconds"]).run()
     except TrunklineError as error:
         print(f"\npretraining failed: {error}", file=sys.stderr, flush=True)

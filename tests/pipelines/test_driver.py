@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from components import STAGES
 from components.closing.record import ENDED_WELL
 from tests.kubeflow_driver import Cluster
-from tests.pipelines.test_golden import GOLDEN
+from tests.pipelines.test_golden import GOLDEN, compiled
 from tests.pipelines.test_local_run import KEPT_OUT
 
 SECRET = "planted-1-0123456789"
@@ -20,7 +20,10 @@ OVERRIDES = dict(one.split("=", 1) for one in KEPT_OUT)
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("cluster")
+    """A folder with the pipelines of a small cluster."""
+    folder = tmp_path_factory.mktemp("cluster")
+    compiled(folder, TRUNKLINE_CLUSTER="kind")
+    return folder
 
 
 def started(place, name, release, text=None):
@@ -29,8 +32,8 @@ def started(place, name, release, text=None):
         "TRUNKLINE_STORE": str(place / "store"), "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}",
         "AWS_SECRET_ACCESS_KEY": SECRET,
     }  # fmt: skip
-    compiled = text or (GOLDEN / "nvidia" / "training.yaml").read_text()
-    return Cluster(compiled, place / name, variables, release, run_id=name)
+    text = text or (place / "training.yaml").read_text()
+    return Cluster(text, place / name, variables, release, run_id=name)
 
 
 def record(place, name):
@@ -101,7 +104,7 @@ def test_a_stage_that_fails_is_retried_and_named(place, release):
 
 def test_an_item_of_the_wrong_type_ends_a_run_as_on_a_cluster(place, first):
     """What the compiled pipeline said before: the driver of these tests would have refused it."""
-    text = (GOLDEN / "nvidia" / "training.yaml").read_text()
+    text = (place / "training.yaml").read_text()
     wrong = text.replace(
         "tasks-loop-item:\n          parameterType: STRUCT",
         "tasks-loop-item:\n          parameterType: STRING",

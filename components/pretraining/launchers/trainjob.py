@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.lib import interruption
+from components.lib import accelerators, interruption
 from components.lib.config import from_dict, setting
 from components.lib.errors import (
     ConfigError,
@@ -80,8 +80,7 @@ def launch(job: Job, options: Config) -> None:
             fix="or mount a shared volume by pretraining.launch.pod.volumes",
         )  # fmt: skip
     cluster = Cluster(options.namespace)
-    gpus = next((int(n) for key, n in options.resources.items() if key.endswith("/gpu")), 1)
-    job = replace(job, config={**job.config, "nproc": settings.nproc or gpus})
+    job = replace(job, config={**job.config, "nproc": settings.nproc or _gpus(options) or 1})
     with interruption.noted() as told:
         body = _body(job, options, cluster)
         _Launch(job, store, cluster, told).until_done(body, settings.restarts)
@@ -203,8 +202,15 @@ class _Launch:
         return f"{self.store.uri}/{self._prefix}".rstrip("/")
 
 
+def _gpus(options: Config) -> int:
+    """Of a pod."""
+    return next((int(n) for key, n in options.resources.items() if key.endswith("/gpu")), 0)
+
+
 def _body(job: Job, options: Config, cluster: Cluster) -> dict[str, Any]:
     environment = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
+    if gpus := _gpus(options):
+        environment[accelerators.KEPT] = str(gpus)
     place = Place(
         namespace=cluster.namespace, runtime=options.runtime, runtime_kind=options.runtime_kind,
         image=options.image or os.environ.get("TRUNKLINE_IMAGE", ""), nodes=options.nodes,

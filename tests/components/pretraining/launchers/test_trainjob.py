@@ -7,10 +7,11 @@ import threading
 import time
 
 import pytest
+import torch
 
 from components.lib.artifacts import Key
 from components.lib.config import to_dict
-from components.lib.errors import ConfigErrors, DataError, Interrupted, ServiceError, WorkerLost
+from components.lib.errors import ConfigError, ConfigErrors, DataError, Interrupted, ServiceError, WorkerLost
 from components.lib.stage import Context
 from components.lib.store import Store
 from components.pretraining.config import Config as Settings
@@ -114,7 +115,8 @@ def test_every_setting_reaches_an_object_that_trainer_takes(api, s3, monkeypatch
     trainer = spec["trainer"]
     assert trainer["numProcPerNode"] == 4 and trainer["image"] == "registry/trunkline:1"
     assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "4"}
-    assert {entry["name"] for entry in trainer["env"]} == {*ambient, "AWS_ACCESS_KEY_ID", "NCCL_DEBUG"}
+    given = {*ambient, "AWS_ACCESS_KEY_ID", "NCCL_DEBUG", "TRUNKLINE_ACCELERATORS"}
+    assert {entry["name"] for entry in trainer["env"]} == given
     patched = spec["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"][0]
     assert patched["template"]["spec"]["template"]["spec"] == {"nodeSelector": {"pool": "gpu"}}
 
@@ -182,6 +184,12 @@ def test_the_error_of_a_pod_is_the_error_of_the_stage(api, s3):
         with pytest.raises(DataError, match="the tokens are bad") as caught:
             launch(job(s3), Config())
         assert caught.value.where == "shard 3" and len(api.made) == made
+
+
+def test_pods_that_do_not_see_their_accelerators_do_not_train_on_processors(api, s3):
+    with pytest.raises(ConfigError, match="not seen") as caught:
+        launch(job(s3), Config(resources={"nvidia.com/gpu": torch.cuda.device_count() + 1}))
+    assert caught.value.exit_code == 78 and len(api.made) == 1
 
 
 def test_lost_pods_start_anew_so_often_and_no_more(api, s3, capfd):
