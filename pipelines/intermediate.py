@@ -37,6 +37,10 @@ def _forms(documents: list[Any], where: str) -> list[TrunklineError]:
     """Whether the documents are the messages that the API server reads, no field unknown."""
     try:
         json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
+        for executor in documents[0]["deploymentSpec"][
+            "executors"
+        ].values():  # which is any JSON to the above
+            json_format.ParseDict(executor, pipeline_spec_pb2.PipelineDeploymentConfig.ExecutorSpec())
         for document in documents[1:]:
             json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
             executors = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]

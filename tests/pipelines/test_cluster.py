@@ -279,15 +279,11 @@ def test_no_such_cluster():
         ("def preflight(", f"def preflight(  # {'x' * 125_000}", "too long"),
         ("name: HOME", "name: HF_TOKEN", "a secret is written out"),
         ("root:\n", "roots:\n", "not a pipeline"),
+        ("resourceMemoryLimit: ", "resourceMemoryLimits: ", "not a pipeline"),
         ("runAsNonRoot: true", "runAsNobody: true", "not a pipeline"),
         (
             "tasks-loop-item:\n          parameterType: STRUCT",
             "tasks-loop-item:\n          parameterType: STRING",
-            "driver refuses",
-        ),
-        (
-            "fresh:\n          parameterType: NUMBER_INTEGER",
-            "fresh:\n          parameterType: LIST",
             "driver refuses",
         ),
     ],
