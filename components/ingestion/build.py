@@ -102,7 +102,7 @@ def index(entry: Evaluation, config: Config, objects: Sequence[Object], draft: D
     folder = draft.folder / "index"
     folder.mkdir()
     with closing(Child(partial(Indexing, entry, config), config.memory)) as child:
-        for source in fetched(objects):
+        for source, _ in fetched(objects):
             _told(child, source, patience(config, source.bytes), source.entry.name)
         (documents,) = _told(
             child, folder, patience(config, sum(max(one.size, 0) for one in objects)), entry.source

@@ -120,11 +120,16 @@ class _Pack:
         self.broken = parquet.ParquetWriter(self.draft.folder / "quarantine.parquet", QUARANTINE, **PARQUET)
 
     def batches(self, objects: Sequence[Object], reader: Child) -> Iterator[Batch]:
-        """Has the objects read, one after the other."""
-        for number, file in enumerate(fetched(objects)):
+        """Has the objects read in their order; the next is asked for ahead, so that no process waits."""
+        sent = 0
+        for number, (file, following) in enumerate(fetched(objects)):
+            for ahead in [file, following][sent - number :]:
+                if ahead is not None:
+                    reader.send((sent, ahead))
+                    sent += 1
             self.begin(file)
             try:
-                yield from reader.ask((number, file), patience(self.config, file.bytes))
+                yield from reader.answer(patience(self.config, file.bytes))
             except Lost as lost:
                 self.lost[number] = Loss(file, file.entry.name, told(lost))
             except DataError as error:

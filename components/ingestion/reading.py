@@ -110,21 +110,26 @@ def told(lost: Lost) -> str:
     return f"the process that decoded it {lost}{limit}"
 
 
-def fetched(objects: Sequence[Object]) -> Iterator[Fetched]:
-    """The objects in their order, each on disk until the next one is asked for."""
+def fetched(objects: Sequence[Object]) -> Iterator[tuple[Fetched, Fetched | None]]:
+    """The objects in their order, each on disk until the next is asked for; and the next, if it is there."""
     with ThreadPoolExecutor(AHEAD) as pool:
         waiting: deque[tuple[tempfile.TemporaryDirectory[str], Future[Fetched]]] = deque()
         todo = iter(objects)
+
+        def fill() -> None:
+            while len(waiting) < AHEAD and (entry := next(todo, None)) is not None:
+                folder = tempfile.TemporaryDirectory(prefix="trunkline-")
+                waiting.append((folder, pool.submit(_fetch, entry, Path(folder.name))))
+
         try:
-            while True:
-                while len(waiting) < AHEAD and (entry := next(todo, None)) is not None:
-                    folder = tempfile.TemporaryDirectory(prefix="trunkline-")
-                    waiting.append((folder, pool.submit(_fetch, entry, Path(folder.name))))
-                if not waiting:
-                    return
+            fill()
+            while waiting:
                 folder, future = waiting.popleft()
                 with folder:
-                    yield future.result()
+                    file = future.result()
+                    fill()
+                    ready = bool(waiting) and waiting[0][1].done()
+                    yield file, waiting[0][1].result() if ready else None
         finally:
             for folder, future in waiting:
                 future.cancel() or future.exception()

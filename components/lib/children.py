@@ -12,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
@@ -55,10 +56,23 @@ class Child:
     def __init__(self, make: Callable[[], Work], ceiling: int) -> None:
         self._make, self._ceiling = make, ceiling
         self._process: subprocess.Popen[bytes] | None = None
+        self._waiting: deque[Any] = deque()
         self._stopped = False
 
     def ask(self, request: Any, seconds: float) -> Iterator[Any]:
-        """The values of the answer, as they come.
+        """`send` and `answer`."""
+        self.send(request)
+        yield from self.answer(seconds)
+
+    def send(self, request: Any) -> None:
+        """Asks for something before the answers to earlier requests were read; it must be small."""
+        self._waiting.append(request)
+        if self._process is not None:
+            with suppress(OSError):  # its end is told by the answer, and the next child is asked again
+                self._channel.send(request)
+
+    def answer(self, seconds: float) -> Iterator[Any]:
+        """The values that answer the oldest request, as they come.
 
         Raises:
             Lost: if the child died, gave nothing for so many seconds, or went beyond its ceiling.
@@ -69,9 +83,9 @@ class Child:
             raise Lost("was stopped")
         if self._process is None:
             self._start()
+        self._waiting.popleft()
         whole = False
         try:
-            self._send(request)
             while (message := self._receive(seconds))[0] == VALUE:
                 yield message[1]
             whole = message[0] != MEMORY
@@ -107,6 +121,8 @@ class Child:
         try:
             self._send((self._make, self._ceiling))
             self._judge(*self._receive(START))
+            for request in self._waiting:
+                self._send(request)
         except (Lost, TrunklineError, OSError) as error:
             self._end()
             if not isinstance(error, Lost):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,16 @@ def test_an_answer_that_nobody_reads_to_its_end_is_not_taken_for_the_next(child)
     assert next(answer)[0] == 0
     answer.close()
     assert [value[0] for value in ask(child, "many", 2)] == [0, 1]
+
+
+@pytest.mark.parametrize("deed", ["segfault", "allocate", "wrong", "many"])
+def test_what_was_asked_for_ahead_is_answered_whatever_became_of_the_first(child, deed):
+    for request in ((deed, 2), ("many", 3), ("pid", None)):
+        child.send(request)
+    with suppress(Lost, DataError):
+        assert len(list(child.answer(30))) == 2 and deed == "many"
+    assert [value[0] for value in child.answer(30)] == [0, 1, 2]
+    assert list(child.answer(30)) == ask(child, "pid")
 
 
 def test_a_child_that_cannot_be_made_ready_is_no_loss_of_a_request():
