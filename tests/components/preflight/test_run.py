@@ -82,12 +82,12 @@ def test_settings_are_checked_before_anything_is_asked(tmp_path, place, capsys):
     assert "2 settings are wrong" in capsys.readouterr().err
 
 
-def test_silent_servers_cost_three_seconds(tmp_path, silent, monkeypatch, capsys):
+def test_silent_servers_cost_seconds_and_not_minutes(tmp_path, silent, monkeypatch, capsys):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", silent)
     start = time.monotonic()
     with pytest.raises(SystemExit) as caught:
         check(tmp_path, {"store": "s3://bucket/x", "tracking_uri": silent})
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 20  # three, on a machine that does nothing else
     printed = capsys.readouterr().err
     assert caught.value.code == ServiceError.exit_code
     assert "the store does not answer" in printed and "MLflow" in printed
