@@ -49,10 +49,10 @@ screenshots: setup ## Walk through MLflow in Chromium after `make run`, and take
 	@$(PYTHON) tests/browsing/walk.py runs .github/pictures
 
 ##@ Develop
-test: setup ## All tests
+test: setup ## The tests, in 7 to 17 minutes; faults and e2e run those that take longer
 	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
 
-faults: setup ## Every fault of the matrix (kills, hangs, broken stores and servers); 17 minutes, and a table of them
+faults: setup ## Every fault of the matrix (kills, hangs, broken stores and servers); 17 to 30 minutes, and a table of them
 	@$(BIN)/python -m pytest -q -m fault -n logical --maxprocesses 4
 
 check: setup ## Format, lint and types
@@ -71,9 +71,9 @@ golden: setup ## Refresh the golden pipelines; read the difference before you co
 images: setup ## Build IMAGE, or all images; BASE_IMAGE, TORCH_INDEX, TRUNKLINE_IMAGES, PIP_CONF, PUSH=1; LIST=1 names them
 	@$(BIN)/python -m images.build $(IMAGE) $(if $(PUSH),--push) $(if $(LIST),--list)
 
-e2e: setup ## The smoke preset in processes, in containers (with parity) and by the rules of KFP; needs Docker, or root on Debian
-	@PACKAGES=postgresql images/engine.sh bash -c '$(BIN)/python -m images.build >/dev/null && \
-	  $(BIN)/python -m pytest -q -s -m "" tests/e2e/runners.py tests/pipelines/test_driver.py'
+e2e: setup ## Whole runs: as text grows, on images, by the rules of KFP, in containers with parity; needs Docker, or root on Debian
+	@$(BIN)/python -m pytest -q -m long -n logical --maxprocesses 8 --dist loadfile tests/pipelines
+	@PACKAGES=postgresql images/engine.sh bash -c '$(BIN)/python -m images.build >/dev/null && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
 
 locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install -q uv; }

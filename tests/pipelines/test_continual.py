@@ -14,6 +14,8 @@ from components.lib.sources.sample import fetch
 from components.lib.store import Store
 from tests.pipelines.test_local_run import Place, Run
 
+pytestmark = pytest.mark.long
+
 SMALL = (
     "pretraining.start=champion", "pretraining.replay=0.25", "pretraining.steps=6",
     "tokenization.vocabulary_size=600", "promotion.rules={noninferiority: {margin: 1.0}}",

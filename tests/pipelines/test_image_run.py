@@ -14,6 +14,8 @@ import pytest
 from components.lib import images, shapes
 from tests.architecture.imports import ROOT
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
