@@ -69,7 +69,7 @@ golden: setup ## Refresh the golden pipelines; read the difference before you co
 	@TRUNKLINE_CLUSTER=nvidia $(BIN)/python -m pipelines.compile tests/pipelines/golden/nvidia training
 
 images: setup ## Build IMAGE, or all images; BASE_IMAGE, TORCH_INDEX, TRUNKLINE_IMAGES, PIP_CONF, PUSH=1; LIST=1 names them
-	@$(BIN)/python -m images.build $(IMAGE) $(if $(PUSH),--push) $(if $(LIST),--list)
+	@$(if $(LIST),,images/engine.sh) $(BIN)/python -m images.build $(IMAGE) $(if $(PUSH),--push) $(if $(LIST),--list)
 
 e2e: setup ## Whole runs: as text grows, on images, by the rules of KFP, in containers with parity; needs Docker, or root on Debian
 	@$(BIN)/python -m pytest -q -m long -n logical --maxprocesses 8 --dist loadfile tests/pipelines

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command with a container engine: this machine's own if one answers, else one that is started for it.
 #
-#   images/engine.sh make images
+#   images/engine.sh docker run ...     make images and make e2e call it
 #
 # Where there is none, on Debian or Ubuntu as root: installs Debian's Docker, starts its daemon in a folder of
 # its own, makes a base image from Debian's packages where Docker Hub cannot be reached, serves the build of

@@ -176,7 +176,7 @@ def _blurred(images: Tensor, sigma: Tensor) -> Tensor:
             both = padded.narrow(axis, reach - offset, size) + padded.narrow(axis, reach + offset, size)
             total = torch.addcmul(total, both, weights[:, offset])
         images = total
-    return images
+    return images.clamp_(max=1)  # weights that add up to 1 leave the range by a rounding
 
 
 def _tensor(values: Floats) -> Tensor:
