@@ -10,7 +10,7 @@ from components.lib.config import to_dict
 from components.lib.stage import Context
 from components.pretraining.config import MECHANICS, Config
 
-VERSION = 4
+VERSION = 5
 
 
 def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[str, float]:

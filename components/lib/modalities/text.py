@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.lib import attention, pretrained
+from components.lib import attention, last_block, pretrained
 from components.lib.architectures import ARCHITECTURES, CAUSAL, Dials
 from components.lib.artifacts import Manifest
 from components.lib.config import setting
@@ -110,7 +110,8 @@ class Text:
         )
         trunk = Trunk(_built(ARCHITECTURES[config.architecture](dials)))
         tables = {id(m.weight) for m in trunk.model.modules() if isinstance(m, nn.Embedding)}
-        body = [p for p in trunk.model.parameters() if p.ndim == 2 and id(p) not in tables]
+        weights = trunk.model.named_parameters()  # those that each token meets: a pooler reads one a segment
+        body = [p for n, p in weights if p.ndim == 2 and id(p) not in tables and not n.startswith("pooler")]
         self.cost = (sum(p.numel() for p in body), trunk.model.config.num_hidden_layers, trunk.width)
         return trunk
 
@@ -121,25 +122,36 @@ class Text:
 
 
 class Trunk(nn.Module):
-    """A `transformers` model that reads packed rows; attributes: model, width."""
+    """A `transformers` model that reads packed rows.
+
+    Attributes:
+        unread: weights of matrices that a token passes by if it is not among the places of `forward`.
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         model.set_attn_implementation(attention.register())
+        self.unread = last_block.narrow(model)
         self.model: Any = model
         self.width: int = model.config.hidden_size
         self.causal = model.config.model_type in CAUSAL
 
-    def forward(self, packed: Packed) -> Tensor:
-        """(R, L, width) hidden states; a token sees the tokens of its own segment alone."""
+    def forward(self, packed: Packed, places: Tensor | None = None) -> Tensor:
+        """(R, L, width) hidden states; a token sees the tokens of its own segment alone.
+
+        Args:
+            places: (m,) in the flattened rows; the answer is (m, width), of these tokens alone.
+        """
         arguments: dict[str, Any] = {"input_ids": packed.ids, "position_ids": packed.positions}
         arguments["attention_mask"] = self._mask(packed)
         if self.causal:
             arguments["use_cache"] = False
         if packed.ids.device.type == "cuda":
             arguments |= {"bounds": packed.bounds, "longest": packed.longest}
-        hidden: Tensor = self.model(**arguments).last_hidden_state
-        return hidden
+        hidden: Tensor = self.model(**arguments, places=places).last_hidden_state
+        if places is None:
+            return hidden
+        return hidden[0] if self.unread else hidden.flatten(0, 1)[places]
 
     def pool(self, hidden: Tensor, packed: Packed) -> Tensor:
         """(R, L, width) -> (n, width): one vector a segment, as this architecture's classifier pools."""

@@ -44,7 +44,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: Targets) -> Loss:
         """Cross-entropy, summed over the predicted tokens."""
-        hidden = self.trunk(batch.packed).flatten(0, 1)[batch.places]
+        hidden = self.trunk(batch.packed, batch.places)
         logits = nn.functional.linear(hidden, self.trunk.embedding())
         total, hits = predict(logits, batch.targets)
         return Loss(total, batch.weight, {"accuracy": hits})

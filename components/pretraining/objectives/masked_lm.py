@@ -66,9 +66,9 @@ class Objective(nn.Module):
         )
         hidden = replace(packed, ids=ids.view_as(packed.ids))
         width, vocabulary = self.trunk.width, len(self.bias)
-        return Targets(
-            hidden, places, targets, packed.flops + 6.0 * len(targets) * width * (width + vocabulary)
-        )
+        head = len(targets) * width * (width + vocabulary)
+        spared = (packed.real - len(targets)) * self.trunk.unread
+        return Targets(hidden, places, targets, packed.flops + 6.0 * (head - spared))
 
     def _shown(self, mask: int, targets: Any, fate: Any, substitute: Any) -> Any:
         """What stands at the hidden places: [MASK], a random token, or the token itself."""
@@ -79,7 +79,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: Targets) -> Loss:
         """Cross-entropy, summed over the hidden tokens."""
-        hidden = self.trunk(batch.packed).flatten(0, 1)[batch.places]
+        hidden = self.trunk(batch.packed, batch.places)
         logits = nn.functional.linear(self.transform(hidden), self.trunk.embedding(), self.bias)
         total, hits = predict(logits, batch.targets)
         return Loss(total, batch.weight, {"accuracy": hits})
