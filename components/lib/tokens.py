@@ -62,14 +62,16 @@ class TokenShards:
         Returns:
             (sum of lengths,) ids, and (n + 1,) where each window starts among them.
         """
-        if (self.lengths[documents] - begins < lengths).any() or (begins | lengths).min(initial=0) < 0:
-            outside = (begins < 0) | (lengths < 0) | (begins + lengths > self.lengths[documents])
+        outside = (begins < 0) | (lengths < 0) | (begins + lengths > self.lengths.take(documents))
+        if np.count_nonzero(outside):
             found = documents[outside].tolist()
             raise InternalError("a window reaches beyond its document", found=found)
-        places = self._places[documents] + begins
-        if len(lengths) and (lengths == lengths[0]).all():
+        places = self._places.take(documents) + begins
+        if len(lengths) and lengths[0] and not np.count_nonzero(lengths != lengths[0]):
             length = int(lengths[0])
-            return self._rows(documents, places, length).reshape(-1), np.arange(len(lengths) + 1) * length
+            return self._rows(documents, places, length).view(self.dtype), np.arange(
+                len(lengths) + 1
+            ) * length
         offsets = np.zeros(len(lengths) + 1, np.int64)
         lengths.cumsum(out=offsets[1:])
         first, last = places * self.dtype.itemsize, (places + lengths) * self.dtype.itemsize
@@ -78,11 +80,12 @@ class TokenShards:
         ids: Ids = np.frombuffer(b"".join(parts), self.dtype)
         return ids, offsets
 
-    def _rows(self, documents: Ints, places: Ints, length: int) -> Ids:
-        """(n, length): windows of one length, as those of chunked text mostly are, by one read a shard."""
+    def _rows(self, documents: Ints, places: Ints, length: int) -> Any:
+        """(n,): windows of one length, as those of chunked text mostly are, by one read a shard."""
         if len(self._shards) == 1:
             return _windows(self._shards[0], length)[places]
-        rows, owners = np.empty((len(places), length), self.dtype), self._owners(documents)
+        owners = self._owners(documents)
+        rows = np.empty(len(places), f"V{length * self.dtype.itemsize}")
         for owner in set(owners.tolist()):
             mine = owners == owner
             rows[mine] = _windows(self._shards[owner], length)[places[mine]]
@@ -153,7 +156,7 @@ def _mapped(path: Path, dtype: np.dtype[Any], offsets: Ints) -> Ids:
     return np.asarray(np.memmap(path, dtype, mode="r")) if size else np.zeros(0, dtype)
 
 
-def _windows(shard: Ids, length: int) -> Ids:
-    """Every window of a shard as a row of a view, which numpy gathers without a loop of Python's."""
-    shape, step = (len(shard) - length + 1, length), shard.itemsize
-    return np.ndarray(shape, shard.dtype, shard.data, strides=(step, step))
+def _windows(shard: Ids, length: int) -> Any:
+    """Every window of a shard as one item of a view: numpy gathers such items by copies of memory."""
+    shape, kind = len(shard) - length + 1, f"V{length * shard.itemsize}"
+    return np.ndarray(shape, kind, shard.data, strides=shard.itemsize)

@@ -65,6 +65,13 @@ def test_gather_reads_what_a_loop_over_documents_reads(
     assert (tokens.lengths.dtype, tokens.starts.dtype, offsets.dtype) == (np.int64,) * 3
 
 
+def test_windows_of_one_length_come_from_shards_that_are_shorter_and_longer(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    tokens = TokenShards(store, commit(store, [[[1]], [[2, 3, 4], [5, 6, 7, 8]], [[9, 10, 11]]]), "train")
+    flat, offsets = tokens.gather(np.array([3, 2, 1]), np.array([0, 1, 0]), np.array([3, 3, 3]))
+    assert flat.tolist() == [9, 10, 11, 6, 7, 8, 2, 3, 4] and offsets.tolist() == [0, 3, 6, 9]
+
+
 @pytest.mark.parametrize(("begin", "size"), [(0, 4), (2, 2), (-1, 1), (0, -1)])
 def test_a_window_beyond_its_document_is_refused(tmp_path: Path, begin: int, size: int) -> None:
     store = Store(str(tmp_path))
