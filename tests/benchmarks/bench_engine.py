@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bench_engine
 
-All sides of a ratio take turns in one run. The model is that of `bench_training`: BERT mini, 8,000 tokens of
-vocabulary, texts of natural lengths.
+All sides of a ratio take turns in one run. The model and the texts of natural lengths are those of
+`bench_training`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from components.lib.objects import connect
 from components.lib.store import Store
 from components.lib.tokens import TokenShards
 from components.pretraining.objectives import masked_lm
-from tests.benchmarks.bench_training import BATCH, samples, segments
+from tests.benchmarks.bench_training import BATCH, samples, segments, trunk
 from tests.benchmarks.history import record
 from tests.components.lib.engine import worlds
 
@@ -45,9 +45,8 @@ PRECISION = resolve("auto", torch.device("cpu"))
 
 def model_of(texts: Any) -> WeightedSum:
     """A new model with the same weights each time."""
-    torch.manual_seed(0)
     return WeightedSum(
-        {"masked_lm": masked_lm.Objective(masked_lm.Config(), texts.trunk())}, {"masked_lm": 1.0}
+        {"masked_lm": masked_lm.Objective(masked_lm.Config(), trunk(texts))}, {"masked_lm": 1.0}
     )
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bench_tracking
 
-A step is one of the engine: BERT mini, 8 texts of 62 tokens. Each reports its row, which is more often than
-any preset does.
+A step is one of the engine: the model of `bench_training`, 8 texts of 62 tokens. Each reports its row, which
+is more often than any preset does.
 """
 
 from __future__ import annotations
