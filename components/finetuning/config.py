@@ -55,7 +55,8 @@ class Config:
     reject_budget: float = setting(
         0.01, "share of unusable records beyond which the stage fails", minimum=0.0, maximum=1.0
     )
-    precision: str = setting("auto", "bf16 where the device has it", choices=("auto", "fp32", "bf16"))
+    precision: str = setting("auto", "bf16 where the device has it",
+                             choices=("auto", "fp32", "tf32", "bf16"))  # fmt: skip
 
     def check(self) -> Iterator[ConfigError]:
         """What spans several fields."""

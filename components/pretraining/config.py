@@ -42,7 +42,8 @@ class Config:
     spike: float = setting(
         10.0, "a gradient this many times the usual one is skipped; 0 = never", minimum=0.0
     )
-    precision: str = setting("auto", "bf16 where the device has it", choices=("auto", "fp32", "bf16"))
+    precision: str = setting("auto", "bf16 where the device has it",
+                             choices=("auto", "fp32", "tf32", "bf16"))  # fmt: skip
     seed: int = setting(0, "of weights, order and masks", minimum=0)
     evaluate_every: int = setting(0, "steps between validations; 0 = ten times a run", minimum=0)
     validation_samples: int = setting(1024, "held-out samples that are measured", minimum=1)

@@ -10,25 +10,42 @@ from components.lib.errors import ConfigError
 
 
 def resolve(dial: str, device: torch.device) -> str:
-    """Answers fp32 or bf16 for the dial auto, fp32 or bf16.
+    """Answers fp32, tf32 or bf16 for the dial auto, fp32, tf32 or bf16.
 
     bf16 without hardware for it is emulated: a hundred times slower on a CPU with AVX2 alone. So `auto`
     asks for the instructions, and does not time them: the answer must not depend on a noisy moment.
+
+    Raises:
+        ConfigError: if the device has no such numbers; a CPU emulates bf16 alone.
     """
-    if dial == "fp32":
-        return dial
     if device.type == "cuda":
         able = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         has = torch.cpu.get_capabilities()
         able = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-    if dial == "bf16" and not able and device.type == "cuda":
-        raise ConfigError("this device has no bf16", where="precision", found=str(device), fix="use fp32")
-    return "bf16" if dial == "bf16" or able else "fp32"
+    lacking = not able if device.type == "cuda" else dial == "tf32"  # GPUs have both or none
+    if dial in ("tf32", "bf16") and lacking:
+        found = f"{device}, for {dial}"
+        raise ConfigError("this device has no such numbers", where="precision", found=found, fix="use auto")
+    if dial == "auto":
+        return "bf16" if able else "fp32"
+    return dial
+
+
+def settle(precision: str, device: torch.device) -> None:
+    """Products of fp32 numbers on a GPU are rounded to TF32, unless all is to be fp32.
+
+    torch by itself rounds convolutions but not matrix products, whatever was asked for. Beside bf16 nothing
+    is lost by it, as most products are coarser there.
+    """
+    if device.type == "cuda":
+        kind = "ieee" if precision == "fp32" else "tf32"
+        torch.backends.cuda.matmul.fp32_precision = kind
+        torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """The context of a forward pass: weights stay fp32, products are computed in `precision`."""
-    if precision == "fp32":
+    if precision != "bf16":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

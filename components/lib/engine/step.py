@@ -16,7 +16,7 @@ from components.lib.engine.optimization import optimizer, set_rate, update
 from components.lib.engine.parallel import Pass, prepare, silent, wrap
 from components.lib.engine.pieces import capture, restore
 from components.lib.engine.plan import Plan
-from components.lib.engine.precision import autocast
+from components.lib.engine.precision import autocast, settle
 from components.lib.engine.trainable import Loss, WeightedSum, alone
 from components.lib.engine.transfer import moved
 from components.lib.failpoints import reach
@@ -47,6 +47,7 @@ class Step:
     """
 
     def __init__(self, model: WeightedSum, plan: Plan, world: World) -> None:
+        settle(plan.precision, world.device)
         prepare(model, plan, world)
         self.model, self.plan, self.world = model, plan, world
         self.phases, self.table = model.phases(), Table(model)
