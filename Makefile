@@ -86,7 +86,7 @@ scan: .venv-scan/ready ## Scanners of manifests, Dockerfiles, workflows, shell, 
 	@.venv-scan/bin/python -m tests.scan
 
 bench: setup ## Benchmarks against peers, printed and added to the history; BENCH='engine training' runs those alone
-	@for name in $(or $(BENCH),$(patsubst tests/benchmarks/bench_%.py,%,$(wildcard tests/benchmarks/bench_*.py))); do $(BIN)/python -m "tests.benchmarks.bench_$$name" || exit; done
+	@for file in $(foreach name,$(or $(BENCH),*),tests/benchmarks/bench_$(name).py); do $(BIN)/python -m "tests.benchmarks.$$(basename $$file .py)" || exit; done
 
 clean: ## Remove what can be made again; runs/ stays
 	@rm -rf .venv .venv-* build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -33,7 +33,7 @@ def narrow(model: Any) -> int:
 def _bert(
     block: Any, hidden: Tensor, mask: Tensor | None, *cross: None, places: Tensor | None = None, **more: Any
 ) -> Tensor:
-    seen, _ = block.attention.self(hidden, mask, **more)
+    seen, _ = block.attention.self(hidden, mask, **more)  # `cross` is what an encoder alone has not
     read: Tensor = block.attention.output(_at(seen, places), _at(hidden, places))
     answer: Tensor = block.feed_forward_chunk(read)
     return answer

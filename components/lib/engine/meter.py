@@ -144,7 +144,7 @@ def peak_flops(device: torch.device, precision: str, seconds: float = 0.4, size:
 
     The best of short bursts: what else runs here for a moment does not count.
     """
-    settle(precision, device)
+    settle(precision, device)  # as training will have it
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     size = size if device.type == "cpu" else 8 * size
     left, right = (torch.ones(size, size, dtype=kind, device=device) for _ in range(2))

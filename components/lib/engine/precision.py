@@ -16,19 +16,22 @@ def resolve(dial: str, device: torch.device) -> str:
     asks for the instructions, and does not time them: the answer must not depend on a noisy moment.
 
     Raises:
-        ConfigError: if the device has no such numbers; a CPU emulates bf16 alone.
+        ConfigError: if the device cannot compute so.
     """
     if device.type == "cuda":
         able = torch.cuda.is_bf16_supported(including_emulation=False)
+        possible = ["fp32", "tf32", "bf16"] if able else ["fp32"]  # a GPU has both or none
     else:
         has = torch.cpu.get_capabilities()
         able = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-    lacking = not able if device.type == "cuda" else dial == "tf32"  # GPUs have both or none
-    if dial in ("tf32", "bf16") and lacking:
-        found = f"{device}, for {dial}"
-        raise ConfigError("this device has no such numbers", where="precision", found=found, fix="use auto")
+        possible = ["fp32", "bf16"]
     if dial == "auto":
         return "bf16" if able else "fp32"
+    if dial not in possible:
+        expected = " or ".join(["auto", *possible])
+        raise ConfigError(
+            f"no {dial} on this device", where="precision", found=str(device), expected=expected
+        )
     return dial
 
 

@@ -125,6 +125,7 @@ class Trunk(nn.Module):
     """A `transformers` model that reads packed rows.
 
     Attributes:
+        model, width: the model, and the length of its hidden states.
         unread: weights of matrices that a token passes by if it is not among the places of `forward`.
     """
 

@@ -7,7 +7,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from components.lib.engine.distributed import ALONE
+from components.lib.engine.optimization import Schedule
+from components.lib.engine.parallel import prepare
+from components.lib.engine.plan import Plan
 from components.lib.engine.randomness import Draw
+from components.lib.engine.trainable import WeightedSum
 from components.pretraining.objectives.masked_lm import Config, Objective
 from tests.components.pretraining.texts import text, trunk
 
@@ -47,6 +52,20 @@ def test_a_copy_computes_with_its_own_weights():
             parameter.zero_()
         assert other(rows, rows.places[:5]).abs().sum() == 0
         assert model(rows, rows.places[:5]).abs().sum() > 0
+
+
+@pytest.mark.parametrize("architecture", ["bert", "modernbert"])
+def test_recomputed_it_is_the_same(architecture):
+    samples = text(architecture=architecture)
+    kept, again = trunk(samples), trunk(samples)
+    plan = Plan(Schedule("linear", 1e-3, 1, 0.0), recompute=True)
+    prepare(WeightedSum({"masked_lm": again}, {"masked_lm": 1.0}), plan, ALONE)
+    rows = packed(samples)
+    (hidden, expected), (remade, found) = (
+        read(model, rows, rows.places[::3], 1.0, True) for model in (kept, again)
+    )
+    assert torch.equal(remade, hidden)
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
 
 
 @pytest.mark.parametrize("architecture", ["bert", "modernbert"])
