@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from components.lib import classifiers
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import moved
 from components.lib.errors import DataError
 from components.lib.examples import Examples, Padded, prepare
 
@@ -79,13 +80,14 @@ class Task(nn.Module):
 def outcomes(model: nn.Module, samples: Examples, names: list[str], batch_size: int = 64) -> dict[str, Array]:
     """Per example: label, prediction (class indices) and confidence (largest probability)."""
     model.eval()
+    device = next(model.parameters()).device
     prediction = np.zeros(len(samples), dtype=np.int64)
     confidence = np.zeros(len(samples), dtype=np.float64)
     for chosen in samples.by_length(batch_size):
-        batch = samples.batch(chosen)
+        batch = moved(samples.batch(chosen), device)
         logits: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask).logits.double()
         largest = logits.softmax(-1).max(-1)
-        prediction[chosen], confidence[chosen] = largest.indices.numpy(), largest.values.numpy()
+        prediction[chosen], confidence[chosen] = largest.indices.cpu().numpy(), largest.values.cpu().numpy()
     label = np.asarray(samples.targets, dtype=np.int64)
     return {"label": label, "prediction": prediction, "confidence": confidence}
 

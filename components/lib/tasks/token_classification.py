@@ -12,6 +12,7 @@ from torch import nn
 
 from components.lib import classifiers
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import moved
 from components.lib.errors import DataError
 from components.lib.examples import IGNORED, Examples, Padded, prepare
 
@@ -100,11 +101,13 @@ class Task(nn.Module):
 def outcomes(model: nn.Module, samples: Examples, names: list[str], batch_size: int = 64) -> dict[str, Array]:
     """Per example: tp, fp and fn of spans, and correct of tokens words."""
     model.eval()
+    device = next(model.parameters()).device
     columns = ("tp", "fp", "fn", "correct", "tokens")
     table = np.zeros((len(samples), len(columns)), dtype=np.int64)
     for chosen in samples.by_length(batch_size):
         batch = samples.batch(chosen)
-        guesses = model(input_ids=batch.ids, attention_mask=batch.mask).logits.argmax(-1).numpy()
+        there = moved(batch, device)
+        guesses = model(input_ids=there.ids, attention_mask=there.mask).logits.argmax(-1).cpu().numpy()
         for row, example in enumerate(chosen):
             target = batch.targets[row].numpy()
             real = [names[i] for i in target[target != IGNORED]]

@@ -16,6 +16,7 @@ from components.lib.config import setting
 from components.lib.engine.distributed import gather
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
+from components.lib.engine.transfer import moved
 from components.lib.vision import decoders, pictures
 from components.lib.vision.views import View
 from components.pretraining.collapse import SPREAD, spread
@@ -63,7 +64,7 @@ class Objective(nn.Module):
     @torch.no_grad()
     def pictures(self, samples: Any, draw: Draw) -> list[pictures.Picture]:
         """Images above what became of them."""
-        view = samples.view(draw, "view").to(next(self.parameters()).device)
+        view = moved(samples.view(draw, "view"), next(self.parameters()).device)
         drawn = self.decoder(self.trunk.pool(self.trunk(view)))
         rows = [view.plain(), view.frame.plain(drawn)]
         return [pictures.Picture("Reconstructions", pictures.grid(rows), "above: images, below: decoded")]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
-from components.lib.engine.transfer import constant
+from components.lib.engine.transfer import constant, moved
 from components.lib.errors import ConfigError
 from components.lib.vision import decoders, pictures
 from components.lib.vision.augmentation import LUMA
@@ -62,7 +62,7 @@ class Objective(nn.Module):
     @torch.no_grad()
     def pictures(self, samples: Any, draw: Draw) -> list[pictures.Picture]:
         """Grey, coloured, and as they are."""
-        view = samples.view(draw, "view").to(next(self.parameters()).device)
+        view = moved(samples.view(draw, "view"), next(self.parameters()).device)
         plain = view.plain()
         grey, _ = split(plain)
         hidden = self.trunk.read(view.frame.normal(grey.expand_as(plain)))
