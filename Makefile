@@ -39,7 +39,7 @@ ui: setup ## Browse runs and models in MLflow on 127.0.0.1, PORT=5000
 garbage: setup ## Tell what nothing needs in the store; with DELETE=1 hide it, and delete it a week later
 	@TRUNKLINE_STORE="$${TRUNKLINE_STORE:-runs/store}" \
 	  MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///runs/mlflow.db}" \
-	  $(BIN)/python -m components.lib.retention $(if $(DELETE),--delete)
+	  $(BIN)/python -m components.lib.registry.retention $(if $(DELETE),--delete)
 
 serve: setup ## Answer over HTTP on 127.0.0.1, PORT=5000: MODEL=trunkline-20news-topics@champion
 	@PATH="$$PWD/$(BIN):$$PATH" MLFLOW_TRACKING_URI=sqlite:///runs/mlflow.db MLFLOW_DISABLE_TELEMETRY=true \

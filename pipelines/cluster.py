@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from components import STAGES
-from components.lib.config import did_you_mean, from_dict, setting
-from components.lib.errors import ConfigError
+from components.lib.core.errors import ConfigError
+from components.lib.core.settings import did_you_mean, from_dict, setting
 from components.preflight.settings import parse
 
 FOLDER = Path(__file__).parent / "clusters"

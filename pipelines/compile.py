@@ -14,9 +14,9 @@ from typing import Any
 from kfp import compiler
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 
-from components.lib.artifacts import sha256
-from components.lib.errors import TrunklineError
-from pipelines import intermediate
+from components.lib.core.errors import TrunklineError
+from components.lib.storage.artifacts import sha256
+from pipelines import compiled_checks
 from pipelines.parameters import PIPELINES
 
 PREFIX = "trunkline-"  # of the names on a cluster
@@ -53,7 +53,7 @@ def text(name: str) -> str:
         path = Path(folder) / f"{name}.yaml"
         compiler.Compiler().compile(graph(name), str(path))
         compiled = path.read_text(encoding="utf-8")
-    intermediate.check(compiled, path.name)
+    compiled_checks.check(compiled, path.name)
     return compiled
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import product
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from components.lib.errors import ConfigError
+from components.lib.core.errors import ConfigError
 
 DAY = 24 * 60
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))

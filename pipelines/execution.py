@@ -16,9 +16,9 @@ from typing import Any
 from kfp import compiler, components, dsl, local
 
 from components.closing.component import close
-from components.lib.errors import InternalError, TrunklineError, WorkerLost
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.errors import InternalError, TrunklineError, WorkerLost
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from pipelines import runners, summary
 from pipelines.console import Console
 from pipelines.processes import passing_on

@@ -2,8 +2,8 @@
 
 from kfp import dsl
 
-from pipelines.branches import branches
 from pipelines.stages import close, preflight, register
+from pipelines.task_graph import branches
 
 
 @dsl.pipeline(name="finetuning")

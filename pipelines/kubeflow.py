@@ -15,7 +15,7 @@ from typing import Any
 
 import kfp_server_api as api
 
-from components.lib.errors import AccessError, ConfigError, MissingError, ServiceError, UsageError
+from components.lib.core.errors import AccessError, ConfigError, MissingError, ServiceError, UsageError
 
 TIMEOUT = 30.0  # seconds that one answer may take
 PAGE = 100

@@ -9,7 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
-from components.lib.errors import TrunklineError
+from components.lib.core.errors import TrunklineError
 from pipelines import execution, parameters, runners
 from pipelines.console import Console
 

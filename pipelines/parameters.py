@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from components.lib.errors import UsageError
+from components.lib.core.errors import UsageError
 from components.preflight.settings import load, parse
 
 PIPELINES = ("training", "finetuning", "evaluation")

@@ -11,8 +11,8 @@ from typing import Any
 
 import kfp_server_api as api
 
-from components.lib.config import from_dict, setting
-from components.lib.errors import ConfigError, ConfigErrors, TrunklineError, collected
+from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError, collected
+from components.lib.core.settings import from_dict, setting
 from components.preflight.plan import resolve
 from components.preflight.settings import parse
 from pipelines.cluster import Cluster

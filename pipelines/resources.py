@@ -13,7 +13,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from components.lib import accelerators
+from components.lib.core import accelerators
 from images import contents
 from pipelines.cluster import Cluster, load, whole
 

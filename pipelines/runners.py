@@ -13,7 +13,7 @@ from typing import Any
 
 from kfp import local
 
-from components.lib.errors import ServiceError, UsageError
+from components.lib.core.errors import ServiceError, UsageError
 
 RUNNERS = ("processes", "containers")
 IGNORED = "node pools, accelerators, secrets, volumes, time limits and retries of a cluster are not used"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.lib.errors import ServiceError, TrunklineError, UsageError
+from components.lib.core.errors import ServiceError, TrunklineError, UsageError
 from pipelines import cluster, compile, recurring
 from pipelines.kubeflow import Kubeflow, is_version
 from pipelines.recurring import Schedule

@@ -13,8 +13,8 @@ from typing import Any
 
 import kfp_server_api as api
 
-from components.lib.errors import Interrupted, MissingError, ServiceError, TrunklineError
-from components.lib.store import Store
+from components.lib.core.errors import Interrupted, MissingError, ServiceError, TrunklineError
+from components.lib.storage.store import Store
 from components.preflight.plan import resolve
 from pipelines import compile, parameters
 from pipelines.cluster import load

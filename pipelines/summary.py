@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from components.lib.stage import Context, read_records
+from components.lib.storage.stage import Context, read_records
 from pipelines.console import Console
 
 

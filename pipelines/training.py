@@ -2,8 +2,8 @@
 
 from kfp import dsl
 
-from pipelines.growth import growth
 from pipelines.stages import close, ingest, preflight
+from pipelines.trunk_graph import growth
 
 
 @dsl.pipeline(name="training")

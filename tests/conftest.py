@@ -50,7 +50,7 @@ def s3_server() -> Iterator[str]:
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URI of a new bucket."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
-    from components.lib.objects.s3 import client
+    from components.lib.storage.objects.s3 import client
 
     bucket = f"test-{uuid.uuid4().hex}"
     client().create_bucket(Bucket=bucket)
@@ -60,7 +60,7 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sqlite file with MLflow's tables, which take seconds to make."""
-    from components.lib.tracking import connect
+    from components.lib.registry.tracking import connect
 
     path = tmp_path_factory.mktemp("sqlite") / "mlflow.db"
     connect(f"sqlite:///{path}")
@@ -70,7 +70,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[str]:
     """One real MLflow server for the session: take names that no other test takes."""
-    from tests.mlflow_server import serving
+    from tests.fakes.mlflow_server import serving
 
     folder = tmp_path_factory.mktemp("mlflow")
     shutil.copyfile(empty_database, folder / "server.db")

@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from components.lib.artifacts import Key, Manifest
-from components.lib.store import Store
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.store import Store
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "trunk", "carries", "branches", "."]
 

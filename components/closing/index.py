@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from components.lib import report, scorecard
-from components.lib.markup import concat
-from components.lib.store import Store
+from components.lib.pages import page, scorecard
+from components.lib.pages.markup import concat
+from components.lib.storage.store import Store
 
 TONES = {"succeeded": "good", "failed": "bad", "cancelled": "warn", "unreadable": "warn"}
 HEADERS = ("run", "status", "preset", "started (UTC)", "time", "outcome")
@@ -32,9 +32,9 @@ def render(records: list[dict[str, Any]], reports: set[str]) -> str:
         reports: ids of the runs that have a report beside their record.
     """
     rows = [_row(record, record["run_id"] in reports) for record in records]
-    table = report.table(HEADERS, rows) if rows else report.paragraph("No run has ended yet.", note=True)
+    table = page.table(HEADERS, rows) if rows else page.paragraph("No run has ended yet.", note=True)
     count = f"{len(records):,} run{'s' if len(records) != 1 else ''}"
-    return report.page("Runs", [report.stack(table)], lead=f"{count} that ended, newest first")
+    return page.page("Runs", [page.stack(table)], lead=f"{count} that ended, newest first")
 
 
 def _read(store: Store, key: str) -> dict[str, Any]:
@@ -49,16 +49,16 @@ def _read(store: Store, key: str) -> dict[str, Any]:
 
 def _row(record: Mapping[str, Any], has_report: bool) -> list[object]:
     name = record["run_id"]
-    title = report.link(name, f"{quote(name)}/report.html") if has_report else name
+    title = page.link(name, f"{quote(name)}/report.html") if has_report else name
     results = record.get("results") or []
     return [
         title,
-        report.badge(record["status"], TONES.get(record["status"], "")),
+        page.badge(record["status"], TONES.get(record["status"], "")),
         (record.get("details") or {}).get("preset"),
         str(record.get("start") or "")[:16],
-        report.seconds(record.get("seconds")),
+        page.seconds(record.get("seconds")),
         concat(
-            _failure(record.get("failure")), _early(record), *(report.stack(_result(one)) for one in results)
+            _failure(record.get("failure")), _early(record), *(page.stack(_result(one)) for one in results)
         ),
     ]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from components import STAGES
 from components.closing.config import Config
-from components.lib.errors import IntegrityError, InternalError, MissingError
-from components.lib.stage import Context, read_records
-from components.lib.store import Store
+from components.lib.core.errors import IntegrityError, InternalError, MissingError
+from components.lib.storage.stage import Context, read_records
+from components.lib.storage.store import Store
 
 PACKAGES = ("boto3", "datasets", "kfp", "mlflow", "numpy", "pyarrow", "tokenizers", "torch", "transformers")
 ENDED_WELL = ("SUCCEEDED", "COMPLETE", "CACHED")  # as KFP's local runners say it, and its server

@@ -7,7 +7,7 @@ import sys
 import traceback
 
 from components.closing.config import Config
-from components.lib.errors import TrunklineError
+from components.lib.core.errors import TrunklineError
 
 
 def run(config: Config) -> None:
@@ -26,8 +26,8 @@ def run(config: Config) -> None:
 
 def _close(config: Config) -> None:
     from components.closing import index, record
-    from components.lib.stage import Context
-    from components.lib.store import Store
+    from components.lib.storage.stage import Context
+    from components.lib.storage.store import Store
 
     store = Store(config.store or os.environ.get("TRUNKLINE_STORE", ""))
     context = Context(store, run_id=config.run_id, stage="closing")

@@ -17,13 +17,13 @@ from components.evaluation.config import Config
 from components.evaluation.efficiency import efficiency
 from components.evaluation.intervals import Floats, Statistic, estimates
 from components.evaluation.outcomes import Columns
-from components.lib import plugins
-from components.lib.artifacts import Manifest
-from components.lib.classifiers import with_unknown
-from components.lib.errors import DataError
-from components.lib.registry import Registered
-from components.lib.stage import Context
-from components.lib.store import Draft
+from components.lib.core import plugins
+from components.lib.core.errors import DataError
+from components.lib.models.classifiers import with_unknown
+from components.lib.registry.registered_models import Registered
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Draft
 
 TASKS = "components.lib.tasks"
 SHOWN = 6  # examples that a task may draw

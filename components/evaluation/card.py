@@ -5,33 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib import report, scorecard
+from components.lib.pages import page, scorecard
 
 
 def render(facts: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     """Metrics, label efficiency, confusion and errors of one branch."""
     tone, headline, basis = scorecard.payoff(facts)
     tiles = [*scorecard.payoff_figures(facts), scorecard.primary_figure(facts)]
-    sections = [report.verdict(tone, headline, [basis]), report.figures(tiles)]
-    sections.append(report.section("Metrics", scorecard.metrics_table(facts), note=_model(facts)))
+    sections = [page.verdict(tone, headline, [basis]), page.figures(tiles)]
+    sections.append(page.section("Metrics", scorecard.metrics_table(facts), note=_model(facts)))
     if facts["efficiency"]:
         note = (
             "Trunk and random start share labels, seeds, steps and test examples; intervals resample both "
             "seeds and examples."
         )
         charts, table = scorecard.efficiency_charts(facts), scorecard.efficiency_table(facts)
-        sections.append(report.section("Label efficiency", charts, table, note=note))
+        sections.append(page.section("Label efficiency", charts, table, note=note))
     if facts["confusion"]:
         matrix = scorecard.confusion(facts, details["worst_confusions"])
-        sections.append(report.section("Confusion", matrix))
+        sections.append(page.section("Confusion", matrix))
     if details["confident_errors"]:
-        sections.append(report.section("Surest errors", scorecard.errors(details["confident_errors"])))
+        sections.append(page.section("Surest errors", scorecard.errors(details["confident_errors"])))
     if details["pictures"]:
-        sections.append(report.section("Examples", scorecard.answers(details["pictures"])))
+        sections.append(page.section("Examples", scorecard.answers(details["pictures"])))
     kind = facts["kind"].replace("_", " ")
     lead = f"{kind}: {facts['examples']:,} test examples, {len(facts['classes'])} classes"
     footer = f"{scorecard.level(facts)} intervals from {facts['replicates']:,} bootstrap replicates."
-    return report.page(f"Evaluation of {facts['task']}", sections, lead=lead, footer=footer)
+    return page.page(f"Evaluation of {facts['task']}", sections, lead=lead, footer=footer)
 
 
 def _model(facts: Mapping[str, Any]) -> str:

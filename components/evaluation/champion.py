@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.lib.artifacts import Manifest
-from components.lib.errors import MissingError
-from components.lib.registry import Registered, Registry
-from components.lib.stage import Context
+from components.lib.core.errors import MissingError
+from components.lib.registry.registered_models import Registered, Registry
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context
 
 ALIAS = "champion"
 

@@ -16,8 +16,8 @@ def evaluate(
 
     from components.evaluation.config import Config
     from components.evaluation.run import run
-    from components.lib.config import from_dict
-    from components.lib.stage import stage
+    from components.lib.core.settings import from_dict
+    from components.lib.storage.stage import stage
 
     with stage("evaluation", task["evaluation"], task=task["name"]) as context:
         config = from_dict(Config, task["evaluation"]["config"], f"tasks.{task['name']}.evaluation")

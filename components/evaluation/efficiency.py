@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from components.evaluation import bootstrap
 from components.evaluation.config import Config
 from components.evaluation.intervals import Floats, Summary, summary
 from components.evaluation.outcomes import Columns, Run
-from components.lib import bootstrap
 
 STARTS = ("trunk", "random")
 

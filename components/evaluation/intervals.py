@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.evaluation import bootstrap
 from components.evaluation.config import Config
-from components.lib import bootstrap
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], dict[str, Floats]]  # weights (r, n) -> metric -> (r,)

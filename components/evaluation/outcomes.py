@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from components.lib.errors import DataError
+from components.lib.core.errors import DataError
 
 Columns = dict[str, NDArray[Any]]
 Run = tuple[str, int, int]  # start ("trunk" or "random"), labels, seed

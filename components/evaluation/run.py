@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 from components.evaluation.config import Config
-from components.lib import artifacts
-from components.lib.artifacts import Key, Manifest
-from components.lib.config import to_dict
-from components.lib.stage import Context
-from components.lib.store import Draft
+from components.lib.core.settings import to_dict
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Draft
 
 VERSION = 1
 

@@ -10,7 +10,7 @@ def finetune(task: dict, registered: dsl.Input[dsl.Model], branch: dsl.Output[ds
 
     from components.finetuning.modalities import configured
     from components.finetuning.run import run
-    from components.lib.stage import stage
+    from components.lib.storage.stage import stage
 
     with stage("finetuning", task["finetuning"], task=task["name"]) as context:
         config = configured(task["finetuning"]["config"], f"tasks.{task['name']}.finetuning")

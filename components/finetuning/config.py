@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from components.lib.config import setting
-from components.lib.errors import ConfigError
+from components.lib.core.errors import ConfigError
+from components.lib.core.settings import setting
 
 MODES = ("full", "partial", "frozen")
 
@@ -17,7 +17,7 @@ class Labelled:
     """Where labelled records come from."""
 
     source: str = setting(help="URI of the records: a path, s3://, https://, hf:, pypi:, sample:")
-    format: str = setting("auto", "file of components/lib/formats, or auto: by the file's ending")
+    format: str = setting("auto", "file of components/lib/data/formats, or auto: by the file's ending")
     format_options: dict[str, dict[str, Any]] = setting({}, "options by format, e.g. {csv: {delimiter: ;}}")
     label: str = setting("label", "field of the label")
     share: float = setting(1.0, "share of the records that count, chosen by hash", minimum=0, maximum=1)

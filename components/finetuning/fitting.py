@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from components.finetuning.config import Config
-from components.lib import classifiers, plugins, pretrained
+from components.lib.core import plugins
+from components.lib.core.errors import InternalError
 from components.lib.engine.distributed import World
 from components.lib.engine.loop import Run
 from components.lib.engine.losses import Row
@@ -19,8 +20,8 @@ from components.lib.engine.plan import Plan
 from components.lib.engine.precision import resolve
 from components.lib.engine.randomness import Ints
 from components.lib.engine.trainable import WeightedSum
-from components.lib.errors import InternalError
-from components.lib.examples import Examples
+from components.lib.modalities.text.examples import Examples
+from components.lib.models import classifiers, loading
 
 STILL = ("frozen", "knn")  # modes in which the trunk stays as it is
 HELD_OUT = 5  # one of so many labels judges a trial
@@ -87,7 +88,7 @@ class Fitter:
     def __init__(self, ground: Ground) -> None:
         self.ground, self.config = ground, ground.config
         self.task = plugins.load("components.lib.tasks", ground.config.kind)
-        self.trunk = plugins.load("components.lib.modalities", ground.modality).load(ground.trunk)
+        self.trunk = plugins.load("components.lib.modalities", ground.modality, "samples").load(ground.trunk)
         self.world = World(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def fit(self, spec: Spec) -> Result:
@@ -109,7 +110,7 @@ class Fitter:
         judged = ground.train.subset(places[learned:]) if spec.trial else ground.test
         outcomes = self.task.outcomes(model, judged, ground.classes)
         if spec.kept:
-            pretrained.save(model, ground.keep)
+            loading.save(model, ground.keep)
         return Result(spec, outcomes, history)
 
     def _learnt(self, model: Any, samples: Any, spec: Spec) -> tuple[Any, list[Row]]:

@@ -10,10 +10,10 @@ import numpy as np
 
 from components.finetuning.config import Config, Labelled
 from components.finetuning.modalities import Inputs
+from components.lib.core.errors import DataError, MissingError
+from components.lib.data.formats import required
+from components.lib.data.sources import Record, Rejected, chosen, read_records
 from components.lib.engine.randomness import hashed
-from components.lib.errors import DataError, MissingError
-from components.lib.formats import required
-from components.lib.sources import Record, Rejected, chosen, read_records
 
 EXCERPT = 200  # characters of a rejected record that are kept
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.finetuning.config import Config
-from components.lib import artifacts
-from components.lib.artifacts import Key, canonical, sha256
-from components.lib.config import to_dict
-from components.lib.stage import Context
-from components.lib.store import Draft
+from components.lib.core.settings import to_dict
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, canonical, sha256
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Draft
 
 VERSION = 3
 
@@ -30,6 +30,6 @@ def run(config: Config, context: Context, *, registered: Path, branch: Path) -> 
 
 def _identity(source: str) -> str:
     """Changes when the labelled data do; only lists, reads nothing."""
-    from components.lib.sources import find
+    from components.lib.data.sources import find
 
     return sha256(canonical([(entry.name, entry.identity) for entry in find(source)]))

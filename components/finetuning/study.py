@@ -19,11 +19,11 @@ from components.finetuning.labelled import Split
 from components.finetuning.modalities import Inputs
 from components.finetuning.tuning import Rates
 from components.finetuning.workers import Each, side_by_side
-from components.lib import plugins
-from components.lib.artifacts import Manifest
-from components.lib.errors import ConfigError
-from components.lib.stage import Context
-from components.lib.store import Draft
+from components.lib.core import plugins
+from components.lib.core.errors import ConfigError
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Draft
 
 
 class Study:

@@ -20,9 +20,9 @@ from components.ingestion.modalities import Columns
 from components.ingestion.plan import Slice
 from components.ingestion.shards import QUARANTINE, Shards
 from components.ingestion.statistics import Statistics
-from components.lib.artifacts import Manifest
-from components.lib.errors import DataError
-from components.lib.store import Draft, Store
+from components.lib.core.errors import DataError
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Draft, Store
 
 KEPT, COPY, NEAR, CONTAMINATED = "", "exact_duplicate", "near_duplicate", "contaminated"
 

@@ -13,14 +13,14 @@ from components.ingestion.config import Config, Evaluation
 from components.ingestion.extraction import Loss, extract, reject
 from components.ingestion.modalities import Indexer
 from components.ingestion.reading import Fetched, Layout, Reader, fetched, patience, payloads, told
+from components.ingestion.sandbox import Child, Lost
 from components.ingestion.workers import Job, cleaners
-from components.lib.artifacts import Manifest
-from components.lib.children import Child, Lost
-from components.lib.cores import cores
-from components.lib.errors import DataError
-from components.lib.formats import Rejected, Stranger
-from components.lib.sources import Object, chosen
-from components.lib.store import Draft, Store
+from components.lib.core.cores import cores
+from components.lib.core.errors import DataError
+from components.lib.data.formats import Rejected, Stranger
+from components.lib.data.sources import Object, chosen
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Draft, Store
 
 BATCH = 1 << 20  # characters or bytes that one process cleans at a time
 SMALL = 32 << 20  # bytes of input below which starting processes costs more than it saves

@@ -7,9 +7,9 @@ from typing import Any
 
 from components.ingestion.modalities import Words
 from components.ingestion.statistics import Statistics
-from components.lib import charts, report
-from components.lib.markup import Html
-from components.lib.report import Figure
+from components.lib.pages import charts, page
+from components.lib.pages.markup import Html
+from components.lib.pages.page import Figure
 
 KINDS = 50  # values of a column that are listed
 ROWS = 200  # of the table of sources; statistics.json has them all
@@ -27,7 +27,7 @@ def render(statistics: Statistics, modality: Any) -> str:
     if statistics.evaluations:
         sections.append(_evaluations(statistics, words, modality.contaminated(statistics.settings)))
     sections += [modality.samples(statistics.samples), _sources(statistics)]
-    return report.page("Data card", sections, lead="What the corpus is made of, and what was left out.")
+    return page.page("Data card", sections, lead="What the corpus is made of, and what was left out.")
 
 
 def _counts(statistics: Statistics, words: Words) -> Html:
@@ -49,8 +49,8 @@ def _counts(statistics: Statistics, words: Words) -> Html:
         f"{_a(words.unit)}'s split is decided by a hash of {words.identity} and never changes as data grow."
     )
     headers = ("split", f"{words.unit}s", *statistics.totals)
-    return report.section(
-        "Counts", report.figures(tiles), report.table(headers, rows), *_kinds(statistics, words), note=note
+    return page.section(
+        "Counts", page.figures(tiles), page.table(headers, rows), *_kinds(statistics, words), note=note
     )
 
 
@@ -58,9 +58,9 @@ def _kinds(statistics: Statistics, words: Words) -> Iterator[Html]:
     """How many documents have each value of a column, the most frequent first."""
     for name, counts in statistics.kinds.items():
         most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        yield report.table((name, f"{words.unit}s"), most[:KINDS])
+        yield page.table((name, f"{words.unit}s"), most[:KINDS])
         if len(most) > KINDS:
-            yield report.paragraph(f"{len(most) - KINDS:,} more stand in statistics.json.", note=True)
+            yield page.paragraph(f"{len(most) - KINDS:,} more stand in statistics.json.", note=True)
 
 
 def _dropped(statistics: Statistics, words: Words) -> Html:
@@ -75,7 +75,7 @@ def _dropped(statistics: Statistics, words: Words) -> Html:
     if statistics.altered:
         note += f" {words.altered} {statistics.altered:,} {words.unit}s."
     headers = ("rule", "meaning", f"{words.unit}s", "share")
-    return report.section("Left out", report.table(headers, rows), note=note)
+    return page.section("Left out", page.table(headers, rows), note=note)
 
 
 def _meaning(name: str, words: Words) -> str:
@@ -87,13 +87,13 @@ def _lengths(statistics: Statistics, words: Words) -> Html:
         charts.histogram(words.lengths[name][0], bins["edges"], bins["counts"], words.lengths[name][1])
         for name, bins in statistics.lengths.items()
     ]
-    return report.section(words.spread, report.columns(*drawn), note="Bins double in width.")
+    return page.section(words.spread, page.columns(*drawn), note="Bins double in width.")
 
 
 def _evaluations(statistics: Statistics, words: Words, note: str) -> Html:
     rows = [(entry["source"], entry["documents"], entry["found"]) for entry in statistics.evaluations]
     headers = ("evaluation set", f"{words.unit}s", words.found)
-    return report.section("Evaluation sets kept apart", report.table(headers, rows), note=note)
+    return page.section("Evaluation sets kept apart", page.table(headers, rows), note=note)
 
 
 def _a(noun: str) -> str:
@@ -103,10 +103,10 @@ def _a(noun: str) -> str:
 
 def _sources(statistics: Statistics) -> Html:
     rows = [
-        (entry["name"], entry["bytes"], entry["read"], entry["kept"], report.code(entry["sha256"][:12]))
+        (entry["name"], entry["bytes"], entry["read"], entry["kept"], page.code(entry["sha256"][:12]))
         for entry in statistics.sources[:ROWS]
     ]
     rest = len(statistics.sources) - ROWS
     note = f"{rest:,} more stand in statistics.json." if rest > 0 else ""
     headers = ("source", "bytes", "records", "kept", "sha256")
-    return report.section("Sources", report.table(headers, rows), note=note)
+    return page.section("Sources", page.table(headers, rows), note=note)

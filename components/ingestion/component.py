@@ -16,7 +16,7 @@ def ingest(
     from components.ingestion.increment import tell
     from components.ingestion.modalities import configured
     from components.ingestion.run import run
-    from components.lib.stage import stage
+    from components.lib.storage.stage import stage
 
     with stage("ingestion", settings) as context:
         config = configured(settings["config"])

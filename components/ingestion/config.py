@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from components.lib.config import setting
-from components.lib.errors import ConfigError
+from components.lib.core.errors import ConfigError
+from components.lib.core.settings import setting
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Config:
         help="URIs of the data: folder/, folder/*.txt, s3://, https://, hf:, pypi:, sample:"
     )
     modality: str = setting("text", "kind of data: a file of components/ingestion/modalities")
-    format: str = setting("auto", "format of the files: auto (by ending), or one of components/lib/formats")
+    format: str = setting(
+        "auto", "format of the files: auto (by ending), or one of components/lib/data/formats"
+    )
     format_options: dict[str, dict[str, Any]] = setting({}, "options by format, e.g. {txt: {unit: line}}")
     encoding: str = setting("auto", "encoding of text files; auto detects it")
     near_duplicates: float = setting(

@@ -22,13 +22,13 @@ from components.ingestion import modalities
 from components.ingestion.config import Config
 from components.ingestion.modalities import Cleaned, Columns
 from components.ingestion.reading import REJECTS, Batch, Fetched, Place, fetched, patience, told
+from components.ingestion.sandbox import Child, Lost
 from components.ingestion.workers import Cleaning, Culprits
-from components.lib import artifacts
-from components.lib.children import Child, Lost
-from components.lib.errors import DataError, InternalError
-from components.lib.formats import Rejected, Stranger
-from components.lib.sources import Object
-from components.lib.store import Draft
+from components.lib.core.errors import DataError, InternalError
+from components.lib.data.formats import Rejected, Stranger
+from components.lib.data.sources import Object
+from components.lib.storage import artifacts
+from components.lib.storage.store import Draft
 
 ROW_GROUP = 8 << 20  # bytes of data of a row group, what assembly holds of a pack
 PARQUET = {

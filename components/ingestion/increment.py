@@ -8,11 +8,11 @@ from pathlib import Path
 
 from components.ingestion.config import Config
 from components.ingestion.plan import Slice
-from components.lib import artifacts
-from components.lib.artifacts import Manifest
-from components.lib.errors import MissingError
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.errors import MissingError
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 
 SINCE = "since"  # the input of an increment: the corpus that it continues
 

@@ -19,9 +19,9 @@ from PIL import Image
 
 from components.ingestion import deduplication
 from components.ingestion.modalities import Cleaned, Payload
-from components.lib import images
-from components.lib.errors import DataError
-from components.lib.images import Pixels
+from components.lib.core.errors import DataError
+from components.lib.data import images
+from components.lib.data.images import Pixels
 
 if TYPE_CHECKING:
     from components.ingestion.modalities.image import Config

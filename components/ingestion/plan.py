@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.lib import artifacts
-from components.lib.artifacts import Key, Manifest
-from components.lib.errors import ConfigError
-from components.lib.sources import Object, find
-from components.lib.store import Store
+from components.lib.core.errors import ConfigError
+from components.lib.data.sources import Object, find
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.store import Store
 
 PACK_BYTES = 64 << 20  # of raw input in a pack of small objects; a bigger object has a pack of its own
 PACK_OBJECTS = 4096
@@ -65,7 +65,7 @@ def slices(pack: Manifest) -> Iterator[Slice]:
 
 
 def references(parts: Sequence[Slice], evaluations: Sequence[Manifest]) -> list[str]:
-    """What the next run need not read again: it is kept as long as the corpus (components/lib/retention)."""
+    """What the next run need not read again: it is kept as long as the corpus (lib/registry/retention)."""
     packs = {id(part.pack): part.pack for part in parts}  # thousands of parts share one
     return sorted({held.reference for held in (*packs.values(), *evaluations)})
 

@@ -16,9 +16,9 @@ from typing import Any
 from components.ingestion import modalities
 from components.ingestion.config import Config
 from components.ingestion.modalities import Payload
-from components.lib.children import Lost
-from components.lib.formats import Record, Rejected
-from components.lib.sources import Object, fetch, open_records
+from components.ingestion.sandbox import Lost
+from components.lib.data.formats import Record, Rejected
+from components.lib.data.sources import Object, fetch, open_records
 
 AHEAD = 4  # objects fetched before they are read
 REJECTS = 1000  # unreadable records of a batch

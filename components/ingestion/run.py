@@ -10,12 +10,13 @@ from typing import Any
 from components.ingestion import increment, modalities, plan
 from components.ingestion.config import Config, Evaluation
 from components.ingestion.plan import Slice
-from components.lib import artifacts, formats
-from components.lib.artifacts import Key, Manifest
-from components.lib.errors import DataError
-from components.lib.sources import Object, sift, tally
-from components.lib.stage import Context
-from components.lib.store import Draft, Store
+from components.lib.core.errors import DataError
+from components.lib.data import formats
+from components.lib.data.sources import Object, sift, tally
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Draft, Store
 
 VERSION = 3
 
@@ -30,7 +31,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     Raises:
         ConfigError: for an unknown rule, format or option.
         DataError: if nothing is left of the data, or more of it is unreadable than `quarantine` allows.
-        TrunklineError: if a source cannot be had; see `components.lib.sources.find`.
+        TrunklineError: if a source cannot be had; see `components.lib.data.sources.find`.
     """
     formats.check(config.format_options)
     own, objects = modalities.load(config.modality).identity(config), _readable(config, context)

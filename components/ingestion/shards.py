@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from components.ingestion.modalities import Columns
-from components.lib.store import Draft
+from components.lib.storage.store import Draft
 
 QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "location", "reason", "excerpt")])
 OPTIONS = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}

@@ -16,8 +16,8 @@ from components.ingestion import modalities
 from components.ingestion.config import Config
 from components.ingestion.modalities import Cleaned, Payload
 from components.ingestion.reading import Batch, patience, told
-from components.lib.children import Child, Lost
-from components.lib.errors import ServiceError
+from components.ingestion.sandbox import Child, Lost
+from components.lib.core.errors import ServiceError
 
 Cleaner = Callable[[Sequence[Payload]], Cleaned]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib.errors import ConfigError
+from components.lib.core.errors import ConfigError
 from components.preflight import modalities
 from components.preflight.references import OBJECTIVES, TASKS, Errors, declared
 

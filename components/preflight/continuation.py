@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from components.lib.artifacts import Manifest
-from components.lib.errors import ConfigError
-from components.lib.lineage import REFERENCE, ancestors
-from components.lib.registry import Registered, Registry
-from components.lib.stage import Context
+from components.lib.core.errors import ConfigError
+from components.lib.registry.registered_models import Registered, Registry
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.lineage import REFERENCE, ancestors
+from components.lib.storage.stage import Context
 from components.preflight import modalities
 from components.preflight.modalities import dials
 

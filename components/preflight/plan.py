@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from components.lib import plugins
-from components.lib.config import did_you_mean, from_dict, to_dict
-from components.lib.errors import ConfigError, ConfigErrors, TrunklineError, collected
+from components.lib.core import plugins
+from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError, collected
+from components.lib.core.settings import did_you_mean, from_dict, to_dict
 from components.preflight import consistency, references, settings
 
 

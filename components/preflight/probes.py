@@ -11,9 +11,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from components.lib.cores import cores
-from components.lib.errors import ConfigError, OutputError, ServiceError, TrunklineError
-from components.lib.store import Store
+from components.lib.core.cores import cores
+from components.lib.core.errors import ConfigError, OutputError, ServiceError, TrunklineError
+from components.lib.storage.store import Store
 
 LIMIT = 3.0  # seconds
 RESERVE = 1 << 30  # bytes that must be free wherever outputs are made
@@ -68,7 +68,7 @@ def store(target: Store) -> None:
 
 def tracking(uri: str) -> None:
     """Asks the MLflow server for a sign of life."""
-    from components.lib.tracking import probe
+    from components.lib.registry.tracking import probe
 
     if not uri:
         fix = "give the parameter `tracking_uri` or set MLFLOW_TRACKING_URI"

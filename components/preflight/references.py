@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.lib import plugins, sources
-from components.lib.config import from_dict
-from components.lib.errors import ConfigError, ConfigErrors, TrunklineError
-from components.lib.plugins import Declaration
+from components.lib.core import plugins
+from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
+from components.lib.core.plugins import Declaration
+from components.lib.core.settings import from_dict
+from components.lib.data import sources
 
-OBJECTIVES = "components.pretraining.objectives"
+OBJECTIVES = "components.lib.objectives"
 LAUNCHERS = "components.pretraining.launchers"
 FILTERS = "components.ingestion.filters"
-FORMATS = "components.lib.formats"
+FORMATS = "components.lib.data.formats"
 MODALITIES = "components.lib.modalities"
 RULES = "components.promotion.rules"
 TASKS = "components.lib.tasks"
@@ -59,7 +60,11 @@ def _ingestion(config: Any) -> Errors:
 
 
 def _pretraining(config: Any) -> Errors:
-    yield from _plugin(MODALITIES, config.modality, config.trunk, "pretraining.modality", "pretraining.trunk")
+    options = plugins.load(MODALITIES, config.modality, "settings").Pretraining
+    try:
+        from_dict(options, config.trunk, "pretraining.trunk")
+    except ConfigErrors as error:
+        yield from error.errors
     for name, options in config.objective.items():
         where = f"pretraining.objective.{name}"
         own = dict(options) if isinstance(options, Mapping) else options

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from components.lib import sources
-from components.lib.errors import ConfigErrors
-from components.lib.stage import Context, stage
+from components.lib.core.errors import ConfigErrors
+from components.lib.data import sources
+from components.lib.storage.stage import Context, stage
 from components.preflight import probes
 from components.preflight.config import Config
 from components.preflight.plan import Plan, resolve

@@ -10,8 +10,8 @@ from typing import Any, TypeGuard
 
 import yaml
 
-from components.lib.config import did_you_mean
-from components.lib.errors import ConfigError, DataError, TrunklineError
+from components.lib.core.errors import ConfigError, DataError, TrunklineError
+from components.lib.core.settings import did_you_mean
 
 STAGE_SECTIONS = ("ingestion", "tokenization", "pretraining", "registration", "promotion")
 TASK_SECTIONS = ("finetuning", "evaluation")

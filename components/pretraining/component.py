@@ -13,8 +13,8 @@ def pretrain(
     """Writes the trunk manifest and its last validation losses."""
     from pathlib import Path
 
-    from components.lib.config import from_dict
-    from components.lib.stage import stage
+    from components.lib.core.settings import from_dict
+    from components.lib.storage.stage import stage
     from components.pretraining.config import Config
     from components.pretraining.run import run
 

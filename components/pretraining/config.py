@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from components.lib.config import setting
-from components.lib.errors import ConfigError
+from components.lib.core.errors import ConfigError
+from components.lib.core.settings import setting
 
 # How and where it is computed, not what.
 MECHANICS = (

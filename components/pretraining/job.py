@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from components.lib import objects
-from components.lib.artifacts import Key
+from components.lib.storage import objects
+from components.lib.storage.artifacts import Key
 
 NAME = "job.json"
 

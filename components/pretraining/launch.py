@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from components.lib import plugins, tracking
-from components.lib.artifacts import Key, Manifest
-from components.lib.config import from_dict, to_dict
-from components.lib.errors import WorkerLost
-from components.lib.stage import Context
+from components.lib.core import plugins
+from components.lib.core.errors import WorkerLost
+from components.lib.core.settings import from_dict, to_dict
+from components.lib.registry import tracking
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
 from components.pretraining.config import Config
 from components.pretraining.job import Job
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.lib import artifacts
-from components.lib.artifacts import Key
-from components.lib.config import to_dict
-from components.lib.stage import Context
+from components.lib.core.settings import to_dict
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key
+from components.lib.storage.stage import Context
 from components.pretraining.config import MECHANICS, Config
 
 VERSION = 5

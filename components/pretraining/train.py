@@ -22,11 +22,12 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from components.lib import heartbeat, plugins
-from components.lib.config import from_dict, to_dict
-from components.lib.cores import cores
+from components.lib.core import heartbeat, plugins
+from components.lib.core.cores import cores
+from components.lib.core.errors import TrunklineError, WorkerLost, unexpected
+from components.lib.core.settings import from_dict, to_dict
 from components.lib.engine import distributed, precision
-from components.lib.engine.checkpoint import Checkpoints
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import World
 from components.lib.engine.loop import Run
 from components.lib.engine.losses import Row
@@ -37,17 +38,17 @@ from components.lib.engine.parallel import gather
 from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
-from components.lib.errors import TrunklineError, WorkerLost, unexpected
-from components.lib.stage import Context
-from components.lib.store import Draft, Store
-from components.lib.tracking.run import track
-from components.pretraining import beginning, pictures, replay
+from components.lib.registry.tracking.run import track
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Draft, Store
 from components.pretraining import job as jobs
+from components.pretraining import pictures, replay, warm_start
 from components.pretraining.config import MECHANICS, Config
 from components.pretraining.job import Job
-from components.pretraining.node import end_with_parent
+from components.pretraining.watchdog import end_with_parent
 
-OBJECTIVES = "components.pretraining.objectives"
+OBJECTIVES = "components.lib.objectives"
+MODALITIES = "components.lib.modalities"
 
 
 def train(place: str) -> None:
@@ -66,15 +67,17 @@ def train(place: str) -> None:
 def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     store = Store(job.store)
     tokens = store.resolve(job.tokens)
-    modality = plugins.load("components.lib.modalities", config.modality)
-    options = from_dict(modality.Config, config.trunk, "pretraining.trunk")
-    older = beginning.tokens(store, config.start, tokens)
-    samples = modality.open_split(options, store, tokens, "train", *older)
+    modality = plugins.load(MODALITIES, config.modality)
+    samples_of = plugins.load(MODALITIES, config.modality, "samples")
+    options = plugins.load(MODALITIES, config.modality, "settings").Pretraining
+    options = from_dict(options, config.trunk, "pretraining.trunk")
+    older = warm_start.tokens(store, config.start, tokens)
+    samples = samples_of.open_split(options, store, tokens, "train", *older)
     torch.manual_seed(config.seed)
     trunk = samples.trunk()
-    beginning.load(store, config.start, modality, trunk)
+    warm_start.load(store, config.start, samples_of, trunk)
     model = build(config, trunk)
-    validation = modality.open_split(options, store, tokens, "validation", *older)
+    validation = samples_of.open_split(options, store, tokens, "validation", *older)
     plan = _plan(config, world, modality.SEEN)
     meter.peak = peak_flops(world.device, plan.precision)
     order = replay.order(samples, config.global_batch, config.seed, config.replay)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from components.lib.artifacts import Manifest
-from components.lib.errors import IntegrityError, MissingError
-from components.lib.store import Store
+from components.lib.core.errors import IntegrityError, MissingError
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Store
 
 REFERENCE = re.compile(r"[^/#]+/[0-9a-f]{32}#[0-9a-f]{64}")
 

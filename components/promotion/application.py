@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from components.lib.artifacts import Manifest
-from components.lib.publishing import publish
-from components.lib.registry import Registered, Registry
-from components.lib.stage import Context
-from components.lib.tracking import track
-from components.promotion import standing
+from components.lib.registry.publishing import publish
+from components.lib.registry.registered_models import Registered, Registry
+from components.lib.registry.tracking import track
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context
+from components.promotion import champion
 from components.promotion.card import card
 from components.promotion.decision import REJECTED
 
@@ -37,8 +37,8 @@ def apply(
         registry.tag(version, _tags(task, decision))
     for task, version, evaluation in zip(decided["tasks"], versions, evaluations, strict=True):
         if task["verdict"] != REJECTED:
-            standing.champion_of(registry, evaluation)  # still the one that was scored
-            standing.promote(registry, version)
+            champion.champion_of(registry, evaluation)  # still the one that was scored
+            champion.promote(registry, version)
     _promote_trunk(context, registry, decided, trunk, evaluations)
 
 
@@ -55,7 +55,7 @@ def _register(context: Context, registry: Registry, task: dict[str, Any], evalua
             version = publish(
                 mine, registry, tracker, branch, name=name, use=evaluation.facts["kind"], card=text, tags=tags
             )
-    registry.set_alias(version, standing.CHALLENGER)
+    registry.set_alias(version, champion.CHALLENGER)
     return version
 
 
@@ -89,4 +89,4 @@ def _promote_trunk(
     }
     version = registry.version(trunk.facts["name"], trunk.key.inputs["trunk"])
     if decided["trunk_passed"] and grown == {trunk.key.inputs["trunk"]} and version is not None:
-        standing.promote(registry, version)
+        champion.promote(registry, version)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib.artifacts import Manifest
-from components.lib.modelcard import code, escape, flat, render, table
+from components.lib.pages.model_card import code, escape, flat, render, table
+from components.lib.storage.artifacts import Manifest
 
 LOAD = """import mlflow
 

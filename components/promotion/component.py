@@ -14,8 +14,8 @@ def promote(
     """Writes the decision and the report of the run."""
     from pathlib import Path
 
-    from components.lib.config import from_dict
-    from components.lib.stage import stage
+    from components.lib.core.settings import from_dict
+    from components.lib.storage.stage import stage
     from components.promotion.config import Config
     from components.promotion.run import run
 

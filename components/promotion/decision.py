@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib.artifacts import Manifest
-from components.lib.config import to_dict
+from components.lib.core.settings import to_dict
+from components.lib.storage.artifacts import Manifest
 from components.promotion.gate import Rule, judge
 
 PROMOTED, REJECTED, UNCHANGED = "promoted", "rejected", "unchanged"

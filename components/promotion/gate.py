@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from components.lib import plugins
-from components.lib.config import from_dict
-from components.lib.errors import ConfigErrors, TrunklineError, collected
-from components.promotion.finding import Finding
+from components.lib.core import plugins
+from components.lib.core.errors import ConfigErrors, TrunklineError, collected
+from components.lib.core.settings import from_dict
+from components.promotion.verdict import Finding
 
 RULES = "components.promotion.rules"
 

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.lib import report, scorecard
-from components.lib.artifacts import Manifest
-from components.lib.errors import IntegrityError, MissingError
-from components.lib.markup import Html
-from components.lib.store import Store
-from components.promotion import background, provenance
+from components.lib.core.errors import IntegrityError, MissingError
+from components.lib.pages import page, scorecard
+from components.lib.pages.markup import Html
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Store
+from components.promotion import provenance, trunk_section
 from components.promotion.ancestry import Ancestor, of_stage, trace
 
 VERDICTS = {
@@ -45,12 +45,12 @@ def render(
     for evaluation in evaluations:
         sections.append(_task(store, evaluation, ancestors, several=len(evaluations) > 1))
     if trunk is not None:
-        sections.append(background.pretraining(store, trunk))
-    sections.append(background.data(of_stage(ancestors, "ingestion"), of_stage(ancestors, "tokenization")))
+        sections.append(trunk_section.pretraining(store, trunk))
+    sections.append(trunk_section.data(of_stage(ancestors, "ingestion"), of_stage(ancestors, "tokenization")))
     sections += [provenance.timings(records), provenance.loading(decision)]
     sections += [provenance.lineage(ancestors), provenance.settings(ancestors)]
     lead = f"Trunk version {registered.facts['version']}, {_tasks(facts)}"
-    return report.page(str(registered.facts["name"]), sections, lead=lead, footer="Made by Trunkline.")
+    return page.page(str(registered.facts["name"]), sections, lead=lead, footer="Made by Trunkline.")
 
 
 def _answer(facts: Sequence[Mapping[str, Any]]) -> list[Html]:
@@ -58,7 +58,7 @@ def _answer(facts: Sequence[Mapping[str, Any]]) -> list[Html]:
     if len(facts) == 1:
         tone, headline, basis = scorecard.payoff(facts[0])
         tiles = [*scorecard.payoff_figures(facts[0]), scorecard.primary_figure(facts[0])]
-        return [report.verdict(tone, headline, [basis]), report.figures(tiles)]
+        return [page.verdict(tone, headline, [basis]), page.figures(tiles)]
     tones = [scorecard.payoff(one)[0] for one in facts]
     paid = tones.count("good")
     tone = "good" if facts and paid == len(facts) else "bad" if "bad" in tones and not paid else "warn"
@@ -69,11 +69,11 @@ def _answer(facts: Sequence[Mapping[str, Any]]) -> list[Html]:
         words = f"{scorecard.points(gain.get('value'))} points"
         within = scorecard.span(gain, differences=True)
         score = one["metrics"][one["primary"]]["value"]
-        answer = report.badge(PAYS[found], found)
+        answer = page.badge(PAYS[found], found)
         rows.append([one["task"], answer, efficiency["labels"][0], words, within, score])
     headers = ["task", "pre-training", "labels", "gain", "interval", "primary metric"]
     headline = f"Pre-training pays on {paid} of {len(facts)} tasks"
-    return [report.verdict(tone, headline), report.table(headers, rows)]
+    return [page.verdict(tone, headline), page.table(headers, rows)]
 
 
 def _gate(decision: Mapping[str, Any]) -> Html:
@@ -81,11 +81,11 @@ def _gate(decision: Mapping[str, Any]) -> Html:
     for task in decision["tasks"]:
         tone, word = VERDICTS.get(task["verdict"], ("", task["verdict"]))
         model = f"{task['model']} version {task['version']}" if task.get("version") else task["model"]
-        reasons = task["reasons"][0] if len(task["reasons"]) == 1 else report.listing(task["reasons"])
-        rows.append([task["task"], report.badge(word, tone), model, reasons])
-    table = report.table(["task", "decision", "model", "because"], rows)
+        reasons = task["reasons"][0] if len(task["reasons"]) == 1 else page.listing(task["reasons"])
+        rows.append([task["task"], page.badge(word, tone), model, reasons])
+    table = page.table(["task", "decision", "model", "because"], rows)
     champion = "The trunk is the champion, too: every branch passed." if decision.get("trunk_passed") else ""
-    return report.section("Gate", table, note=champion)
+    return page.section("Gate", table, note=champion)
 
 
 def _task(store: Store, evaluation: Manifest, ancestors: list[Ancestor], *, several: bool) -> Html:
@@ -94,15 +94,15 @@ def _task(store: Store, evaluation: Manifest, ancestors: list[Ancestor], *, seve
     parts: list[Html] = []
     if several:
         tone, headline, basis = scorecard.payoff(facts)
-        parts.append(report.verdict(tone, headline, [basis]))
+        parts.append(page.verdict(tone, headline, [basis]))
     if facts.get("efficiency"):
         parts += [scorecard.efficiency_charts(facts), scorecard.efficiency_table(facts)]
-    parts += [report.subheading(_compared(facts)), scorecard.metrics_table(facts)]
+    parts += [page.subheading(_compared(facts)), scorecard.metrics_table(facts)]
     parts += _details(store, evaluation)
     kind = facts["kind"].replace("_", " ")
     note = f"{kind}, {facts['examples']:,} test examples, {len(facts['classes'])} classes."
     parts += _labelled(evaluation.key.inputs.get("branch", ""), ancestors)
-    return report.section(heading, *parts, note=note)
+    return page.section(heading, *parts, note=note)
 
 
 def _labelled(branch: str, ancestors: list[Ancestor]) -> list[Html]:
@@ -123,7 +123,7 @@ def _labelled(branch: str, ancestors: list[Ancestor]) -> list[Html]:
         else None,
     }
     known = {name: value for name, value in pairs.items() if value is not None} | _rates(facts)
-    return [report.subheading("Labelled data and fine-tuning"), report.definitions(known)]
+    return [page.subheading("Labelled data and fine-tuning"), page.definitions(known)]
 
 
 def _rates(facts: Mapping[str, Any]) -> dict[str, str]:
@@ -154,16 +154,16 @@ def _details(store: Store, evaluation: Manifest) -> list[Html]:
     try:
         details = json.loads(store.open(evaluation, "evaluation.json").read_text(encoding="utf-8"))
     except (MissingError, IntegrityError) as error:
-        problem = report.paragraph(report.badge(f"evaluation.json: {error.what}", "warn"))
-        return [report.stack(scorecard.confusion(facts), problem)] if facts.get("confusion") else [problem]
+        problem = page.paragraph(page.badge(f"evaluation.json: {error.what}", "warn"))
+        return [page.stack(scorecard.confusion(facts), problem)] if facts.get("confusion") else [problem]
     parts: list[Html] = []
     if facts.get("confusion"):
         parts.append(scorecard.confusion(facts, details.get("worst_confusions", [])))
     errors = details.get("confident_errors") or [{}]
     if "picture" in errors[0]:
-        parts += [report.subheading("Surest errors"), scorecard.errors(errors)]
+        parts += [page.subheading("Surest errors"), scorecard.errors(errors)]
     if details.get("pictures"):
-        parts += [report.subheading("Examples"), scorecard.answers(details["pictures"])]
+        parts += [page.subheading("Examples"), scorecard.answers(details["pictures"])]
     return parts
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.lib import charts, report
-from components.lib.markup import Html
-from components.lib.modelcard import flat
+from components.lib.pages import charts, page
+from components.lib.pages.markup import Html
+from components.lib.pages.model_card import flat
 from components.promotion.ancestry import Ancestor
 
 LOAD = """import mlflow  # it reads MLFLOW_TRACKING_URI
@@ -18,19 +18,19 @@ print(model("{example}"))"""
 def timings(records: Sequence[Mapping[str, Any]]) -> Html:
     """Seconds of each stage that has ended, and whether its output was made or reused."""
     if not records:
-        nothing = report.paragraph("The ledger of this run is empty.", note=True)
-        return report.section("Time", nothing)
+        nothing = page.paragraph("The ledger of this run is empty.", note=True)
+        return page.section("Time", nothing)
     bars = [
         (_name(record), float(record["seconds"]), charts.GREY if _reused(record) else 0) for record in records
     ]
     notices = [f"{_name(record)}: {notice}" for record in records for notice in record.get("notices", [])]
     whole = max(r["end"] for r in records) - min(r["start"] for r in records)
-    note = f"{report.seconds(whole)} from the first stage's start; promotion itself is not in it."
+    note = f"{page.seconds(whole)} from the first stage's start; promotion itself is not in it."
     drawn = charts.bars(
         "Time of each stage", bars, unit="s", legend=[("made", 0), ("reused from the store", charts.GREY)]
     )
-    told = [report.subheading("Worth knowing"), report.listing(notices)] if notices else []
-    return report.section("Time", drawn, *told, note=note)
+    told = [page.subheading("Worth knowing"), page.listing(notices)] if notices else []
+    return page.section("Time", drawn, *told, note=note)
 
 
 def lineage(ancestors: Sequence[Ancestor]) -> Html:
@@ -39,13 +39,13 @@ def lineage(ancestors: Sequence[Ancestor]) -> Html:
     for ancestor in ancestors:
         place, _, digest = ancestor.reference.partition("#")
         manifest = ancestor.manifest
-        where = report.code(manifest.uri) if manifest else report.badge(ancestor.problem, "warn")
+        where = page.code(manifest.uri) if manifest else page.badge(ancestor.problem, "warn")
         task = manifest.facts.get("task", "") if manifest else ""
         stage = f"{ancestor.stage} ({task})" if task else ancestor.stage
-        key = report.code(place.partition("/")[2][:12])
-        rows.append([stage, key, report.code(digest[:12]), where])
+        key = page.code(place.partition("/")[2][:12])
+        rows.append([stage, key, page.code(digest[:12]), where])
     note = "Equal digests mean equal bytes. The full ones are in the manifests and in the registry's tags."
-    return report.section("Lineage", report.table(["stage", "key", "digest", "place"], rows), note=note)
+    return page.section("Lineage", page.table(["stage", "key", "digest", "place"], rows), note=note)
 
 
 def settings(ancestors: Sequence[Ancestor]) -> Html:
@@ -56,8 +56,8 @@ def settings(ancestors: Sequence[Ancestor]) -> Html:
             task = ancestor.manifest.facts.get("task", "")
             values = flat(ancestor.manifest.key.config)
             title = f"{ancestor.stage} ({task})" if task else ancestor.stage
-            blocks.append(report.folded(title, report.definitions(values)))
-    return report.section("Settings", *blocks) if blocks else report.stack()
+            blocks.append(page.folded(title, page.definitions(values)))
+    return page.section("Settings", *blocks) if blocks else page.stack()
 
 
 def loading(decision: Mapping[str, Any]) -> Html:
@@ -66,8 +66,8 @@ def loading(decision: Mapping[str, Any]) -> Html:
     for task in decision["tasks"]:
         alias = "champion" if task.get("passed") else "challenger"
         text = LOAD.format(name=task["model"], alias=alias, example="your text")
-        blocks.append(report.preformatted(text))
-    return report.section("Load the model", *blocks)
+        blocks.append(page.preformatted(text))
+    return page.section("Load the model", *blocks)
 
 
 def _name(record: Mapping[str, Any]) -> str:

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.lib import artifacts
-from components.lib.artifacts import Key, Manifest
-from components.lib.config import to_dict
-from components.lib.errors import DataError
-from components.lib.registry import Registry
-from components.lib.stage import Context, read_records
-from components.lib.store import Draft
-from components.promotion import gate, standing
+from components.lib.core.errors import DataError
+from components.lib.core.settings import to_dict
+from components.lib.registry.registered_models import Registry
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context, read_records
+from components.lib.storage.store import Draft
+from components.promotion import champion, gate
 from components.promotion.config import Config
 from components.promotion.decision import decide
 
@@ -47,7 +47,7 @@ def run(
     trunk, scored = artifacts.read(registered), [artifacts.read(path) for path in evaluations]
     _check(scored)
     registry = Registry(context.tracking_uri)
-    champions = standing.already(registry, scored)
+    champions = champion.already(registry, scored)
     key = _key(config, trunk, scored, {})
     if champions and context.store.find(key) is None:  # else: we are completing that very decision
         key = _key(config, trunk, scored, champions)

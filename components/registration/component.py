@@ -12,8 +12,8 @@ def register(
     """Writes a manifest that names the model version and the trunk behind it."""
     from pathlib import Path
 
-    from components.lib.config import from_dict
-    from components.lib.stage import stage
+    from components.lib.core.settings import from_dict
+    from components.lib.storage.stage import stage
     from components.registration.config import Config
     from components.registration.run import run
 

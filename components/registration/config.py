@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.lib.config import setting
-from components.lib.errors import ConfigError
+from components.lib.core.errors import ConfigError
+from components.lib.core.settings import setting
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.lib.artifacts import Manifest
-from components.lib.lineage import ancestors
-from components.lib.modelcard import flat
-from components.lib.publishing import publish
-from components.lib.registry import Registered, Registry
-from components.lib.stage import Context
-from components.lib.tracking import Tracker, track
+from components.lib.pages.model_card import flat
+from components.lib.registry.publishing import publish
+from components.lib.registry.registered_models import Registered, Registry
+from components.lib.registry.tracking import Tracker, track
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.lineage import ancestors
+from components.lib.storage.stage import Context
 from components.registration.card import card
 from components.registration.config import Config
 

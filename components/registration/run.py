@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.lib import artifacts
-from components.lib.artifacts import Key, Manifest
-from components.lib.config import to_dict
-from components.lib.registry import Registered, Registry
-from components.lib.stage import Context
+from components.lib.core.settings import to_dict
+from components.lib.registry.registered_models import Registered, Registry
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
 from components.registration.config import Config
 
 VERSION = 1

@@ -7,10 +7,10 @@ from typing import Any
 
 import tokenizers
 
-from components.lib.artifacts import Manifest
-from components.lib.cores import cores
-from components.lib.errors import DataError, IntegrityError
-from components.lib.store import Draft, Store
+from components.lib.core.cores import cores
+from components.lib.core.errors import DataError, IntegrityError
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Draft, Store
 from components.tokenization import given, training
 from components.tokenization.encoding import Encoder
 from components.tokenization.folder import Tokens

@@ -8,7 +8,7 @@ def tokenize(settings: dict, corpus: dsl.Input[dsl.Dataset], tokens: dsl.Output[
     """Writes the tokens manifest."""
     from pathlib import Path
 
-    from components.lib.stage import stage
+    from components.lib.storage.stage import stage
     from components.tokenization.modalities import configured
     from components.tokenization.run import run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.lib.config import setting
+from components.lib.core.settings import setting
 
 
 @dataclass(frozen=True)

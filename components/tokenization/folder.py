@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from components.lib.store import Draft
+from components.lib.storage.store import Draft
 from components.tokenization import special
 
 UNLIMITED = 10**30  # as `transformers` writes it: how long an input may be is the trunk's business

@@ -6,7 +6,7 @@ import json
 
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
-from components.lib.errors import DataError
+from components.lib.core.errors import DataError
 from components.tokenization import special
 from components.tokenization.folder import Tokens
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.lib import artifacts
-from components.lib.artifacts import Key, Manifest
-from components.lib.errors import DataError
-from components.lib.stage import Context
+from components.lib.core.errors import DataError
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
 from components.tokenization import modalities
 from components.tokenization.config import Config
 

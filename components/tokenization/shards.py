@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from components.lib.store import Draft
+from components.lib.storage.store import Draft
 
 Ints = npt.NDArray[np.int64]
 

@@ -12,12 +12,12 @@ import numpy as np
 import PIL
 from pyarrow import parquet
 
-from components.lib import images
-from components.lib.artifacts import Manifest
-from components.lib.cores import cores
-from components.lib.errors import DataError, IntegrityError
-from components.lib.images import Canvas, Pixels
-from components.lib.store import Draft, Store
+from components.lib.core.cores import cores
+from components.lib.core.errors import DataError, IntegrityError
+from components.lib.data import images
+from components.lib.data.images import Canvas, Pixels
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Draft, Store
 
 if TYPE_CHECKING:
     from components.tokenization.modalities.image import Config

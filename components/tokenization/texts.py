@@ -8,8 +8,8 @@ from itertools import chain
 
 from pyarrow import parquet
 
-from components.lib.artifacts import Manifest
-from components.lib.store import Store
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Store
 from components.tokenization.pieces import grouped, is_language, pieces
 
 ROWS = 512  # documents read at once

@@ -39,7 +39,7 @@ def sources() -> list[Path]:
 
 
 def module_of(path: Path) -> str:
-    """components/lib/store.py -> components.lib.store"""
+    """components/lib/storage/store.py -> components.lib.storage.store"""
     parts = path.resolve().relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -92,7 +92,7 @@ def _reasons(module: str, found: Import) -> Iterator[str]:
     if found.top and not light and (is_component or here[0] == "pipelines"):
         yield "a graph is compiled without it"
     if here[-1] == "config" and here[0] == "components" and here[1:2] != ["lib"]:
-        own = found.module.startswith(("components.lib.config", "components.lib.errors"))
+        own = found.module.startswith(("components.lib.core.settings", "components.lib.core.errors"))
         if (
             there[0] not in sys.stdlib_module_names
             and not own

@@ -14,7 +14,7 @@ PLANTED = [
     ("components.ingestion.run", "import components.tokenization.encode as e", "to itself"),
     (
         "components.evaluation.run",
-        "def f():\n    from components.pretraining.objectives import masked_lm",
+        "def f():\n    from components.pretraining.launchers import local",
         "to itself",
     ),
     (
@@ -24,14 +24,14 @@ PLANTED = [
     ),
     ("components.ingestion.run", "from ..tokenization import run", "to itself"),
     ("components.lib.engine.loop", "from components.pretraining.config import Config", "to itself"),
-    ("components.lib.store", "if True:\n    import components.preflight.run", "to itself"),
+    ("components.lib.storage.store", "if True:\n    import components.preflight.run", "to itself"),
     ("components.ingestion.run", "import kfp", "know kfp"),
-    ("components.lib.store", "def f():\n    from kfp import dsl", "know kfp"),
+    ("components.lib.storage.store", "def f():\n    from kfp import dsl", "know kfp"),
     ("components.preflight.run", "from pipelines.settings import load", "no pipelines"),
     ("components.preflight.run", "from tests.conftest import s3", "no tests"),
     ("pipelines.local", "from tests.architecture.imports import ROOT", "no tests"),
     ("components.ingestion.config", "import numpy", "standard library"),
-    ("components.ingestion.config", "from components.lib.store import Store", "standard library"),
+    ("components.ingestion.config", "from components.lib.storage.store import Store", "standard library"),
     ("components.ingestion.config", "from components.ingestion.run import run", "know nothing"),
     ("components.ingestion.run", "from components.ingestion.component import ingest", "its component"),
     ("components.ingestion.component", "import pyarrow", "compiled without"),
@@ -39,13 +39,13 @@ PLANTED = [
     ("pipelines.training", "from components.ingestion.run import run", "by their component"),
 ]
 ALLOWED = [
-    ("components.ingestion.run", "from components.lib.store import Store\nimport numpy"),
+    ("components.ingestion.run", "from components.lib.storage.store import Store\nimport numpy"),
     ("components.ingestion.run", "from components.ingestion.config import Config"),
     (
         "components.ingestion.component",
         "from kfp import dsl\ndef f():\n    from components.ingestion.run import run",
     ),
-    ("components.ingestion.config", "from components.lib.config import setting\nimport math"),
+    ("components.ingestion.config", "from components.lib.core.settings import setting\nimport math"),
     ("pipelines.training", "from components.ingestion.component import ingest\nfrom kfp import dsl"),
     ("pipelines.local", "def f():\n    import mlflow"),
     ("components.lib.engine.loop", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
@@ -85,7 +85,7 @@ def test_compiling_and_preflight_need_no_heavy_package():
     """What is imported in fact, through all modules in between."""
     code = (
         "import sys, pipelines.compile, pipelines.training, pipelines.finetuning, pipelines.evaluation\n"
-        "import components.preflight.run, components.lib.tracking.server\n"
+        "import components.preflight.run, components.lib.registry.tracking.server\n"
         "from components.preflight.plan import resolve\n"
         "resolve('quickstart', {})\n"
         "heavy = {'torch', 'transformers', 'mlflow', 'datasets', 'pyarrow', 'numpy', 'boto3', 'matplotlib'}\n"

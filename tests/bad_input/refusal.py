@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from components.lib.errors import (
+from components.lib.core.errors import (
     LIMIT,
     AccessError,
     ConfigError,
@@ -25,8 +25,8 @@ from components.lib.errors import (
     TrunklineError,
     revived,
 )
-from components.lib.stage import Context, read_records, stage
-from components.lib.store import Store
+from components.lib.storage.stage import Context, read_records, stage
+from components.lib.storage.store import Store
 
 Refused = dict[str, Any]
 Kind = tuple[int, type[TrunklineError]]  # exit code and class of an error
@@ -74,7 +74,7 @@ LIMITED = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac
 ALMIGHTY = bool(LIMITED) and not shutil.which("setpriv")
 RUN = """
 import sys
-from components.lib.errors import TrunklineError
+from components.lib.core.errors import TrunklineError
 try:
     exec(sys.argv[1])
 except TrunklineError as error:

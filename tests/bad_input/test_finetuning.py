@@ -11,10 +11,10 @@ import pytest
 
 from components.finetuning.modalities import configured
 from components.finetuning.run import run
-from components.lib import artifacts
-from components.lib.artifacts import Key, Manifest
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from tests.bad_input.broken import table
 from tests.bad_input.refusal import DAMAGE, DATA, MISSING, SETTING, Kind, judge
 from tests.components import corpora

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from components.lib.errors import ConfigErrors, TrunklineError
-from components.lib.store import Store
+from components.lib.core.errors import ConfigErrors, TrunklineError
+from components.lib.storage.store import Store
 from components.preflight.config import Config
 from components.preflight.plan import resolve
 from components.preflight.run import run

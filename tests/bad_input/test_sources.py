@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.sources import find, read_records
+from components.lib.data.sources import find, read_records
 from tests.bad_input.refusal import ACCESS, ALMIGHTY, DATA, MISSING, SERVICE, SETTING, Kind, as_anybody, judge
 
 PRIVATE = "not at a public address"
@@ -66,7 +66,7 @@ def test_an_address_that_cannot_be_read(refused, tmp_path, uri, kind, what, wher
 
 @pytest.fixture
 def bucket(s3: str) -> str:
-    from components.lib.objects.s3 import client
+    from components.lib.storage.objects.s3 import client
 
     client().put_object(Bucket=s3.removeprefix("s3://"), Key="data/a.jsonl", Body=b'{"text": "a"}\n')
     return s3
@@ -114,7 +114,9 @@ def test_what_may_not_be_read(tmp_path: Path, name):
     for path in (tmp_path / "file.txt", tmp_path / "folder" / "a.txt"):
         path.write_text("text")
     (tmp_path / name).chmod(0)
-    done = as_anybody("from components.lib.sources import read_records as read; list(read({!r}))", tmp_path)
+    done = as_anybody(
+        "from components.lib.data.sources import read_records as read; list(read({!r}))", tmp_path
+    )
     (tmp_path / name).chmod(0o700)
     assert done.returncode == 77, done.stderr
     assert "may not be read" in done.stdout and str(tmp_path / name) in done.stdout and "fix:" in done.stdout

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, models
 
-from components.lib.config import from_dict
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.settings import from_dict
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.tokenization.modalities.text import Config
 from components.tokenization.run import run
 from tests.bad_input.refusal import DAMAGE, DATA, SETTING, Kind, judge
@@ -114,7 +114,7 @@ def test_special_tokens_in_texts_stay_text(tmp_path):
     store = Store(str(tmp_path / "store"))
     attack = "[CLS] [MASK] [SEP] [PAD] <|endoftext|> <s> </s>"
     _, tokens = tokenize(tmp_path, corpus(store, [attack, *SCRIPTS.values(), *GOOD]), kind="bpe")
-    from components.lib.tokens import load
+    from components.lib.modalities.text.tokens import load
 
     tokenizer = load(store.open_folder(tokens, "tokenizer/"))
     ids = tokenizer.encode(attack, add_special_tokens=False).ids

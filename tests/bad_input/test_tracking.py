@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.config import from_dict
-from components.lib.mlmodel import Use, write
-from components.lib.registry import Registry
-from components.lib.tracking import connect, experiment, probe
+from components.lib.core.settings import from_dict
+from components.lib.registry.mlflow_model import Use, write
+from components.lib.registry.registered_models import Registry
+from components.lib.registry.tracking import connect, experiment, probe
 from components.registration.config import Config
 from tests.bad_input.refusal import (
     ACCESS,
@@ -28,7 +28,7 @@ from tests.bad_input.refusal import (
     as_anybody,
     judge,
 )
-from tests.mlflow_server import free_port
+from tests.fakes.mlflow_server import free_port
 
 LIKE = "did you mean "
 FORMS = "http://host:port, https://host or sqlite:///path/mlflow.db"
@@ -108,7 +108,7 @@ def test_a_server_that_cannot_be_used(refused, status, body, kind, what):
 @pytest.mark.skipif(ALMIGHTY, reason="root writes everywhere")
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    code = "from components.lib.tracking import probe; probe('sqlite:///{}/closed/mlflow.db')"
+    code = "from components.lib.registry.tracking import probe; probe('sqlite:///{}/closed/mlflow.db')"
     done = as_anybody(code, tmp_path)
     assert done.returncode == 77, done.stderr
     assert "cannot be written" in done.stdout and "closed" in done.stdout and "fix:" in done.stdout
@@ -139,7 +139,7 @@ def test_what_the_registry_does_not_have(refused, sqlite_uri, row):
 
 
 def test_a_missing_alias_lists_what_there_is(refused, sqlite_uri):
-    from tests.components.lib.test_registry import register
+    from tests.components.lib.registry.test_registered_models import register
 
     registry = Registry(sqlite_uri)
     registry.set_alias(register(registry), "challenger")

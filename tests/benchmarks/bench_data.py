@@ -51,8 +51,8 @@ def ingestion(folder: Path) -> None:
     """Sources to corpus."""
     from components.ingestion.modalities.text import Config
     from components.ingestion.run import run
-    from components.lib.stage import Context
-    from components.lib.store import Store
+    from components.lib.storage.stage import Context
+    from components.lib.storage.store import Store
 
     config = Config(sources=(str(folder / "texts.jsonl"),))
     context = Context(Store(str(folder / "store")), stage="ingestion")
@@ -87,8 +87,8 @@ def datasets_map(folder: Path) -> None:
 
 
 def _tokenize(folder: Path, output: str, **settings: Any) -> None:
-    from components.lib.stage import Context
-    from components.lib.store import Store
+    from components.lib.storage.stage import Context
+    from components.lib.storage.store import Store
     from components.tokenization.modalities.text import Config
     from components.tokenization.run import run
 

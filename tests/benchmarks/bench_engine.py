@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from components.lib.artifacts import Key
-from components.lib.engine.checkpoint import Checkpoints
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import ALONE, World
 from components.lib.engine.loader import prefetch
 from components.lib.engine.loop import Run
@@ -30,10 +29,11 @@ from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import autocast, resolve
 from components.lib.engine.trainable import WeightedSum
-from components.lib.objects import connect
-from components.lib.store import Store
-from components.lib.tokens import TokenShards
-from components.pretraining.objectives import masked_lm
+from components.lib.modalities.text.tokens import TokenShards
+from components.lib.objectives import masked_lm
+from components.lib.storage.artifacts import Key
+from components.lib.storage.objects import connect
+from components.lib.storage.store import Store
 from tests.benchmarks.bench_training import BATCH, samples, segments, trunk
 from tests.benchmarks.history import record
 from tests.components.lib.engine import worlds

@@ -19,8 +19,9 @@ import torch
 from torch import nn
 
 from components.lib.engine.randomness import Draw
-from components.lib.modalities.image import Config, Images
-from components.lib.vision.augmentation import apply, recipe
+from components.lib.modalities.image.augmentation import apply, recipe
+from components.lib.modalities.image.samples import Images
+from components.lib.modalities.image.settings import Pretraining
 from tests.benchmarks.history import record
 from tests.benchmarks.imagesets import Missing, fashion
 from tests.benchmarks.pretext import Shards
@@ -81,7 +82,9 @@ def against_kornia() -> float:
         kornia.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8), kornia.RandomGrayscale(p=0.2),
     )  # fmt: skip
     batch, draw = torch.rand(BATCH, 3, 32, 32), _draw()
-    strength = Images(Config(crop=CROP, jitter=JITTER), Shards(np.zeros((1, 32, 32, 3), np.uint8))).strength
+    strength = Images(
+        Pretraining(crop=CROP, jitter=JITTER), Shards(np.zeros((1, 32, 32, 3), np.uint8))
+    ).strength
     ratios = []
     for _ in range(7):
         start = time.perf_counter()

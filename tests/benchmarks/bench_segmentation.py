@@ -22,12 +22,12 @@ from components.finetuning.modalities.image import Config as Finetuning
 from components.finetuning.run import run as finetune
 from components.ingestion.modalities.image import Config as Ingestion
 from components.ingestion.run import run as ingest
-from components.lib import artifacts
-from components.lib.artifacts import Key, Manifest
-from components.lib.config import from_dict
-from components.lib.scorecard import points, span
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.settings import from_dict
+from components.lib.pages.scorecard import points, span
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.pretraining.config import Config as Pretraining
 from components.pretraining.run import run as pretrain
 from components.tokenization.modalities.image import Config as Tokenization

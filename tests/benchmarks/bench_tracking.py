@@ -22,14 +22,14 @@ from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
-from components.lib.stage import Context
-from components.lib.store import Store
-from components.lib.tracking import track
+from components.lib.registry.tracking import track
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from tests.benchmarks.bench_engine import PRECISION, model_of
 from tests.benchmarks.bench_training import samples, segments
 from tests.benchmarks.history import record
+from tests.fakes.mlflow_server import serving
 from tests.faults.proxy import before
-from tests.mlflow_server import serving
 
 STEPS, TURNS, BATCH, TOKENS = 50, 6, 8, 62
 

@@ -26,10 +26,11 @@ from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import resolve
 from components.lib.engine.trainable import WeightedSum
-from components.lib.modalities.text import Config, Text, Trunk
-from components.pretraining.objectives import masked_lm
+from components.lib.modalities.text.samples import Text, Trunk
+from components.lib.modalities.text.settings import Pretraining
+from components.lib.objectives import masked_lm
 from tests.benchmarks.history import record
-from tests.components.pretraining.texts import SPECIAL, Documents
+from tests.components.lib.objectives.texts import SPECIAL, Documents
 
 LENGTH, VOCABULARY, BATCH, STEPS, ROUNDS = 128, 8_000, 32, 16, 5
 HIDDEN = (0.15, 0.3)  # shares of the tokens
@@ -108,7 +109,7 @@ def _config(texts: list[np.ndarray]) -> Any:
 
 
 def samples(texts: list[np.ndarray]) -> Text:
-    config = Config(architecture="bert", size="mini", sequence_length=LENGTH)
+    config = Pretraining(architecture="bert", size="mini", sequence_length=LENGTH)
     return Text(config, Documents(texts), {"special": SPECIAL, "vocab_size": VOCABULARY})
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from components.lib.engine.randomness import uniform
-from components.lib.vision.augmentation import LUMA
+from components.lib.modalities.image.augmentation import LUMA
 
 FASHION = Path(os.environ.get("FASHION", "/usr/share/datasets/fashion-mnist"))
 EMOJI = Path(os.environ.get("EMOJI", "build/benchmarks/emoji"))

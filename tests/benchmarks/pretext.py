@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
-from components.lib import plugins
-from components.lib.config import from_dict
+from components.lib.core import plugins
+from components.lib.core.settings import from_dict
 from components.lib.engine.distributed import World
 from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
@@ -26,15 +26,17 @@ from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import resolve
 from components.lib.engine.trainable import WeightedSum
-from components.lib.modalities import image
+from components.lib.modalities.image.samples import Images
+from components.lib.modalities.image.settings import Pretraining
 from tests.benchmarks.imagesets import SETS
 
 KEPT = Path("build/benchmarks/images")
 SOURCES = tuple(
     f"components/{name}.py"
     for name in (
-        "lib/modalities/image", "lib/vision/augmentation", "lib/vision/architectures", "lib/vision/networks",
-        "lib/vision/decoders", "lib/vision/noise", "pretraining/objectives/{objective}",
+        "lib/modalities/image/samples", "lib/modalities/image/augmentation", "lib/models/vision/decoders",
+        "lib/models/vision/architectures", "lib/models/vision/networks", "lib/engine/device_noise",
+        "lib/objectives/{objective}",
     )
 )  # fmt: skip
 SEEDS, CORES = 5, 2
@@ -96,18 +98,18 @@ class Shards:
         return self.images[ids]
 
 
-def samples(recipe: Recipe) -> image.Images:
+def samples(recipe: Recipe) -> Images:
     """All images of the set but the tested ones, and their views."""
-    return image.Images(from_dict(image.Config, recipe.trunk, "trunk"), shards(recipe.data))
+    return Images(from_dict(Pretraining, recipe.trunk, "trunk"), shards(recipe.data))
 
 
-def start(recipe: Recipe, seed: int) -> image.Trunk:
+def start(recipe: Recipe, seed: int) -> samples.Trunk:
     """Random weights: what pre-training with this seed starts from."""
     torch.manual_seed(seed)
     return samples(recipe).trunk()
 
 
-def pretrained(recipe: Recipe, seed: int) -> tuple[image.Trunk, float]:
+def pretrained(recipe: Recipe, seed: int) -> tuple[samples.Trunk, float]:
     """The trunk and the CPU-seconds of its training; from the folder of an earlier run if nothing changed."""
     folder = KEPT / f"{recipe.objective}-{seed}-{fingerprint(recipe)}"
     done = folder / "seconds.json"
@@ -115,12 +117,12 @@ def pretrained(recipe: Recipe, seed: int) -> tuple[image.Trunk, float]:
         trunk, seconds = trained(recipe, seed)
         trunk.save(folder)
         done.write_text(json.dumps(seconds))
-    return image.load(folder), float(json.loads(done.read_text()))
+    return samples.load(folder), float(json.loads(done.read_text()))
 
 
-def trained(recipe: Recipe, seed: int) -> tuple[image.Trunk, float]:
+def trained(recipe: Recipe, seed: int) -> tuple[samples.Trunk, float]:
     """One run of the engine, on the threads that torch has."""
-    module = plugins.load("components.pretraining.objectives", recipe.objective)
+    module = plugins.load("components.lib.objectives", recipe.objective)
     corpus = samples(recipe)
     torch.manual_seed(seed)
     trunk = corpus.trunk()

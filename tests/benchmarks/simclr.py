@@ -30,8 +30,9 @@ from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import autocast, resolve
 from components.lib.engine.trainable import WeightedSum
-from components.lib.modalities.image import Config, Images
-from components.pretraining.objectives import contrastive
+from components.lib.modalities.image.samples import Images
+from components.lib.modalities.image.settings import Pretraining
+from components.lib.objectives import contrastive
 from tests.benchmarks.pretext import ALONE, shards
 
 BATCH, RATE, TEMPERATURE, CROP, JITTER = 256, 4e-3, 0.1, 0.3, 0.5
@@ -43,7 +44,7 @@ Side = tuple[Any, Callable[[int], float]]  # the trunk; trains it for some steps
 
 def images() -> Images:
     """60,000 images and their views."""
-    return Images(Config(size="micro", crop=CROP, jitter=JITTER, grey=0.0), shards("fashion"))
+    return Images(Pretraining(size="micro", crop=CROP, jitter=JITTER, grey=0.0), shards("fashion"))
 
 
 def ours(seed: int = 0, precision: str = PRECISION) -> Side:

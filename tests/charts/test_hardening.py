@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from components.lib.registry import Registry
-from components.lib.tracking import explained
+from components.lib.registry.registered_models import Registry
+from components.lib.registry.tracking import explained
 from tests.charts.rendering import CHART
-from tests.components.lib.test_registry import register
-from tests.mlflow_server import serving
+from tests.components.lib.registry.test_registered_models import register
+from tests.fakes.mlflow_server import serving
 
 GOLDEN = Path(__file__).parent / "golden" / "full.yaml"
 POD = "10.1.2.3"
@@ -37,7 +37,7 @@ def pod():
 def bucket(s3_server):
     """Where the chart puts artifacts, on the tests' S3 server."""
     os.environ["AWS_ENDPOINT_URL_S3"] = s3_server
-    from components.lib.objects.s3 import client
+    from components.lib.storage.objects.s3 import client
 
     client().create_bucket(Bucket="bucket")
     yield client()

@@ -87,7 +87,7 @@ def test_a_wrong_key_in_the_runtime_is_noticed(damage):
 
 
 def test_the_runtime_restarts_everything_together_and_only_what_may_help():
-    from components.lib.errors import ConfigError, DataError, Interrupted, ServiceError
+    from components.lib.core.errors import ConfigError, DataError, Interrupted, ServiceError
 
     spec = next(i for i in objects(FULL) if i["kind"] in RUNTIMES)["spec"]["template"]["spec"]
     policy = spec["failurePolicy"]

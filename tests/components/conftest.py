@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.lib.artifacts import Key, Manifest
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 
 TOPICS = {
     "sea": "wave harbour sail tide anchor mast keel gull reef storm deck rope".split(),

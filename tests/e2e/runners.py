@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from components import STAGES
-from components.lib import artifacts
-from components.lib.artifacts import Manifest
-from components.lib.objects import connect
-from components.lib.store import Store
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.objects import connect
+from components.lib.storage.store import Store
 from images import contents
 from pipelines.runners import RUNNERS
 from tests.architecture.imports import ROOT
@@ -54,7 +54,7 @@ def bucket(s3_server):
         patch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
         for name, value in SECRETS.items():
             patch.setenv(name, value)
-        from components.lib.objects.s3 import client
+        from components.lib.storage.objects.s3 import client
 
         client().create_bucket(Bucket=BUCKET)
         yield f"s3://{BUCKET}"

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.lib.tracking.server import probe
+from components.lib.registry.tracking.server import probe
 from images import contents
-from tests.mlflow_server import free_port
+from tests.fakes.mlflow_server import free_port
 
 RESTRICTED = (
     "--user", "1001:1001", "--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL",

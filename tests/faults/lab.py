@@ -16,10 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from components.lib import artifacts
-from components.lib.config import to_dict
-from components.lib.failpoints import VARIABLE
-from components.lib.store import Store
+from components.lib.core.failpoints import VARIABLE
+from components.lib.core.settings import to_dict
+from components.lib.storage import artifacts
+from components.lib.storage.store import Store
 from components.pretraining.config import Config
 
 TINY = Config(
@@ -38,8 +38,8 @@ ALONE = replace(TINY, nproc=1)
 STAGE = """
 import json, sys
 from pathlib import Path
-from components.lib.config import from_dict
-from components.lib.stage import stage
+from components.lib.core.settings import from_dict
+from components.lib.storage.stage import stage
 from components.pretraining.config import Config
 from components.pretraining.run import run
 job = json.loads(sys.argv[1])

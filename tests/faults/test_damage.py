@@ -12,25 +12,25 @@ import threading
 import pytest
 import torch
 
-from components.lib import store as stores
-from components.lib.artifacts import Key
-from components.lib.engine import reading
-from components.lib.engine.checkpoint import Checkpoints
-from components.lib.errors import IntegrityError, OutputError
-from components.lib.failpoints import VARIABLE
-from components.lib.objects import connect
-from components.lib.stage import Context
-from components.lib.store import Store
-from components.lib.tracking.outbox import Item, Log
+from components.lib.core.errors import IntegrityError, OutputError
+from components.lib.core.failpoints import VARIABLE
+from components.lib.engine.checkpoint import load
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
+from components.lib.registry.tracking.outbox import Item, Log
+from components.lib.storage import store as stores
+from components.lib.storage.artifacts import Key
+from components.lib.storage.objects import connect
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from tests.components import corpora
 
 KEY = Key("made", 1, {"a": 1})
 STAGE = """
 import sys
 from pathlib import Path
-from components.lib.artifacts import Key
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.storage.artifacts import Key
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 def build(draft):
     for number in range(3):
         draft.write(f"part-{number}", str(number) * 1000)
@@ -113,7 +113,7 @@ def test_without_the_hash_check_a_damaged_checkpoint_would_be_loaded(tmp_path, m
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)
-    monkeypatch.setattr(reading, "verify", lambda path, entry: None)
+    monkeypatch.setattr(load, "verify", lambda path, entry: None)
     tensors, state = kept.load()
     assert state["step"] == 2 and tensors["w"][-1] != 2.0
 

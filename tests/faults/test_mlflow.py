@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from components.lib.stage import Context
-from components.lib.store import Store
-from components.lib.tracking import conclude, connect, track
+from components.lib.registry.tracking import conclude, connect, track
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from tests.components import corpora
 from tests.faults.lab import TINY, Lab
 from tests.faults.proxy import before
@@ -20,9 +20,9 @@ from tests.faults.proxy import before
 STEPS = 40
 PROGRAM = """
 import os, signal, sys
-from components.lib.stage import Context
-from components.lib.store import Store
-from components.lib.tracking import track
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
+from components.lib.registry.tracking import track
 context = Context(Store(sys.argv[1]), tracking_uri=sys.argv[2], stage="killed", run_id="r")
 with track(context, "k") as tracker:
     for step in range(40):
@@ -39,8 +39,8 @@ with track(context, "k") as tracker:
 def proxy(mlflow_uri, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
-    monkeypatch.setattr("components.lib.tracking.outbox.BACKOFF", (0.1,))
-    monkeypatch.setattr("components.lib.tracking.outbox.INTERVAL", 0.1)
+    monkeypatch.setattr("components.lib.registry.tracking.outbox.BACKOFF", (0.1,))
+    monkeypatch.setattr("components.lib.registry.tracking.outbox.INTERVAL", 0.1)
     with before(mlflow_uri) as proxy:
         yield proxy
 

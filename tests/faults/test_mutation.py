@@ -18,7 +18,7 @@ DAMAGE = [
         for damage in ("flip", "truncate", "empty", "zero page")
     ),
     "tests/components/lib/engine/test_checkpoint.py::test_when_all_checkpoints_are_damaged_nothing_starts_from_scratch",
-    "tests/components/lib/test_tokens.py::test_a_damaged_shard_is_refused",
+    "tests/components/lib/modalities/text/test_tokens.py::test_a_damaged_shard_is_refused",
     "tests/components/registration/test_run.py::test_damaged_weights_are_not_registered",
 ]
 

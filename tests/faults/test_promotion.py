@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.registry import Registry
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.registry.registered_models import Registry
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.promotion.config import Config
 from components.promotion.run import run
 from components.registration.config import Config as Registration

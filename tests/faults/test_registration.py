@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.stage import Context
-from components.lib.store import Store
-from components.lib.tracking import connect
+from components.lib.registry.tracking import connect
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from tests import models
 from tests.faults.proxy import before
 from tests.killing import LIMIT, killed_at, started

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from components.lib import store as stores
-from components.lib.artifacts import Key
-from components.lib.errors import AccessError, IntegrityError, ServiceError
-from components.lib.objects import s3 as objects
-from components.lib.store import Store
+from components.lib.core.errors import AccessError, IntegrityError, ServiceError
+from components.lib.storage import store as stores
+from components.lib.storage.artifacts import Key
+from components.lib.storage.objects import s3 as objects
+from components.lib.storage.store import Store
 from tests.faults import proxy as proxies
 
 KEY = Key("stage", 1, {"a": 1})

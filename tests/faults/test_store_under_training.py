@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.objects.s3 import client
-from components.lib.store import Store
+from components.lib.storage.objects.s3 import client
+from components.lib.storage.store import Store
 from tests.components import corpora
 from tests.faults.lab import ALONE, TINY, Lab
 from tests.faults.proxy import before

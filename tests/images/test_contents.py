@@ -16,9 +16,9 @@ CHANGES = [  # and always `pipelines`, whose graphs name the images by their tag
     ("components/finetuning/run.py", {"finetuning"}),
     ("components/finetuning/config.py", {"finetuning", "preflight"}),
     ("components/finetuning/component.py", set()),
-    ("components/pretraining/objectives/new.py", {"pretraining", "preflight"}),
-    ("components/lib/store.py", set(STAGES)),
-    ("components/lib/report.css", set(STAGES)),
+    ("components/lib/objectives/new.py", set(STAGES)),
+    ("components/lib/storage/store.py", set(STAGES)),
+    ("components/lib/pages/page.css", set(STAGES)),
     ("pipelines/presets/smoke.yaml", {"preflight"}),
     ("pipelines/training.py", set()),
     ("images/training/cuda.txt", {"training", *TRAINING}),
@@ -28,7 +28,10 @@ CHANGES = [  # and always `pipelines`, whose graphs name the images by their tag
     ("images/base/lock.txt", set(IMAGES)),
     ("images/build.py", set()),
 ]
-NO_CHANGES = ("components/lib/__pycache__/store.cpython-311.pyc", "components/lib/.store.py.swp")
+NO_CHANGES = (
+    "components/lib/storage/__pycache__/store.cpython-311.pyc",
+    "components/lib/storage/.store.py.swp",
+)
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def test_a_tag_changes_with_what_is_in_the_image_and_with_nothing_else(checkout)
 
 def test_a_tag_does_not_depend_on_the_place_or_time_of_the_checkout(checkout, monkeypatch):
     here = tags()
-    (checkout / "components" / "lib" / "store.py").touch()
+    (checkout / "components" / "lib" / "storage" / "store.py").touch()
     monkeypatch.setattr(contents, "ROOT", ROOT)
     assert tags() == here
 
@@ -71,7 +74,7 @@ def test_an_image_holds_lib_and_its_own_stage_alone(stage):
         assert folders == {"lib", stage}
     assert not any(name.endswith("component.py") for name in names)
     others = [name for name in names if name.endswith("/run.py") and name != f"components/{stage}/run.py"]
-    assert others in ([], ["components/lib/tracking/run.py"])
+    assert others in ([], ["components/lib/registry/tracking/run.py"])
 
 
 def test_preflight_finds_every_plugin_and_setting_in_its_image(tmp_path):

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from components import STAGES
-from components.lib.errors import ConfigError, ConfigErrors
-from pipelines import intermediate
+from components.lib.core.errors import ConfigError, ConfigErrors
+from pipelines import compiled_checks
 from pipelines.cluster import NEEDS, OWN, load, whole
 from pipelines.compile import revision
 from tests.architecture.imports import ROOT
@@ -290,7 +290,7 @@ def test_no_such_cluster():
 )
 def test_the_check_of_compiled_pipelines(find, put, says):
     text = Path(GOLDEN / "training.yaml").read_text()
-    intermediate.check(text, "training.yaml")
+    compiled_checks.check(text, "training.yaml")
     with pytest.raises(ConfigErrors) as raised:
-        intermediate.check(text.replace(find, put, 1), "training.yaml")
+        compiled_checks.check(text.replace(find, put, 1), "training.yaml")
     assert says in str(raised.value)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from components.lib.artifacts import Manifest
-from components.lib.registry import Registered, Registry
-from components.lib.sources import find
-from components.lib.sources.sample import fetch
-from components.lib.store import Store
+from components.lib.data.sources import find
+from components.lib.data.sources.sample import fetch
+from components.lib.registry.registered_models import Registered, Registry
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Store
 from tests.pipelines.test_local_run import Place, Run
 
 pytestmark = pytest.mark.long

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from components import STAGES
 from components.closing.record import ENDED_WELL
-from tests.kubeflow_driver import Cluster
+from tests.fakes.kubeflow_driver import Cluster
 from tests.pipelines.test_golden import GOLDEN, compiled
 from tests.pipelines.test_local_run import KEPT_OUT
 

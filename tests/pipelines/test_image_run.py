@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from components.lib import images, shapes
+from components.lib.data import images, shapes
 from tests.architecture.imports import ROOT
 
 pytestmark = pytest.mark.long

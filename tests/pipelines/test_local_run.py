@@ -18,10 +18,10 @@ import pytest
 
 from components import STAGES
 from components.closing import run as closing
-from components.lib import failpoints
-from components.lib.sources.sample import TOPICS
+from components.lib.core import failpoints
+from components.lib.data.sources.sample import TOPICS
 from tests.architecture.imports import ROOT
-from tests.mlflow_server import free_port
+from tests.fakes.mlflow_server import free_port
 
 # Secrets as a cluster would set them; none may be found afterwards in anything that a run leaves.
 SECRETS = {

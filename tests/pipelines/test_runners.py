@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from components.lib.errors import ServiceError, UsageError
+from components.lib.core.errors import ServiceError, UsageError
 from pipelines import runners
-from tests.mlflow_server import free_port
+from tests.fakes.mlflow_server import free_port
 
 PLACES = {"store": "s3://bucket/x", "tracking_uri": "http://127.0.0.1:5000"}
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from pipelines import schedule
-from tests import kubernetes_rights as rights
-from tests.kubeflow_server import Backend, Refused, acting, serving
+from tests.fakes import kubernetes_rights as rights
+from tests.fakes.kubeflow_server import Backend, Refused, acting, serving
 
 NIGHTLY = "cron: 30 3 * * *\npreset: smoke\nstore: s3://bucket/prefix\noverrides: {pretraining.steps: 30}\n"
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from pipelines import submit
-from tests.kubeflow_server import Backend, Refused, serving
+from tests.fakes.kubeflow_server import Backend, Refused, serving
 
 
 @pytest.fixture(params=["2.16", "2.17"])

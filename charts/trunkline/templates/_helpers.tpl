@@ -101,7 +101,7 @@ http://{{ include "trunkline.name" . }}-mlflow.{{ .Release.Namespace }}:5000
 {{- end }}
 {{- end -}}
 
-{{/* What our own programs and mlflow's clients need to know; see components/lib/tracking/server.py. */}}
+{{/* What our own programs and mlflow's clients need to know; see components/lib/registry/tracking/server.py. */}}
 {{- define "trunkline.clientEnvironment" -}}
 - {name: TRUNKLINE_STORE, value: {{ include "trunkline.store" . | quote }}}
 - {name: MLFLOW_TRACKING_URI, value: {{ include "trunkline.trackingUri" . | quote }}}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.lib import plugins
+from components.lib.core import plugins
 
 
 def load(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from components.lib import images
+from components.lib.data import images
 
 COLUMN = "image"
 SIDE = 96  # pixels of the longer side

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.lib import plugins
-from components.lib.config import from_dict
-from components.lib.formats import Record
+from components.lib.core import plugins
+from components.lib.core.settings import from_dict
+from components.lib.data.formats import Record
 
 
 class Inputs(Protocol):

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.finetuning import config as common
-from components.lib.config import setting
-from components.lib.formats import Record, required
+from components.lib.core.settings import setting
+from components.lib.data.formats import Record, required
 
 if TYPE_CHECKING:
-    from components.lib.artifacts import Manifest
-    from components.lib.store import Store
+    from components.lib.storage.artifacts import Manifest
+    from components.lib.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Inputs:
     """Image files."""
 
     def __init__(self, config: Config, store: Store, trunk: Manifest) -> None:
-        from components.lib.images import Canvas
+        from components.lib.data.images import Canvas
 
         self.canvas = Canvas.open(store.open_folder(trunk, "model/"))
         facts = store.resolve(trunk.key.inputs["tokens"]).facts
@@ -49,13 +49,13 @@ class Inputs:
 
     def value(self, record: Record, fields: Any) -> bytes:
         """The bytes of the file; whether they are an image is seen when it is identified."""
-        from components.lib.images import content
+        from components.lib.data.images import content
 
         return content(required(record, fields.image))
 
     def identity(self, value: bytes) -> str:
         """Of the pixels; raises DataError if they cannot be decoded."""
-        from components.lib import images
+        from components.lib.data import images
 
         return images.identity(images.decode(value)).hex()
 

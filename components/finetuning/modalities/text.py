@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.finetuning import config as common
-from components.lib.config import setting
-from components.lib.formats import Record, required
+from components.lib.core.settings import setting
+from components.lib.data.formats import Record, required
 
 if TYPE_CHECKING:
-    from components.lib.artifacts import Manifest
-    from components.lib.store import Store
+    from components.lib.storage.artifacts import Manifest
+    from components.lib.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Inputs:
     """Texts, or lists of tokens."""
 
     def __init__(self, config: Config, store: Store, trunk: Manifest) -> None:
-        from components.lib import pretrained
-        from components.lib.tokens import check_probes
+        from components.lib.modalities.text.tokens import check_probes
+        from components.lib.models import loading
 
         folder = store.open_folder(trunk, "model/")
         self.length = config.max_length
-        self.tokenizer = pretrained.tokenizer(folder, model_max_length=self.length)
+        self.tokenizer = loading.tokenizer(folder, model_max_length=self.length)
         check_probes(self.tokenizer, store.resolve(trunk.key.inputs["tokens"]).facts)
 
     def value(self, record: Record, fields: Any) -> Any:

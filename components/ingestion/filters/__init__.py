@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from components.lib import plugins
-from components.lib.config import from_dict, to_dict
-from components.lib.errors import ConfigError, collected
+from components.lib.core import plugins
+from components.lib.core.errors import ConfigError, collected
+from components.lib.core.settings import from_dict, to_dict
 
 Rule = Callable[[Any], str | None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.ingestion.words import Document
-from components.lib.config import setting
+from components.lib.core.settings import setting
 
 
 @dataclass(frozen=True)

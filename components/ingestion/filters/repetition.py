@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.ingestion.words import Document, Fingerprints
-from components.lib.config import setting
+from components.lib.core.settings import setting
 
 TOP = {2: 0.20, 3: 0.18, 4: 0.16}  # run of n words: largest share of the most frequent one
 DUPLICATE = {5: 0.15, 10: 0.10}  # run of n words: largest share of characters in repeated runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.ingestion.words import Document
-from components.lib.config import setting
+from components.lib.core.settings import setting
 
 BULLETS = ("\u2022", "\u2023", "\u25b6", "\u25cf", "\u25e6", "\u25a0", "\u25a1", "- ", "* ")
 ENDS = ("...", "\u2026")

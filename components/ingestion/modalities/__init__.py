@@ -28,8 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from components.lib import plugins
-from components.lib.config import from_dict
+from components.lib.core import plugins
+from components.lib.core.settings import from_dict
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from components.ingestion import config as common
 from components.ingestion.modalities import Cleaned, Columns, Indexer, Payload, Words
-from components.lib.config import setting
-from components.lib.errors import DataError
-from components.lib.formats import Record, Rejected, field, rejected
+from components.lib.core.errors import DataError
+from components.lib.core.settings import setting
+from components.lib.data.formats import Record, Rejected, field, rejected
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
-    from components.lib.markup import Html
+    from components.lib.pages.markup import Html
 
 COLUMNS = Columns(
     payload={"image": "binary", "label": "string"},
@@ -87,7 +87,7 @@ def shown(config: Config) -> dict[str, Any]:
 
 def payload(record: Record, fields: Config | Evaluation) -> Payload | Rejected:
     """The bytes of the image's file, and its class or ''."""
-    from components.lib.images import content
+    from components.lib.data.images import content
 
     value = field(record, fields.image, ("image", "label"))
     if isinstance(value, Rejected):
@@ -135,7 +135,7 @@ def excerpts(table: pa.Table) -> pa.Array:
 
 def sample(row: Mapping[str, Any]) -> str:
     """A small PNG, in base64, after its class."""
-    from components.lib import images
+    from components.lib.data import images
 
     small = images.thumbnail(images.decode(row["image"]), THUMBNAIL)
     return f"{row['label']}\n{base64.b64encode(small).decode()}"
@@ -150,8 +150,8 @@ def contaminated(settings: Mapping[str, Any]) -> str:
 
 def samples(samples: Sequence[Mapping[str, str]]) -> Html:
     """A grid of images."""
-    from components.lib import pictures, report
+    from components.lib.pages import page, pictures
 
     pairs = [sample["image"].rpartition("\n") for sample in samples]
     drawn = pictures.grid([(base64.b64decode(data), label) for label, _, data in pairs])
-    return report.section("Some images", drawn, note="Chosen by hash.")
+    return page.section("Some images", drawn, note="Chosen by hash.")

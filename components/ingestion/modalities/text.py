@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from components.ingestion import config as common
 from components.ingestion import filters
 from components.ingestion.modalities import Cleaned, Columns, Indexer, Payload, Words
-from components.lib.config import setting
-from components.lib.formats import Record, Rejected, field, rejected
+from components.lib.core.settings import setting
+from components.lib.data.formats import Record, Rejected, field, rejected
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
-    from components.lib.markup import Html
+    from components.lib.pages.markup import Html
 
 COLUMNS = Columns(
     payload={"text": "string"},
@@ -161,11 +161,11 @@ def contaminated(settings: Mapping[str, Any]) -> str:
 
 def samples(samples: Sequence[Mapping[str, str]]) -> Html:
     """Some texts."""
-    from components.lib import report
+    from components.lib.pages import page
 
     content = [
         part
         for sample in samples
-        for part in (report.paragraph(sample["source"], note=True), report.paragraph(sample["text"]))
+        for part in (page.paragraph(sample["source"], note=True), page.paragraph(sample["text"]))
     ]
-    return report.section("Some documents", *content, note="Chosen by hash, cut at 600 characters.")
+    return page.section("Some documents", *content, note="Chosen by hash, cut at 600 characters.")

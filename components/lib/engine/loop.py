@@ -10,24 +10,24 @@ from typing import Any
 
 import torch
 
-from components.lib import interruption
-from components.lib.engine.checkpoint import Checkpoints
+from components.lib.core import signals
+from components.lib.core.errors import DataError, Interrupted
+from components.lib.core.failpoints import reach
+from components.lib.core.heartbeat import beat
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
+from components.lib.engine.checkpoint.layout import needed
 from components.lib.engine.distributed import World
 from components.lib.engine.loader import prefetch
 from components.lib.engine.losses import Row, measure
 from components.lib.engine.meter import Meter
 from components.lib.engine.order import Order, dealt
-from components.lib.engine.pieces import needed
 from components.lib.engine.plan import HeldOut, Plan, passes
 from components.lib.engine.progress import Progress
 from components.lib.engine.randomness import hashed
-from components.lib.engine.recent import Recent
 from components.lib.engine.step import Step
+from components.lib.engine.step_buffer import Recent
 from components.lib.engine.trainable import WeightedSum
 from components.lib.engine.transfer import pinned
-from components.lib.errors import DataError, Interrupted
-from components.lib.failpoints import reach
-from components.lib.heartbeat import beat
 
 
 class Run:
@@ -67,7 +67,7 @@ class Run:
         plan, steps = self.plan, self.plan.schedule.steps
         progress = Progress(steps, self.step, label=plan.label, unit=plan.unit)
         with (
-            interruption.noted() as stop,
+            signals.noted() as stop,
             closing(prefetch(self._micro_batches, self.step, steps)) as batches,
         ):
             while self.step < steps:

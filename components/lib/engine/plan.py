@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from components.lib.core.errors import ConfigError
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.randomness import Draw
-from components.lib.errors import ConfigError
 
 
 @dataclass(frozen=True)

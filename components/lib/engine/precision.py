@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from components.lib.errors import ConfigError
+from components.lib.core.errors import ConfigError
 
 
 def resolve(dial: str, device: torch.device) -> str:

@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from components.lib.core.failpoints import reach
+from components.lib.engine.checkpoint.layout import capture, restore
 from components.lib.engine.distributed import Late, World
 from components.lib.engine.guard import Guard
 from components.lib.engine.losses import Table
 from components.lib.engine.optimization import optimizer, set_rate, update
 from components.lib.engine.parallel import Pass, prepare, silent, wrap
-from components.lib.engine.pieces import capture, restore
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import autocast, settle
 from components.lib.engine.trainable import Loss, WeightedSum, alone
 from components.lib.engine.transfer import moved
-from components.lib.failpoints import reach
 
 Batches = list[Any]  # one a term
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from components.lib.core.errors import ConfigError
 from components.lib.engine.randomness import Draw
-from components.lib.errors import ConfigError
 
 MAIN = "main"  # the phase of every objective that names none
 DEFAULT = (1.0, None, None)  # the dials of a phase that leaves them to the plan

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.lib import classifiers, images, pretrained
-from components.lib.average_precision import average_precision, matched
+from components.lib.core.errors import DataError
+from components.lib.data import images
+from components.lib.data.images import Canvas
 from components.lib.engine.trainable import Loss
 from components.lib.engine.transfer import moved
-from components.lib.errors import DataError
-from components.lib.images import Canvas
-from components.lib.imageset import Framed, ImageSet, prepare, sized
-from components.lib.vision import overlays
-from components.lib.vision.centres import Detector, found, losses
-from components.lib.vision.networks import register
+from components.lib.modalities.image import overlays
+from components.lib.modalities.image.average_precision import average_precision, matched
+from components.lib.modalities.image.centres import Detector, found, losses
+from components.lib.modalities.image.examples import Framed, ImageSet, prepare, sized
+from components.lib.models import classifiers, loading
+from components.lib.models.vision.networks import register
 
 MODALITIES = ("image",)
 PRIMARY = "mean_average_precision"
@@ -204,7 +205,7 @@ def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> d
 def load(folder: Path) -> Detector:
     """The branch in a folder."""
     register()
-    branch: Detector = pretrained.model(Detector, folder).eval()
+    branch: Detector = loading.model(Detector, folder).eval()
     return branch
 
 

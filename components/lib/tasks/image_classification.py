@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.lib import classifiers
+from components.lib.core.errors import DataError
+from components.lib.data.images import Canvas
 from components.lib.engine.trainable import Loss
 from components.lib.engine.transfer import moved
-from components.lib.errors import DataError
-from components.lib.images import Canvas
-from components.lib.imageset import Framed, ImageSet, prepare, sized
+from components.lib.modalities.image.examples import Framed, ImageSet, prepare, sized
+from components.lib.models import classifiers
+from components.lib.models.vision.neighbours import Neighbours
+from components.lib.models.vision.networks import register
 from components.lib.tasks import sequence_classification as one_class
-from components.lib.vision.neighbours import Neighbours
-from components.lib.vision.networks import register
 
 MODALITIES = ("image",)
 PRIMARY = one_class.PRIMARY

@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.lib import classifiers, images, pretrained
+from components.lib.core.errors import DataError
+from components.lib.data import images
+from components.lib.data.images import Canvas
 from components.lib.engine.trainable import Loss
 from components.lib.engine.transfer import moved
-from components.lib.errors import DataError
-from components.lib.images import Canvas
-from components.lib.imageset import Framed, ImageSet, prepare, sized
-from components.lib.vision import overlays
-from components.lib.vision.dense import WIDTH, Dense
-from components.lib.vision.networks import register
+from components.lib.modalities.image import overlays
+from components.lib.modalities.image.examples import Framed, ImageSet, prepare, sized
+from components.lib.models import classifiers, loading
+from components.lib.models.vision.dense import WIDTH, Dense
+from components.lib.models.vision.networks import register
 
 MODALITIES = ("image",)
 PRIMARY = "mean_iou"
@@ -145,7 +146,7 @@ def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> d
 def load(folder: Path) -> Segmenter:
     """The branch in a folder."""
     register()
-    branch: Segmenter = pretrained.model(Segmenter, folder).eval()
+    branch: Segmenter = loading.model(Segmenter, folder).eval()
     return branch
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.lib import classifiers
+from components.lib.core.errors import DataError
 from components.lib.engine.trainable import Loss
 from components.lib.engine.transfer import moved
-from components.lib.errors import DataError
-from components.lib.examples import Examples, Padded, prepare
+from components.lib.modalities.text.examples import Examples, Padded, prepare
+from components.lib.models import classifiers
 
 MODALITIES = ("text",)
 PRIMARY = "accuracy"

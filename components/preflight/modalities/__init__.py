@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.lib import plugins
-from components.preflight.references import MODALITIES, declared
+from components.lib.core import plugins
+from components.preflight.references import MODALITIES
 
 
 def load(name: str) -> Any:
@@ -21,6 +21,5 @@ def load(name: str) -> Any:
 
 def dials(pretraining: Any) -> dict[str, Any]:
     """The trunk's options, with the modality's defaults."""
-    modality = declared(MODALITIES, pretraining.modality)
-    fields = modality.config.__dataclass_fields__ if modality and modality.config else {}
+    fields = plugins.load(MODALITIES, pretraining.modality, "settings").Pretraining.__dataclass_fields__
     return {**{name: field.default for name, field in fields.items()}, **pretraining.trunk}

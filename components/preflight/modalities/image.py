@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib import plugins
-from components.lib.artifacts import Manifest
-from components.lib.errors import ConfigError
+from components.lib.core import plugins
+from components.lib.core.errors import ConfigError
+from components.lib.storage.artifacts import Manifest
 from components.preflight.modalities import dials
 from components.preflight.references import TASKS, Errors, declared
 
@@ -32,7 +32,7 @@ def warnings(pretraining: Any) -> Errors:
 
 
 def _norms() -> tuple[str, ...]:
-    norms: tuple[str, ...] = plugins.declared("components.lib.vision", "architectures").constants[
+    norms: tuple[str, ...] = plugins.declared("components.lib.models.vision", "architectures").constants[
         "BATCH_NORM"
     ]
     return norms
@@ -62,7 +62,7 @@ def follow(trunk: Manifest) -> dict[str, Any]:
 
 def _layers(trunk: Mapping[str, Any]) -> int:
     """How many layers can be freed one by one; 0 if that is not known."""
-    sizes: dict[str, Any] = plugins.declared("components.lib.vision", "architectures").constants
+    sizes: dict[str, Any] = plugins.declared("components.lib.models.vision", "architectures").constants
     found = sizes.get(str(trunk["architecture"]).upper(), {}).get(trunk["size"])
     if found is None:
         return 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib import plugins
-from components.lib.artifacts import Manifest
-from components.lib.errors import ConfigError
+from components.lib.core import plugins
+from components.lib.core.errors import ConfigError
+from components.lib.storage.artifacts import Manifest
 from components.preflight.modalities import dials
 from components.preflight.references import Errors
 
@@ -58,4 +58,4 @@ def follow(trunk: Manifest) -> dict[str, Any]:
 
 def _architectures() -> dict[str, Any]:
     """Constants of the text trunks: which are causal, how many layers a size has."""
-    return plugins.declared("components.lib", "architectures").constants
+    return plugins.declared("components.lib.models.text", "architectures").constants

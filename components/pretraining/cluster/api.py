@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.lib.errors import AccessError, ConfigError, MissingError, ServiceError
+from components.lib.core.errors import AccessError, ConfigError, MissingError, ServiceError
 from components.pretraining.cluster.manifest import GROUP, PLURAL, VERSION
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

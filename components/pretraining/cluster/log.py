@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from components.lib.errors import ServiceError, TrunklineError
+from components.lib.core.errors import ServiceError, TrunklineError
 from components.pretraining.cluster.api import Cluster
 
 PAUSE = 2.0  # seconds between two looks for a pod or a log that broke off

@@ -6,13 +6,13 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 
-from components.lib.config import from_dict
-from components.lib.cores import cores
-from components.lib.errors import Interrupted, TrunklineError
-from components.lib.store import Store
+from components.lib.core.cores import cores
+from components.lib.core.errors import Interrupted, TrunklineError
+from components.lib.core.settings import from_dict
+from components.lib.storage.store import Store
 from components.pretraining.config import Config as Settings
 from components.pretraining.job import Job
-from components.pretraining.node import Node
+from components.pretraining.watchdog import Node
 
 
 @dataclass(frozen=True)

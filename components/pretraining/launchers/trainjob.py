@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.lib import accelerators, interruption
-from components.lib.config import from_dict, setting
-from components.lib.errors import (
+from components.lib.core import accelerators, signals
+from components.lib.core.errors import (
     ConfigError,
     Interrupted,
     TrunklineError,
@@ -19,7 +18,8 @@ from components.lib.errors import (
     first_cause,
     revived,
 )
-from components.lib.store import Store
+from components.lib.core.settings import from_dict, setting
+from components.lib.storage.store import Store
 from components.pretraining.cluster.api import Cluster
 from components.pretraining.cluster.log import Follower
 from components.pretraining.cluster.manifest import Place, State, state, trainjob
@@ -81,7 +81,7 @@ def launch(job: Job, options: Config) -> None:
         )  # fmt: skip
     cluster = Cluster(options.namespace)
     job = replace(job, config={**job.config, "nproc": settings.nproc or _gpus(options) or 1})
-    with interruption.noted() as told:
+    with signals.noted() as told:
         body = _body(job, options, cluster)
         _Launch(job, store, cluster, told).until_done(body, settings.restarts)
 
@@ -218,6 +218,6 @@ def _body(job: Job, options: Config, cluster: Cluster) -> dict[str, Any]:
         deadline_seconds=int(options.hours * 3600), environment={**environment, **options.environment},
         secrets=options.secrets, pod=options.pod,
     )  # fmt: skip
-    command = ["python", "-m", "components.pretraining.node", f"{job.store}/launches/{job.key.digest}"]
+    command = ["python", "-m", "components.pretraining.watchdog", f"{job.store}/launches/{job.key.digest}"]
     origin = {"trunkline.key": job.key.digest, "trunkline.run": str(job.run["run_id"])}
     return trainjob(f"trunkline-{job.key.digest[:20]}", command, place, origin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib.report import Figure
+from components.lib.pages.page import Figure
 
 UNIT = "document"
 SEEN = "tokens"

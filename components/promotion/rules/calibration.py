@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.lib.config import setting
-from components.promotion.finding import Finding
+from components.lib.core.settings import setting
+from components.promotion.verdict import Finding
 
 METRIC = "calibration_error"
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib import plugins
-from components.lib.config import from_dict
+from components.lib.core import plugins
+from components.lib.core.settings import from_dict
 
 
 def load(name: str) -> Any:

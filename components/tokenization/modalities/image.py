@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.lib import artifacts
-from components.lib.config import setting, to_dict
-from components.lib.errors import ConfigError, MissingError
+from components.lib.core.errors import ConfigError, MissingError
+from components.lib.core.settings import setting, to_dict
+from components.lib.storage import artifacts
 from components.tokenization import config as common
 
 if TYPE_CHECKING:
-    from components.lib.artifacts import Manifest
-    from components.lib.store import Draft, Store
+    from components.lib.storage.artifacts import Manifest
+    from components.lib.storage.store import Draft, Store
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def plan(config: Config) -> tuple[dict[str, Any], Callable[[Store, Manifest, Dra
 
 
 def _given(uri: str) -> bytes:
-    from components.lib.objects import connect
+    from components.lib.storage.objects import connect
 
     folder, _, name = uri.rpartition("/")
     try:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.lib import artifacts
-from components.lib.config import setting, to_dict
-from components.lib.errors import ConfigError, MissingError
+from components.lib.core.errors import ConfigError, MissingError
+from components.lib.core.settings import setting, to_dict
+from components.lib.storage import artifacts
 from components.tokenization import config as common
 
 if TYPE_CHECKING:
-    from components.lib.artifacts import Manifest
-    from components.lib.store import Draft, Store
+    from components.lib.storage.artifacts import Manifest
+    from components.lib.storage.store import Draft, Store
 
 KINDS = ("wordpiece", "bpe", "unigram", "given")
 
@@ -78,7 +78,7 @@ def _identity(config: Config, given: bytes) -> dict[str, Any]:
 
 
 def _given(uri: str) -> bytes:
-    from components.lib.objects import connect
+    from components.lib.storage.objects import connect
 
     folder, _, name = uri.rpartition("/")
     try:

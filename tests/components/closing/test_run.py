@@ -8,10 +8,10 @@ import pytest
 
 from components.closing.config import Config
 from components.closing.run import run
-from components.lib.artifacts import Manifest
-from components.lib.errors import DataError
-from components.lib.stage import Context, read_records, stage
-from components.lib.store import Store
+from components.lib.core.errors import DataError
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context, read_records, stage
+from components.lib.storage.store import Store
 from tests.components.promotion import lineages
 from tests.pages import ATTACKS, read
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.lib.artifacts import Key, Manifest
-from components.lib.publishing import publish
-from components.lib.registry import Registered, Registry
-from components.lib.stage import Context
-from components.lib.store import Draft, Store
-from components.lib.tracking import track
+from components.lib.registry.publishing import publish
+from components.lib.registry.registered_models import Registered, Registry
+from components.lib.registry.tracking import track
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Draft, Store
 from tests import models
 
 CLASSES = ["cold", "hot", "mild"]
@@ -85,7 +85,7 @@ def commit(
     names: list[str] | None = None,
 ) -> Manifest:
     """A branch as finetuning would commit it; its trunk is not in the store. `spoil` drops an outcome."""
-    from components.lib import plugins
+    from components.lib.core import plugins
 
     key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, "names": names})
     with store.draft(key) as draft:

@@ -13,11 +13,11 @@ import torch
 
 from components.evaluation.config import Config
 from components.evaluation.run import run
-from components.lib import artifacts
-from components.lib.artifacts import Manifest
-from components.lib.errors import DataError
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.errors import DataError
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from tests.components.evaluation import branches
 from tests.pages import read
 
@@ -101,7 +101,7 @@ def test_a_rerun_is_reused_without_anything_heavy(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from components.evaluation.config import Config; from components.evaluation.run import run\n"
-        "from components.lib.stage import Context; from components.lib.store import Store\n"
+        "from components.lib.storage.stage import Context; from components.lib.storage.store import Store\n"
         f"folder = Path({str(tmp_path / 'a')!r})\n"
         f"context = Context(Store({str(tmp_path / 'store')!r}))\n"
         "values = run(Config('demo-weather', replicates=200), context, branch=folder / 'branch.json',"

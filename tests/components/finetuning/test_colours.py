@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.finetuning.modalities.image import Labelled
-from components.lib import images, shapes
-from components.lib.artifacts import Manifest
-from components.lib.publishing import publish
-from components.lib.registry import Registry
-from components.lib.stage import Context
+from components.lib.data import images, shapes
+from components.lib.registry.publishing import publish
+from components.lib.registry.registered_models import Registry
+from components.lib.registry.tracking import track
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context
 from components.lib.tasks import image_classification as task
-from components.lib.tracking import track
 from tests.components.finetuning.test_images import FIXED, grounded, study
 
 ARCHITECTURES = ("vit", "resnet")

@@ -18,14 +18,17 @@ from components.finetuning.modalities.image import Config, Labelled
 from components.finetuning.run import run
 from components.ingestion.modalities import configured as ingestion
 from components.ingestion.run import run as ingest
-from components.lib import artifacts, classifiers, images
-from components.lib.artifacts import Key, Manifest
-from components.lib.errors import ConfigError, ConfigErrors, DataError, MissingError
-from components.lib.images import Canvas
-from components.lib.mlmodel import Use, write
-from components.lib.modalities import image as modality
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.errors import ConfigError, ConfigErrors, DataError, MissingError
+from components.lib.data import images
+from components.lib.data.images import Canvas
+from components.lib.modalities.image import samples as modality
+from components.lib.modalities.image.settings import Pretraining
+from components.lib.models import classifiers
+from components.lib.registry.mlflow_model import Use, write
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.lib.tasks import image_classification as task
 from components.preflight.plan import resolve
 from components.tokenization.modalities import configured as tokenization
@@ -47,7 +50,7 @@ def grounded(folder: Path, source: str, **dials) -> tuple[Path, Context]:
         tokenization(size), context, corpus=folder / "corpus.json", tokens=folder / "tokens.json"
     )
     torch.manual_seed(0)
-    samples = modality.open_split(modality.Config(size="nano", **dials), context.store, tokens, "train")
+    samples = modality.open_split(Pretraining(size="nano", **dials), context.store, tokens, "train")
     trunk = samples.trunk()
     with context.store.draft(Key("pretraining", 1, {}, {"tokens": tokens.reference})) as draft:
         (draft.folder / "model").mkdir()

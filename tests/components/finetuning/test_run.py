@@ -13,9 +13,9 @@ import pytest
 from components.finetuning import labelled, workers
 from components.finetuning.modalities.text import Config, Labelled
 from components.finetuning.run import run
-from components.lib import artifacts
-from components.lib.artifacts import Key, Manifest
-from components.lib.stage import Context
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
 from components.lib.tasks import sequence_classification
 from components.pretraining.config import Config as Pretraining
 from components.pretraining.run import run as pretrain

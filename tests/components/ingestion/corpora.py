@@ -10,9 +10,9 @@ from pyarrow import parquet
 
 from components.ingestion.modalities import configured
 from components.ingestion.run import run
-from components.lib.artifacts import Manifest
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 
 CONSONANTS = "bcdfghjklmnprstvwxz"
 

@@ -50,7 +50,7 @@ from dataclasses import dataclass
 import sys
 
 import flaws
-from components.lib.formats import Record, place
+from components.lib.data.formats import Record, place
 
 SUFFIXES = (".hostile",)
 
@@ -91,7 +91,7 @@ import json, sys, time
 from pathlib import Path
 from components.ingestion.modalities import configured
 from components.ingestion.run import run
-from components.lib.stage import stage
+from components.lib.storage.stage import stage
 from pyarrow import parquet
 
 folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
@@ -114,7 +114,7 @@ class Project:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "components", self.root / "components", ignore=ignored)
         (self.root / "flaws.py").write_text(FLAWS)
-        (self.root / "components/lib/formats/hostile.py").write_text(FORMAT)
+        (self.root / "components/lib/data/formats/hostile.py").write_text(FORMAT)
         pillow = folder / "pillow"
         pillow.mkdir()
         (pillow / "sitecustomize.py").write_text(PILLOW)

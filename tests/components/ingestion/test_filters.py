@@ -8,8 +8,8 @@ import pytest
 from components.ingestion import filters
 from components.ingestion.modalities import configured
 from components.ingestion.words import document
-from components.lib import plugins
-from components.lib.errors import ConfigErrors
+from components.lib.core import plugins
+from components.lib.core.errors import ConfigErrors
 
 DEFAULT = configured({"sources": ["x"]}).filters
 LANGUAGES = json.loads(Path(__file__).with_name("languages.json").read_text(encoding="utf-8"))

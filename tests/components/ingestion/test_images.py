@@ -12,8 +12,8 @@ from PIL import Image
 
 from components.ingestion import pictures
 from components.ingestion.modalities import configured
-from components.lib import images
-from components.lib.errors import ConfigErrors, DataError
+from components.lib.core.errors import ConfigErrors, DataError
+from components.lib.data import images
 from tests.components.ingestion.corpora import Ingestion
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from components.lib.retention.inventory import survey
-from components.lib.retention.marking import Policy, mark
+from components.lib.registry.retention.inventory import survey
+from components.lib.registry.retention.marking import Policy, mark
 from tests.components.ingestion.corpora import texts, write
 
 

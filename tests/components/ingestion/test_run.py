@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from components.ingestion import build, extraction, shards
 from components.ingestion.cleaning import identity, normalised
-from components.lib.errors import DataError
+from components.lib.core.errors import DataError
 from tests.components.ingestion.corpora import Ingestion, texts, words, write
 
 
@@ -219,7 +219,7 @@ def test_shards_have_a_bounded_size(ingest, tmp_path):
 
 
 def test_objects_of_s3_are_read_once(ingest, s3, tmp_path):
-    from components.lib.objects.s3 import client
+    from components.lib.storage.objects.s3 import client
 
     bucket = s3.removeprefix("s3://")
     for name in ("a", "b"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from components.lib.artifacts import Key
-from components.lib.errors import ConfigError, MissingError
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.errors import ConfigError, MissingError
+from components.lib.storage.artifacts import Key
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.preflight.continuation import settle
 from components.preflight.plan import resolve
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.errors import AccessError, ConfigError, ConfigErrors, OutputError, ServiceError
-from components.lib.store import Store
+from components.lib.core.errors import AccessError, ConfigError, ConfigErrors, OutputError, ServiceError
+from components.lib.storage.store import Store
 from components.preflight import probes
 from components.preflight.config import Config
 from components.preflight.run import run

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.lib.config import from_dict
-from components.lib.errors import ConfigError, TrunklineError
+from components.lib.core.errors import ConfigError, TrunklineError
+from components.lib.core.settings import from_dict
 from components.preflight import settings
 from components.preflight.plan import resolve
 from components.pretraining.config import Config as Pretraining

@@ -10,15 +10,16 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from components.lib import artifacts, failpoints
-from components.lib.artifacts import Key
-from components.lib.errors import ServiceError
-from components.lib.modalities import image
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core import failpoints
+from components.lib.core.errors import ServiceError
+from components.lib.modalities.image import samples
+from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Key
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.pretraining.config import Config
 from components.pretraining.run import run
-from tests.components.pretraining.images import coloured
+from tests.components.lib.objectives.images import coloured
 
 CONFIG = Config(
     modality="image",
@@ -70,7 +71,7 @@ def test_a_trunk_with_history_and_pictures(tokens, capfd):
     store, manifest = train(tokens, "whole")
     assert " images/s " in capfd.readouterr().err
     assert manifest.facts["architecture"] == "small_cnn"
-    trunk = image.load(store.open_folder(manifest, "model/"))
+    trunk = samples.load(store.open_folder(manifest, "model/"))
     assert trunk.shape == (3, 16, 16)
     rows = [json.loads(line) for line in store.open(manifest, "history.jsonl").read_text().splitlines()]
     for name in (

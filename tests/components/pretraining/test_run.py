@@ -15,11 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.lib import artifacts
-from components.lib.config import to_dict
-from components.lib.errors import ConfigError, IntegrityError, Interrupted
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.errors import ConfigError, IntegrityError, Interrupted
+from components.lib.core.settings import to_dict
+from components.lib.storage import artifacts
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.pretraining.config import Config
 from components.pretraining.run import run
 from tests.components import corpora
@@ -43,9 +43,9 @@ TINY = Config(
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from components.lib.config import from_dict
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.settings import from_dict
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.pretraining.config import Config
 from components.pretraining.run import run
 job = json.loads(sys.argv[1])

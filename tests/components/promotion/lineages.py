@@ -6,8 +6,8 @@ import json
 import math
 from typing import Any
 
-from components.lib.artifacts import Key, Manifest
-from components.lib.store import Store
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.store import Store
 
 GROUPS = ["alt.atheism", "comp.graphics", "misc.forsale", "rec.autos", "sci.med", "talk.politics.misc"]
 

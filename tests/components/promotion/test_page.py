@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from components.lib import report
-from components.lib.artifacts import Key, Manifest
-from components.lib.store import Store
-from components.promotion import background
+from components.lib.pages import page as pages
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.store import Store
+from components.promotion import trunk_section
 from components.promotion.page import render
 from tests.components.promotion import lineages
 from tests.pages import ATTACKS, read
@@ -70,10 +70,10 @@ def test_pictures_of_the_trunk_are_in_the_page_and_a_damaged_one_is_named(store:
         draft.write("pictures/pictures.json", json.dumps(entries))
         draft.facts = {"objective": {"contrastive": {}}}
         drawn = draft.commit()
-    page = read(report.page("t", [background.pretraining(store, drawn)]))
+    page = read(pages.page("t", [trunk_section.pretraining(store, drawn)]))
     assert "img" in page.tags and "<Views>" in page.text and "three of each" in page.text
     next(Path(store.uri.removeprefix("file://")).rglob("00.png")).write_bytes(png + b"!")
-    assert "pictures: " in read(report.page("t", [background.pretraining(store, drawn)])).text
+    assert "pictures: " in read(pages.page("t", [trunk_section.pretraining(store, drawn)])).text
 
 
 @pytest.mark.parametrize(

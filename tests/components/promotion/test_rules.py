@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from components.lib import bootstrap
-from components.lib.errors import ConfigErrors
+from components.evaluation import bootstrap
+from components.lib.core.errors import ConfigErrors
 from components.promotion import gate
 
 

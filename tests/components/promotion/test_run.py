@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from components.lib.errors import ConfigErrors, DataError, ServiceError
-from components.lib.registry import Registry
+from components.lib.core.errors import ConfigErrors, DataError, ServiceError
+from components.lib.registry.registered_models import Registry
 from components.promotion.config import Config
 from components.promotion.run import run
 from components.registration.config import Config as Registration

@@ -3,11 +3,11 @@ import shutil
 
 import pytest
 
-from components.lib import artifacts
-from components.lib.errors import DataError, IntegrityError, MissingError
-from components.lib.registry import Registry
-from components.lib.store import Store
-from components.lib.tracking.server import database
+from components.lib.core.errors import DataError, IntegrityError, MissingError
+from components.lib.registry.registered_models import Registry
+from components.lib.registry.tracking.server import database
+from components.lib.storage import artifacts
+from components.lib.storage.store import Store
 from components.registration.config import Config
 from components.registration.run import run
 from tests import models

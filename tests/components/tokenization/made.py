@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.lib.artifacts import Key, Manifest
-from components.lib.config import from_dict
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.settings import from_dict
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.tokenization.modalities.text import Config
 
 SCRIPTS = {

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.lib.store import Store
+from components.lib.storage.store import Store
 from components.tokenization import pieces, training
 from components.tokenization.encoding import Encoder
 from components.tokenization.folder import Tokens
@@ -107,8 +107,8 @@ def test_the_environment_is_left_as_it_was(tokens: Tokens, monkeypatch: pytest.M
 PEAK = """
 import sys
 from pathlib import Path
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.tokenization.modalities.text import Config
 from components.tokenization.run import run
 folder = Path(sys.argv[1])

@@ -7,12 +7,13 @@ import pytest
 
 from components.ingestion.modalities import configured as ingestion
 from components.ingestion.run import run as ingest
-from components.lib import artifacts, images
-from components.lib.errors import ConfigError, DataError
-from components.lib.images import Canvas
-from components.lib.pixels import PixelShards
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.errors import ConfigError, DataError
+from components.lib.data import images
+from components.lib.data.images import Canvas
+from components.lib.modalities.image.pixels import PixelShards
+from components.lib.storage import artifacts
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.tokenization.modalities import configured
 from components.tokenization.run import run
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.lib.store import Store
-from components.lib.tokens import TokenShards, check_probes, load
+from components.lib.modalities.text.tokens import TokenShards, check_probes, load
+from components.lib.storage.store import Store
 from tests.components.tokenization.made import corpus, documents, tokenize, word_level
 
 KINDS = ("bpe", "wordpiece", "unigram")

@@ -8,7 +8,7 @@ import sys
 import pytest
 from tokenizers import Tokenizer
 
-from components.lib.config import from_dict
+from components.lib.core.settings import from_dict
 from components.tokenization import special, training
 from components.tokenization.folder import Tokens
 from components.tokenization.modalities.text import Config

@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.lib.engine import tensorfile
-from components.lib.engine.checkpoint import Checkpoints
-from components.lib.errors import ConfigError, IntegrityError, Interrupted, OutputError
-from components.lib.failpoints import VARIABLE
-from components.lib.objects import connect
+from components.lib.core.errors import ConfigError, IntegrityError, Interrupted, OutputError
+from components.lib.core.failpoints import VARIABLE
+from components.lib.engine.checkpoint import tensor_file
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
+from components.lib.storage.objects import connect
 from tests.components.lib.engine.toys import run
 
 TENSORS = {
@@ -34,7 +34,7 @@ def equal(ours: dict, theirs: dict) -> None:
 
 
 def test_a_tensor_file_is_what_safetensors_reads(tmp_path):
-    record = tensorfile.write(tmp_path / "x.safetensors", TENSORS)
+    record = tensor_file.write(tmp_path / "x.safetensors", TENSORS)
     equal(load_file(tmp_path / "x.safetensors"), TENSORS)
     assert record.bytes == (tmp_path / "x.safetensors").stat().st_size
 

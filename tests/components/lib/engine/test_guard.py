@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from components.lib.engine.checkpoint import Checkpoints
+from components.lib.core.errors import DataError, Interrupted
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import World
 from components.lib.engine.guard import WINDOW, Guard
 from components.lib.engine.meter import Meter, peak_flops
 from components.lib.engine.trainable import Loss, WeightedSum
-from components.lib.errors import DataError, Interrupted
-from components.lib.objects import connect
+from components.lib.storage.objects import connect
 from tests.components.lib.engine import worlds
 from tests.components.lib.engine.toys import Regression, run
 

@@ -6,11 +6,11 @@ import signal
 import pytest
 import torch
 
-from components.lib.engine.checkpoint import Checkpoints
+from components.lib.core.errors import DataError, Interrupted
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import ALONE
 from components.lib.engine.trainable import WeightedSum
-from components.lib.errors import DataError, Interrupted
-from components.lib.objects import connect
+from components.lib.storage.objects import connect
 from tests.components.lib.engine import worlds
 from tests.components.lib.engine.toys import Regression, run
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from components.lib.engine.checkpoint import Checkpoints
+from components.lib.core.errors import Interrupted
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import ALONE, World
 from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
@@ -15,8 +16,7 @@ from components.lib.engine.order import Order
 from components.lib.engine.parallel import blocks, choose, gather
 from components.lib.engine.plan import Plan
 from components.lib.engine.trainable import Loss, WeightedSum
-from components.lib.errors import Interrupted
-from components.lib.objects import connect
+from components.lib.storage.objects import connect
 from tests.components.lib.engine import worlds
 from tests.components.lib.engine.test_phases import Game
 from tests.components.lib.engine.toys import SAMPLES, WIDTH, Batch

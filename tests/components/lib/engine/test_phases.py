@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from components.lib.engine.checkpoint import Checkpoints
+from components.lib.core.errors import ConfigError, Interrupted
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import World
 from components.lib.engine.lars import Lars
 from components.lib.engine.loop import Run
@@ -16,8 +17,7 @@ from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan, passes
 from components.lib.engine.trainable import Loss, Phase, WeightedSum
-from components.lib.errors import ConfigError, Interrupted
-from components.lib.objects import connect
+from components.lib.storage.objects import connect
 from tests.components.lib.engine import worlds
 from tests.components.lib.engine.toys import SAMPLES, WIDTH, Batch, Regression
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from components.lib.core.errors import ConfigError
 from components.lib.engine.precision import resolve, settle
-from components.lib.errors import ConfigError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")  # the second by name only: what is set needs no device
 

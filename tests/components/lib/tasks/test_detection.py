@@ -12,18 +12,18 @@ import pytest
 import torch
 from PIL import Image
 
-from components.lib import images, shapes
+from components.lib.core.errors import ConfigError, DataError
+from components.lib.data import images, shapes
+from components.lib.data.images import Canvas
 from components.lib.engine.distributed import World
 from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.trainable import WeightedSum
-from components.lib.errors import ConfigError, DataError
-from components.lib.images import Canvas
+from components.lib.modalities.image import centres
+from components.lib.models.vision.architectures import ARCHITECTURES, Dials
 from components.lib.tasks import detection as task
-from components.lib.vision import centres
-from components.lib.vision.architectures import ARCHITECTURES, Dials
 
 CANVAS = Canvas(16, 16, 1, "crop", (0.3,), (0.3,))
 PICTURE = images.png(np.zeros((16, 16, 1), np.uint8))

@@ -2,11 +2,11 @@
 
 import pytest
 
-from components.lib.errors import AccessError, DataError
+from components.lib.core.errors import AccessError, DataError
 from components.pretraining.launchers.trainjob import Config, launch
-from tests import kubernetes_rights as rights
 from tests.components.pretraining.launchers.test_trainjob import FAILING, FINE, api, committed, job, pod
-from tests.kubernetes_rights import Act
+from tests.fakes import kubernetes_rights as rights
+from tests.fakes.kubernetes_rights import Act
 
 __all__ = ["api"]  # the fixture
 GROUP = "trainer.kubeflow.org"

@@ -9,24 +9,31 @@ import time
 import pytest
 import torch
 
-from components.lib.artifacts import Key
-from components.lib.config import to_dict
-from components.lib.errors import ConfigError, ConfigErrors, DataError, Interrupted, ServiceError, WorkerLost
-from components.lib.stage import Context
-from components.lib.store import Store
+from components.lib.core.errors import (
+    ConfigError,
+    ConfigErrors,
+    DataError,
+    Interrupted,
+    ServiceError,
+    WorkerLost,
+)
+from components.lib.core.settings import to_dict
+from components.lib.storage.artifacts import Key
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 from components.pretraining.config import Config as Settings
 from components.pretraining.job import Job
 from components.pretraining.launchers.trainjob import Config, launch
 from components.pretraining.run import run
-from tests import kubernetes_api
 from tests.components import corpora
+from tests.fakes import kubernetes_api
 
 KEY = Key("pretraining", 1, {"steps": 3})
 POD = """
 import json, os, signal, sys, time
-from components.lib.errors import DataError
-from components.lib.objects import connect
-from components.lib.store import Store
+from components.lib.core.errors import DataError
+from components.lib.storage.objects import connect
+from components.lib.storage.store import Store
 from components.pretraining import job as jobs
 place = sys.argv[1]
 job = jobs.read(place)
@@ -268,7 +275,7 @@ def test_an_api_that_never_answers_is_told(api, s3, monkeypatch):
 
 
 def test_variables_of_rendezvous_are_refused_before_work_starts():
-    from components.lib.config import from_dict
+    from components.lib.core.settings import from_dict
 
     with pytest.raises(ConfigErrors, match="rendezvous"):
         from_dict(Config, {"environment": {"PET_NNODES": "2"}}, "pretraining.launch")

@@ -1,0 +1,190 @@
+"""One typed hierarchy of errors: what is wrong, where, what is right, and whether to try again.
+
+Exit codes follow BSD's sysexits.h, so that a shell, Argo or a JobSet failure policy can act on them.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from components.lib.core.redaction import plain
+
+LIMIT = 2_000  # characters of any one message part: Kubernetes keeps 4 KB of a termination message
+
+
+class TrunklineError(Exception):
+    """An error that a person can act on.
+
+    Args:
+        what: what is wrong, in one sentence.
+        where: the file:line, row, URI or dotted setting.
+        found: the offending value.
+        expected: what would have been right.
+        fix: the next thing to do.
+    """
+
+    family: str = "internal"
+    exit_code: int = 70
+    retriable: bool = False
+
+    def __init__(
+        self, what: str, *, where: str = "", found: object = "", expected: object = "", fix: str = ""
+    ) -> None:
+        super().__init__(what)
+        self.what = _clip(what)
+        self.where = _clip(where)
+        self.found = _clip(found)
+        self.expected = _clip(expected)
+        self.fix = _clip(fix)
+        self.stage = ""
+
+    def __str__(self) -> str:
+        parts = [("where", self.where), ("found", self.found), ("expected", self.expected), ("fix", self.fix)]
+        lines = [self.what, *(f"  {name}: {value}" for name, value in parts if value)]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON copy of the error, for the run's ledger and the exit record."""
+        return {
+            "kind": type(self).__name__,
+            "family": self.family,
+            "stage": self.stage,
+            "what": self.what,
+            "where": self.where,
+            "found": self.found,
+            "expected": self.expected,
+            "fix": self.fix,
+            "retriable": self.retriable,
+            "exit_code": self.exit_code,
+        }
+
+
+class InternalError(TrunklineError):
+    """A bug of ours (EX_SOFTWARE)."""
+
+
+class UsageError(TrunklineError):
+    """A command was called with the wrong words (EX_USAGE)."""
+
+    family, exit_code = "user", 64
+
+
+class DataError(TrunklineError):
+    """The user's data cannot be used as it is (EX_DATAERR)."""
+
+    family, exit_code = "data", 65
+
+
+class IntegrityError(DataError):
+    """Bytes in the store are not the bytes that were committed."""
+
+
+class MissingError(TrunklineError):
+    """An input that was named does not exist (EX_NOINPUT)."""
+
+    family, exit_code = "user", 66
+
+
+class ServiceError(TrunklineError):
+    """A service that we need does not answer (EX_UNAVAILABLE); trying again may help."""
+
+    family, exit_code, retriable = "service", 69, True
+
+
+class OutputError(TrunklineError):
+    """An output cannot be written: disk full, read-only file system (EX_CANTCREAT)."""
+
+    family, exit_code = "service", 73
+
+
+class Interrupted(TrunklineError):
+    """The run was told to stop and saved its state: run it again to resume (EX_TEMPFAIL)."""
+
+    family, exit_code, retriable = "service", 75, True
+
+
+class WorkerLost(Interrupted):
+    """A training process died or hangs; the last checkpoint stands: run it again to resume (EX_TEMPFAIL)."""
+
+
+class AccessError(TrunklineError):
+    """Credentials are missing, expired or not allowed to do this (EX_NOPERM)."""
+
+    family, exit_code = "user", 77
+
+
+class ConfigError(TrunklineError):
+    """A setting is unknown, of the wrong type, out of range or contradicts another (EX_CONFIG)."""
+
+    family, exit_code = "user", 78
+
+
+class ConfigErrors(ConfigError):
+    """All that is wrong with the settings, in one report; or all the services that do not answer."""
+
+    def __init__(self, errors: Iterable[TrunklineError]) -> None:
+        self.errors = tuple(errors)
+        count = len(self.errors)
+        services = all(error.retriable for error in self.errors) and bool(self.errors)
+        what = "setting is wrong" if count == 1 else "settings are wrong"
+        super().__init__(f"{count} services fail" if services else f"{count} {what}")
+        if services:
+            first = self.errors[0]
+            self.family, self.exit_code, self.retriable = first.family, first.exit_code, True
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, *(str(error) for error in self.errors)])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "errors": [error.to_dict() for error in self.errors]}
+
+
+def unexpected(error: Exception) -> InternalError:
+    """An exception that nobody foresaw: its traceback goes to stderr, where a report can be made from it."""
+    traceback.print_exception(error)
+    return InternalError(f"{type(error).__name__}: {error}", fix="this is a bug: please report it")
+
+
+@contextmanager
+def collected() -> Iterator[list[TrunklineError]]:
+    """Gathers errors in a list and raises them together at the end.
+
+    Raises:
+        ConfigErrors: if the list is not empty when the block ends.
+    """
+    errors: list[TrunklineError] = []
+    yield errors
+    if errors:
+        raise ConfigErrors(errors)
+
+
+def revived(record: Mapping[str, Any]) -> TrunklineError:
+    """The error that `to_dict` made `record` of, in another process perhaps."""
+    kinds = {kind.__name__: kind for kind in _kinds(TrunklineError)}
+    error: TrunklineError
+    if record.get("errors"):
+        error = ConfigErrors([revived(entry) for entry in record["errors"]])
+    else:
+        parts = {name: record[name] for name in ("where", "found", "expected", "fix")}
+        error = kinds.get(record["kind"], TrunklineError)(record["what"], **parts)
+    error.stage = record["stage"]
+    return error
+
+
+def first_cause(errors: Sequence[TrunklineError]) -> TrunklineError:
+    """Of several processes' errors, the first that was not only the loss of another process."""
+    return next((error for error in errors if not isinstance(error, WorkerLost)), errors[0])
+
+
+def _kinds(kind: type[TrunklineError]) -> Iterator[type[TrunklineError]]:
+    yield kind
+    for special in kind.__subclasses__():
+        yield from _kinds(special)
+
+
+def _clip(value: object) -> str:
+    text = plain(value)
+    return text if len(text) <= LIMIT else f"{text[:LIMIT]}... ({len(text)} characters)"

@@ -1,0 +1,51 @@
+"""Requests to stop: SIGTERM from a cluster, SIGINT from a keyboard."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from components.lib.core.errors import Interrupted
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def noted() -> Iterator[list[int]]:
+    """For work that saves its state first: a list of the requests that came.
+
+    Outside the main thread, signals cannot be caught: there it stays empty.
+    """
+    came: list[int] = []
+    with _handled(lambda number, _: came.append(number)):
+        yield came
+
+
+@contextmanager
+def obeyed() -> Iterator[None]:
+    """For work without a state to save: the first request raises Interrupted, the next are ignored."""
+
+    def obey(number: int, _: FrameType | None) -> None:
+        for each in SIGNALS:  # a keyboard and the process above may both ask; what cleans up is left in peace
+            signal.signal(each, signal.SIG_IGN)
+        found = signal.Signals(number).name
+        raise Interrupted("the stage was told to stop", found=found, fix="run again to go on")
+
+    with _handled(obey):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)

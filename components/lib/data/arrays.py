@@ -1,0 +1,72 @@
+"""Arrays of images in files, read an image at a time: NumPy's form, without pickles, and plain bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any, BinaryIO
+
+from components.lib.core.errors import DataError
+from components.lib.data.formats import Record, Rejected, place, rejected
+from components.lib.data.streams import Stream
+
+LARGEST = 256 << 20  # bytes of one image
+
+
+def header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], Any]:
+    """Shape and dtype of an array in NumPy's form; raises DataError for another form, or for objects."""
+    from numpy.lib import format as form
+
+    try:
+        version = form.read_magic(file)
+        read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+        shape, fortran, kind = read(file)
+    except (ValueError, EOFError, SyntaxError) as error:
+        raise DataError("not an array of NumPy", where=where, found=str(error)[:200]) from error
+    if fortran and len(shape) > 1:
+        raise DataError("the array is stored column by column", where=where, fix="save a C-ordered copy")
+    if kind.hasobject:
+        raise DataError("the array holds pickled objects, which are never opened", where=where, found=kind)
+    return shape, kind
+
+
+def records(
+    stream: Stream, file: BinaryIO, shape: tuple[int, ...], kind: Any, beside: Mapping[str, Any]
+) -> Iterator[Record | Rejected]:
+    """One record an image: `image` (a PNG), and of each array in `beside` the value at its place.
+
+    Raises:
+        DataError: if this is no array of images, the arrays differ in length, or the file is cut short.
+    """
+    import numpy as np
+
+    from components.lib.data.images import content
+
+    size = prod(shape[1:]) * np.dtype(kind).itemsize
+    if len(shape) not in (3, 4) or not 0 < size <= LARGEST:
+        raise DataError(
+            "not an array of images", where=place(stream, 0), found=f"shape {shape}",
+            expected="(images, height, width) or (images, height, width, channels)",
+        )  # fmt: skip
+    for name, values in beside.items():
+        if len(values) != shape[0]:
+            what = f"there are not as many values of '{name}' as images"
+            raise DataError(what, where=place(stream, 0), found=len(values), expected=shape[0])
+    for number in range(shape[0]):
+        where = place(stream, number + 1)
+        data = file.read(size)
+        if len(data) < size:
+            raise DataError("a file of arrays is cut short", where=where)
+        try:
+            image = content(np.frombuffer(data, kind).reshape(shape[1:]))
+        except DataError as error:
+            yield rejected(where, f"{error.what}: {error.found}", "")
+            continue
+        yield Record(
+            {"image": image, **{name: plain(values[number]) for name, values in beside.items()}}, where
+        )
+
+
+def plain(value: Any) -> Any:
+    """A number as a string, for it names a class; an array as it is."""
+    return value if getattr(value, "ndim", 0) else str(value)

@@ -1,0 +1,29 @@
+"""Image files: one record a file. The folder that it is in names its class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from components.lib.data.formats import Record, Rejected, printable, rejected
+from components.lib.data.streams import Stream
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+HOLDS = "image"
+LARGEST = 64 << 20  # bytes of a file
+
+
+@dataclass(frozen=True)
+class Config:
+    """Nothing to choose."""
+
+
+def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
+    """The fields `image` (the bytes) and `label` (the name of the folder)."""
+    where = printable(stream.name)
+    data = stream.file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        yield rejected(where, f"the file is larger than {LARGEST:,} bytes", "")
+        return
+    folders = stream.name.replace("!/", "/").split("/")[:-1]
+    yield Record({"image": data, "label": folders[-1] if folders else ""}, where)

@@ -1,0 +1,233 @@
+"""Bytes of one input file: decompressed, or a member of an archive, always as a stream with limits.
+
+Nothing is unpacked to a path that an archive names, so neither links nor '..' in it can do harm. What
+expands beyond `Limits` is refused while it is read (a decompression bomb).
+"""
+
+from __future__ import annotations
+
+import bz2
+import fnmatch
+import gzip
+import io
+import lzma
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from components.lib.core.errors import DataError, MissingError
+from components.lib.data import xz
+
+COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
+ARCHIVES = (".zip", ".whl", ".tar", ".tgz")
+ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # LZMA has no ceiling of memory there
+BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far compressed input may expand.
+
+    Attributes:
+        ratio: decompressed bytes for each compressed one; text stays far below.
+        floor: bytes that are let through whatever the ratio.
+        total: bytes of one decompressed file, whatever its ratio.
+    """
+
+    ratio: int = 200
+    floor: int = 64 << 20
+    total: int = 1 << 40
+
+    def most(self, compressed: int) -> int:
+        """Bytes that so many compressed ones may become."""
+        return min(self.total, max(self.floor, self.ratio * compressed))
+
+
+@dataclass
+class Stream:
+    """One file's bytes, to be read once and in order.
+
+    Attributes:
+        name: how the file is called in error messages and in the `source` column.
+        file: a binary file, decompressed.
+        suffix: the file's ending without the compression's, in lower case ('.jsonl' of 'a.jsonl.gz').
+    """
+
+    name: str
+    file: BinaryIO
+    suffix: str
+
+    def seekable(self) -> BinaryIO:
+        """The same bytes where a format needs to jump; copies to a temporary file if it must."""
+        if isinstance(getattr(self.file, "raw", None), io.FileIO):
+            return self.file
+        spool = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the caller's reader
+        with explained(self.name):
+            shutil.copyfileobj(self.file, spool, 1 << 20)
+        spool.seek(0)
+        return cast(BinaryIO, spool)
+
+
+def streams(
+    path: Path, name: str, member: str = "", limits: Limits | None = None, *, whole: bool = False
+) -> Generator[Stream, None, None]:
+    """Every stream in the local file `path`: one, or one a member of an archive.
+
+    Args:
+        path: the local file.
+        name: what the file is called in messages; its ending tells the compression.
+        member: which members of an archive, as a glob; all of them if empty.
+        limits: how far the content may expand; the defaults of `Limits` if None.
+        whole: gives an archive as one stream, decompressed.
+
+    Raises:
+        DataError: if the container is broken or expands too far.
+        MissingError: if no member matches.
+    """
+    limits = limits or Limits()
+    lower = name.lower()
+    if whole:
+        with explained(name), path.open("rb") as file:
+            yield Stream(name, _decompressed(file, _spelled(name), path.stat().st_size, limits), suffix(name))
+        return
+    if lower.endswith((".zip", ".whl")):
+        found = _zip_members(path, name, member or "*", limits)
+    elif lower.endswith((".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.bz2", ".tar.xz")):
+        found = _tar_members(path, name, member or "*", limits)
+    elif member:
+        raise DataError("only an archive has members", where=name, expected=", ".join(ARCHIVES))
+    else:
+        with explained(name), path.open("rb") as file:
+            yield Stream(name, _decompressed(file, name, path.stat().st_size, limits), suffix(name))
+        return
+    empty = True
+    for stream in found:
+        empty = False
+        yield stream
+    if empty:
+        raise MissingError("the archive has no such member", where=name, found=member or "no files at all")
+
+
+def suffix(name: str) -> str:
+    """The ending that tells the format: '.jsonl' of 'a/b.jsonl.gz'."""
+    lower = name.lower().rpartition("/")[2]
+    for ending in COMPRESSIONS:
+        lower = lower.removesuffix(ending)
+    return f".{lower.rpartition('.')[2]}" if "." in lower else ""
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turns the errors of the decompressors into a DataError that names the file."""
+    try:
+        yield
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: Exception) -> DataError:
+    if "emory" in str(error):  # of xz and of zstd, which stops at 128 MiB by itself
+        fix = f"write it with a dictionary of at most {xz.MEMORY >> 21} MiB if you trust it"
+        what = "a compressed file asks for too much memory: it may be a decompression bomb"
+        return DataError(what, where=name, found=str(error), fix=fix)
+    fix = "restore the file or leave it out of the source"
+    return DataError("a compressed file is broken or cut short", where=name, found=str(error), fix=fix)
+
+
+def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterator[Stream]:
+    with explained(name), zipfile.ZipFile(path) as archive:
+        chosen = [info for info in archive.infolist() if fnmatch.fnmatchcase(info.filename, pattern)]
+        size, most = sum(info.file_size for info in chosen), limits.most(path.stat().st_size)
+        if size > most:  # members may share their bytes
+            what = "an archive expands too far: it may be a decompression bomb"
+            raise DataError(what, where=name, found=f"{size:,} bytes", expected=f"at most {most:,} bytes")
+        for info in sorted(chosen, key=lambda info: info.filename):
+            if info.is_dir():
+                continue
+            inner = f"{name}!/{info.filename}"
+            if info.flag_bits & 1:
+                fix = "decrypt the archive, or leave it out of the source"
+                raise DataError("a member of an archive is encrypted", where=inner, fix=fix)
+            if info.compress_type not in ZIPPED:
+                raise DataError("a member of an archive is compressed in an unusual way", where=inner,
+                                found=f"method {info.compress_type}", expected="deflate, bzip2 or none",
+                                fix="write the archive anew")  # fmt: skip
+            with archive.open(info) as file:
+                raw = _Limited(file, inner, info.compress_size, limits)
+                yield Stream(inner, _nested(raw, inner, info.compress_size, limits), suffix(inner))
+
+
+def _tar_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterator[Stream]:
+    size = path.stat().st_size
+    with explained(name), path.open("rb") as file:
+        plain = _decompressed(file, _spelled(name), size, limits)
+        with tarfile.open(fileobj=plain, mode="r|") as archive:
+            for info in archive:
+                if not info.isfile() or not fnmatch.fnmatchcase(info.name, pattern):
+                    continue
+                inner = f"{name}!/{info.name}"
+                member = archive.extractfile(info)
+                assert member is not None
+                yield Stream(inner, _nested(member, inner, info.size, limits), suffix(inner))
+
+
+def _spelled(name: str) -> str:
+    """The name with its compression spelt out."""
+    return f"{name[:-4]}.tar.gz" if name.lower().endswith(".tgz") else name
+
+
+def _nested(file: Any, name: str, size: int, limits: Limits) -> BinaryIO:
+    return _decompressed(cast(BinaryIO, io.BufferedReader(file)), name, size, limits)
+
+
+def _decompressed(file: BinaryIO, name: str, size: int, limits: Limits) -> BinaryIO:
+    lower = name.lower()
+    plain: IO[bytes]
+    if lower.endswith(".gz"):
+        plain = cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    elif lower.endswith(".bz2"):
+        plain = bz2.BZ2File(file)
+    elif lower.endswith(".xz"):
+        plain = cast(IO[bytes], xz.Reader(file))
+    elif lower.endswith(".zst"):
+        import pyarrow as pa
+
+        plain = cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))
+    else:
+        return file
+    return cast(BinaryIO, io.BufferedReader(_Limited(plain, name, size, limits), 1 << 18))
+
+
+class _Limited(io.RawIOBase):
+    """Counts what a decompressor gives and stops it at the limit."""
+
+    def __init__(self, source: IO[bytes], name: str, compressed: int, limits: Limits) -> None:
+        self._source, self._name = source, name
+        self._most = limits.most(compressed)
+        self._compressed, self._given = compressed, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with explained(self._name):
+            data = self._source.read(len(buffer))
+        self._given += len(data)
+        if self._given > self._most:
+            raise DataError(
+                "a compressed file expands too far: it may be a decompression bomb", where=self._name,
+                found=f"{self._compressed:,} bytes became more than {self._most:,}",
+                expected="at most 200 bytes for each compressed one, and 1 TiB in all",
+                fix="decompress the file yourself if you trust it",
+            )  # fmt: skip
+        buffer[: len(data)] = data
+        return len(data)

@@ -1,0 +1,1 @@
+"""Checkpoints: layout, save, load, commit, resume."""

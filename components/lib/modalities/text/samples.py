@@ -1,0 +1,193 @@
+"""Text: token shards in, packed rows of token segments out, transformers as trunks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from components.lib.core.errors import DataError
+from components.lib.engine.randomness import Draw, Ints
+from components.lib.modalities.text.settings import Pretraining
+from components.lib.modalities.text.tokens import TokenShards
+from components.lib.models import loading
+from components.lib.models.text import attention, last_block
+from components.lib.models.text.architectures import ARCHITECTURES, CAUSAL, Dials
+from components.lib.models.text.packing import Packed, pack
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Store
+
+SHORTEST = 2  # tokens; a shorter sample has no context to learn from
+
+
+class Text:
+    """Samples of one split, and views of them.
+
+    Sample i is `length[i]` tokens of document `document[i]`, from `begin[i]`.
+    """
+
+    def __init__(self, config: Pretraining, shards: TokenShards, facts: dict[str, Any]) -> None:
+        self.config, self.shards, self.facts = config, shards, facts
+        self.special: dict[str, int] = facts["special"]
+        self.room = config.sequence_length - 2  # bos and eos
+        lengths = shards.lengths
+        counts = np.ones_like(lengths) if config.unit == "document" else -(-lengths // self.room)
+        self.document = np.repeat(np.arange(len(lengths), dtype=np.int64), counts)
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        self.begin = (np.arange(len(self.document), dtype=np.int64) - first) * self.room
+        self.length = lengths[self.document] - self.begin
+        if config.unit == "chunk":
+            self.length = np.minimum(self.length, self.room)
+        enough = np.flatnonzero(self.length >= SHORTEST)
+        self.document, self.begin, self.length = (a[enough] for a in (self.document, self.begin, self.length))
+        self.fresh = int(np.searchsorted(self.document, shards.fresh))  # samples that are not of older tokens
+        self.cost: tuple[int, int, int] = (0, 0, 0)  # matrix weights, layers, width of the trunk
+
+    def __len__(self) -> int:
+        return len(self.document)
+
+    def view(self, draw: Draw, stream: str, *, crop: bool = False) -> Packed:
+        """One segment a sample: bos, tokens, eos. What does not fit a row is cut to a random window.
+
+        Args:
+            crop: shows at most the configured share of the sample, so that two views differ.
+        """
+        length = self.length[draw.ids]
+        share = self.config.crop if crop else 1.0
+        taken = np.clip(np.ceil(length * share).astype(np.int64), SHORTEST, self.room)
+        taken = np.minimum(taken, length)
+        shift = np.floor(draw.uniform(stream)[:, 0] * (length - taken + 1)).astype(np.int64)
+        flat, _ = self.shards.gather(self.document[draw.ids], self.begin[draw.ids] + shift, taken)
+        ends = np.cumsum(taken)
+        starts = np.concatenate([[0], ends + 2 * np.arange(1, len(taken) + 1)])
+        framed = np.empty(starts[-1], dtype=np.int64)
+        framed[starts[:-1]], framed[starts[1:] - 1] = self.special["bos"], self.special["eos"]
+        inside = np.ones(len(framed), dtype=bool)
+        inside[starts[:-1]] = inside[starts[1:] - 1] = False
+        framed[inside] = flat
+        packed = pack(framed, starts, self.config.sequence_length, self.special["pad"])
+        return replace(packed, flops=self._flops(np.diff(starts)))
+
+    def views(self, draw: Draw, count: int) -> list[Packed]:
+        """`count` independent crops of each sample, for a contrastive loss."""
+        return [self.view(draw, f"view {number}", crop=True) for number in range(count)]
+
+    def trunk(self) -> Trunk:
+        """A new trunk with random weights."""
+        config = self.config
+        dials = Dials(
+            config.size,
+            self.facts["vocab_size"],
+            max(512, config.sequence_length),
+            self.special,
+            config.dropout,
+        )
+        trunk = Trunk(_built(ARCHITECTURES[config.architecture](dials)))
+        tables = {id(m.weight) for m in trunk.model.modules() if isinstance(m, nn.Embedding)}
+        weights = trunk.model.named_parameters()  # those that each token meets: a pooler reads one a segment
+        body = [p for n, p in weights if p.ndim == 2 and id(p) not in tables and not n.startswith("pooler")]
+        self.cost = (sum(p.numel() for p in body), trunk.model.config.num_hidden_layers, trunk.width)
+        return trunk
+
+    def _flops(self, lengths: Ints) -> float:
+        """6 N per token and 12 l d L^2 per segment (Narayanan et al., 2021), over real tokens only."""
+        weights, layers, width = self.cost
+        return float(6 * weights * lengths.sum() + 12 * layers * width * (lengths**2).sum())
+
+
+class Trunk(nn.Module):
+    """A `transformers` model that reads packed rows.
+
+    Attributes:
+        model, width: the model, and the length of its hidden states.
+        unread: weights of matrices that a token passes by if it is not among the places of `forward`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        model.set_attn_implementation(attention.register())
+        self.unread = last_block.narrow(model)
+        self.model: Any = model
+        self.width: int = model.config.hidden_size
+        self.causal = model.config.model_type in CAUSAL
+
+    def forward(self, packed: Packed, places: Tensor | None = None) -> Tensor:
+        """(R, L, width) hidden states; a token sees the tokens of its own segment alone.
+
+        Args:
+            places: (m,) in the flattened rows; the answer is (m, width), of these tokens alone.
+        """
+        arguments: dict[str, Any] = {"input_ids": packed.ids, "position_ids": packed.positions}
+        arguments["attention_mask"] = self._mask(packed)
+        if self.causal:
+            arguments["use_cache"] = False
+        if packed.ids.device.type == "cuda":
+            arguments |= {"bounds": packed.bounds, "longest": packed.longest}
+        hidden: Tensor = self.model(**arguments, places=places).last_hidden_state
+        if places is None:
+            return hidden
+        return hidden[0] if self.unread else hidden.flatten(0, 1)[places]
+
+    def pool(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """(R, L, width) -> (n, width): one vector a segment, as this architecture's classifier pools."""
+        flat = hidden.flatten(0, 1)
+        if self.causal:
+            return flat[packed.places[packed.starts[1:] - 1]]
+        if self.model.config.model_type == "bert":
+            pooled: Tensor = self.model.pooler(flat[packed.places[packed.starts[:-1]]][:, None])
+            return pooled
+        owner = packed.segments.flatten()[packed.places] - 1
+        sums = flat.new_zeros(len(packed), self.width).index_add(0, owner, flat[packed.places])
+        return sums / packed.starts.diff()[:, None]
+
+    def embedding(self) -> Tensor:
+        """(vocabulary, width) the input embedding, to which heads are tied."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        return weight
+
+    def save(self, folder: Path) -> None:
+        """Writes config.json and model.safetensors, which `AutoModel.from_pretrained` reads."""
+        loading.save(self.model, folder)
+
+    def _mask(self, packed: Packed) -> Tensor | None:
+        """(R, 1, L, L) additive: 0 where a token may look, the lowest number elsewhere.
+
+        A bool mask is silently wrong in eager attention, and 2-D masks let packed documents see each other.
+        """
+        if packed.whole:
+            return None
+        segments = packed.segments
+        visible = segments[:, None, :, None] == segments[:, None, None, :]
+        if self.causal:
+            visible = visible & torch.ones_like(visible[:1, :1]).tril()
+        kind = self.embedding().dtype
+        return torch.zeros(visible.shape, dtype=kind, device=segments.device).masked_fill(
+            ~visible, torch.finfo(kind).min
+        )
+
+
+def open_split(config: Pretraining, store: Store, tokens: Manifest, split: str, *older: Manifest) -> Text:
+    """The samples of a split, those of older tokens last; raises DataError if there is none."""
+    text = Text(config, TokenShards(store, tokens, split, *older), tokens.facts)
+    if not len(text):
+        found = f"{len(text.shards.lengths)} documents"
+        fix = "ingest more text, or filter less of it"
+        raise DataError(f"the {split} split has no samples", where=tokens.uri, found=found, fix=fix)
+    return text
+
+
+def load(folder: Path) -> Trunk:
+    """A trunk from a folder that `Trunk.save` wrote."""
+    from transformers import AutoModel
+
+    return Trunk(loading.model(AutoModel, folder))
+
+
+def _built(config: Any) -> Any:
+    from transformers import AutoModel
+
+    return AutoModel.from_config(config, attn_implementation="sdpa")

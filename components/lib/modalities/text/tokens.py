@@ -1,0 +1,162 @@
+"""Token shards as one array on disk, and the check that a tokenizer is still the one that made them."""
+
+from __future__ import annotations
+
+from operator import getitem
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.lib.core.errors import IntegrityError, InternalError
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Store
+
+Ids = npt.NDArray[np.unsignedinteger[Any]]
+Ints = npt.NDArray[np.int64]
+
+
+class TokenShards:
+    """The documents of one split, in the order of the corpus; nothing is read before it is gathered.
+
+    Attributes:
+        lengths: (documents,) tokens of each document; special tokens are not among them.
+        starts: (documents + 1,) place of each document among all tokens of the split, and the end.
+        fresh: how many of the documents, the first ones, are of `manifest` and not of `older`.
+
+    Raises:
+        IntegrityError: if the shards are not what was committed, or do not fit together.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, split: str, *older: Manifest) -> None:
+        self.dtype = np.dtype(manifest.facts["dtype"]).newbyteorder("<")
+        self._shards: list[Ids] = []
+        offsets, owners = [], list[Manifest]()
+        for owner in (manifest, *older):
+            for name in owner.names(f"{split}-", ".bin"):
+                offsets.append(np.load(store.open(owner, name.replace(".bin", ".offsets.npy"))))
+                self._shards.append(_mapped(store.open(owner, name), self.dtype, offsets[-1]))
+                owners.append(owner)
+        self._bytes = [shard.view(np.uint8).data for shard in self._shards]
+        self.fresh = sum(
+            len(part) - 1 for part, owner in zip(offsets, owners, strict=True) if owner is manifest
+        )
+        empty = np.zeros(0, np.int64)
+        self.lengths: Ints = np.concatenate([empty, *map(np.diff, offsets)])
+        self.starts: Ints = np.concatenate([[0], np.cumsum(self.lengths)])
+        self._places: Ints = np.concatenate([empty, *(part[:-1] for part in offsets)])
+        self._bounds: Ints = np.cumsum([len(part) - 1 for part in offsets], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def gather(self, documents: Ints, begins: Ints, lengths: Ints) -> tuple[Ids, Ints]:
+        """Windows of documents, one after the other, in one read a shard.
+
+        Args:
+            documents: (n,) indices.
+            begins: (n,) first token of each window, within its document.
+            lengths: (n,) tokens of each window.
+
+        Returns:
+            (sum of lengths,) ids, and (n + 1,) where each window starts among them.
+        """
+        outside = (begins < 0) | (lengths < 0) | (begins + lengths > self.lengths.take(documents))
+        if np.count_nonzero(outside):
+            found = documents[outside].tolist()
+            raise InternalError("a window reaches beyond its document", found=found)
+        places = self._places.take(documents) + begins
+        if len(lengths) and lengths[0] and not np.count_nonzero(lengths != lengths[0]):
+            length = int(lengths[0])
+            return self._rows(documents, places, length).view(self.dtype), np.arange(
+                len(lengths) + 1
+            ) * length
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        lengths.cumsum(out=offsets[1:])
+        first, last = places * self.dtype.itemsize, (places + lengths) * self.dtype.itemsize
+        windows = map(slice, first.tolist(), last.tolist())
+        parts: Any = map(getitem, map(self._bytes.__getitem__, self._owners(documents).tolist()), windows)
+        ids: Ids = np.frombuffer(b"".join(parts), self.dtype)
+        return ids, offsets
+
+    def _rows(self, documents: Ints, places: Ints, length: int) -> Any:
+        """(n,): windows of one length, as those of chunked text mostly are, by one read a shard."""
+        if len(self._shards) == 1:
+            return _windows(self._shards[0], length)[places]
+        owners = self._owners(documents)
+        rows = np.empty(len(places), f"V{length * self.dtype.itemsize}")
+        for owner in set(owners.tolist()):
+            mine = owners == owner
+            rows[mine] = _windows(self._shards[owner], length)[places[mine]]
+        return rows
+
+    def _owners(self, documents: Ints) -> Ints:
+        """(n,) the shard of each document."""
+        return self._bounds.searchsorted(documents, side="right")
+
+
+def ranges(starts: Ints, lengths: Ints) -> Ints:
+    """start, start + 1, ... start + length - 1 of each pair, one after the other."""
+    ends = np.cumsum(lengths)
+    return np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def check_probes(tokenizer: Any, facts: dict[str, Any]) -> None:
+    """Encodes the probes of the tokens manifest again.
+
+    Libraries change how they load a tokenizer, and ids that differ from those a trunk was trained on do not
+    fail: they make it worse in silence.
+
+    Args:
+        tokenizer: a folder with `tokenizer.json`, a `tokenizers.Tokenizer`, or one of `transformers`.
+        facts: of the tokens manifest.
+
+    Raises:
+        IntegrityError: naming the first text whose ids differ, or whose frame of bos and eos does.
+    """
+    if isinstance(tokenizer, str | Path):
+        tokenizer = load(Path(tokenizer))
+    bos, eos = facts["special"]["bos"], facts["special"]["eos"]
+    for text, ids in facts["probes"]:
+        for found, expected in (
+            (_encode(tokenizer, text, framed=False), ids),
+            (_encode(tokenizer, text, framed=True), [bos, *ids, eos]),
+        ):
+            if found != expected:
+                raise IntegrityError(
+                    "the tokenizer is not the one that made the tokens", where=f"probe {text!r}",
+                    found=found, expected=expected,
+                    fix="use the tokenizer of the tokens manifest and the pinned library versions",
+                )  # fmt: skip
+
+
+def load(folder: Path) -> Any:
+    """The `tokenizers.Tokenizer` in a folder; special tokens that stand in text stay text."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True  # the library does not keep this in the file
+    return tokenizer
+
+
+def _encode(tokenizer: Any, text: str, *, framed: bool) -> list[int]:
+    if callable(tokenizer):
+        return list(tokenizer(text, add_special_tokens=framed, verbose=False)["input_ids"])
+    return list(tokenizer.encode(text, add_special_tokens=framed).ids)
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], offsets: Ints) -> Ids:
+    size = path.stat().st_size
+    if offsets[0] != 0 or offsets[-1] * dtype.itemsize != size or (np.diff(offsets) < 0).any():
+        raise IntegrityError(
+            "the offsets of a token shard do not fit it", where=str(path), found=f"{size} bytes",
+            expected=f"{int(offsets[-1]) * dtype.itemsize} bytes",
+        )  # fmt: skip
+    return np.asarray(np.memmap(path, dtype, mode="r")) if size else np.zeros(0, dtype)
+
+
+def _windows(shard: Ids, length: int) -> Any:
+    """Every window of a shard as one item of a view: numpy gathers such items by copies of memory."""
+    shape, kind = len(shard) - length + 1, f"V{length * shard.itemsize}"
+    return np.ndarray(shape, kind, shard.data, strides=shard.itemsize)

@@ -1,0 +1,1 @@
+"""Architectures, the loading of weights, packing, vision networks."""

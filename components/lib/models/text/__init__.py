@@ -1,0 +1,1 @@
+"""Text trunks: architectures, attention, packing, prediction heads."""

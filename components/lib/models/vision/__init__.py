@@ -1,0 +1,1 @@
+"""Vision networks, and what tasks put on them."""

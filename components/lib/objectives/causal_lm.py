@@ -1,0 +1,50 @@
+"""Causal language modelling: predict the next token (Radford et al., "GPT-2", 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from components.lib.engine.randomness import Draw
+from components.lib.engine.trainable import Loss
+from components.lib.models.text.packing import Targets
+from components.lib.models.text.prediction import predict
+
+MODALITIES = ("text",)
+NEEDS = ()
+CAUSAL = True
+
+
+@dataclass(frozen=True)
+class Config:
+    """No dials."""
+
+
+class Objective(nn.Module):
+    """A decoder tied to the embedding, as GPT-2 has it, so that `AutoModelForCausalLM` can load the trunk."""
+
+    PARTS = ("accuracy",)
+
+    def __init__(self, config: Config, trunk: Any) -> None:
+        super().__init__()
+        self.config, self.trunk = config, trunk
+
+    def prepare(self, samples: Any, draw: Draw) -> Targets:
+        """Every token but the last of each segment has a target."""
+        packed = samples.view(draw, "window")
+        last = torch.zeros(len(packed.places), dtype=torch.bool)
+        last[packed.starts[1:] - 1] = True
+        places = packed.places[~last]
+        targets = packed.ids.flatten()[places + 1]
+        decoder = 6.0 * len(targets) * self.trunk.embedding().numel()
+        return Targets(packed, places, targets, packed.flops + decoder)
+
+    def forward(self, batch: Targets) -> Loss:
+        """Cross-entropy, summed over the predicted tokens."""
+        hidden = self.trunk(batch.packed, batch.places)
+        logits = nn.functional.linear(hidden, self.trunk.embedding())
+        total, hits = predict(logits, batch.targets)
+        return Loss(total, batch.weight, {"accuracy": hits})

@@ -1,0 +1,85 @@
+"""Masked language modelling: predict hidden tokens from both sides (Devlin et al., "BERT", 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from components.lib.core.settings import setting
+from components.lib.engine.randomness import Draw
+from components.lib.engine.trainable import Loss
+from components.lib.models.text.packing import Targets
+from components.lib.models.text.prediction import predict
+
+MODALITIES = ("text",)
+NEEDS = ("mask",)  # special tokens
+CAUSAL = False
+
+
+@dataclass(frozen=True)
+class Config:
+    """30 % as Wettig et al. (2023) and MosaicBERT; measured at BERT's 15 %, to be comparable."""
+
+    ratio: float = setting(0.30, "share of the tokens that are hidden in training", minimum=0.01, maximum=0.9)
+    eval_ratio: float = setting(0.15, "the same in validation", minimum=0.01, maximum=0.9)
+    kept: float = setting(0.1, "of the hidden, the share left as it is", minimum=0.0, maximum=1.0)
+    replaced: float = setting(
+        0.1, "of the hidden, the share replaced by a random token", minimum=0.0, maximum=1.0
+    )
+
+
+class Objective(nn.Module):
+    """BERT's head (transform, norm, tied decoder), computed at the hidden tokens only."""
+
+    PARTS = ("accuracy",)
+
+    def __init__(self, config: Config, trunk: Any) -> None:
+        super().__init__()
+        self.config, self.trunk = config, trunk
+        self.transform = nn.Sequential(
+            nn.Linear(trunk.width, trunk.width), nn.GELU(), nn.LayerNorm(trunk.width)
+        )
+        self.bias = nn.Parameter(torch.zeros(len(trunk.embedding())))
+
+    def prepare(self, samples: Any, draw: Draw) -> Targets:
+        """Hides tokens, but never bos, eos or padding; each token's fate depends on its sample alone."""
+        packed = samples.view(draw, "window")
+        sizes = packed.starts.diff().numpy()
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        place = np.arange(len(owner)) - np.repeat(packed.starts[:-1].numpy(), sizes)
+        inner = (place > 0) & (place < sizes[owner] - 1)
+        longest = int(sizes.max())
+        chance, fate, substitute = (
+            draw.uniform(stream, longest)[owner, place] for stream in ("hide", "fate", "substitute")
+        )
+        ratio = self.config.ratio if draw.training else self.config.eval_ratio
+        chosen = np.flatnonzero((chance < ratio) & inner)
+        places = packed.places[chosen]
+        ids = packed.ids.flatten().clone()
+        targets = ids[places].clone()
+        ids[places] = torch.from_numpy(
+            self._shown(samples.special["mask"], targets.numpy(), fate[chosen], substitute[chosen])
+        )
+        hidden = replace(packed, ids=ids.view_as(packed.ids))
+        width, vocabulary = self.trunk.width, len(self.bias)
+        head = len(targets) * width * (width + vocabulary)
+        spared = (packed.real - len(targets)) * self.trunk.unread
+        return Targets(hidden, places, targets, packed.flops + 6.0 * (head - spared))
+
+    def _shown(self, mask: int, targets: Any, fate: Any, substitute: Any) -> Any:
+        """What stands at the hidden places: [MASK], a random token, or the token itself."""
+        kept, replaced = self.config.kept, self.config.replaced
+        shown = np.full_like(targets, mask)
+        shown[fate < kept + replaced] = (substitute * len(self.bias)).astype(np.int64)[fate < kept + replaced]
+        return np.where(fate < kept, targets, shown)
+
+    def forward(self, batch: Targets) -> Loss:
+        """Cross-entropy, summed over the hidden tokens."""
+        hidden = self.trunk(batch.packed, batch.places)
+        logits = nn.functional.linear(self.transform(hidden), self.trunk.embedding(), self.bias)
+        total, hits = predict(logits, batch.targets)
+        return Loss(total, batch.weight, {"accuracy": hits})

@@ -1,0 +1,10 @@
+"""MLflow: the run of a stage (`track`), the connection to the server (`connect`, `probe`).
+
+It is the one place that talks to MLflow runs; `registry.registered_models` talks to registered models.
+"""
+
+from components.lib.registry.tracking.identity import conclude
+from components.lib.registry.tracking.run import Tracker, track
+from components.lib.registry.tracking.server import ambient, connect, experiment, explained, probe
+
+__all__ = ["Tracker", "ambient", "conclude", "connect", "experiment", "explained", "probe", "track"]

@@ -1,0 +1,250 @@
+"""Objects in an S3 bucket, through boto3 alone.
+
+Credentials and region come from boto3's own chain. `AWS_ENDPOINT_URL_S3` names another S3 server;
+checksums that only AWS understands are then left out, and our own SHA-256 is checked in any case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from components.lib.core.errors import (
+    AccessError,
+    ConfigError,
+    IntegrityError,
+    MissingError,
+    ServiceError,
+    TrunklineError,
+)
+from components.lib.storage.objects import Entry
+
+DENIED = {"403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
+ABSENT = {"404", "NoSuchKey", "NotFound"}
+LOST = {"412", "PreconditionFailed"}
+CONFLICT = {"409", "ConditionalRequestConflict"}
+DIGEST = "sha256"  # metadata of what `write` has put: small objects, which no manifest vouches for
+TRIES = 4
+PATIENCE = 20.0  # seconds of an outage that are sat out: botocore's own six tries are over in one
+T = TypeVar("T")
+
+
+def connect(uri: str) -> S3Objects:
+    """`uri` is s3://bucket or s3://bucket/prefix."""
+    parts = urlsplit(uri)
+    if not parts.netloc:
+        raise ConfigError(
+            "the store names no bucket", where="store", found=uri, expected="s3://bucket/prefix"
+        )
+    return S3Objects(parts.netloc, parts.path.strip("/"))
+
+
+def client() -> Any:
+    """A boto3 S3 client with explicit time-outs and retries (botocore's defaults changed in 1.44)."""
+    import boto3
+    from botocore.config import Config
+
+    custom = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+    checksums = "when_required" if custom else "when_supported"
+    # A session of its own looks for credentials anew: those of the default one stay as they were first found.
+    return boto3.Session().client(
+        "s3",
+        config=Config(
+            connect_timeout=5,
+            read_timeout=30,
+            retries={"mode": "standard", "total_max_attempts": 6},
+            max_pool_connections=32,
+            tcp_keepalive=True,
+            request_checksum_calculation=checksums,
+            response_checksum_validation=checksums,
+        ),
+    )
+
+
+class S3Objects:
+    """A key is an S3 key below the prefix."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self.bucket, self.prefix = bucket, prefix
+        self.uri = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._client = client()
+
+    def read(self, key: str) -> bytes:
+        def get(client: Any) -> bytes:
+            answer = client.get_object(Bucket=self.bucket, Key=self._key(key))
+            data: bytes = answer["Body"].read()
+            named = {
+                key.lower(): value for key, value in answer["Metadata"].items()
+            }  # some servers write Sha256
+            expected = named.get(DIGEST)
+            if expected and hashlib.sha256(data).hexdigest() != expected:
+                raise IntegrityError("an object is not what was written", where=f"{self.uri}/{key}",
+                                     found=f"{len(data)} bytes", expected=f"sha256 {expected}")  # fmt: skip
+            return data
+
+        return self._asked(key, get)
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
+        condition = {"IfNoneMatch": "*"} if if_absent else {}
+        metadata = {DIGEST: hashlib.sha256(data).hexdigest()}
+
+        def put(client: Any) -> None:
+            place = {"Bucket": self.bucket, "Key": self._key(key)}
+            client.put_object(Body=data, Metadata=metadata, **place, **condition)
+
+        try:
+            self._asked(key, put)
+        except Lost:
+            # A retried request may meet its own first attempt: the same bytes mean that we won.
+            return self.read(key) == data
+        return True
+
+    def upload(self, source: Path, key: str) -> None:
+        self._asked(key, lambda client: client.upload_file(str(source), self.bucket, self._key(key)))
+
+    def download(self, key: str, target: Path) -> None:
+        self._asked(key, lambda client: client.download_file(self.bucket, self._key(key), str(target)))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        yield from (entry.key for entry in self.entries(prefix))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        strip, more = len(self._key("")), dict[str, str]()
+        while True:
+            arguments = {"Bucket": self.bucket, "Prefix": self._key(prefix), **more}
+            page = self._asked(prefix, partial(_page, arguments))
+            for found in page.get("Contents", []):
+                yield Entry(found["Key"][strip:], found["Size"], found["LastModified"].timestamp())
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def delete(self, key: str) -> None:
+        self._asked(key, lambda client: client.delete_object(Bucket=self.bucket, Key=self._key(key)))
+
+    def local(self, key: str) -> Path | None:
+        return None
+
+    def _asked(self, key: str, call: Callable[[Any], T]) -> T:
+        """The answer to `call`, asked again where boto3 does not by itself.
+
+        A body that breaks off or is not what was written is read again; credentials that ran out are looked
+        for once more, as their file may have been renewed; two conditional writes that meet (409) settle it.
+
+        Raises:
+            Lost: if the object of a conditional write is there.
+        """
+        from botocore import exceptions
+
+        broken = (
+            exceptions.IncompleteReadError, exceptions.ResponseStreamingError,
+            exceptions.FlexibleChecksumError, IntegrityError,
+        )  # fmt: skip
+        renewed, tries, pause, end = False, 0, 0.1, time.monotonic() + PATIENCE
+        while True:
+            tries += 1
+            try:
+                with explained(f"{self.uri}/{key}", broken):
+                    return call(self._client)
+            except broken as error:
+                if tries >= TRIES:
+                    raise _truthful(error, f"{self.uri}/{key}") from error
+            except Renewable:
+                if renewed:
+                    raise
+                self._client, renewed = client(), True
+            except Conflict:
+                if tries >= TRIES:
+                    raise
+            except ServiceError as error:
+                if isinstance(error, Lost) or time.monotonic() > end:
+                    raise
+            time.sleep(pause)
+            pause = min(5.0, 2 * pause)
+
+    def _key(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+
+def _page(arguments: dict[str, str], client: Any) -> dict[str, Any]:
+    page: dict[str, Any] = client.list_objects_v2(**arguments)
+    return page
+
+
+class Lost(ServiceError):
+    """A conditional write found the object there."""
+
+
+class Conflict(ServiceError):
+    """A conditional write met another one under way: it may be asked again."""
+
+
+class Renewable(AccessError):
+    """Credentials have run out; newer ones may be there."""
+
+
+@contextmanager
+def explained(where: str, passed: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turns boto3's errors, but those of the kinds `passed`, into typed ones that say what to do."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    try:
+        yield
+    except passed:
+        raise
+    except ClientError as error:
+        raise _typed(error.response, where) from error
+    except NoCredentialsError as error:
+        fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a service account with a role"
+        raise AccessError("there are no credentials for S3", where=where, fix=fix) from error
+    except BotoCoreError as error:
+        raise ServiceError("S3 does not answer", where=where, found=str(error)) from error
+    except Boto3Error as error:  # a transfer of several parts wraps what its requests raised
+        if isinstance(error.__context__, ClientError):
+            raise _typed(error.__context__.response, where) from error
+        raise ServiceError("S3 does not answer", where=where, found=str(error)) from error
+
+
+def _truthful(error: Exception, where: str) -> TrunklineError:
+    if isinstance(error, TrunklineError):
+        return error
+    found = f"{type(error).__name__}: {error}"
+    return ServiceError("S3 sends broken answers", where=where, found=found)
+
+
+def _typed(response: dict[str, Any], where: str) -> TrunklineError:
+    code, message = (response["Error"].get(name, "") for name in ("Code", "Message"))
+    found = f"{code}: {message}"
+    if code == "NoSuchBucket":
+        return MissingError("the bucket does not exist", where=where, fix="create it or correct its name")
+    if code in ABSENT:
+        return MissingError("the store has no such object", where=where)
+    if code in LOST:
+        return Lost("the store holds another object", where=where, found=found)
+    if code in CONFLICT:
+        return Conflict("two writers met", where=where, found=found)
+    if code in EXPIRED:
+        return Renewable("the credentials for S3 have run out", where=where, found=found, fix="renew them")
+    if code == "RequestTimeTooSkewed":
+        skew = _skew(response)
+        fix = "set this machine's clock"
+        return AccessError("this machine's clock is wrong", where=where, found=f"{skew}{found}", fix=fix)
+    if code in DENIED:
+        return AccessError("S3 refused the request", where=where, found=found)
+    return ServiceError("S3 failed", where=where, found=found)
+
+
+def _skew(response: dict[str, Any]) -> str:
+    """How far this machine's clock is ahead of the server's, if the server says its time."""
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return f"{time.time() - parsedate_to_datetime(date).timestamp():+.0f} s; " if date else ""

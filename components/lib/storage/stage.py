@@ -1,0 +1,152 @@
+"""What is the same for every stage: its context, the reuse of committed outputs, the run's ledger.
+
+A run's ledger is one small JSON object for each stage that ended, under `<store>/runs/<run>/`. It holds
+what a clock has a part in (seconds, errors), and is what the exit record and the report read.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.lib.core import accelerators, signals
+from components.lib.core.errors import InternalError, TrunklineError, unexpected
+from components.lib.storage import source_cache
+from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.store import Draft, Store
+
+
+@dataclass
+class Context:
+    """Where a stage runs.
+
+    Attributes:
+        run_id: the pipeline run (KFP's id); names the ledger and tags MLflow runs.
+        tracking_uri: the MLflow server, or sqlite:///... on a laptop.
+        details: what the run was started with (preset, git commit, image), for lineage.
+        task: the downstream task, inside the fan-out.
+        notices: what a person should know of this run though nothing is wrong.
+        ledger: whether the store takes the record of this stage.
+        notes: what closing must know to tell whether a run came to its end: `tasks`, how many there are, and
+            `fresh`, 0 where a run ends after ingestion.
+    """
+
+    store: Store
+    tracking_uri: str = ""
+    run_id: str = "local"
+    stage: str = ""
+    task: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    ledger: bool = True
+    notices: list[str] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def tell(self, notice: str) -> None:
+        """Says it now, and again in the report of the run."""
+        self.notices.append(notice)
+        print(f"{self.stage}: {notice}", flush=True)
+
+    def produce(self, key: Key, build: Callable[[Draft], None], output: Path) -> Manifest:
+        """Writes the manifest of `key` to `output`; calls `build` only if the store has none."""
+
+        def make() -> None:
+            with self.store.draft(key) as draft:
+                build(draft)
+                draft.commit()
+
+        return self.obtain(key, make, output)
+
+    def obtain(self, key: Key, make: Callable[[], None], output: Path) -> Manifest:
+        """The same where `make` commits the output itself, or has another process do it."""
+        manifest = self.store.find(key)
+        reused = manifest is not None
+        if manifest is None:
+            make()
+            manifest = self.store.find(key)
+        if manifest is None:
+            raise InternalError("the work ended without an output", where=f"{key.stage}/{key.digest}")
+        manifest.write(output)
+        self.record(manifest, reused=reused)
+        return manifest
+
+    def record(self, manifest: Manifest, *, reused: bool) -> None:
+        """Notes an output in the ledger."""
+        self.outputs.append({"reference": manifest.reference, "uri": manifest.uri, "reused": reused})
+        print(f"{manifest.key.stage}: {'reused' if reused else 'made'} {manifest.uri}", flush=True)
+
+
+# Of the Hugging Face libraries, read when they are imported: which a stage does after it was opened.
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+
+
+@contextmanager
+def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator[Context]:
+    """Opens the context that preflight put in `settings` and keeps the ledger.
+
+    Without a source `hf:` in its settings a stage does not reach the Hugging Face Hub. A typed error is
+    printed without a traceback and becomes the exit code of the process.
+    """
+    atexit.register(gc.freeze)  # a last garbage collection through all of torch costs a second
+    if '"hf:' not in json.dumps(settings.get("config")):
+        os.environ.update(dict.fromkeys(OFFLINE, "1"))
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    start = time.time()
+    context: Context | None = None
+    error: TrunklineError | None = None
+    try:
+        context = Context(Store(settings["store"]), task=task, stage=name, **settings["run"])
+        accelerators.check()
+        with signals.obeyed(), source_cache.of(context.store):
+            yield context
+    except TrunklineError as raised:
+        error = raised
+    except Exception as raised:
+        error = unexpected(raised)
+    if error is not None:
+        error.stage = name
+    try:
+        if context is not None and context.ledger:
+            write_record(context, start, error)
+    except TrunklineError as raised:  # a store that cannot be written is often the error itself
+        error = error or raised
+    if error is not None:
+        print(f"\n{name} failed: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+
+
+def write_record(context: Context, start: float, error: TrunklineError | None) -> None:
+    """Adds this stage's line to the run's ledger."""
+    end = time.time()
+    record = {
+        "stage": context.stage,
+        "task": context.task,
+        "details": context.details,
+        "status": "failed" if error else "succeeded",
+        "start": start,
+        "end": end,
+        "seconds": round(end - start, 3),
+        "outputs": context.outputs,
+        "notices": context.notices,
+        "notes": context.notes,
+        "error": error.to_dict() if error else None,
+    }
+    name = f"{context.stage}.{context.task}" if context.task else context.stage
+    data = json.dumps(record, indent=1, sort_keys=True).encode()
+    context.store.objects.write(f"runs/{context.run_id}/{name}.json", data)
+
+
+def read_records(context: Context) -> list[dict[str, Any]]:
+    """The ledger of this run, in the order in which its stages started."""
+    keys = context.store.objects.keys(f"runs/{context.run_id}/")
+    records = [json.loads(context.store.objects.read(key)) for key in keys if key.endswith(".json")]
+    return sorted((record for record in records if "stage" in record), key=lambda record: record["start"])

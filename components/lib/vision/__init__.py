@@ -1,1 +1,0 @@
-"""Images on the training device: augmentation, networks, decoders, pictures."""

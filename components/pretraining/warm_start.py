@@ -1,0 +1,61 @@
+"""The trunk that a training starts from: its weights, and the data that it and those before it have read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from components.lib.core.errors import ConfigError
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Store
+
+SAME = ("dtype", "vocab_size", "special", "probes", "height", "width", "channels")  # facts of tokens
+
+
+def tokens(store: Store, start: str, present: Manifest) -> list[Manifest]:
+    """What the trunk `start`, and those that it started from, were trained on, latest first; [] without one.
+
+    Args:
+        start: reference of a trunk, or empty.
+        present: the tokens of this run.
+
+    Raises:
+        ConfigError: if they were made by another tokenizer, or have another shape.
+    """
+    found: list[Manifest] = []
+    while start:
+        trunk = store.resolve(start)
+        manifest = store.resolve(trunk.key.inputs["tokens"])
+        for name in SAME:
+            if manifest.facts.get(name) != present.facts.get(name):
+                raise ConfigError(
+                    "the trunk to start from reads other tokens", where="pretraining.start",
+                    found=f"another {name}", expected="the tokenizer of that trunk",
+                    fix="set tokenization.kind to given and tokenization.tokenizer to its tokenizer.json",
+                )  # fmt: skip
+        if manifest.reference not in [present.reference, *(one.reference for one in found)]:
+            found.append(manifest)
+        start = trunk.key.inputs.get("start", "")
+    return found
+
+
+def load(store: Store, start: str, modality: Any, trunk: nn.Module) -> None:
+    """Gives `trunk` the weights of the trunk `start`, if there is one.
+
+    Raises:
+        ConfigError: if that is another network.
+    """
+    if not start:
+        return
+    folder = store.open_folder(store.resolve(start), "model/")
+    weights = modality.load(folder).state_dict()
+    for name, value in trunk.state_dict().items():
+        found = weights[name].shape if name in weights else None
+        if found != value.shape:
+            raise ConfigError(
+                "the trunk to start from is another network", where="pretraining.trunk",
+                found=f"{name} of {tuple(value.shape)}", expected=tuple(found or ()),
+                fix="use the options of that trunk",
+            )  # fmt: skip
+    trunk.load_state_dict(weights)

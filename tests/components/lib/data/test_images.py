@@ -1,0 +1,163 @@
+"""Files to pixels: what is decoded, what is refused, how it is brought to one size."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.lib.core.errors import DataError, IntegrityError
+from components.lib.data import images
+from components.lib.data.images import Canvas
+
+
+def pixels(height: int = 20, width: int = 30, channels: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_survive_a_png(channels):
+    given = pixels(channels=channels)
+    assert (images.decode(images.png(given)) == given).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "WEBP", "GIF"])
+def test_lossless_formats_have_the_same_identity(kind):
+    grey = pixels(channels=1)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    found = images.decode(saved(images.picture(grey), kind, **options))
+    assert (found[:, :, :1] == grey).all()
+    if found.shape[2] == 1:
+        assert images.identity(found) == images.identity(grey)
+
+
+def test_what_is_shown_decides_not_how_it_is_stored():
+    base = Image.fromarray(pixels()[:, :, 0])
+    palette = Image.fromarray(pixels()).convert("P", palette=Image.Palette.ADAPTIVE)
+    assert images.decode(saved(palette)).shape == (20, 30, 3)
+    assert images.decode(saved(base.convert("1"))).shape == (20, 30, 1)
+    turned = base.getexif()
+    turned[0x0112] = 6  # "turn by a quarter"
+    assert images.decode(saved(base, "JPEG", exif=turned)).shape == (30, 20, 1)
+    cmyk = Image.fromarray(pixels()).convert("CMYK")
+    assert images.decode(saved(cmyk, "JPEG")).shape == (20, 30, 3)
+
+
+def test_transparency_lies_on_white_and_sixteen_bits_become_eight():
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    assert (images.decode(saved(clear)) == 255).all()
+    wide = Image.fromarray(np.array([[0, 256, 65535]], np.uint16))
+    assert images.decode(saved(wide)).ravel().tolist() == [0, 1, 255]
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that says it is so large, in a few bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
+
+
+BROKEN = {
+    "nothing": b"",
+    "text": b"no image at all",
+    "cut short": images.png(pixels())[:200],
+    "bomb": bomb(10_000, 10_000),
+    "huge bomb": bomb(60_000, 60_000),
+    "empty data": bomb(20, 20),
+    "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n",
+    "damaged": (lambda data: data[:60] + bytes([data[60] ^ 255]) + data[61:])(images.png(pixels())),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_no_image_is_one_typed_error(name):
+    with pytest.raises(DataError) as caught:
+        images.decode(BROKEN[name])
+    assert "image" in caught.value.what and caught.value.found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"bytes": images.png(pixels()), "path": "a.png"}, pixels(), pixels().tolist(), images.png(pixels())],
+    ids=["datasets", "array", "lists", "bytes"],
+)
+def test_fields_of_records_become_files(value):
+    assert (images.decode(images.content(value)) == pixels()).all()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, {"bytes": None, "path": "a.png"}, "a.png", 7, [[300]], [[0.5]], [[-1]], [1, 2], [[1], [1, 2]], []],
+)
+def test_what_holds_no_pixels_is_refused(value):
+    with pytest.raises(DataError):
+        images.content(value)
+
+
+@pytest.mark.parametrize("fit", images.FITS)
+def test_a_canvas_keeps_what_has_its_size_and_shapes_the_rest(fit):
+    canvas = Canvas(20, 30, 3, fit)
+    assert (canvas.pixels(pixels()) == pixels()).all()
+    wide = np.zeros((40, 120, 3), np.uint8)
+    wide[:, 30:90] = 200  # the middle, of the canvas' shape
+    found = canvas.pixels(wide)
+    assert found.shape == (20, 30, 3)
+    if fit == "crop":
+        assert (found[:, 1:-1] == 200).all()
+    if fit == "pad":
+        assert (found[:4] == 0).all() and (found[8:12, 10:20] == 200).all()
+    if fit == "stretch":
+        assert (found[:, :6] == 0).all() and (found[:, 10:20] == 200).all()
+    left, top, right, bottom = canvas.box(40, 120)
+    assert (left + right, top + bottom) == (120, 40)
+
+
+def test_the_file_of_a_canvas_is_read_by_transformers(tmp_path):
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    canvas = Canvas(20, 30, 3, "stretch", (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+    canvas.save(tmp_path)
+    assert Canvas.open(tmp_path) == canvas
+    found = ViTImageProcessorPil.from_pretrained(tmp_path)(
+        images.picture(pixels(50, 40)), return_tensors="np"
+    )
+    expected = (canvas.pixels(pixels(50, 40)) / 255 - np.array(canvas.mean)) / np.array(canvas.std)
+    assert np.allclose(found["pixel_values"][0], expected.transpose(2, 0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (40, 20), (60, 80)])
+def test_transformers_crops_as_a_square_canvas_does(tmp_path, height, width):
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    canvas = Canvas(16, 16, 3, "crop", (0.0,) * 3, (1.0,) * 3)
+    canvas.save(tmp_path)
+    down, across = np.meshgrid(np.linspace(0, 255, height), np.linspace(0, 255, width), indexing="ij")
+    slope = np.stack([down, across, down / 2], axis=2).astype(np.uint8)
+    found = ViTImageProcessorPil.from_pretrained(tmp_path)(images.picture(slope), return_tensors="np")
+    expected = canvas.pixels(slope).transpose(2, 0, 1) / 255
+    assert np.abs(found["pixel_values"][0] - expected).max() < 0.04  # a pixel of 16 is 0.06
+
+
+def test_probes_tell_another_way_to_resize():
+    canvas = Canvas(28, 28, 1)
+    canvas.check(canvas.probes(), "here")
+    with pytest.raises(IntegrityError, match="as they were for the trunk"):
+        Canvas(28, 28, 1, "pad").check(canvas.probes(), "here")

@@ -1,0 +1,196 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.lib.core.errors import IntegrityError, ServiceError
+from components.lib.registry import tracking
+from components.lib.registry.mlflow_model import Use, write
+from components.lib.registry.registered_models import ALIAS, Registry
+from components.lib.registry.tracking.server import database
+from components.lib.storage.store import Store
+from tests import models
+from tests.faults.proxy import before
+from tests.killing import Killed, dying, state
+
+REFERENCE = f"pretraining/{'a' * 32}#{'b' * 64}"
+
+
+def filler(kind="trunk", classes=()):
+    """Writes a tiny model as the registry asks for it."""
+    folder = models.saved(kind, classes, 0)
+    digests = {path.name: tracking_digest(path) for path in folder.iterdir()}
+
+    def fill(target: Path, model_id: str) -> str:
+        return write(folder, digests, target, use=Use.of(kind), model_id=model_id, run_id="", readme="# card")
+
+    return fill
+
+
+def tracking_digest(path):
+    from components.lib.storage.artifacts import sha256_of
+
+    return sha256_of(path)
+
+
+def register(registry, name="news", reference=REFERENCE, tags=None, fill=None):
+    experiment_id = tracking.experiment(registry.client, "smoke")
+    runs = registry.client.search_runs([experiment_id], "tags.`trunkline.key` = 'k'")
+    run = runs[0] if runs else registry.client.create_run(experiment_id, tags={"trunkline.key": "k"})
+    return registry.register(
+        name, reference, experiment_id=experiment_id, run_id=run.info.run_id, write=fill or filler(),
+        tags=tags or {"trunkline.git": "0"}, card="# news",
+    )  # fmt: skip
+
+
+def test_a_version_is_found_by_its_content(sqlite_uri):
+    registry = Registry(sqlite_uri)
+    assert registry.version("news", REFERENCE) is None
+    made = register(registry)
+    assert (made.name, made.version, made.uri) == ("news", "1", "models:/news/1")
+    assert register(registry) == made == registry.version("news", REFERENCE)
+    other = REFERENCE.replace("b", "c")
+    assert register(registry, reference=other).version == "2"
+    assert registry.version("news", other).version == "2"
+
+
+def test_what_is_fetched_is_what_was_registered(mlflow_uri, tmp_path):
+    registry = Registry(mlflow_uri)
+    made = register(registry, "fetched")
+    folder = registry.fetch(made, tmp_path)
+    source = models.saved("trunk", (), 0)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in source.iterdir()}
+    assert all((folder / path.name).read_bytes() == path.read_bytes() for path in source.iterdir())
+
+
+def test_a_changed_file_is_refused(sqlite_uri, tmp_path):
+    registry = Registry(sqlite_uri)
+    made = register(registry)
+    place = Path(registry.client.get_logged_model(made.model_id).artifact_location)
+    weights = place / "model" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(IntegrityError, match="not what was registered"):
+        registry.fetch(made, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")  # of mlflow's own loaders
+def test_mlflow_loads_features_of_the_same_trunk(sqlite_uri, monkeypatch):
+    import mlflow
+    import torch
+    from transformers import AutoModel
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_uri)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    torch.set_num_threads(1)
+    made = register(Registry(sqlite_uri))
+    parts = mlflow.transformers.load_model(made.uri, return_type="components")
+    ids = torch.tensor([[2, 5, 6, 3]])
+    original = AutoModel.from_pretrained(models.saved("trunk", (), 0)).eval()
+    with torch.no_grad():
+        ours, theirs = parts["model"].eval()(ids)[0], original(ids)[0]
+    assert torch.equal(ours, theirs)
+    assert parts["tokenizer"]("the trunk")["input_ids"] == ids[0].tolist()
+    vector = mlflow.pyfunc.load_model(made.uri).predict(["the trunk"])
+    np.testing.assert_allclose(np.asarray(vector).reshape(4, 32), ours[0].numpy(), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("kind", "classes"),
+    [("sequence_classification", ("atheism", "autos")), ("token_classification", ("O", "B-x", "I-x"))],
+)
+def test_mlflow_loads_branches(sqlite_uri, monkeypatch, kind, classes):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_uri)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    made = register(Registry(sqlite_uri), fill=filler(kind, classes))
+    answers = mlflow.transformers.load_model(made.uri)("the trunk")
+    named = {answer.get("label") or answer["entity"] for answer in answers}
+    assert named and named <= set(classes)
+    served = mlflow.pyfunc.load_model(made.uri)
+    assert len(served.predict(["the trunk"])) == 1
+    assert served.metadata.signature is not None and served.input_example is not None
+
+
+def test_whoever_is_killed_is_completed(sqlite_uri, empty_database):
+    registry = Registry(sqlite_uri)
+    with dying(None) as calls:
+        registry.set_alias(register(registry), "champion")
+    expected = state(registry.client)
+    assert len(expected["news"]["versions"]) == 1 and calls.made >= 10
+    for limit in range(calls.made):
+        shutil.copyfile(empty_database, database(sqlite_uri))
+        with pytest.raises(Killed), dying(limit):
+            registry.set_alias(register(registry), "champion")
+        half = registry.version("news", REFERENCE)
+        assert half is None or half.tags["trunkline.git"] == "0"  # never seen before it is complete
+        registry.set_alias(register(registry), "champion")
+        assert state(registry.client) == expected, f"killed before change {limit}"
+
+
+def test_two_writers_of_one_content_agree(sqlite_uri, monkeypatch):
+    ours, theirs = Registry(sqlite_uri), Registry(sqlite_uri)
+    real = ours.client.create_model_version
+
+    def late(*arguments, **named):
+        register(theirs)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(ours.client, "create_model_version", late)
+    assert register(ours).version == "1"
+    assert len(ours.client.search_model_versions("name = 'news'")) == 1
+
+
+def test_an_alias_moves_with_its_mirror(sqlite_uri):
+    registry = Registry(sqlite_uri)
+    assert registry.find("news", "champion") is None  # no such model
+    one, two = register(registry), register(registry, reference=REFERENCE.replace("b", "c"))
+    assert registry.find("news", "champion") is None  # no such alias
+    for version in (one, two, two):
+        registry.set_alias(version, "champion")
+        assert registry.find("news", "champion").version == version.version
+        found = registry.client.search_model_versions(f"tags.`{ALIAS}champion` = 'true'")
+        assert [entry.version for entry in found] == [int(version.version)]
+
+
+def test_an_alias_that_does_not_stick_is_an_error(sqlite_uri, monkeypatch):
+    registry = Registry(sqlite_uri)
+    one, two = register(registry), register(registry, reference=REFERENCE.replace("b", "c"))
+    real = registry.client.set_registered_model_alias
+
+    def raced(name, alias, version):
+        real(name, alias, version)
+        real(name, alias, one.version)  # another run was later
+
+    monkeypatch.setattr(registry.client, "set_registered_model_alias", raced)
+    with pytest.raises(ServiceError, match="does not point where it was set"):
+        registry.set_alias(two, "champion")
+
+
+def test_a_store_is_not_needed_to_fetch(sqlite_uri, tmp_path):
+    assert Registry(sqlite_uri).fetch(register(Registry(sqlite_uri)), tmp_path).is_dir()
+    assert Store(str(tmp_path)).lookup("pretraining", "a" * 32) is None
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.parametrize(
+    "path", ["model-versions/create", "registered-models/create", "registered-models/alias", "logged-models"]
+)
+def test_a_lost_answer_registers_nothing_twice(mlflow_uri, tmp_path, path):
+    """The server has done it, the client does not know, and asks again."""
+    name = f"lost-{path.replace('/', '-')}"
+    with before(mlflow_uri) as proxy:
+        fault = proxy.inject("lost", method="P", path=path, times=1)
+        registry = Registry(proxy.url)
+        made = register(registry, name)
+        registry.set_alias(made, "champion")
+    assert fault.struck == 1
+    registry = Registry(mlflow_uri)
+    versions = registry.client.search_model_versions(f"name = '{name}'")
+    assert [version.version for version in versions] == [made.version]
+    assert registry.require(name, "champion").version == made.version
+    registry.fetch(made, tmp_path)
