@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from components.lib import modalities
 from components.lib.core.errors import UsageError
 from components.preflight.settings import load, parse
 
@@ -63,10 +64,10 @@ def _own_source(source: str, preset: str) -> dict[str, Any]:
     name = re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "own"
     local = Path(source).expanduser()
     address = str(local.resolve()) if local.exists() else source
-    modality = load(preset).get("modality", "text")
+    fields = modalities.load(str(load(preset).get("modality"))).FIELDS  # called as what they hold
     return {
         "ingestion.sources": [address],
-        f"ingestion.{modality}": modality,  # the field is called as what it holds
+        **{f"ingestion.{role}": name for role, name in fields.items()},
         "ingestion.format": "auto",
         "ingestion.format_options": {},
         "registration.name": f"trunkline-{name}",

@@ -5,93 +5,120 @@ from __future__ import annotations
 import base64
 import json
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.evaluation import card, champion, confusion, modalities, outcomes
+from components.evaluation import card, champion, confusion, outcomes
 from components.evaluation.config import Config
 from components.evaluation.efficiency import efficiency
 from components.evaluation.intervals import Floats, Statistic, estimates
 from components.evaluation.outcomes import Columns
-from components.lib.core import plugins
+from components.lib import modalities, tasks
 from components.lib.core.errors import DataError
-from components.lib.models.classifiers import with_unknown
+from components.lib.models.inference import device
 from components.lib.registry.registered_models import Registered
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
 
-TASKS = "components.lib.tasks"
 SHOWN = 6  # examples that a task may draw
+
+
+@dataclass(frozen=True)
+class System:
+    """A branch that is scored, on the device.
+
+    Attributes:
+        names: classes that its outcomes index, those that only the labels know last; none for a number.
+    """
+
+    model: Any
+    reader: Any
+    names: list[str]
+
+    @classmethod
+    def load(cls, folder: Path, task: ModuleType, branch: Manifest, labels: list[Any]) -> Self:
+        """From the folder of a model; one that was trained on fewer classes is wrong about the others."""
+        names = task.with_unknown(_classes(folder), labels) if branch.facts["classes"] else []
+        reader = modalities.load(branch.facts["modality"], "labelled").Reader.open(folder)
+        return cls(task.load(folder).to(device()), reader, names)
 
 
 def build(config: Config, context: Context, branch: Manifest, rival: Registered | None, draft: Draft) -> None:
     """Fills `draft` with evaluation.json, outcomes.parquet, card.html and the facts."""
-    task = plugins.load(TASKS, branch.facts["kind"])
+    task = tasks.load(branch.facts["kind"])
     examples = pq.read_table(context.store.open(branch, "examples.parquet"))
     if not len(examples):
         raise DataError("there are no examples to score", where=branch.uri, expected="labelled test records")
-    systems, classes = _score(config, context, branch, rival, task, examples)
+    inputs = {role: examples.column(role).to_pylist() for role in tasks.inputs_of(task.ROLES)}
+    labels = examples.column("label").to_pylist()
+    with ExitStack() as stack:
+        folders = {"challenger": context.store.open_folder(branch, "model/")}
+        if rival is not None:
+            folders["champion"] = stack.enter_context(champion.weights(context, rival))
+        systems = {name: System.load(folder, task, branch, labels) for name, folder in folders.items()}
+    scored = {
+        name: task.outcomes(
+            one.model, task.encode(one.reader, inputs, labels, one.names), one.names, config.batch_size
+        )
+        for name, one in systems.items()
+    }
     runs = outcomes.read(context.store.open(branch, "outcomes.parquet"), examples)
 
     def primary(columns: Columns, weights: Floats) -> Floats:
         return _statistic(task, columns, branch.facts["classes"])(weights)[task.PRIMARY]
 
-    facts = _facts(config, branch, rival, task, systems, classes)
-    facts["efficiency"] = efficiency(config, runs, primary)
-    facts["confusion"] = confusion.matrix(systems["challenger"], branch.facts["classes"])
-    facts["reproduced"] = _reproduced(branch, runs, systems["challenger"])
-    details = {
-        "worst_confusions": confusion.worst(facts["confusion"] or [], branch.facts["classes"]),
-        "confident_errors": confusion.confident_errors(
-            systems["challenger"],
-            examples,
-            branch.facts["classes"],
-            modalities.load(branch.facts.get("modality", "text")),
-        ),
-        "pictures": _pictures(context, branch, task, examples),
-    }
+    facts = _facts(config, branch, rival, task, scored, {name: one.names for name, one in systems.items()})
+    facts["efficiency"] = efficiency(config, runs, primary, task.METRICS[task.PRIMARY])
+    facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
+    facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
+    details = _details(systems["challenger"], task, facts, scored["challenger"], inputs, labels)
     draft.facts.update(facts)
     draft.write("evaluation.json", json.dumps({**facts, **details}, indent=1, sort_keys=True))
     draft.write("card.html", card.render(facts, details))
-    table = outcomes.table(systems, examples)
+    table = outcomes.table(scored, examples)
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))
 
 
-def _pictures(context: Context, branch: Manifest, task: ModuleType, examples: pa.Table) -> dict[str, Any]:
-    """What a task draws of the first examples: how to read it, and PNG files in base64 with captions."""
+def _details(
+    system: System,
+    task: ModuleType,
+    facts: dict[str, Any],
+    scored: Columns,
+    inputs: dict[str, list[Any]],
+    labels: list[Any],
+) -> dict[str, Any]:
+    """What the page shows and nothing decides: frequent confusions, the surest errors, pictures."""
+    classes = facts["classes"]
+    return {
+        "worst_confusions": confusion.worst(facts["confusion"] or [], classes),
+        "confident_errors": confusion.confident_errors(
+            scored, next(iter(inputs.values())), classes, system.reader.excerpt
+        ),
+        "pictures": _pictures(system, task, inputs, labels),
+    }
+
+
+def _pictures(
+    system: System, task: ModuleType, inputs: dict[str, list[Any]], labels: list[Any]
+) -> dict[str, Any]:
+    """What a task draws of the first examples: how to read it, and PNG files in base64 with captions.
+
+    A failure costs the pictures and nothing else.
+    """
     if not hasattr(task, "pictures"):
         return {}
-    note, shown = task.pictures(context.store.open_folder(branch, "model/"), examples.slice(0, SHOWN))
+    first = {role: values[:SHOWN] for role, values in inputs.items()}
+    try:
+        note, shown = task.pictures(system.model, system.reader, first, labels[:SHOWN])
+    except Exception as error:
+        return {"note": f"could not be drawn: {error!r}", "items": []}
     return {"note": note, "items": [[base64.b64encode(png).decode(), caption] for png, caption in shown]}
-
-
-def _score(
-    config: Config,
-    context: Context,
-    branch: Manifest,
-    rival: Registered | None,
-    task: ModuleType,
-    examples: pa.Table,
-) -> tuple[dict[str, Columns], dict[str, list[str]]]:
-    """Outcomes of each system on the examples, and the classes that their indices stand for.
-
-    A champion that was trained on fewer classes is wrong about the examples of the others.
-    """
-    with ExitStack() as stack:
-        folders = {"challenger": context.store.open_folder(branch, "model/")}
-        if rival is not None:
-            folders["champion"] = stack.enter_context(champion.weights(context, rival))
-        systems = {name: task.score(folder, examples, config.batch_size) for name, folder in folders.items()}
-        labels = examples.column("label").to_pylist()
-        known = getattr(task, "with_unknown", with_unknown)
-        classes = {name: known(_classes(folder), labels) for name, folder in folders.items()}
-    return systems, classes
 
 
 def _facts(
@@ -109,8 +136,10 @@ def _facts(
     return {
         "task": branch.facts["task"],
         "kind": branch.facts["kind"],
+        "modality": branch.facts["modality"],
         "model": config.model,
         "primary": task.PRIMARY,
+        "metric": task.METRICS,
         "examples": n,
         "confidence": config.confidence,
         "replicates": config.replicates,

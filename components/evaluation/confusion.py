@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from components.evaluation.outcomes import Columns
 
@@ -36,20 +36,23 @@ def worst(confusion: list[list[int]], classes: list[str], count: int = 8) -> lis
 
 
 def confident_errors(
-    outcomes: Columns, examples: pa.Table, classes: list[str], modality: Any, count: int = 6
+    outcomes: Columns,
+    inputs: list[Any],
+    classes: list[str],
+    excerpt: Callable[[Any], dict[str, str]],
+    count: int = 6,
 ) -> list[dict[str, Any]]:
-    """Wrong predictions, surest first: what the modality shows of them, true, predicted, confidence."""
+    """Wrong predictions, surest first: an excerpt of the input, true, predicted, confidence."""
     if not {"label", "prediction", "confidence"} <= outcomes.keys():
         return []
     wrong = np.flatnonzero(outcomes["label"] != outcomes["prediction"])
     chosen = wrong[np.lexsort((wrong, -outcomes["confidence"][wrong]))][:count]
-    values = examples.column(modality.COLUMN).take(pa.array(chosen)).to_pylist()
     return [
         {
-            **dict([modality.excerpt(value)]),
+            **excerpt(inputs[i]),
             "true": classes[int(outcomes["label"][i])],
             "predicted": classes[int(outcomes["prediction"][i])],
             "confidence": round(float(outcomes["confidence"][i]), 4),
         }
-        for value, i in zip(values, chosen, strict=True)
+        for i in chosen
     ]

@@ -8,7 +8,7 @@ def finetune(task: dict, registered: dsl.Input[dsl.Model], branch: dsl.Output[ds
     """Writes the branch manifest: weights, frozen examples, outcomes of every run."""
     from pathlib import Path
 
-    from components.finetuning.modalities import configured
+    from components.finetuning.config import configured
     from components.finetuning.run import run
     from components.lib.storage.stage import stage
 

@@ -1,46 +1,56 @@
-"""Settings of finetuning that every modality has, one set a task."""
+"""Settings of finetuning, one set a task; those of modality, mode and task stand among them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.lib import modalities
+from components.lib.core import plugins
 from components.lib.core.errors import ConfigError
-from components.lib.core.settings import setting
+from components.lib.core.settings import from_dict, part, setting
 
-MODES = ("full", "partial", "frozen")
+MODES = "components.lib.modes"
+TASKS = "components.lib.tasks"
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Where labelled records come from."""
+    """Where labelled records come from.
+
+    Attributes:
+        fields: role of the task -> column.
+    """
 
     source: str = setting(help="URI of the records: a path, s3://, https://, hf:, pypi:, sample:")
     format: str = setting("auto", "file of components/lib/data/formats, or auto: by the file's ending")
     format_options: dict[str, dict[str, Any]] = setting({}, "options by format, e.g. {csv: {delimiter: ;}}")
-    label: str = setting("label", "field of the label")
     share: float = setting(1.0, "share of the records that count, chosen by hash", minimum=0, maximum=1)
+    group: str = setting("", "field of what must not be both trained on and tested: patient, speaker, thread")
+    fields: dict[str, str] = part()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Every run of a task has the same model and steps; each start has the rate that suits it."""
+    """Every run of a task has the same model and budget; each start has the rate that suits it.
+
+    Attributes:
+        own: the modality's `Finetuning`.
+        adaptation: the mode's `Config`.
+    """
 
     task: str = setting(help="name of the task; the branch is registered as <trunk>-<task>")
-    modality: str = setting("text", "kind of data: a file of components/finetuning/modalities")
-    kind: str = setting("sequence_classification", "file of components/lib/tasks")
-    train: Labelled = setting(help="labelled records to learn from")
+    modality: str = setting(help="kind of data: a folder of components/lib/modalities")
+    kind: str = setting(help="file of components/lib/tasks")
+    train: Labelled | None = setting(None, "labelled records to learn from")
     test: Labelled = setting(help="labelled records that are frozen and scored, never trained on")
     label_counts: tuple[float, ...] = setting(
         (100, 1000), "labelled examples a run may see: counts, or shares if <= 1", minimum=1e-6
     )
     seeds: tuple[int, ...] = setting((0, 1, 2, 3, 4), "each draws its own nested subsets and head", minimum=0)
-    starts: tuple[str, ...] = setting(
-        ("trunk", "random"), "where weights come from; random is the yardstick", choices=("trunk", "random")
-    )
-    mode: str = setting("full", "what learns: all, the last layers, or the head alone", choices=MODES)
-    layers: int = setting(1, "how many learn when mode is partial", minimum=1)
+    starts: tuple[str, ...] = setting(("trunk", "random"), "where weights come from: components/lib/starts")
+    mode: str = setting("full", "how a branch learns: a file of components/lib/modes")
     steps: int = setting(100, "optimizer steps a run", minimum=1)
     batch: int = setting(32, "examples a step", minimum=1)
     learning_rates: tuple[float, ...] = setting(
@@ -55,8 +65,9 @@ class Config:
     reject_budget: float = setting(
         0.01, "share of unusable records beyond which the stage fails", minimum=0.0, maximum=1.0
     )
-    precision: str = setting("auto", "bf16 where the device has it",
-                             choices=("auto", "fp32", "tf32", "bf16"))  # fmt: skip
+    precision: str = setting("auto", "bf16 where the device has it", choices=("auto", "fp32", "tf32", "bf16"))
+    own: Any = part()
+    adaptation: Any = part()
 
     def check(self) -> Iterator[ConfigError]:
         """What spans several fields."""
@@ -73,3 +84,21 @@ class Config:
                 found=self.starts,
                 expected="trunk",
             )
+        if self.train is None and plugins.declared(TASKS, self.kind).constants.get("TRAINS", True):
+            what = "the task learns from labels, and none are named"
+            yield ConfigError(what, where=f"tasks.{self.task}.train", expected="{source: ...}")
+
+
+def configured(values: Mapping[str, Any], where: str) -> Config:
+    """The checked settings for the modality, mode and kind of task that they name; raises ConfigError."""
+    modality = str(values.get("modality", ""))
+    settings, kind = (
+        modalities.load(modality, "settings"),
+        values.get("kind") or modalities.load(modality).TASK,
+    )
+    parts = {
+        "own": settings.Finetuning,
+        "adaptation": plugins.declared(MODES, str(values.get("mode", "full"))).config or {},
+        "fields": plugins.declared(TASKS, str(kind)).constants["ROLES"],
+    }
+    return from_dict(Config, {**values, "kind": kind}, where, parts)

@@ -1,4 +1,4 @@
-"""One run of a study: a classifier from trunk or random weights, trained on some labels, scored."""
+"""One run of a study: a branch from a start's weights learns from some labels and is scored."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from components.finetuning.config import Config
+from components.finetuning.config import MODES, Config
+from components.lib import modalities, tasks
 from components.lib.core import plugins
 from components.lib.core.errors import InternalError
 from components.lib.engine.distributed import World
@@ -20,29 +22,32 @@ from components.lib.engine.plan import Plan
 from components.lib.engine.precision import resolve
 from components.lib.engine.randomness import Ints
 from components.lib.engine.trainable import WeightedSum
-from components.lib.modalities.text.examples import Examples
 from components.lib.models import classifiers, loading
+from components.lib.models.inference import device
+from components.lib.modes import Fit
 
-STILL = ("frozen", "knn")  # modes in which the trunk stays as it is
+STARTS = "components.lib.starts"
 HELD_OUT = 5  # one of so many labels judges a trial
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What all runs of a study share; small enough to be sent to every process.
+class StudyInputs:
+    """What all runs of a study share; pickled to each worker.
 
     Attributes:
         trunk: folder of the trunk's weights.
+        train, test: examples as the task encodes them.
+        groups: what each training example belongs to.
         subsets: seed -> places in `train`, of which a run with k labels takes the first k.
         keep: folder for the weights of the run that is the branch.
     """
 
     config: Config
-    modality: str
     trunk: Path
     classes: list[str]
-    train: Examples
-    test: Examples
+    train: Any
+    test: Any
+    groups: list[str]
     subsets: dict[int, Ints]
     keep: Path
 
@@ -53,7 +58,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Spec:
-    """Which run: start is trunk or random; `kept` marks the branch, `trial` one that only tries its rate."""
+    """Which run; `kept` marks the branch, `trial` one that only tries its rate."""
 
     start: str
     labels: int
@@ -66,11 +71,6 @@ class Spec:
     def tag(self) -> dict[str, Any]:
         """The columns that name the run in tables."""
         return {"start": self.start, "labels": self.labels, "seed": self.seed}
-
-    @property
-    def held_out(self) -> int:
-        """How many of the labels a trial is scored on; the others are those that it learns from."""
-        return max(1, self.labels // HELD_OUT) if self.trial else 0
 
 
 @dataclass(frozen=True)
@@ -85,50 +85,68 @@ class Result:
 class Fitter:
     """Runs specs, one after the other."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.ground, self.config = ground, ground.config
-        self.task = plugins.load("components.lib.tasks", ground.config.kind)
-        self.trunk = plugins.load("components.lib.modalities", ground.modality, "samples").load(ground.trunk)
-        self.world = World(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    def __init__(self, inputs: StudyInputs) -> None:
+        self.inputs, self.config = inputs, inputs.config
+        self.task = tasks.load(self.config.kind)
+        self.mode = plugins.load(MODES, self.config.mode)
+        self.trunk = modalities.load(self.config.modality, "trunk").load(inputs.trunk)
+        self.world = World(0, 1, device())
 
     def fit(self, spec: Spec) -> Result:
         """Trains and scores; the head's start and the order of examples depend on the seed alone.
 
         A trial learns from the first of its labels and is scored on the rest: the test split stays unseen.
         """
-        ground = self.ground
+        inputs = self.inputs
         torch.manual_seed(spec.seed)
-        model = self.task.model(self.trunk.model.config, ground.classes)
-        if spec.start == "trunk":
-            classifiers.start_from(model, self.trunk.model)
-        places = ground.subsets[spec.seed][: spec.labels]
-        learned = len(places) - spec.held_out
-        before = classifiers.fingerprint(model.base_model)
-        model, history = self._learnt(model, ground.train.subset(places[:learned]), spec)
-        if self.config.mode in STILL and classifiers.fingerprint(model.base_model) != before:
-            raise InternalError("a frozen trunk moved", where=str(spec))
-        judged = ground.train.subset(places[learned:]) if spec.trial else ground.test
-        outcomes = self.task.outcomes(model, judged, ground.classes)
+        model = self.task.model(self.trunk.model.config, inputs.classes)
+        plugins.load(STARTS, spec.start).prepare(model, self.trunk)
+        model.to(self.world.device)
+        learned, judged = self._split(spec)
+        history: list[Row] = []
+        if getattr(self.task, "TRAINS", True):
+            model, history = self._learned(model, inputs.train.subset(learned), spec)
+        outcomes = self.task.outcomes(model, judged, inputs.classes)
         if spec.kept:
-            loading.save(model, ground.keep)
+            loading.save(model, inputs.keep)
         return Result(spec, outcomes, history)
 
-    def _learnt(self, model: Any, samples: Any, spec: Spec) -> tuple[Any, list[Row]]:
+    def _split(self, spec: Spec) -> tuple[Ints, Any]:
+        """Places that are learnt from, and the examples that judge; of a trial, a fifth of its labels.
+
+        No group is on both sides.
+        """
+        inputs = self.inputs
+        places = inputs.subsets[spec.seed][: spec.labels]
+        if not spec.trial:
+            return places, inputs.test
+        at = len(places) - max(1, len(places) // HELD_OUT)
+        held = {inputs.groups[place] for place in places[at:]}
+        apart = [place for place in places[:at] if inputs.groups[place] not in held]
+        learned = np.array(
+            apart or places[:at], np.int64
+        )  # of one group alone there is nothing else to learn
+        return learned, inputs.train.subset(places[at:])
+
+    def _learned(self, model: Any, samples: Any, spec: Spec) -> tuple[Any, list[Row]]:
         """The branch, and the losses of its training."""
-        config: Any = self.config
-        if config.mode == "knn":
-            return self.task.neighbours(model, samples, config.neighbours), []
-        if config.mode != "full":
-            classifiers.freeze(model, config.layers if config.mode == "partial" else 0)
-        term = WeightedSum({config.kind: self.task.Task(model)}, {config.kind: 1.0})
-        order = Order(len(samples), config.batch, spec.seed)
-        return model, Run(term, samples, order, self._plan(spec.rate), self.world).train()
+
+        def train(model: torch.nn.Module) -> list[Row]:
+            term = WeightedSum({self.config.kind: self.task.Objective(model)}, {self.config.kind: 1.0})
+            order = Order(len(samples), self.config.batch, spec.seed)
+            return Run(term, samples, order, self._plan(spec.rate), self.world).train()
+
+        before = classifiers.fingerprint(model.base_model)
+        fit = Fit(self.task, model, samples, self.config.adaptation, spec.seed, train)
+        branch, history = self.mode.learn(fit)
+        if not self.mode.MOVES and classifiers.fingerprint(branch.base_model) != before:
+            raise InternalError("a frozen trunk moved", where=str(spec))
+        return branch, history
 
     def _plan(self, rate: float) -> Plan:
         config = self.config
-        schedule = Schedule("linear", rate, config.steps, config.warmup)
         return Plan(
-            schedule,
+            Schedule("linear", rate, config.steps, config.warmup),
             precision=resolve(config.precision, self.world.device),
             weight_decay=config.weight_decay,
             report_every=max(1, config.steps // 20),

@@ -1,7 +1,8 @@
-"""Labelled records: read, checked, split so that no test example is trained on."""
+"""Labelled records: read, checked, split so that nothing of the test split is trained on."""
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,109 +10,155 @@ from typing import Any
 import numpy as np
 
 from components.finetuning.config import Config, Labelled
-from components.finetuning.modalities import Inputs
 from components.lib.core.errors import DataError, MissingError
-from components.lib.data.formats import required
+from components.lib.data.formats import EXCERPT, required
 from components.lib.data.sources import Record, Rejected, chosen, read_records
 from components.lib.engine.randomness import hashed
-
-EXCERPT = 200  # characters of a rejected record that are kept
+from components.lib.tasks import inputs_of
 
 
 @dataclass
 class Split:
-    """Inputs, labels and identities of records, and what was rejected."""
+    """Examples, and what was rejected.
 
-    inputs: list[Any] = field(default_factory=list)
+    Attributes:
+        inputs: role -> values.
+        ids: 32 hex digits of each example's inputs.
+        groups: 32 hex digits of what each belongs to: of its group field, or its id without one.
+    """
+
+    inputs: dict[str, list[Any]]
     labels: list[Any] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
 
-    def take(self, chosen: Any) -> Split:
-        """The records at these places, in this order."""
-        return Split(*([column[i] for i in chosen] for column in (self.inputs, self.labels, self.ids)))
+    def __len__(self) -> int:
+        return len(self.ids)
 
-    def reject(self, where: str, reason: str, excerpt: str) -> None:
-        """Notes a record that cannot be used."""
-        self.rejected.append({"location": where, "reason": reason, "excerpt": excerpt})
+    def take(self, places: Any) -> Split:
+        """The examples at these places, in this order."""
+        inputs = {role: [values[i] for i in places] for role, values in self.inputs.items()}
+        return Split(
+            inputs, *([column[i] for i in places] for column in (self.labels, self.ids, self.groups))
+        )
 
 
-def read(source: Labelled, task: Any, inputs: Inputs, config: Config, where: str) -> Split:
+@dataclass(frozen=True)
+class Frozen:
+    """The data of a study.
+
+    Attributes:
+        counts: examples by what became of them.
+    """
+
+    train: Split
+    test: Split
+    classes: list[str]
+    counts: dict[str, int]
+
+
+def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -> Split:
     """Reads and checks every record.
 
     Raises:
         MissingError: if the records lack the named fields; it lists those that they have.
         DataError: if more than `reject_budget` of them cannot be used, or none can.
     """
-    split = Split()
+    split = Split({role: [] for role in inputs_of(task.ROLES)})
     opened = read_records(
         source.source, format=source.format, options=source.format_options, modality=config.modality
     )
     with closing(opened) as records:
         for record in records:
             if isinstance(record, Rejected):
-                split.reject(record.where, record.reason, record.excerpt)
+                _reject(split, record.where, record.reason, record.excerpt)
             elif chosen(record.where, source.share):
-                _add(split, record, source, task, inputs, where)
-    total = len(split.ids) + len(split.rejected)
+                _add(split, record, source, task, reader, where)
+    total = len(split) + len(split.rejected)
     if not total:
         fix = f"add records, or raise the share, which is {source.share:g}"
         raise DataError("there are no labelled records", where=f"{where} {source.source}", fix=fix)
-    if not split.ids or len(split.rejected) > config.reject_budget * total:
+    if not len(split) or len(split.rejected) > config.reject_budget * total:
         first = split.rejected[0]
         raise DataError(
-            f"{len(split.rejected)} of {total} labelled records cannot be used", where=first["location"],
-            found=first["reason"], expected=f"at most {config.reject_budget:.1%}",
+            f"{len(split.rejected)} of {total} labelled records cannot be used",
+            where=first["location"],
+            found=first["reason"],
+            expected=f"at most {config.reject_budget:.1%}",
             fix="mend them or raise reject_budget",
-        )  # fmt: skip
+        )
     return split
 
 
-def _add(split: Split, record: Record, source: Labelled, task: Any, inputs: Inputs, where: str) -> None:
-    value: Any = ""
+def _add(split: Split, record: Record, source: Labelled, task: Any, reader: Any, where: str) -> None:
+    shown = ""
     try:
-        value = inputs.value(record, source)
-        value, label = task.parse(value, required(record, source.label))
-        name = inputs.identity(value)
+        values = {role: required(record, name) for role, name in source.fields.items()}
+        group = required(record, source.group) if source.group else None
+        for role in inputs_of(task.ROLES):
+            shown = str(values[role])
+            values[role] = reader.value(values[role])
+        inputs, label = task.parse(values)
+        name = reader.identity(inputs)
     except MissingError as error:
         error.where = f"{where} {record.where}"
         raise
     except DataError as error:
-        split.reject(record.where, f"{error.what}: {error.found}", str(value)[:EXCERPT])
-    else:
-        split.inputs.append(value)
-        split.labels.append(label)
-        split.ids.append(name)
+        _reject(split, record.where, f"{error.what}: {error.found}", shown)
+        return
+    for role, value in inputs.items():
+        split.inputs[role].append(value)
+    split.labels.append(label)
+    split.ids.append(name)
+    split.groups.append(hashlib.sha256(repr(group).encode()).hexdigest()[:32] if source.group else name)
 
 
-def frozen(config: Config, task: Any, inputs: Inputs) -> tuple[Split, Split, list[str], dict[str, int]]:
-    """Train split, frozen test split, classes and what was left out.
+def _reject(split: Split, where: str, reason: str, excerpt: str) -> None:
+    split.rejected.append({"location": where, "reason": reason, "excerpt": excerpt[:EXCERPT]})
+
+
+def frozen(config: Config, task: Any, reader: Any) -> Frozen:
+    """Train split without what the test split knows, frozen test split, and classes.
+
+    An example is not trained on if its inputs, or its group, are in the test split.
 
     Raises:
-        DataError: if there are fewer than two classes, or a class of the test split is never trained on.
+        DataError: if there are too few classes, or a class of the test split is never trained on.
     """
     where = f"tasks.{config.task}"
-    train = read(config.train, task, inputs, config, f"{where}.train")
-    test = read(config.test, task, inputs, config, f"{where}.test")
+    test = read(config.test, task, reader, config, f"{where}.test")
     order = np.argsort(subset_keys(test.ids, 0), kind="stable")
-    test_kept = test.take(order[: config.test_examples or len(order)])
-    seen = set(test.ids)
-    clean = train.take([place for place, name in enumerate(train.ids) if name not in seen])
-    names, tested = task.classes(clean.labels), task.classes(test_kept.labels)
-    if len(names) < (fewest := getattr(task, "FEWEST_CLASSES", 2)):
-        raise DataError(
-            "there are too few classes", where=f"{where}.train", found=names, expected=f"at least {fewest}"
-        )
-    unknown = sorted(set(tested) - set(names))
+    kept = test.take(order[: config.test_examples or len(order)])
+    counts = {"test": len(kept), "test_available": len(test)}
+    if config.train is None:  # nothing is learnt: the labels of the test split name the classes
+        return Frozen(Split({role: [] for role in kept.inputs}), kept, task.classes(kept.labels), counts)
+    train = read(config.train, task, reader, config, f"{where}.train")
+    ids, groups = set(test.ids), set(test.groups)
+    clean = [place for place, name in enumerate(train.ids) if name not in ids]
+    apart = train.take([place for place in clean if train.groups[place] not in groups])
+    counts |= {
+        "train": len(apart),
+        "train_also_in_test": len(train) - len(clean),
+        "train_of_test_groups": len(clean) - len(apart),
+    }
+    apart.rejected = train.rejected + test.rejected
+    return Frozen(apart, kept, _classes(task, apart, kept, where), counts)
+
+
+def _classes(task: Any, train: Split, test: Split, where: str) -> list[str]:
+    if not len(train):
+        what = "every training example, or its group, is in the test split"
+        raise DataError(what, where=where, fix="name other records, or another group")
+    names = list(task.classes(train.labels))
+    if len(names) < task.FEWEST:
+        expected = f"at least {task.FEWEST}"
+        raise DataError("there are too few classes", where=f"{where}.train", found=names, expected=expected)
+    unknown = sorted(set(task.classes(test.labels)) - set(names))
     if unknown:
         fix = "add training examples of these classes or drop them from the test records"
         raise DataError("classes of the test split are never trained on", where=where, found=unknown, fix=fix)
-    counts = {
-        "train": len(clean.ids), "test": len(test_kept.ids), "test_available": len(test.ids),
-        "train_also_in_test": len(train.ids) - len(clean.ids),
-    }  # fmt: skip
-    clean.rejected = train.rejected + test.rejected
-    return clean, test_kept, names, counts
+    return names
 
 
 def subset_keys(ids: list[str], seed: int) -> Any:

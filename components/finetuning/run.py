@@ -11,13 +11,14 @@ from components.lib.storage.artifacts import Key, canonical, sha256
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
 
-VERSION = 3
+VERSION = 4
 
 
 def run(config: Config, context: Context, *, registered: Path, branch: Path) -> None:
     """Writes the branch's manifest to `branch`."""
     trunk = artifacts.read(registered).key.inputs["trunk"]
-    labelled = {"train": _identity(config.train.source), "test": _identity(config.test.source)}
+    splits = {"train": config.train, "test": config.test}
+    labelled = {name: _identity(split.source) for name, split in splits.items() if split is not None}
     key = Key("finetuning", VERSION, {**to_dict(config), "data": labelled}, {"trunk": trunk})
 
     def build(draft: Draft) -> None:

@@ -5,78 +5,25 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import parquet
 
-from components.ingestion import card, deduplication, modalities
+from components.ingestion import card
 from components.ingestion.config import Config
-from components.ingestion.contamination import ranges
-from components.ingestion.modalities import Columns
+from components.ingestion.documents import CONTAMINATED, COPY, KEPT, NEAR, Documents
 from components.ingestion.plan import Slice
 from components.ingestion.shards import QUARANTINE, Shards
 from components.ingestion.statistics import Statistics
+from components.lib import modalities
 from components.lib.core.errors import DataError
+from components.lib.data import deduplication
+from components.lib.data.ranges import ranges
+from components.lib.modalities import Columns
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Draft, Store
-
-KEPT, COPY, NEAR, CONTAMINATED = "", "exact_duplicate", "near_duplicate", "contaminated"
-
-
-@dataclass
-class Documents:
-    """What is known of all documents, in the corpus' order; the payloads stay on disk.
-
-    Attributes:
-        ids: (n, 2) of 64 bits.
-        reasons: (n,) why a document is dropped, 'rule: what was found'; '' if it is kept.
-        measures: name -> (n,) numbers.
-        shared: (n,) 1 if it overlaps with an evaluation document, 2 if it equals one.
-        signatures: (n, words) of 16 bits.
-        validation: (n,) whether it is held out.
-    """
-
-    ids: npt.NDArray[np.uint64]
-    reasons: npt.NDArray[np.object_]
-    measures: dict[str, npt.NDArray[np.int32]]
-    shared: npt.NDArray[np.int8]
-    signatures: npt.NDArray[np.uint16]
-    validation: npt.NDArray[np.bool_]
-
-    @classmethod
-    def empty(cls, count: int, measures: Sequence[str], words: int) -> Documents:
-        """Room for `count` documents with signatures of `words` words."""
-        numbers = {name: np.zeros(count, np.int32) for name in measures}
-        ids, reasons = np.zeros((count, 2), np.uint64), np.full(count, KEPT, object)
-        signatures, shared = np.zeros((count, words), np.uint16), np.zeros(count, np.int8)
-        return cls(ids, reasons, numbers, shared, signatures, np.zeros(count, bool))
-
-    def from_row(self, start: int) -> Documents:
-        """Those from `start` on."""
-        arrays = {name: values[start:] for name, values in vars(self).items() if name != "measures"}
-        return Documents(measures={name: one[start:] for name, one in self.measures.items()}, **arrays)
-
-    def put(self, places: npt.NDArray[np.int64], table: pa.Table) -> None:
-        """Sets what a pack knows of the documents at `places`."""
-        self.ids[places] = _fixed(table["id"], np.dtype(">u8"))
-        self.reasons[places] = table["reason"].to_numpy()
-        self.shared[places] = table["shared"].to_numpy()
-        for name, numbers in self.measures.items():
-            numbers[places] = table[name].to_numpy()
-        if self.signatures.shape[1]:
-            self.signatures[places] = _fixed(table["signature"], np.dtype("<u2"))
-
-
-def _fixed(column: pa.ChunkedArray, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A column of fixed-size binaries as (rows, numbers)."""
-    array = column.combine_chunks()
-    width = array.type.byte_width
-    data = np.frombuffer(array.buffers()[1], np.uint8)[array.offset * width :][: len(array) * width]
-    return data.view(dtype).reshape(len(array), width // dtype.itemsize)
 
 
 def assemble(
@@ -96,7 +43,7 @@ def assemble(
         DataError: if no document is left for training, or none for validation where some are wanted.
     """
     runs = list(_runs(parts))
-    modality = modalities.load(config.modality)
+    modality = modalities.load(config.modality, "ingestion")
     documents = _decided(config, store, parts, older)
     shards = Shards(draft, modality, config.shard_bytes)
     start = 0
@@ -165,7 +112,7 @@ def _load(store: Store, parts: Sequence[Slice], columns: Columns, *, signatures:
 
 def _decided(config: Config, store: Store, parts: Sequence[Slice], older: Sequence[Slice]) -> Documents:
     """The documents of `parts`, each with the reason why it is dropped; older ones come first and stay."""
-    modality = modalities.load(config.modality)
+    modality = modalities.load(config.modality, "ingestion")
     every = [*older, *parts]
     documents = _load(store, every, modality.COLUMNS, signatures=config.near_duplicates > 0)
     _decide(documents, config, modality)

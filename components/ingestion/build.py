@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from components.ingestion import modalities, plan
+from components.ingestion import plan
 from components.ingestion.config import Config, Evaluation
 from components.ingestion.extraction import Loss, extract, reject
-from components.ingestion.modalities import Indexer
 from components.ingestion.reading import Fetched, Layout, Reader, fetched, patience, payloads, told
 from components.ingestion.sandbox import Child, Lost
 from components.ingestion.workers import Job, cleaners
+from components.lib import modalities
 from components.lib.core.cores import cores
 from components.lib.core.errors import DataError
 from components.lib.data.formats import Rejected, Stranger
 from components.lib.data.sources import Object, chosen
+from components.lib.modalities import Indexer
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Draft, Store
 
@@ -72,8 +73,8 @@ class Indexing:
     config: Config
 
     def __post_init__(self) -> None:
-        self.modality = modalities.load(self.config.modality)
-        self.indexer: Indexer = self.modality.indexer(self.config)
+        self.modality = modalities.load(self.config.modality, "ingestion")
+        self.indexer: Indexer = self.modality.indexer(self.config.own)
         options = self.entry.format_options or self.config.format_options
         self.layout = Layout(self.entry.format, options, self.config.encoding, self.config.modality)
 
@@ -82,7 +83,7 @@ class Indexing:
         if isinstance(request, Path):
             yield self.indexer.save(request)
             return
-        for item in payloads(request, self.layout, partial(self.modality.payload, fields=self.entry)):
+        for item in payloads(request, self.layout, partial(self.modality.payload, fields=self.entry.fields)):
             if isinstance(item, Stranger):
                 continue
             if isinstance(item, Rejected):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from components.ingestion.modalities import Words
 from components.ingestion.statistics import Statistics
+from components.lib.modalities import Words
 from components.lib.pages import charts, page
 from components.lib.pages.markup import Html
 from components.lib.pages.page import Figure

@@ -13,8 +13,8 @@ def ingest(
     """Writes the corpus manifest, the data card, and whether (1 or 0) the corpus is worth a training."""
     from pathlib import Path
 
+    from components.ingestion.config import configured
     from components.ingestion.increment import tell
-    from components.ingestion.modalities import configured
     from components.ingestion.run import run
     from components.lib.storage.stage import stage
 

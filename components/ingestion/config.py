@@ -1,40 +1,49 @@
-"""Settings of ingestion that every modality has; its own stand in its file of `modalities`."""
+"""Settings of ingestion; those of a modality stand among them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.lib import modalities
 from components.lib.core.errors import ConfigError
-from components.lib.core.settings import setting
+from components.lib.core.settings import from_dict, part, setting
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Labelled data that must not stand in the corpus."""
+    """Labelled data that must not stand in the corpus.
+
+    Attributes:
+        fields: role of the modality -> name of the field.
+    """
 
     source: str = setting(help="URI of an evaluation set, as in `sources`")
     format: str = setting("auto", "format of its files")
     format_options: dict[str, dict[str, Any]] = setting({}, "options by format; none: those of the sources")
     share: float = setting(1.0, "share of its records that count, chosen by hash", minimum=0, maximum=1)
+    fields: dict[str, str] = part()
 
 
 @dataclass(frozen=True)
 class Config:
-    """Raw data in, a clean corpus out."""
+    """Raw data in, a clean corpus out.
+
+    Attributes:
+        own: the modality's `Ingestion`.
+        fields: role of the modality -> name of the field.
+    """
 
     sources: tuple[str, ...] = setting(
         help="URIs of the data: folder/, folder/*.txt, s3://, https://, hf:, pypi:, sample:"
     )
-    modality: str = setting("text", "kind of data: a file of components/ingestion/modalities")
+    modality: str = setting(help="kind of data: a folder of components/lib/modalities")
     format: str = setting(
         "auto", "format of the files: auto (by ending), or one of components/lib/data/formats"
     )
     format_options: dict[str, dict[str, Any]] = setting({}, "options by format, e.g. {txt: {unit: line}}")
     encoding: str = setting("auto", "encoding of text files; auto detects it")
-    near_duplicates: float = setting(
-        0.0, "similarity above which one of two documents is dropped; 0: off", minimum=0, maximum=1
-    )
     decontaminate: tuple[Evaluation, ...] = setting((), "evaluation sets that are kept out of the corpus")
     validation: float = setting(0.05, "share of documents held out, chosen by hash", minimum=0, maximum=0.5)
     quarantine: float = setting(
@@ -57,6 +66,13 @@ class Config:
     memory: int = setting(
         4 << 30, "bytes that a process may map to decode a file or a batch", minimum=2 << 30
     )
+    own: Any = part()
+    fields: dict[str, str] = part()
+
+    @property
+    def near_duplicates(self) -> float:
+        """Similarity above which one of two documents is dropped; 0: off, or unknown to the modality."""
+        return float(getattr(self.own, "near_duplicates", 0.0))
 
     def check(self) -> list[ConfigError]:
         """What spans several settings."""
@@ -69,3 +85,13 @@ class Config:
         if twice:
             errors.append(ConfigError("a source is named twice", where="ingestion.sources", found=twice[0]))
         return errors
+
+
+def configured(values: Mapping[str, Any], where: str = "ingestion") -> Config:
+    """The checked settings for the modality that they name; raises ConfigError."""
+    modality = str(values.get("modality", ""))
+    parts = {
+        "own": modalities.load(modality, "settings").Ingestion,
+        "fields": modalities.load(modality).FIELDS,
+    }
+    return from_dict(Config, values, where, parts)

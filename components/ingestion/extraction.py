@@ -18,15 +18,15 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from components.ingestion import modalities
 from components.ingestion.config import Config
-from components.ingestion.modalities import Cleaned, Columns
 from components.ingestion.reading import REJECTS, Batch, Fetched, Place, fetched, patience, told
 from components.ingestion.sandbox import Child, Lost
 from components.ingestion.workers import Cleaning, Culprits
+from components.lib import modalities
 from components.lib.core.errors import DataError, InternalError
 from components.lib.data.formats import Rejected, Stranger
 from components.lib.data.sources import Object
+from components.lib.modalities import Cleaned, Columns
 from components.lib.storage import artifacts
 from components.lib.storage.store import Draft
 
@@ -110,7 +110,7 @@ class _Pack:
     altered: int = 0
 
     def __post_init__(self) -> None:
-        self.modality = modalities.load(self.config.modality)
+        self.modality = modalities.load(self.config.modality, "ingestion")
         self.columns: Columns = self.modality.COLUMNS
         self.schema = documents(self.columns)
         self.files: list[Fetched] = []

@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.ingestion import modalities
 from components.ingestion.config import Config
-from components.ingestion.modalities import Payload
 from components.ingestion.sandbox import Lost
+from components.lib import modalities
 from components.lib.data.formats import Record, Rejected
 from components.lib.data.sources import Object, fetch, open_records
+from components.lib.modalities import Payload
 
 AHEAD = 4  # objects fetched before they are read
 REJECTS = 1000  # unreadable records of a batch
@@ -82,7 +82,7 @@ class Reader:
                 yield self._batch()
             return
         number, source = request
-        value = partial(modalities.load(self.layout.modality).payload, fields=self.config)
+        value = partial(modalities.load(self.layout.modality, "ingestion").payload, fields=self.config.fields)
         for item in payloads(source, self.layout, value):
             if isinstance(item, Rejected):
                 self.rejects.append((number, item))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from components.ingestion import increment, modalities, plan
+from components.ingestion import increment, plan
 from components.ingestion.config import Config, Evaluation
 from components.ingestion.plan import Slice
+from components.lib import modalities
 from components.lib.core.errors import DataError
+from components.lib.core.settings import to_dict
 from components.lib.data import formats
 from components.lib.data.sources import Object, sift, tally
 from components.lib.storage import artifacts
@@ -34,13 +35,16 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         TrunklineError: if a source cannot be had; see `components.lib.data.sources.find`.
     """
     formats.check(config.format_options)
-    own, objects = modalities.load(config.modality).identity(config), _readable(config, context)
+    modality = modalities.load(config.modality, "ingestion")
+    own = modality.identity(config.own, bool(config.decontaminate))
+    objects = _readable(config, context)
     evaluations = [_index(context.store, entry, config) for entry in config.decontaminate]
     settings = {
         "modality": config.modality,
         "layout": [config.format, config.format_options, config.encoding],
         "evaluations": [_content(index) for index in evaluations],
         "signatures": config.near_duplicates > 0,
+        "fields": config.fields,
         **own,
     }
     parts = _extracted(config, context.store, evaluations, settings, objects)
@@ -96,9 +100,9 @@ def _extracted(
 def _index(store: Store, entry: Evaluation, config: Config) -> Manifest:
     """The index of an evaluation set, made once for each state of its objects."""
     objects, _ = sift(plan.survey([entry.source]), entry.format, config.modality)
-    own = modalities.load(config.modality).indexed(config)
+    own = modalities.load(config.modality, "ingestion").indexed(config.own)
     options = entry.format_options or config.format_options
-    settings = {**asdict(entry), "format_options": options, "modality": config.modality, **own}
+    settings = {**to_dict(entry), "format_options": options, "modality": config.modality, **own}
     key = plan.pack_key("contamination", VERSION, settings, objects)
     found = store.find(key)
     if found is not None:

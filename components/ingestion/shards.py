@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import parquet
 
-from components.ingestion.modalities import Columns
+from components.lib.modalities import Columns
 from components.lib.storage.store import Draft
 
 QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "location", "reason", "excerpt")])

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from components.ingestion.config import Config
-from components.ingestion.modalities import Columns
+from components.ingestion.documents import Documents
 from components.ingestion.plan import Slice
 from components.ingestion.shards import Shards
-
-if TYPE_CHECKING:
-    from components.ingestion.assembly import Documents
+from components.lib.modalities import Columns
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Statistics:
             settings={
                 "near_duplicates": config.near_duplicates,
                 "validation": config.validation,
-                **modality.shown(config),
+                **modality.shown(config.own),
             },
         )
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import cast
 
-from components.ingestion import modalities
 from components.ingestion.config import Config
-from components.ingestion.modalities import Cleaned, Payload
 from components.ingestion.reading import Batch, patience, told
 from components.ingestion.sandbox import Child, Lost
+from components.lib import modalities
 from components.lib.core.errors import ServiceError
+from components.lib.modalities import Cleaned, Payload
 
 Cleaner = Callable[[Sequence[Payload]], Cleaned]
 
@@ -39,7 +39,9 @@ class Job:
 
     def cleaner(self) -> Cleaner:
         """The modality's."""
-        cleaner: Cleaner = modalities.load(self.config.modality).cleaner(self.config, self.evaluations)
+        cleaner: Cleaner = modalities.load(self.config.modality, "ingestion").cleaner(
+            self.config.own, self.evaluations
+        )
         return cleaner
 
     def worker(self) -> Callable[[bytes], Iterator[Cleaned]]:
@@ -51,7 +53,7 @@ class Job:
 @contextmanager
 def cleaners(job: Job, workers: int) -> Iterator[Cleaning]:
     """Processes that clean; with fewer than two workers this process does, if nothing is decoded."""
-    if workers < 2 and not modalities.load(job.config.modality).NATIVE:
+    if workers < 2 and not modalities.load(job.config.modality, "ingestion").NATIVE:
         yield Cleaning(job.config, job.cleaner(), [])
         return
     children = [Child(job.worker, job.config.memory) for _ in range(max(workers, 1))]

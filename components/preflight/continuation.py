@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
+from components.lib import modalities
 from components.lib.core.errors import ConfigError
 from components.lib.registry.registered_models import Registered, Registry
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.lineage import REFERENCE, ancestors
 from components.lib.storage.stage import Context
-from components.preflight import modalities
-from components.preflight.modalities import dials
 
 CHAMPION = "champion"
 
@@ -50,7 +48,8 @@ def _find(context: Context, name: str, alias: str) -> Registered | None:
 
 
 def _follow(context: Context, trunk: Manifest, stages: dict[str, dict[str, Any]]) -> None:
-    theirs, mine = (dials(SimpleNamespace(**one)) for one in (trunk.key.config, stages["pretraining"]))
+    name = stages["pretraining"]["modality"]
+    theirs, mine = (modalities.dials(name, one["trunk"]) for one in (trunk.key.config, stages["pretraining"]))
     for option in ("architecture", "size"):
         if theirs.get(option) != mine.get(option):
             raise ConfigError(
@@ -60,4 +59,5 @@ def _follow(context: Context, trunk: Manifest, stages: dict[str, dict[str, Any]]
     corpus = ancestors(context.store, trunk).get("ingestion")
     if corpus is not None and not stages["ingestion"]["since"]:
         stages["ingestion"]["since"] = corpus.reference
-    stages["tokenization"].update(modalities.load(stages["pretraining"]["modality"]).follow(trunk))
+    follow = getattr(modalities.preflight(name), "follow", None)
+    stages["tokenization"].update(follow(trunk) if follow else {})

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from components.lib.core import plugins
+from components.lib import modalities
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError, collected
 from components.lib.core.settings import did_you_mean, from_dict, to_dict
 from components.preflight import consistency, references, settings
+
+EVALUATION = ("source", "format", "format_options", "share")  # of a test set, that ingestion asks for too
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,14 @@ def _sections(values: Mapping[str, Any], errors: list[TrunklineError]) -> dict[s
 
 def _modality(values: Mapping[str, Any]) -> str:
     """The run's kind of data; raises ConfigErrors, as settings cannot be checked without it."""
-    where = "modality" if values.get("modality") else "pretraining.modality"
-    name = values.get("modality") or values["pretraining"].get("modality", "text")
-    known = plugins.names(references.MODALITIES)
-    if name not in known:
-        fix = did_you_mean(str(name), known)
-        raise ConfigErrors([ConfigError("there is no such modality", where=where, found=name, fix=fix)])
-    return str(name)
+    name, known = values.get("modality") or values["pretraining"].get("modality"), modalities.names()
+    if name in known:
+        return str(name)
+    what = "there is no such modality" if name else "a run names its kind of data"
+    fix = (
+        did_you_mean(str(name), known) if name else f"add `modality: {known[-1]}`; known: {', '.join(known)}"
+    )
+    raise ConfigErrors([ConfigError(what, where="modality", found=name, fix=fix)])
 
 
 def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) -> None:
@@ -83,39 +86,39 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
     """
     for section in ("ingestion", "tokenization", "pretraining"):
         values[section].setdefault("modality", modality)
+    kept_out: list[dict[str, Any]] = []
     for item in items:
         item["finetuning"].setdefault("modality", modality)
-    tests = [item["finetuning"].get("test") for item in items]
-    known = {entry.name for entry in fields(_settings("ingestion", modality, "Evaluation"))}
-    kept_out = [
-        {key: test[key] for key in test if key in known} for test in tests if isinstance(test, Mapping)
-    ]
-    distinct = [entry for number, entry in enumerate(kept_out) if entry not in kept_out[:number]]
-    values["ingestion"].setdefault("decontaminate", distinct)
+        test = item["finetuning"].get("test")
+        if isinstance(test, Mapping):
+            entry = {
+                name: test[name] for name in (*EVALUATION, *modalities.load(modality).FIELDS) if name in test
+            }
+            kept_out += [entry] if entry not in kept_out else []
+    values["ingestion"].setdefault("decontaminate", kept_out)
     for item in items:
         item["evaluation"].setdefault(
             "model", f"{values['registration'].get('name', 'trunkline')}-{item['name']}"
         )
 
 
-def _settings(stage: str, modality: str, name: str = "Config") -> Any:
-    """A class of a stage's settings: the modality's, where the stage has settings of its own for each."""
-    package = f"components.{stage}.modalities"
-    if importlib.util.find_spec(package) is None or plugins.declared(package, modality).config is None:
-        return getattr(importlib.import_module(f"components.{stage}.config"), name)
-    return getattr(plugins.load(package, modality), name)
-
-
 def _checked(stage: str, values: Mapping[str, Any], where: str, errors: list[TrunklineError]) -> Any:
     """The stage's `Config`; what is wrong goes to `errors`; defaults then stand in for it."""
-    config = _settings(stage, str(values.get("modality", "text")))
+    module = importlib.import_module(f"components.{stage}.config")
+    make = getattr(module, "configured", None) or partial(from_dict, module.Config)
     left = dict(values)
     while True:
         try:
-            return from_dict(config, left, where)
+            return make(left, where)
         except ConfigErrors as error:
             errors.extend(found for found in error.errors if str(found) not in map(str, errors))
             wrong = {part for found in error.errors for part in re.split(r"[.\[]", found.where)} & left.keys()
+        except (
+            ConfigError
+        ) as error:  # a plugin that does not exist: nothing else of the section can be checked
+            error.where = error.where or where
+            errors.append(error)
+            return None
         if not wrong:  # a required setting is missing
             return None
         left = {key: value for key, value in left.items() if key not in wrong}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.lib import modalities
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.core.plugins import Declaration
@@ -16,10 +17,11 @@ from components.lib.data import sources
 
 OBJECTIVES = "components.lib.objectives"
 LAUNCHERS = "components.pretraining.launchers"
-FILTERS = "components.ingestion.filters"
+FILTERS = "components.lib.modalities.text.filters"
 FORMATS = "components.lib.data.formats"
-MODALITIES = "components.lib.modalities"
+MODES = "components.lib.modes"
 RULES = "components.promotion.rules"
+STARTS = "components.lib.starts"
 TASKS = "components.lib.tasks"
 
 Errors = Iterator[TrunklineError]
@@ -55,12 +57,12 @@ def _ingestion(config: Any) -> Errors:
     yield from _format(config.format, "ingestion.format")
     for name, options in config.format_options.items():
         yield from _plugin(FORMATS, name, options, f"ingestion.format_options.{name}")
-    for name, options in getattr(config, "filters", {}).items():
+    for name, options in getattr(config.own, "filters", {}).items():
         yield from _plugin(FILTERS, name, options, f"ingestion.filters.{name}")
 
 
 def _pretraining(config: Any) -> Errors:
-    options = plugins.load(MODALITIES, config.modality, "settings").Pretraining
+    options = modalities.load(config.modality, "settings").Pretraining
     try:
         from_dict(options, config.trunk, "pretraining.trunk")
     except ConfigErrors as error:
@@ -83,9 +85,12 @@ def _promotion(config: Any) -> Errors:
 
 
 def _finetuning(config: Any, where: str) -> Errors:
-    yield from _plugin(TASKS, config.kind, None, f"{where}.kind")
+    for name in config.starts:
+        yield from _plugin(STARTS, name, None, f"{where}.starts")
     for split in ("train", "test"):
         labelled = getattr(config, split)
+        if labelled is None:
+            continue
         yield from _source(labelled.source, f"{where}.{split}.source")
         yield from _format(labelled.format, f"{where}.{split}.format")
 

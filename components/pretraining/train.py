@@ -22,6 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from components.lib import modalities
 from components.lib.core import heartbeat, plugins
 from components.lib.core.cores import cores
 from components.lib.core.errors import TrunklineError, WorkerLost, unexpected
@@ -48,7 +49,6 @@ from components.pretraining.job import Job
 from components.pretraining.watchdog import end_with_parent
 
 OBJECTIVES = "components.lib.objectives"
-MODALITIES = "components.lib.modalities"
 
 
 def train(place: str) -> None:
@@ -67,18 +67,17 @@ def train(place: str) -> None:
 def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     store = Store(job.store)
     tokens = store.resolve(job.tokens)
-    modality = plugins.load(MODALITIES, config.modality)
-    samples_of = plugins.load(MODALITIES, config.modality, "samples")
-    options = plugins.load(MODALITIES, config.modality, "settings").Pretraining
-    options = from_dict(options, config.trunk, "pretraining.trunk")
-    older = warm_start.tokens(store, config.start, tokens)
+    modality, samples_of = modalities.load(config.modality), modalities.load(config.modality, "samples")
+    kind = modalities.load(config.modality, "settings").Pretraining
+    options = from_dict(kind, config.trunk, "pretraining.trunk")
+    older = warm_start.tokens(store, config.start, tokens, modality.SHARED)
     samples = samples_of.open_split(options, store, tokens, "train", *older)
     torch.manual_seed(config.seed)
     trunk = samples.trunk()
-    warm_start.load(store, config.start, samples_of, trunk)
+    warm_start.load(store, config.start, modalities.load(config.modality, "trunk"), trunk)
     model = build(config, trunk)
     validation = samples_of.open_split(options, store, tokens, "validation", *older)
-    plan = _plan(config, world, modality.SEEN)
+    plan = _plan(config, world, f"{modality.UNIT}s")
     meter.peak = peak_flops(world.device, plan.precision)
     order = replay.order(samples, config.global_batch, config.seed, config.replay)
     identity = _identity(config, job, order, plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -10,15 +11,14 @@ from components.lib.core.errors import ConfigError
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
-SAME = ("dtype", "vocab_size", "special", "probes", "height", "width", "channels")  # facts of tokens
 
-
-def tokens(store: Store, start: str, present: Manifest) -> list[Manifest]:
+def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -> list[Manifest]:
     """What the trunk `start`, and those that it started from, were trained on, latest first; [] without one.
 
     Args:
         start: reference of a trunk, or empty.
         present: the tokens of this run.
+        shared: facts that tokens of both must have in common.
 
     Raises:
         ConfigError: if they were made by another tokenizer, or have another shape.
@@ -27,7 +27,7 @@ def tokens(store: Store, start: str, present: Manifest) -> list[Manifest]:
     while start:
         trunk = store.resolve(start)
         manifest = store.resolve(trunk.key.inputs["tokens"])
-        for name in SAME:
+        for name in shared:
             if manifest.facts.get(name) != present.facts.get(name):
                 raise ConfigError(
                     "the trunk to start from reads other tokens", where="pretraining.start",

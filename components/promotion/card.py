@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.lib.modalities import snippet
 from components.lib.pages.model_card import code, escape, flat, render, table
 from components.lib.storage.artifacts import Manifest
-
-LOAD = """import mlflow
-
-mlflow.set_tracking_uri("...")
-classify = mlflow.transformers.load_model("models:/{name}@champion")"""
 
 
 def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
@@ -33,7 +29,7 @@ def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
             ("Classes", ", ".join(escape(label) for label in facts["classes"][:100])),
             ("Settings", table(("setting", "value"), settings.items()) if settings else ""),
             ("Lineage", table(("input", "reference"), lineage)),
-            ("How to load it", code(LOAD.format(name=name), "python")),
+            ("How to load it", code(snippet(branch.facts["modality"], name), "python")),
         ],
     )
 

@@ -42,6 +42,7 @@ def _task(rules: list[Rule], evaluation: Manifest, champion: bool) -> dict[str, 
     return {
         "task": facts["task"],
         "model": facts["model"],
+        "modality": facts["modality"],
         "verdict": verdict,
         **judged,
         "reasons": reasons(judged["findings"], facts, champion),

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.lib.modalities import snippet
 from components.lib.pages import charts, page
 from components.lib.pages.markup import Html
 from components.lib.pages.model_card import flat
 from components.promotion.ancestry import Ancestor
-
-LOAD = """import mlflow  # it reads MLFLOW_TRACKING_URI
-model = mlflow.transformers.load_model("models:/{name}@{alias}")
-print(model("{example}"))"""
 
 
 def timings(records: Sequence[Mapping[str, Any]]) -> Html:
@@ -61,12 +58,11 @@ def settings(ancestors: Sequence[Ancestor]) -> Html:
 
 
 def loading(decision: Mapping[str, Any]) -> Html:
-    """Three lines that load each branch."""
+    """Lines that load each branch and ask it."""
     blocks = []
     for task in decision["tasks"]:
         alias = "champion" if task.get("passed") else "challenger"
-        text = LOAD.format(name=task["model"], alias=alias, example="your text")
-        blocks.append(page.preformatted(text))
+        blocks.append(page.preformatted(snippet(task["modality"], task["model"], alias)))
     return page.section("Load the model", *blocks)
 
 

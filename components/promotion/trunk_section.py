@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from components.lib import modalities
 from components.lib.core.errors import IntegrityError, MissingError
 from components.lib.pages import charts, page
 from components.lib.pages.charts import Series
@@ -13,7 +14,6 @@ from components.lib.pages.markup import Html
 from components.lib.pages.page import Figure
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
-from components.promotion import modalities
 from components.promotion.training_time import spending
 
 MECHANICS = ("step", "learning_rate", "gradient_norm")  # keys of the history that are not losses
@@ -86,25 +86,25 @@ def data(corpus: Manifest | None, tokens: Manifest | None) -> Html:
     """What was read, what was left out and why, and what the trunk then read."""
     parts: list[Html] = []
     if corpus is not None:
-        own = modalities.load(corpus.facts.get("modality", "text"))
-        parts += [_corpus_tiles(corpus.facts, own), _losses(corpus.facts)]
+        modality = corpus.facts["modality"]
+        parts += [_corpus_tiles(corpus.facts, modality), _losses(corpus.facts)]
     if tokens is not None:
-        heading, pairs = modalities.load(tokens.facts.get("modality", "text")).tokens(tokens.facts)
+        heading, pairs = modalities.load(tokens.facts["modality"], "page").tokens(tokens.facts)
         parts += [page.subheading(heading), page.definitions(pairs)]
     if not parts:
         parts = [page.paragraph("This store does not hold the corpus or its tokens.", note=True)]
     return page.section("Data", *parts)
 
 
-def _corpus_tiles(facts: Mapping[str, Any], modality: Any) -> Html:
+def _corpus_tiles(facts: Mapping[str, Any], modality: str) -> Html:
     documents = facts.get("documents", {})
     kept = sum(documents.values())
     held = f"{documents.get('validation', 0):,} of them held out"
     return page.figures(
         [
             Figure("records read", facts.get("read"), _sources(facts.get("sources"))),
-            Figure(f"{modality.UNIT}s kept", kept, held),
-            *modality.figures(facts),
+            Figure(f"{modalities.load(modality).DOCUMENT}s kept", kept, held),
+            *modalities.load(modality, "page").figures(facts),
             Figure("dropped", sum(facts.get("dropped", {}).values()), "by filters and as duplicates"),
             Figure("quarantined", facts.get("quarantined"), "could not be read"),
         ]
@@ -155,5 +155,4 @@ def _rate(facts: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
 
 def _unit(facts: Mapping[str, Any]) -> str:
     """What the trunk reads."""
-    unit: str = modalities.load(facts.get("modality", "text")).SEEN
-    return unit
+    return f"{modalities.load(facts['modality']).UNIT}s"

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.lib.modalities import snippet
 from components.lib.pages.model_card import code, escape, flat, number, render, table
 from components.lib.storage.artifacts import Manifest
 
-LOAD = """import mlflow
-
-mlflow.set_tracking_uri("...")
-components = mlflow.transformers.load_model("models:/{name}@champion", return_type="components")"""
 FACTS = ("modality", "architecture", "parameters", "steps", "samples", "tokens")
 
 
@@ -30,7 +27,7 @@ def card(name: str, trunk: Manifest, behind: Mapping[str, Manifest]) -> str:
             ("Data", _data(behind)),
             ("Settings", table(("setting", "value"), settings.items()) if settings else ""),
             ("Lineage", table(("stage", "reference"), [(s, m.reference) for s, m in chain.items()])),
-            ("How to load it", code(LOAD.format(name=name), "python")),
+            ("How to load it", code(snippet(trunk.facts["modality"], name), "python")),
         ],
     )
 

@@ -9,7 +9,7 @@ def tokenize(settings: dict, corpus: dsl.Input[dsl.Dataset], tokens: dsl.Output[
     from pathlib import Path
 
     from components.lib.storage.stage import stage
-    from components.tokenization.modalities import configured
+    from components.tokenization.config import configured
     from components.tokenization.run import run
 
     with stage("tokenization", settings) as context:

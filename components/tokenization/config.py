@@ -1,15 +1,29 @@
-"""Settings of tokenization that every modality has; its own stand in its file of `modalities`."""
+"""Settings of tokenization; those of a modality stand among them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from components.lib.core.settings import setting
+from components.lib import modalities
+from components.lib.core.settings import from_dict, part, setting
 
 
 @dataclass(frozen=True)
 class Config:
-    """How a corpus becomes what a trunk reads."""
+    """How a corpus becomes what a trunk reads.
 
-    modality: str = setting("text", "kind of data: a file of components/tokenization/modalities")
+    Attributes:
+        own: the modality's `Tokenization`.
+    """
+
+    modality: str = setting(help="kind of data: a folder of components/lib/modalities")
     workers: int = setting(0, "threads that encode; 0: one a core", minimum=0, maximum=1024)
+    own: Any = part()
+
+
+def configured(values: Mapping[str, Any], where: str = "tokenization") -> Config:
+    """The checked settings for the modality that they name; raises ConfigError."""
+    own = modalities.load(str(values.get("modality", "")), "settings").Tokenization
+    return from_dict(Config, values, where, {"own": own})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.lib import modalities
 from components.lib.core.errors import DataError
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
-from components.tokenization import modalities
+from components.lib.storage.store import Draft
 from components.tokenization.config import Config
 
 VERSION = 1
@@ -28,6 +29,12 @@ def run(config: Config, context: Context, *, corpus: Path, tokens: Path) -> Mani
         raise DataError(
             "the corpus is of another kind", where=source.uri, found=found, expected=config.modality, fix=fix
         )
-    identity, build = modalities.load(config.modality).plan(config)
-    key = Key("tokenization", VERSION, identity, {"corpus": source.reference})
-    return context.produce(key, lambda draft: build(context.store, source, draft), tokens)
+    identity, fill = modalities.load(config.modality, "tokenization").plan(config.own, config.workers)
+    settings = {"modality": config.modality, **identity}
+    key = Key("tokenization", VERSION, settings, {"corpus": source.reference})
+
+    def build(draft: Draft) -> None:
+        fill(context.store, source, draft)
+        draft.facts = {"modality": config.modality, **draft.facts}
+
+    return context.produce(key, build, tokens)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.finetuning.modalities import configured
+from components.finetuning.config import configured
 from components.finetuning.run import run
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.ingestion.modalities import configured
+from components.ingestion.config import configured
 from components.ingestion.run import run
 from tests.bad_input.broken import FILES, GOOD, PDF, tarred, zipped
 from tests.bad_input.refusal import DATA, MISSING, SETTING, SETTINGS, Kind, judge

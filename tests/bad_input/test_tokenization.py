@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models
 from components.lib.core.settings import from_dict
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.tokenization.modalities.text import Config
+from components.lib.modalities.text.tokenization.plan import Config
 from components.tokenization.run import run
 from tests.bad_input.refusal import DAMAGE, DATA, SETTING, Kind, judge
 from tests.components.tokenization.made import SCRIPTS, corpus, documents, word_level

@@ -49,7 +49,7 @@ def write(path: Path, size: int = SIZE, seed: int = 0) -> int:
 
 def ingestion(folder: Path) -> None:
     """Sources to corpus."""
-    from components.ingestion.modalities.text import Config
+    from components.lib.modalities.text.ingestion import Config
     from components.ingestion.run import run
     from components.lib.storage.stage import Context
     from components.lib.storage.store import Store
@@ -89,7 +89,7 @@ def datasets_map(folder: Path) -> None:
 def _tokenize(folder: Path, output: str, **settings: Any) -> None:
     from components.lib.storage.stage import Context
     from components.lib.storage.store import Store
-    from components.tokenization.modalities.text import Config
+    from components.lib.modalities.text.tokenization.plan import Config
     from components.tokenization.run import run
 
     context = Context(Store(str(folder / "store")), stage="tokenization")

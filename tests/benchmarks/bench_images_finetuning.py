@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from components.lib.data.images import Canvas
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order

@@ -19,9 +19,9 @@ from typing import Any
 
 from components.evaluation.config import Config as Evaluation
 from components.evaluation.run import run as evaluate
-from components.finetuning.modalities.text import Config as Finetuning
+from components.lib.modalities.text.labelled import Config as Finetuning
 from components.finetuning.run import run as finetune
-from components.ingestion.modalities.text import Config as Ingestion
+from components.lib.modalities.text.ingestion import Config as Ingestion
 from components.ingestion.run import run as ingest
 from components.lib.core.settings import from_dict
 from components.lib.pages.scorecard import points, span
@@ -31,7 +31,7 @@ from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from components.pretraining.config import Config as Pretraining
 from components.pretraining.run import run as pretrain
-from components.tokenization.modalities.text import Config as Tokenization
+from components.lib.modalities.text.tokenization.plan import Config as Tokenization
 from components.tokenization.run import run as tokenize
 from tests.benchmarks.history import record
 

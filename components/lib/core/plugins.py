@@ -1,14 +1,23 @@
-"""A folder of modules and packages as a registry: the file's name is the option's name.
+"""Plugin registry: a folder of modules and packages, and the entry points of installed packages.
 
-`load` imports a plugin. `declared` reads what it declares (docstring, constants, its `Config`) without
+The name of a file is the name of the option. A package of somebody else adds to the folder
+`components.lib.objectives` by an entry point of the group `trunkline.objectives`, and so on for every folder:
+
+    [project.entry-points."trunkline.objectives"]
+    my_objective = "my_package.my_objective"
+
+`load` imports a plugin. `declared` reads what a file declares (docstring, constants, its `Config`) without
 importing it, so that preflight can check a choice of objective where no torch is installed.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
+import importlib.metadata
 import importlib.util
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -28,20 +37,26 @@ class Declaration:
 
 
 def names(package: str) -> list[str]:
-    """The plugins in `package`, sorted."""
-    folder = _folder(package)
-    modules = (path.stem for path in folder.glob("*.py") if path.stem != "__init__")
-    return sorted([*modules, *(path.parent.name for path in folder.glob("*/__init__.py"))])
+    """The plugins of `package`, sorted."""
+    return sorted(_modules(package))
 
 
 def load(package: str, name: str, part: str = "") -> ModuleType:
-    """Imports `package.name`, or the module `part` of it if it is a package.
+    """Imports the plugin `name`, or the module `part` of it if it is a package.
 
     Raises:
         ConfigError: if there is no such plugin; it lists those that exist.
     """
-    _require(package, name)
-    return importlib.import_module(f"{package}.{name}.{part}" if part else f"{package}.{name}")
+    found = module(package, name)
+    return importlib.import_module(f"{found}.{part}" if part else found)
+
+
+def offers(package: str, name: str, part: str) -> bool:
+    """Whether the plugin `name` is a package with the module `part`; raises ConfigError as `load` does."""
+    found = module(package, name)
+    spec = importlib.util.find_spec(found)
+    is_package = spec is not None and bool(spec.submodule_search_locations)
+    return is_package and importlib.util.find_spec(f"{found}.{part}") is not None
 
 
 def declared(package: str, name: str) -> Declaration:
@@ -50,30 +65,29 @@ def declared(package: str, name: str) -> Declaration:
     Raises:
         ConfigError: if there is no such plugin; it lists those that exist.
     """
-    _require(package, name)
-    path = _folder(package) / f"{name}.py"
-    path = path if path.exists() else path.with_suffix("") / "__init__.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _declaration(module(package, name))
+
+
+@functools.cache
+def _declaration(name: str) -> Declaration:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ConfigError("a plugin's module cannot be found", found=name, fix="install its package")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     constants = {
         node.targets[0].id: ast.literal_eval(node.value)
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _is_literal(node.value)
     }
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return Declaration(summary, constants, _config_class(tree, package, name, constants))
+    return Declaration(summary, constants, _config_class(tree, name, constants))
 
 
-def _config_class(tree: ast.Module, package: str, name: str, constants: dict[str, Any]) -> type[Any] | None:
-    """Executes the `Config` class alone: by rule it needs nothing but dataclass, Any and setting.
-
-    Where it adds to the `Config` of a stage, the file as a whole is light by rule, and is imported.
-    """
+def _config_class(tree: ast.Module, name: str, constants: dict[str, Any]) -> type[Any] | None:
+    """Executes the `Config` class alone: by rule it needs nothing but dataclass, Any and setting."""
     found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Config"]
     if not found:
         return None
-    if found[0].bases:
-        inherited: type[Any] = load(package, name).Config
-        return inherited
     prelude = ast.parse(
         "from __future__ import annotations\n"
         "from collections.abc import Iterator\n"
@@ -82,27 +96,44 @@ def _config_class(tree: ast.Module, package: str, name: str, constants: dict[str
         "from components.lib.core.settings import setting\n"
         "from components.lib.core.errors import ConfigError\n"
     )
-    module = ModuleType(f"{package}.{name}__config")
-    module.__dict__.update(constants)
-    importlib.sys.modules[module.__name__] = module  # type: ignore[attr-defined]  # get_type_hints looks here
+    own = ModuleType(f"{name}__config")
+    own.__dict__.update(constants)
+    sys.modules[own.__name__] = own  # where get_type_hints looks
     body = ast.Module(body=[*prelude.body, found[0]], type_ignores=[])
-    exec(compile(body, f"<{package}.{name}.Config>", "exec"), module.__dict__)
-    config: type[Any] = module.__dict__["Config"]
+    exec(compile(body, f"<{name}.Config>", "exec"), own.__dict__)
+    config: type[Any] = own.__dict__["Config"]
     return config
 
 
-def _folder(package: str) -> Path:
+def module(package: str, name: str) -> str:
+    """The dotted name of the plugin's module; raises ConfigError as `load` does."""
+    known = _modules(package)
+    if name not in known:
+        kind = package.rpartition(".")[2]
+        raise ConfigError(
+            f"there is no '{name}' in {kind}", found=name, fix=did_you_mean(name, sorted(known))
+        )
+    return known[name]
+
+
+@functools.cache
+def _modules(package: str) -> dict[str, str]:
+    """Name -> module: the files and packages of the folder, and the entry points of its group."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError(f"there is no plugin folder '{package}'")
-    return Path(spec.submodule_search_locations[0])
-
-
-def _require(package: str, name: str) -> None:
-    known = names(package)
-    if name not in known:
-        kind = package.rpartition(".")[2]
-        raise ConfigError(f"there is no '{name}' in {kind}", found=name, fix=did_you_mean(name, known))
+    folder = Path(spec.submodule_search_locations[0])
+    files = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+    known = {
+        name: f"{package}.{name}" for name in [*files, *(p.parent.name for p in folder.glob("*/__init__.py"))]
+    }
+    group = f"trunkline.{package.rpartition('.')[2]}"
+    for entry in importlib.metadata.entry_points(group=group):
+        if entry.name in known and known[entry.name] != entry.value:
+            found, fix = f"{known[entry.name]} and {entry.value}", "rename the entry point"
+            raise ConfigError(f"two plugins of {group} are called '{entry.name}'", found=found, fix=fix)
+        known[entry.name] = entry.value
+    return known
 
 
 def _is_literal(node: ast.expr) -> bool:

@@ -11,9 +11,10 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
+from components.lib.core.errors import ConfigError, ConfigErrors, InternalError, TrunklineError
 
 T = TypeVar("T")
+Parts = Mapping[str, type[Any] | Mapping[str, str]]
 
 
 def setting(
@@ -31,16 +32,28 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+def part() -> Any:
+    """A field for what a plugin adds; its settings stand among those of the dataclass (see `from_dict`)."""
+    return dataclasses.field(default=None, metadata={"part": True})
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "", parts: Parts | None = None) -> T:
     """Builds `cls` from `values`; calls its `check()`, if it has one, for what spans several fields.
 
     Whole floats become ints for int fields, because KFP sends the ints of a dict as floats.
+
+    Args:
+        cls: a frozen dataclass of `setting` fields.
+        values: setting -> value, in JSON types.
+        where: dotted path of the section, for messages.
+        parts: field made by `part()`, here or in a dataclass within -> the dataclass of its settings, or a
+            mapping of name -> default where the settings are names. `to_dict` flattens parts again.
 
     Raises:
         ConfigErrors: with every unknown key, wrong type and illegal value found.
     """
     errors: list[TrunklineError] = []
-    built = _build(cls, values, where, errors)
+    built = _build(cls, values, where, errors, parts or {})
     if not errors and hasattr(built, "check"):
         errors.extend(built.check())
     if errors:
@@ -50,8 +63,22 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """JSON types that `from_dict` turns back into an equal object."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    plain: dict[str, Any] = json.loads(json.dumps(_plain(config)))
     return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        item = _plain(getattr(value, field.name))
+        found |= (item or {}) if field.metadata.get("part") else {field.name: item}
+    return found
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
@@ -61,45 +88,68 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"did you mean '{close[0]}'? {listing}" if close else listing
 
 
-def _build(cls: type[Any], values: Any, where: str, errors: list[TrunklineError]) -> Any:
+def _build(cls: type[Any], values: Any, where: str, errors: list[TrunklineError], parts: Parts) -> Any:
     if not isinstance(values, Mapping):
         errors.append(ConfigError("a section of settings is expected", where=where, found=values))
         return None
     hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            fix = did_you_mean(str(key), sorted(fields))
-            errors.append(ConfigError(f"unknown setting '{key}'", where=_join(where, str(key)), fix=fix))
+    every = {field.name: field for field in dataclasses.fields(cls)}
+    added = {name: parts.get(name) or {} for name, field in every.items() if field.metadata.get("part")}
+    fields = {name: field for name, field in every.items() if name not in added}
+    known = [*fields, *(name for kind in added.values() for name in _names(kind))]
+    twice = sorted({name for name in known if known.count(name) > 1})
+    if twice:
+        raise InternalError("a plugin has a setting of a name that is taken", where=where, found=twice)
+    for key in (str(key) for key in values if key not in known):
+        fix = did_you_mean(key, sorted(known))
+        errors.append(ConfigError(f"unknown setting '{key}'", where=_join(where, key), fix=fix))
     arguments = {}
     for name, field in fields.items():
         path = _join(where, name)
         if name in values:
-            arguments[name] = _convert(hints[name], values[name], path, errors)
+            arguments[name] = _convert(hints[name], values[name], path, errors, parts)
             _check_range(field, arguments[name], path, errors)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             help_text = field.metadata.get("help", "")
             errors.append(ConfigError(f"setting '{name}' is required", where=path, expected=help_text))
+    for name, kind in added.items():
+        own = {key: values[key] for key in _names(kind) if key in values}
+        arguments[name] = _part(kind, own, where, errors, parts)
     return None if errors else cls(**arguments)
 
 
-def _convert(kind: Any, value: Any, where: str, errors: list[TrunklineError]) -> Any:
+def _part(kind: Any, own: dict[str, Any], where: str, errors: list[TrunklineError], parts: Parts) -> Any:
+    if isinstance(kind, Mapping):
+        return {**kind, **_convert(dict[str, str], own, where, errors, parts)}
+    built = _build(kind, own, where, errors, parts)
+    if built is not None and hasattr(built, "check"):
+        errors.extend(built.check())
+    return built
+
+
+def _names(kind: Any) -> list[str]:
+    """The settings of a part."""
+    return list(kind) if isinstance(kind, Mapping) else [field.name for field in dataclasses.fields(kind)]
+
+
+def _convert(kind: Any, value: Any, where: str, errors: list[TrunklineError], parts: Parts) -> Any:
     """`value` as `kind`; what does not fit is reported in `errors` and returned as it is."""
-    origin, parameters = typing.get_origin(kind), typing.get_args(kind)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return value
     if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in parameters:
+        if value is None and type(None) in arguments:
             return None
-        return _convert(next(p for p in parameters if p is not type(None)), value, where, errors)
+        return _convert(next(p for p in arguments if p is not type(None)), value, where, errors, parts)
     if dataclasses.is_dataclass(kind):
-        return _build(typing.cast(type, kind), value, where, errors)
+        return _build(typing.cast(type, kind), value, where, errors, parts)
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(parameters[0], v, f"{where}[{i}]", errors) for i, v in enumerate(value))
+        each = enumerate(value)
+        return tuple(_convert(arguments[0], item, f"{where}[{i}]", errors, parts) for i, item in each)
     if origin is dict and isinstance(value, Mapping):
         # In one order, whatever the caller's: a mapping that passes through KFP comes out in any order.
         items = [(str(key), value[key]) for key in sorted(value, key=str)]
-        return {key: _convert(parameters[1], item, _join(where, key), errors) for key, item in items}
+        return {key: _convert(arguments[1], item, _join(where, key), errors, parts) for key, item in items}
     if kind in (bool, str) and isinstance(value, kind):
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)

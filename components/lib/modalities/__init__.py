@@ -1,1 +1,218 @@
-"""Kinds of data, one file each: record -> sample -> batch, and the trunks that read it."""
+"""Modalities: one folder a kind of data, with all that is particular to it, for every stage.
+
+The package of a modality is light (literals alone) and declares
+
+    UNIT, DOCUMENT          what a trunk reads ("token"), and what an accepted record is ("document")
+    OFFERS                  capabilities that objectives and tasks may need, whatever the architecture
+    ARCHITECTURES           architecture -> the capabilities that it adds
+    FIELDS                  role -> default name of the fields that ingestion reads
+    SHARED                  facts of tokens that a trunk and its warm start have in common
+    MODEL_TYPES             types of models of `transformers` that it builds and may load
+    TASK                    the kind of a task that names none
+    USE                     the task of a bare trunk in the terms of the Hugging Face hub
+    LIBRARIES               what a server installs besides torch and transformers
+    EXAMPLE, SNIPPET        an input, and the lines of Python that load a model and give it one
+
+Its modules, each imported by the stage that uses it:
+
+    settings    Ingestion, Tokenization, Pretraining, Finetuning: settings of its own (standard library alone)
+    ingestion   COLUMNS, NATIVE, WORDS and the functions of `Ingestion` below
+    tokenization    plan(options, workers) -> identity, build(store, corpus, draft)
+    preflight   all optional: task(config, dials, where) and warnings(pretraining, dials), errors that only it
+                can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does
+    samples     open_split(options, store, tokens, split, *older) -> samples of pre-training
+    trunk       Trunk, load(folder)
+    labelled    Reader: labelled records to examples, also where a branch is served
+    page        what report and cards say and show of its data
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from components.lib.core import plugins
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from components.lib.data.formats import Record, Rejected
+
+Payload = tuple[Any, ...]
+
+
+def names() -> list[str]:
+    """The modalities that there are."""
+    return plugins.names(__name__)
+
+
+def load(name: str, part: str = "") -> Any:
+    """A modality, or one of its modules; raises ConfigError that lists the modalities that exist."""
+    return plugins.load(__name__, name, part)
+
+
+def snippet(name: str, model: str, alias: str = "champion") -> str:
+    """Lines of Python that load a registered model and ask it."""
+    text: str = load(name).SNIPPET
+    return text.format(uri=f"models:/{model}@{alias}")
+
+
+def preflight(name: str) -> Any:
+    """The module `preflight` of a modality, or None."""
+    return load(name, "preflight") if plugins.offers(__name__, name, "preflight") else None
+
+
+def dials(name: str, trunk: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings `pretraining.trunk` of a modality, with their defaults."""
+    fields = dataclasses.fields(load(name, "settings").Pretraining)
+    return {**{field.name: field.default for field in fields}, **trunk}
+
+
+def offers(name: str, trunk: Mapping[str, Any]) -> set[str]:
+    """The capabilities of a modality with the settings `pretraining.trunk`."""
+    modality = load(name)
+    architecture = dials(name, trunk).get("architecture", "")
+    return {*modality.OFFERS, *modality.ARCHITECTURES.get(architecture, ())}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How documents of a modality stand in tables.
+
+    Attributes:
+        payload: column -> Arrow type of the data themselves.
+        measures: whole numbers that are known of every document.
+        totals: measures that are summed up.
+        lengths: measures whose spread is drawn.
+        kinds: columns of either sort whose values are counted.
+        signature: 16-bit words of a signature.
+        samples: documents that the data card shows.
+    """
+
+    payload: Mapping[str, str]
+    measures: tuple[str, ...]
+    totals: tuple[str, ...] = ()
+    lengths: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    signature: int = 0
+    samples: int = 5
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the data card calls things.
+
+    Attributes:
+        unit: what a document is.
+        identity: what of it decides its split.
+        found: what is counted of an evaluation set.
+        altered: what was repaired, up to the number of documents.
+        spread: heading of the charts of lengths.
+        lengths: measure -> heading and axis of its chart.
+    """
+
+    unit: str
+    identity: str
+    found: str
+    altered: str
+    spread: str
+    lengths: Mapping[str, tuple[str, str]]
+
+
+@dataclass
+class Cleaned:
+    """A batch after cleaning: one entry for each document that could be read, in the order given.
+
+    Attributes:
+        reasons: '' if the document is kept, else 'rule: what was found'.
+        measures: name -> (documents,) numbers.
+        shared: 0, or 1 if it overlaps with an evaluation document, or 2 if it equals one.
+        signatures: (documents, words) or None if none are wanted.
+        altered: how many documents were repaired.
+        broken: place in the batch -> why it could not be read.
+    """
+
+    payloads: list[Payload] = field(default_factory=list)
+    ids: list[bytes] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    measures: dict[str, npt.NDArray[np.int32]] = field(default_factory=dict)
+    shared: npt.NDArray[np.int8] | None = None
+    signatures: npt.NDArray[np.uint16] | None = None
+    altered: int = 0
+    broken: dict[int, str] = field(default_factory=dict)
+
+
+class Indexer(Protocol):
+    """Collects an evaluation set and writes what the cleaner compares with."""
+
+    def add(self, payload: Payload) -> None:
+        """Takes one document; raises DataError if it cannot be read."""
+        ...
+
+    def save(self, folder: Path) -> int:
+        """Writes the index, with the identities in ids.npy; returns how many documents it has."""
+        ...
+
+
+class Ingestion(Protocol):
+    """What a modality's module `ingestion` holds; `options` are those of its `settings.Ingestion`.
+
+    The stage moves payloads that it does not look into: tuples of the columns which COLUMNS names.
+    """
+
+    COLUMNS: Columns
+    NATIVE: bool  # whether its cleaner runs decoders that may crash, so that it needs a sandbox
+    WORDS: Words
+
+    def identity(self, options: Any, evaluations: bool) -> dict[str, Any]:
+        """Which settings decide what is extracted; whether documents are compared with evaluation sets."""
+        ...
+
+    def indexed(self, options: Any) -> dict[str, Any]:
+        """Which settings decide the index of an evaluation set."""
+        ...
+
+    def shown(self, options: Any) -> dict[str, Any]:
+        """Which settings the statistics repeat."""
+        ...
+
+    def payload(self, record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
+        """The data of a record; `fields` are role -> name, for the roles of FIELDS."""
+        ...
+
+    def cleaner(self, options: Any, evaluations: Sequence[Path]) -> Callable[[Sequence[Payload]], Cleaned]:
+        """Cleans batches, in a worker process; `evaluations` are folders of indexes."""
+        ...
+
+    def indexer(self, options: Any) -> Indexer:
+        """Of an evaluation set."""
+        ...
+
+    def near_copies(self, ids: Any, signatures: Any, threshold: float) -> npt.NDArray[np.bool_]:
+        """Only where the settings have `near_duplicates`: marks all but one of documents that are alike."""
+        ...
+
+    def excerpt(self, payload: Payload) -> Payload:
+        """What is kept of a dropped document."""
+        ...
+
+    def excerpts(self, table: pa.Table) -> pa.Array:
+        """What is told of dropped documents: strings."""
+        ...
+
+    def sample(self, row: Mapping[str, Any]) -> str:
+        """A document for the data card, as text."""
+        ...
+
+    def samples(self, samples: Sequence[Mapping[str, str]]) -> Any:
+        """The section of the data card that shows them."""
+        ...
+
+    def contaminated(self, settings: Mapping[str, Any]) -> str:
+        """When two documents count as the same, in a sentence."""
+        ...

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from components.lib.core.errors import ConfigError, InternalError
-from components.lib.models import loading
+from components.lib.models import loading, probe
+from components.lib.models.branch import architecture
 
 
 def build(auto: Any, config: Any, names: list[str]) -> nn.Module:
@@ -55,14 +56,9 @@ def _layers(trunk: nn.Module) -> nn.ModuleList:
     return max(lists, key=len)
 
 
-def load(auto: Any, folder: Path) -> tuple[Any, Any]:
-    """Model and tokenizer from a branch's folder."""
-    return load_model(auto, folder), loading.tokenizer(folder)
-
-
-def load_model(auto: Any, folder: Path) -> Any:
-    """The model of a branch's folder."""
-    return loading.model(auto, folder).eval()
+def load(auto: Any, folder: Path) -> Any:
+    """The branch in a folder, in evaluation mode: one of `auto`, or a probe."""
+    return loading.model(probe.CLASSES.get(architecture(folder), auto), folder).eval()
 
 
 def names(model: Any) -> list[str]:
@@ -80,11 +76,6 @@ def with_unknown(names: list[str], labels: Iterable[Any]) -> list[str]:
     """
     found = {name for label in labels for name in (label if isinstance(label, list) else [label])}
     return names + sorted(found - set(names))
-
-
-def length(tokenizer: Any) -> int:
-    """Tokens to which a branch's inputs are cut: what it was fine-tuned with."""
-    return int(tokenizer.model_max_length)
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components.lib.core import plugins
 from components.lib.core.errors import DataError
 
-MODEL_TYPES = frozenset("bert gpt2 ijepa llama modernbert small_cnn small_mlp small_resnet".split())
 SUFFIXES = frozenset({".json", ".md", ".safetensors", ".txt"})
 EXTRA = frozenset({"_name_or_path", "global_attn_every_n_layers"})  # kept though their class has another name
 # Parts of keys by which a config has had code imported, fetched or switched on.
@@ -61,13 +61,21 @@ def check(folder: Path) -> None:
 def _check_config(path: Path) -> None:
     values = _read(path)
     kind = values.get("model_type") if isinstance(values, dict) else None
-    if not isinstance(kind, str) or kind not in MODEL_TYPES:
-        raise _unsafe("a model is of no kind that is built here", path, kind, sorted(MODEL_TYPES))
+    known = model_types()
+    if kind not in known:
+        raise _unsafe("a model is of no kind that is built here", path, kind, known)
     from transformers import CONFIG_MAPPING
 
     unknown = sorted(values.keys() - CONFIG_MAPPING[kind]().to_dict().keys() - EXTRA)
     if unknown:
         raise _unsafe(f"the config of a {kind} model has unknown keys", path, unknown, "those of its kind")
+
+
+def model_types() -> list[str]:
+    """The types of models of `transformers` that some modality builds: no others are loaded."""
+    package = "components.lib.modalities"
+    declared = (plugins.declared(package, name).constants for name in plugins.names(package))
+    return sorted({kind for constants in declared for kind in constants["MODEL_TYPES"]})
 
 
 def _read(path: Path) -> Any:

@@ -22,8 +22,7 @@ from components.lib.modalities.image.views import View
 from components.lib.models.collapse import SPREAD, spread
 from components.lib.models.vision import decoders
 
-MODALITIES = ("image",)
-NEEDS = ()
+NEEDS = ("pixels",)
 WHOLE_BATCH = True  # the covariance of the code is the batch's
 
 

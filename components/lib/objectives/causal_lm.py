@@ -13,9 +13,7 @@ from components.lib.engine.trainable import Loss
 from components.lib.models.text.packing import Targets
 from components.lib.models.text.prediction import predict
 
-MODALITIES = ("text",)
-NEEDS = ()
-CAUSAL = True
+NEEDS = ("tokens", "causal")
 
 
 @dataclass(frozen=True)

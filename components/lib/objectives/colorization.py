@@ -18,8 +18,7 @@ from components.lib.modalities.image.views import View
 from components.lib.models.collapse import SPREAD, spread
 from components.lib.models.vision import decoders
 
-MODALITIES = ("image",)
-NEEDS = ()
+NEEDS = ("pixels", "maps")
 CHANNELS = 3  # of the images
 CHROMA = ((0.596, -0.274, -0.322), (0.211, -0.523, 0.312))  # I and Q of the NTSC standard
 

@@ -20,8 +20,7 @@ from components.lib.engine.trainable import Loss
 from components.lib.engine.views import Views
 from components.lib.models.collapse import PARTS, signs
 
-MODALITIES = ("text", "image")
-NEEDS = ()
+NEEDS = ("views",)
 WHOLE_BATCH = True  # the negatives are the batch: it must not be cut into micro-batches
 
 

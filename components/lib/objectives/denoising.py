@@ -19,8 +19,7 @@ from components.lib.modalities.image.views import View
 from components.lib.models.collapse import SPREAD, spread
 from components.lib.models.vision import decoders
 
-MODALITIES = ("image",)
-NEEDS = ()
+NEEDS = ("pixels", "maps")
 
 
 @dataclass(frozen=True)

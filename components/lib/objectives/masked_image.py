@@ -17,9 +17,7 @@ from components.lib.modalities.image import pictures
 from components.lib.modalities.image.views import View
 from components.lib.models.collapse import SPREAD, spread
 
-MODALITIES = ("image",)
-NEEDS = ()
-ARCHITECTURES = ("vit",)  # whose encoder can read some of the patches
+NEEDS = ("pixels", "patches")
 
 
 @dataclass(frozen=True)

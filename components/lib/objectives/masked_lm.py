@@ -15,9 +15,7 @@ from components.lib.engine.trainable import Loss
 from components.lib.models.text.packing import Targets
 from components.lib.models.text.prediction import predict
 
-MODALITIES = ("text",)
-NEEDS = ("mask",)  # special tokens
-CAUSAL = False
+NEEDS = ("tokens", "bidirectional")
 
 
 @dataclass(frozen=True)

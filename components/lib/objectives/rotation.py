@@ -17,8 +17,7 @@ from components.lib.modalities.image import pictures
 from components.lib.modalities.image.views import View
 from components.lib.models.collapse import SPREAD, spread
 
-MODALITIES = ("image",)
-NEEDS = ()
+NEEDS = ("pixels",)
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ def _writer(
     digests = {
         file.name.removeprefix(PREFIX): file.sha256 for file in manifest.files if file.name.startswith(PREFIX)
     }
-    known = Use.of(use, str(manifest.facts.get("modality", "text")))
-    readme = model_card.front_matter({"library_name": "transformers", "pipeline_tag": known.task}) + card
+    known = Use.of(use, manifest.facts["modality"])
+    readme = model_card.front_matter({"library_name": "transformers", "pipeline_tag": known.name}) + card
 
     def fill(target: Path, model_id: str) -> str:
         return write(folder, digests, target, use=known, readme=readme, model_id=model_id, run_id=run_id)
@@ -78,8 +78,8 @@ def lineage_tags(context: Context, manifest: Manifest) -> dict[str, str]:
     tags = {f"trunkline.{stage}": parent.reference for stage, parent in behind.items()}
     tags |= {f"trunkline.{name}": str(value) for name, value in context.details.items() if value}
     tokens = behind.get("tokenization")
-    if tokens is not None and "tokenizer/tokenizer.json" in tokens.names():
-        tags["trunkline.tokenizer"] = tokens.file("tokenizer/tokenizer.json").sha256
+    if tokens is not None:
+        tags |= {f"trunkline.{name}": tokens.file(name).sha256 for name in tokens.names("tokenizer/")}
     return tags | {
         "trunkline.manifest": manifest.digest,
         "trunkline.store": context.store.uri,

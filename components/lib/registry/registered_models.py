@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import ConfigError, IntegrityError, MissingError, ServiceError
-from components.lib.registry.mlflow_model import FILES
+from components.lib.registry.mlflow_model import FILES, FOLDER
 from components.lib.registry.tracking import ambient, connect, explained
 from components.lib.storage.artifacts import sha256_of
 
@@ -186,7 +186,7 @@ class Registry:
         _expect(listing, pinned)
         for name, digest in json.loads(listing.read_bytes()).items():
             _expect(folder / name, digest)
-        return folder / "model"
+        return folder / FOLDER
 
     def _versions(self, name: str, reference: str) -> list[Registered]:
         with explained(self.uri):

@@ -1,81 +1,96 @@
-"""Images in, answers out: how MLflow's pyfunc loads a trunk or a branch on images.
+"""The one server of every model: MLflow's pyfunc, for trunks and branches of all modalities.
 
-`mlmodel` copies this file, those of the tasks on images, and what they import into a model, as a package
-called `trunkline`: what scored a branch is what serves it, and nothing needs to be installed but the
-libraries that the model names.
+`mlflow_model` copies this file, the reader of the modality, the task and what they import into the model, as
+a package called `trunkline`: what scored a branch is what serves it, and nothing of this project needs to be
+installed where it is served.
 """
 
 from __future__ import annotations
 
-import base64
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.lib.data import images
-from components.lib.data.images import Canvas
-from components.lib.models import loading
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PythonModel
+
+from components.lib.core.errors import DataError
 
 BATCH = 64
-TRUNK = "trunk"
 
 
-def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> Predictor:
-    return Predictor(Path(path), model_config["kind"])
+class Server(PythonModel):  # type: ignore[misc]
+    """Answers of a branch by its task; of a bare trunk, a vector an input.
 
-
-class Predictor:
-    """A model on image files.
-
-    Args:
-        kind: the file of the task, or `trunk`.
+    Attributes of the model's configuration:
+        modality: module of the modality.
+        task: module of the task, or "" for a trunk.
+        inputs: roles of the task that are inputs, in the order of the columns.
     """
 
-    def __init__(self, folder: Path, kind: str) -> None:
-        self.canvas = Canvas.open(folder)
-        tasks = f"{__package__.partition('.registry')[0]}.tasks"
-        self.task = None if kind == TRUNK else importlib.import_module(f"{tasks}.{kind}")
-        self.model = _trunk(folder) if self.task is None else self.task.load(folder)
-
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """What the task answers of each image; of a trunk, a vector an image.
-
-        Args:
-            model_input: a table with one column, or a list, of image files: bytes, or base64 text.
-            params: none are known.
-        """
-        import numpy as np
+    def load_context(self, context: Any) -> None:
+        """Loads the weights; called once."""
         import torch
 
-        column = model_input.iloc[:, 0] if hasattr(model_input, "iloc") else model_input
-        files = [images.decode(_bytes(value)) for value in column]
-        pixels = np.stack([self.canvas.pixels(one) for one in files])
-        mean, std = (np.asarray(values, np.float32) for values in (self.canvas.mean, self.canvas.std))
-        normal = torch.from_numpy(((pixels / np.float32(255) - mean) / std).transpose(0, 3, 1, 2).copy())
-        parts = [range(at, min(at + BATCH, len(files))) for at in range(0, len(files), BATCH)]
-        with torch.no_grad():
-            if self.task is None:
-                return torch.cat([self._vectors(normal[part]) for part in parts]).double().numpy()
-            answers = (
-                self.task.answers(self.model, normal[part], self.canvas, [files[i].shape[:2] for i in part])
-                for part in parts
-            )
-            return [answer for some in answers for answer in some]
+        options, folder = context.model_config, Path(context.artifacts["model"])
+        self.inputs: list[str] = list(options["inputs"])
+        self.reader = importlib.import_module(f"{options['modality']}.labelled").Reader.open(folder)
+        self.task = importlib.import_module(options["task"]) if options["task"] else None
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.task is None:
+            from components.lib.models.branch import load_trunk
 
-    def _vectors(self, pixels: Any) -> Any:
-        hidden = self.model(pixel_values=pixels).last_hidden_state
-        return hidden.mean(dim=1) if hidden.ndim == 3 else hidden.mean(dim=(2, 3))
+            self.model = load_trunk(folder).to(device)
+        else:
+            self.model = self.task.load(folder).to(device)
 
+    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        """One answer a row.
 
-def _trunk(folder: Path) -> Any:
-    from transformers import AutoModel
+        Args:
+            context: of `load_context`.
+            model_input: a table with a column for each input, or a list of values where there is but one.
+            params: none are known.
 
-    from components.lib.models.vision.networks import register
+        Returns:
+            A list of dicts, or (n, width) float64 of a trunk.
 
-    register()
-    return loading.model(AutoModel, folder).eval()
+        Raises:
+            MlflowException: INVALID_PARAMETER_VALUE, which a server answers with 400, for an unusable input.
+        """
+        import numpy as np
 
+        try:
+            parts = list(self._parts(self._columns(model_input)))
+        except DataError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+        if self.task is None:
+            return np.concatenate(parts) if parts else np.zeros((0, 0))
+        return [row for part in parts for row in part]
 
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else base64.b64decode(value, validate=True)
+    def _columns(self, given: Any) -> dict[str, list[Any]]:
+        if not hasattr(given, "columns"):
+            values: Sequence[Any] = given.tolist() if hasattr(given, "tolist") else list(given)
+            return {self.inputs[0]: self.reader.served(values)}
+        names = list(given.columns) if len(self.inputs) == 1 else self.inputs
+        pairs = zip(self.inputs, names, strict=False)
+        return {role: self.reader.served(given[name].tolist()) for role, name in pairs}
+
+    def _parts(self, inputs: Mapping[str, list[Any]]) -> Iterator[Any]:
+        """Answers of bounded batches."""
+        import torch
+
+        from components.lib.engine.transfer import moved
+        from components.lib.models.branch import pooled
+
+        count = len(next(iter(inputs.values())))
+        for at in range(0, count, BATCH):
+            part = {role: values[at : at + BATCH] for role, values in inputs.items()}
+            if self.task is not None:
+                yield self.task.answer(self.model, self.reader, part)
+                continue
+            with torch.no_grad():
+                given = self.reader.tensors(next(iter(part.values())))
+                there = moved(given, next(self.model.parameters()).device)
+                yield pooled(self.model, there).double().cpu().numpy()

@@ -1,1 +1,52 @@
-"""Downstream tasks, one file each: labels -> targets, head, loss, metrics, per-example outcomes."""
+"""Tasks: what a branch learns from labels. One file a task.
+
+A task declares, as literals,
+
+    NEEDS       capabilities of the trunk's modality and architecture
+    OFFERS      what modes may need: "linear_probe", "vote"
+    ROLES       role -> default column of its labelled fields; the last is the target, the others are inputs
+    METRICS     metric -> {"better": "higher" or "lower", "low", "high": its range or None, "title"}
+    PRIMARY     the metric that decides
+    FEWEST      least number of classes that make sense
+    USE         its name on the Hugging Face hub
+    OUTPUTS     (name, MLflow type) of what it answers
+
+and the functions
+
+    parse(values) -> inputs, label          role -> value as the reader returns it; raises DataError
+    classes(labels) -> names                the vocabulary of the targets; [] for a number
+    with_unknown(names, labels) -> names    with those that only the labels know
+    encode(reader, inputs, labels, names) -> samples    of role -> values: len, subset, batches, batch
+    model(config, names) -> branch          on a trunk's config, with random weights
+    load(folder) -> branch
+    Objective(branch)                       nn.Module: PARTS, prepare(samples, draw), forward(batch) -> Loss
+    outcomes(branch, samples, names) -> columns     per example, on the host
+    metrics(outcomes, weights, names) -> metric -> (r,)     under r weightings (r, n) of the examples
+    answer(branch, reader, inputs) -> rows  what is served
+
+and may declare `Probe` and `features(probe, samples)` where it offers a linear probe,
+`pictures(branch, reader, inputs, labels)`, what it draws of examples for a report, and TRAINS = False where
+nothing is learnt from labels (zero-shot).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.lib.core import plugins
+
+
+def load(name: str) -> Any:
+    """A task; raises ConfigError that lists those that exist."""
+    return plugins.load(__name__, name)
+
+
+def inputs_of(roles: Mapping[str, str]) -> list[str]:
+    """The roles of a task that are inputs: all but the last."""
+    return list(roles)[:-1]
+
+
+def target_of(roles: Mapping[str, str]) -> str:
+    """The role of a task that is learnt: the last."""
+    return list(roles)[-1]

@@ -3,51 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from components.lib.core.errors import DataError
 from components.lib.data import images
-from components.lib.data.images import Canvas
 from components.lib.engine.trainable import Loss
-from components.lib.engine.transfer import moved
 from components.lib.modalities.image import overlays
 from components.lib.modalities.image.average_precision import average_precision, matched
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.modalities.image.centres import Detector, found, losses
-from components.lib.modalities.image.examples import Framed, ImageSet, prepare, sized
+from components.lib.modalities.image.examples import Framed, ImageSet, prepare
 from components.lib.models import classifiers, loading
+from components.lib.models.inference import batches
 from components.lib.models.vision.networks import register
 
-MODALITIES = ("image",)
-PRIMARY = "mean_average_precision"
-FEWEST_CLASSES = 1
-USE = {
-    "task": "object-detection",
-    "pipeline": "",
-    "inputs": "image",
-    "outputs": (("objects", "string"),),
+NEEDS = ("image", "maps")
+OFFERS = ()
+ROLES = {"image": "image", "label": "label"}
+METRICS = {
+    "mean_average_precision": {
+        "better": "higher",
+        "low": 0.0,
+        "high": 1.0,
+        "title": "mean average precision",
+    },
+    "average_precision_50": {
+        "better": "higher",
+        "low": 0.0,
+        "high": 1.0,
+        "title": "average precision at an overlap of 0.5",
+    },
+    "average_precision_75": {
+        "better": "higher",
+        "low": 0.0,
+        "high": 1.0,
+        "title": "average precision at an overlap of 0.75",
+    },
 }
+PRIMARY = "mean_average_precision"
+FEWEST = 1
+USE = "object-detection"
+OUTPUTS = (("objects", "string"),)
 SIDES = 5.0  # weight of the boxes' loss beside the centres' (Liu et al.)
 SHOWN = 0.3  # least score of a box in pictures
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def parse(value: bytes, label: Any) -> tuple[bytes, list[dict[str, Any]]]:
+def parse(values: Mapping[str, Any]) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
     """An image and its objects, checked; raises DataError with the reason.
 
     Args:
-        value: an image file.
-        label: a list of `{"box": [left, top, right, bottom], "label": class}` in pixels, or, as COCO and many
-            sets of `datasets` have it, `{"bbox": [[left, top, width, height], ...], "category": [...]}`.
+        values: `image`, a file, and `label`, a list of `{"box": [left, top, right, bottom], "label": class}`
+            in pixels, or, as COCO and many sets of `datasets` have it,
+            `{"bbox": [[left, top, width, height], ...], "category": [...]}`.
     """
-    height, width = images.decode(value).shape[:2]
-    for box, kind in (objects := _listed(label)):
+    height, width = images.decode(values["image"]).shape[:2]
+    for box, kind in (objects := _listed(values["label"])):
         left, top, right, bottom = box
         if kind is None or isinstance(kind, float) or not str(kind).strip():
             raise DataError("the class of an object is none", found=repr(kind))
@@ -57,7 +75,8 @@ def parse(value: bytes, label: Any) -> tuple[bytes, list[dict[str, Any]]]:
             raise DataError(
                 "a box leaves the picture", found=list(box), expected=f"within {width} x {height}"
             )
-    return value, [{"box": list(box), "label": str(kind).strip()} for box, kind in objects]
+    found = [{"box": list(box), "label": str(kind).strip()} for box, kind in objects]
+    return {"image": values["image"]}, found
 
 
 def _listed(label: Any) -> list[tuple[tuple[float, ...], Any]]:
@@ -83,17 +102,19 @@ def with_unknown(names: list[str], labels: Iterable[list[dict[str, Any]]]) -> li
     return names + [name for name in classes(labels) if name not in names]
 
 
-def encode(canvas: Canvas, files: list[bytes], labels: list[Any], names: list[str]) -> ImageSet:
+def encode(
+    reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Sequence[Any], names: list[str]
+) -> ImageSet:
     """Images at the trunk's size, and (class, left, top, right, bottom) of their objects on it.
 
     What the canvas cuts off is cut off its box; objects whose centre it cuts off do not count.
     """
     index = {name: number for number, name in enumerate(names)}
     targets = []
-    for data, objects in zip(files, labels, strict=True):
+    for data, objects in zip(inputs["image"], labels, strict=True):
         rows = [[index[item["label"]], *item["box"]] for item in objects]
-        targets.append(_placed(canvas, images.decode(data).shape, np.array(rows).reshape(-1, 5)))
-    return ImageSet(sized(canvas, files), targets, canvas)
+        targets.append(_placed(reader.canvas, images.decode(data).shape, np.array(rows).reshape(-1, 5)))
+    return ImageSet(reader.sized(inputs["image"]), targets, reader.canvas)
 
 
 def _placed(canvas: Canvas, shape: tuple[int, ...], rows: Array) -> Array:
@@ -111,7 +132,7 @@ def model(config: Any, names: list[str]) -> nn.Module:
     return classifiers.build(Detector, config, names)
 
 
-class Task(nn.Module):
+class Objective(nn.Module):
     """The losses of the centres and of the boxes, for each image over its number of objects."""
 
     PARTS = ("centres", "boxes")
@@ -131,21 +152,17 @@ class Task(nn.Module):
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: int = 64) -> dict[str, Array]:
+def outcomes(model: nn.Module, samples: ImageSet, names: list[str], size: int = 64) -> dict[str, Array]:
     """Per image: how many objects there are, were found, and are right at an overlap of a half; and lists.
 
     The lists: the class of each true object; of each box that was found its class, score and `matched`.
     """
-    model.eval()
-    device = next(model.parameters()).device
     lists: dict[str, list[Array]] = {"real": [], "class": [], "score": [], "matched": []}
-    for chosen in samples.batches(batch_size):
-        rows = _found(model, moved(samples.batch(chosen), device).normal(), samples.canvas)
-        for place, (score, kind, box) in zip(chosen, rows, strict=True):
-            real = samples.targets[place].astype(np.float64)
-            row = (real[:, 0].astype(np.int64), kind, score, matched(kind, box, real))
-            for column, value in zip(lists.values(), row, strict=True):
-                column.append(value)
+    for place, (score, kind, box) in enumerate(_guessed(model, samples, size)):
+        real = samples.targets[place].astype(np.float64)
+        row = (real[:, 0].astype(np.int64), kind, score, matched(kind, box, real))
+        for column, value in zip(lists.values(), row, strict=True):
+            column.append(value)
     counts = {
         "objects": [len(one) for one in lists["real"]],
         "found": [len(one) for one in lists["score"]],
@@ -155,23 +172,17 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: 
             **{name: _column(one) for name, one in lists.items()}}  # fmt: skip
 
 
-def _found(model: nn.Module, pixels: Tensor, canvas: Canvas) -> list[tuple[Array, Array, Array]]:
-    logits, boxes = model(pixels)
-    return found(logits, boxes, canvas)
+def _guessed(model: nn.Module, samples: ImageSet, size: int = 64) -> Iterator[tuple[Array, Array, Array]]:
+    """Score, class index and box of what was found, image by image."""
+    for _, batch in batches(model, samples, size):
+        logits, boxes = model(batch.normal())
+        yield from found(logits, boxes, samples.canvas)
 
 
 def _column(values: list[Array]) -> Array:
     column = np.empty(len(values), object)
     column[:] = values
     return column
-
-
-def score(folder: Path, examples: Any, batch_size: int = 64) -> dict[str, Array]:
-    """Outcomes of the branch in `folder` on a table with columns `image` and `label`."""
-    branch, columns = load(folder), examples.to_pydict()
-    names = with_unknown(classifiers.names(branch), columns["label"])
-    samples = encode(Canvas.open(folder), columns["image"], columns["label"], names)
-    return outcomes(branch, samples, names, batch_size)
 
 
 def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> dict[str, Array]:
@@ -209,13 +220,16 @@ def load(folder: Path) -> Detector:
     return branch
 
 
-def answers(model: Detector, pixels: Tensor, canvas: Canvas, shapes: list[Any]) -> list[dict[str, Any]]:
-    """What is served of each image: its objects as JSON, with boxes in the image's own pixels."""
-    names, rows = classifiers.names(model), []
-    for (score, kind, box), shape in zip(_found(model, pixels, canvas), shapes, strict=True):
-        left, top, right, bottom = canvas.box(*shape)
+@torch.no_grad()
+def answer(model: Detector, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
+    """The objects of each image as JSON, with boxes in the image's own pixels."""
+    names, rows, canvas = classifiers.names(model), [], reader.canvas
+    samples = encode(reader, inputs, [[]] * len(inputs["image"]), names)
+    for (score, kind, box), data in zip(_guessed(model, samples), inputs["image"], strict=True):
+        height, width = images.decode(data).shape[:2]
+        left, top, right, bottom = canvas.box(height, width)
         scale = np.array([(right - left) / canvas.width, (bottom - top) / canvas.height] * 2)
-        own = (box * scale + [left, top, left, top]).clip(0, [shape[1], shape[0]] * 2)
+        own = (box * scale + [left, top, left, top]).clip(0, [width, height] * 2)
         objects = [
             {"label": names[k], "score": s, "box": [round(v, 2) for v in b]}
             for s, k, b in zip(score.tolist(), kind.tolist(), own.tolist(), strict=True)
@@ -225,15 +239,14 @@ def answers(model: Detector, pixels: Tensor, canvas: Canvas, shapes: list[Any]) 
 
 
 @torch.no_grad()
-def pictures(folder: Path, examples: Any) -> tuple[str, list[tuple[bytes, str]]]:
+def pictures(
+    model: Detector, reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Sequence[Any]
+) -> tuple[str, list[tuple[bytes, str]]]:
     """How to read them, and each example with its true boxes and beside it those that were found."""
-    branch, columns = load(folder), examples.to_pydict()
-    names = with_unknown(classifiers.names(branch), columns["label"])
-    samples = encode(Canvas.open(folder), columns["image"], columns["label"], names)
-    batch = samples.batch(np.arange(len(samples)))
-    shown = []
-    for row, (score, kind, box) in enumerate(_found(branch, batch.normal(), samples.canvas)):
+    names = with_unknown(classifiers.names(model), labels)
+    samples, shown = encode(reader, inputs, labels, names), []
+    for row, (score, kind, box) in enumerate(_guessed(model, samples)):
         sure = np.column_stack([kind, box])[score >= SHOWN]
-        words = ", ".join(sorted({item["label"] for item in columns["label"][row]}))
+        words = ", ".join(sorted({item["label"] for item in labels[row]}))
         shown.append((overlays.boxes(samples.pixels[row], samples.targets[row], sure), words))
     return f"The true boxes, and those that were found with a score of {SHOWN:g} or more.", shown

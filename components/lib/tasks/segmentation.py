@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +13,35 @@ from torch import Tensor, nn
 
 from components.lib.core.errors import DataError
 from components.lib.data import images
-from components.lib.data.images import Canvas
 from components.lib.engine.trainable import Loss
-from components.lib.engine.transfer import moved
 from components.lib.modalities.image import overlays
-from components.lib.modalities.image.examples import Framed, ImageSet, prepare, sized
+from components.lib.modalities.image.examples import Framed, ImageSet, prepare
 from components.lib.models import classifiers, loading
+from components.lib.models.inference import batches
 from components.lib.models.vision.dense import WIDTH, Dense
 from components.lib.models.vision.networks import register
 
-MODALITIES = ("image",)
+NEEDS = ("image", "maps")
+OFFERS = ()
+ROLES = {"image": "image", "label": "label"}
+METRICS = {"mean_iou": {"better": "higher", "low": 0.0, "high": 1.0, "title": "mean IoU"}}
 PRIMARY = "mean_iou"
-USE = {
-    "task": "image-segmentation",
-    "pipeline": "",
-    "inputs": "image",
-    "outputs": (("mask", "string"),),
-}
+FEWEST = 2
+USE = "image-segmentation"
+OUTPUTS = (("mask", "string"),)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def parse(value: bytes, label: Any) -> tuple[bytes, bytes]:
+def parse(values: Mapping[str, Any]) -> tuple[dict[str, bytes], bytes]:
     """An image and its mask of class numbers, as an image or an array; raises DataError with the reason."""
-    mask = images.decode(images.content(label))
-    shape = images.decode(value).shape
+    mask = images.decode(images.content(values["label"]))
+    shape = images.decode(values["image"]).shape
     if mask.shape[2] != 1 or mask.shape[:2] != shape[:2]:
         raise DataError(
             "the mask does not fit the image", found=f"{mask.shape} for {shape}", expected="one class a pixel"
         )
-    return value, images.png(mask)
+    return {"image": values["image"]}, images.png(mask)
 
 
 def classes(labels: Iterable[bytes]) -> list[str]:
@@ -58,13 +57,16 @@ def with_unknown(names: list[str], labels: Iterable[bytes]) -> list[str]:
     return names + [name for name in classes(labels) if name not in names]
 
 
-def encode(canvas: Canvas, files: list[bytes], labels: list[bytes], names: list[str]) -> ImageSet:
+def encode(
+    reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Sequence[bytes], names: list[str]
+) -> ImageSet:
     """Images and masks at the trunk's size; a mask holds places in `names`."""
     places = np.zeros(256, np.int64)
     places[[int(name) for name in names]] = np.arange(len(names))
-    shape = (0, canvas.height, canvas.width)
+    canvas = reader.canvas
     masks = [places[canvas.mask(images.decode(mask))] for mask in labels]
-    return ImageSet(sized(canvas, files), np.stack(masks) if masks else np.zeros(shape, np.int64), canvas)
+    targets = np.stack(masks) if masks else np.zeros((0, canvas.height, canvas.width), np.int64)
+    return ImageSet(reader.sized(inputs["image"]), targets, canvas)
 
 
 class Segmenter(Dense):
@@ -85,7 +87,7 @@ def model(config: Any, names: list[str]) -> nn.Module:
     return classifiers.build(Segmenter, config, names)
 
 
-class Task(nn.Module):
+class Objective(nn.Module):
     """Cross-entropy on the class of each pixel, the mean over an image."""
 
     PARTS = ("pixel_accuracy",)
@@ -106,29 +108,17 @@ class Task(nn.Module):
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: ImageSet, names: list[str], batch_size: int = 64) -> dict[str, Array]:
+def outcomes(model: nn.Module, samples: ImageSet, names: list[str], size: int = 64) -> dict[str, Array]:
     """Per image and class: pixels in both masks (`both/...`) and in either (`either/...`)."""
-    model.eval()
-    device = next(model.parameters()).device
-    size = len(names)
-    both, either = (np.zeros((size, len(samples)), np.int64) for _ in range(2))
-    for chosen in samples.batches(batch_size):
-        batch = moved(samples.batch(chosen), device)
+    both, either = (np.zeros((len(names), len(samples)), np.int64) for _ in range(2))
+    for chosen, batch in batches(model, samples, size):
         guessed = model(batch.normal()).argmax(1)
-        for number in range(size):
+        for number in range(len(names)):
             mine, theirs = guessed == number, batch.targets == number
             both[number, chosen] = (mine & theirs).sum(dim=(1, 2)).cpu().numpy()
             either[number, chosen] = (mine | theirs).sum(dim=(1, 2)).cpu().numpy()
     columns = {f"both/{name}": both[number] for number, name in enumerate(names)}
     return {**columns, **{f"either/{name}": either[number] for number, name in enumerate(names)}}
-
-
-def score(folder: Path, examples: Any, batch_size: int = 64) -> dict[str, Array]:
-    """Outcomes of the branch in `folder` on a table with columns `image` and `label`."""
-    branch, columns = load(folder), examples.to_pydict()
-    names = with_unknown(classifiers.names(branch), columns["label"])
-    samples = encode(Canvas.open(folder), columns["image"], columns["label"], names)
-    return outcomes(branch, samples, names, batch_size)
 
 
 def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> dict[str, Array]:
@@ -150,22 +140,33 @@ def load(folder: Path) -> Segmenter:
     return branch
 
 
-def answers(model: Segmenter, pixels: Tensor, canvas: Canvas, shapes: list[Any]) -> list[dict[str, Any]]:
-    """What is served of each image: a mask of class numbers, at the trunk's size, as a PNG in base64."""
-    numbers = np.array([int(name) for name in classifiers.names(model)], np.uint8)
-    masks = (images.png(numbers[mask][:, :, None]) for mask in model(pixels).argmax(1).cpu().numpy())
-    return [{"mask": base64.b64encode(mask).decode()} for mask in masks]
-
-
 @torch.no_grad()
-def pictures(folder: Path, examples: Any) -> tuple[str, list[tuple[bytes, str]]]:
+def answer(model: Segmenter, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
+    """A mask of class numbers for each image, at the trunk's size, as a PNG in base64."""
+    numbers = np.array([int(name) for name in classifiers.names(model)], np.uint8)
+    masks = (numbers[mask][:, :, None] for mask in _guessed(model, _unlabelled(reader, inputs)))
+    return [{"mask": base64.b64encode(images.png(mask)).decode()} for mask in masks]
+
+
+def pictures(
+    model: Segmenter, reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Sequence[bytes]
+) -> tuple[str, list[tuple[bytes, str]]]:
     """How to read them, and each example with its true mask and the one that was found."""
-    branch, columns = load(folder), examples.to_pydict()
-    names = with_unknown(classifiers.names(branch), columns["label"])
-    samples = encode(Canvas.open(folder), columns["image"], columns["label"], names)
-    guessed = branch(samples.batch(np.arange(len(samples))).normal()).argmax(1).numpy()
-    shown = []
-    for pixels, mask, guess in zip(samples.pixels, samples.targets, guessed, strict=True):
+    names = with_unknown(classifiers.names(model), labels)
+    samples, shown = encode(reader, inputs, labels, names), []
+    for pixels, mask, guess in zip(samples.pixels, samples.targets, _guessed(model, samples), strict=True):
         right = float((mask == guess).mean())
         shown.append((overlays.masks(pixels, mask, guess), f"{right:.0%} of the pixels right"))
     return "The image, its true mask, and the mask that was found.", shown
+
+
+def _unlabelled(reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> ImageSet:
+    pixels = reader.sized(inputs["image"])
+    return ImageSet(pixels, np.zeros(pixels.shape[:3], np.int64), reader.canvas)
+
+
+@torch.no_grad()
+def _guessed(model: nn.Module, samples: ImageSet, size: int = 64) -> list[Array]:
+    """The class index of each pixel, image by image."""
+    masks = (model(batch.normal()).argmax(1).cpu().numpy() for _, batch in batches(model, samples, size))
+    return [mask for some in masks for mask in some]

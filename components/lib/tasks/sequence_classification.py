@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +12,45 @@ from torch import Tensor, nn
 
 from components.lib.core.errors import DataError
 from components.lib.engine.trainable import Loss
-from components.lib.engine.transfer import moved
 from components.lib.modalities.text.examples import Examples, Padded, prepare
 from components.lib.models import classifiers
+from components.lib.models.inference import batches
+from components.lib.models.probe import LinearProbe
 
-MODALITIES = ("text",)
-PRIMARY = "accuracy"
-USE = {
-    "task": "text-classification",
-    "pipeline": "TextClassificationPipeline",
-    "outputs": (("label", "string"), ("score", "double")),
+NEEDS = ("text",)
+OFFERS = ("linear_probe", "vote")
+ROLES = {"text": "text", "label": "label"}
+METRICS = {
+    "accuracy": {"better": "higher", "low": 0.0, "high": 1.0, "title": "accuracy"},
+    "macro_f1": {"better": "higher", "low": 0.0, "high": 1.0, "title": "macro F1"},
+    "calibration_error": {"better": "lower", "low": 0.0, "high": 1.0, "title": "calibration error (ECE)"},
 }
+PRIMARY = "accuracy"
+FEWEST = 2
+USE = "text-classification"
+OUTPUTS = (("label", "string"), ("score", "double"))
 BINS = 10  # of the calibration error
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Probe = LinearProbe
+with_unknown = classifiers.with_unknown
 
 
-def parse(value: Any, label: Any) -> tuple[str, str]:
-    """A record's input and label, checked; raises DataError with the reason."""
-    if not isinstance(value, str):
-        raise DataError("the input is no text", found=repr(value))
-    if not value.strip():
-        raise DataError("the text is empty", found=repr(value))
+def parse(values: Mapping[str, Any]) -> tuple[dict[str, str], str]:
+    """A text and its class, checked; raises DataError with the reason."""
+    text = values["text"]
+    if not isinstance(text, str):
+        raise DataError("the input is no text", found=repr(text))
+    if not text.strip():
+        raise DataError("the text is empty", found=repr(text))
+    return {"text": text}, named(values["label"])
+
+
+def named(label: Any) -> str:
+    """The name of a class; raises DataError if the value is none."""
     if not isinstance(label, str | int) or not str(label).strip():
         raise DataError("the label is not a class", found=repr(label), expected="a word or a whole number")
-    return value, str(label).strip()
+    return str(label).strip()
 
 
 def classes(labels: Iterable[str]) -> list[str]:
@@ -44,21 +58,30 @@ def classes(labels: Iterable[str]) -> list[str]:
     return sorted(set(labels))
 
 
-def encode(tokenizer: Any, inputs: list[str], labels: list[str], names: list[str], length: int) -> Examples:
-    """Token ids, cut to `length`, and class indices."""
-    encoded = tokenizer(inputs, truncation=True, max_length=length, return_attention_mask=False)["input_ids"]
+def encode(reader: Any, inputs: Mapping[str, Sequence[str]], labels: Any, names: list[str]) -> Examples:
+    """Token ids and class indices."""
     index = {name: number for number, name in enumerate(names)}
-    return Examples(encoded, [index[label] for label in labels], tokenizer.pad_token_id)
+    ids = reader.encode(inputs["text"])["input_ids"]
+    return Examples(ids, [index[label] for label in labels], reader.tokenizer.pad_token_id)
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForSequenceClassification` of the trunk's architecture, with random weights."""
+    return classifiers.build(_auto(), config, names)
+
+
+def load(folder: Path) -> Any:
+    """The branch in a folder."""
+    return classifiers.load(_auto(), folder)
+
+
+def _auto() -> Any:
     from transformers import AutoModelForSequenceClassification
 
-    return classifiers.build(AutoModelForSequenceClassification, config, names)
+    return AutoModelForSequenceClassification
 
 
-class Task(nn.Module):
+class Objective(nn.Module):
     """Cross-entropy on the class of each text."""
 
     PARTS = ("accuracy",)
@@ -72,35 +95,49 @@ class Task(nn.Module):
     def forward(self, batch: Padded) -> Loss:
         """The loss, summed over examples."""
         logits = self.model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()
-        total = nn.functional.cross_entropy(logits, batch.targets, reduction="sum")
-        return Loss(total, batch.weight, {"accuracy": (logits.argmax(-1) == batch.targets).sum()})
+        return cross_entropy(logits, batch.targets, batch.weight)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, weight: float) -> Loss:
+    """Of (n, classes) logits, summed, with the number of right answers."""
+    total = nn.functional.cross_entropy(logits, targets, reduction="sum")
+    return Loss(total, weight, {"accuracy": (logits.argmax(-1) == targets).sum()})
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: Examples, names: list[str], batch_size: int = 64) -> dict[str, Array]:
+def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
     """Per example: label, prediction (class indices) and confidence (largest probability)."""
-    model.eval()
-    device = next(model.parameters()).device
-    prediction = np.zeros(len(samples), dtype=np.int64)
-    confidence = np.zeros(len(samples), dtype=np.float64)
-    for chosen in samples.by_length(batch_size):
-        batch = moved(samples.batch(chosen), device)
-        logits: Tensor = model(input_ids=batch.ids, attention_mask=batch.mask).logits.double()
-        largest = logits.softmax(-1).max(-1)
-        prediction[chosen], confidence[chosen] = largest.indices.cpu().numpy(), largest.values.cpu().numpy()
-    label = np.asarray(samples.targets, dtype=np.int64)
+    inputs = ((at, {"input_ids": b.ids, "attention_mask": b.mask}) for at, b in batches(model, samples, size))
+    return judged(model, inputs, np.asarray(samples.targets, dtype=np.int64))
+
+
+def judged(
+    model: nn.Module, inputs: Iterable[tuple[Any, dict[str, Tensor]]], label: Array
+) -> dict[str, Array]:
+    """Outcomes of a classifier whose `inputs` are (places, arguments of a pass)."""
+    prediction, confidence = np.zeros(len(label), np.int64), np.zeros(len(label), np.float64)
+    for places, given in inputs:
+        largest = model(**given).logits.double().softmax(-1).max(-1)
+        prediction[places], confidence[places] = largest.indices.cpu().numpy(), largest.values.cpu().numpy()
     return {"label": label, "prediction": prediction, "confidence": confidence}
 
 
-def score(folder: Path, examples: Any, batch_size: int = 64) -> dict[str, Array]:
-    """Outcomes of the branch in `folder` on a table with columns `text` and `label`."""
-    from transformers import AutoModelForSequenceClassification
+@torch.no_grad()
+def features(probe: LinearProbe, samples: Examples) -> tuple[Tensor, Tensor]:
+    """(n, width) and the classes (n,), in an order of their own."""
+    parts = [
+        (probe.features({"input_ids": batch.ids, "attention_mask": batch.mask}), batch.targets)
+        for _, batch in batches(probe, samples)
+    ]
+    return torch.cat([part for part, _ in parts]), torch.cat([targets for _, targets in parts])
 
-    branch, tokenizer = classifiers.load(AutoModelForSequenceClassification, folder)
-    columns = examples.to_pydict()
-    names = classifiers.with_unknown(classifiers.names(branch), columns["label"])
-    samples = encode(tokenizer, columns["text"], columns["label"], names, classifiers.length(tokenizer))
-    return outcomes(branch, samples, names, batch_size)
+
+def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """The class of each text, and how sure that is."""
+    names, texts = classifiers.names(model), inputs["text"]
+    found = outcomes(model, encode(reader, inputs, [names[0]] * len(texts), names), names)
+    pairs = zip(found["prediction"], found["confidence"], strict=True)
+    return [{"label": names[place], "score": float(score)} for place, score in pairs]
 
 
 def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> dict[str, Array]:

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from components.lib.core.errors import DataError
 from components.lib.engine.trainable import Loss
-from components.lib.engine.transfer import moved
 from components.lib.modalities.text.examples import IGNORED, Examples, Padded, prepare
 from components.lib.models import classifiers
+from components.lib.models.inference import batches
+from components.lib.models.probe import TokenLinearProbe
 
-MODALITIES = ("text",)
-PRIMARY = "span_f1"
-USE = {
-    "task": "token-classification",
-    "pipeline": "TokenClassificationPipeline",
-    "outputs": (("", "string"),),
+NEEDS = ("text",)
+OFFERS = ("linear_probe",)
+ROLES = {"text": "text", "label": "label"}
+METRICS = {
+    "span_f1": {"better": "higher", "low": 0.0, "high": 1.0, "title": "span F1"},
+    "span_precision": {"better": "higher", "low": 0.0, "high": 1.0, "title": "span precision"},
+    "span_recall": {"better": "higher", "low": 0.0, "high": 1.0, "title": "span recall"},
+    "accuracy": {"better": "higher", "low": 0.0, "high": 1.0, "title": "accuracy of words"},
 }
+PRIMARY = "span_f1"
+FEWEST = 2
+USE = "token-classification"
+OUTPUTS = (("entities", "string"),)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[str, int, int]
+Probe = TokenLinearProbe
+with_unknown = classifiers.with_unknown
 
 
-def parse(value: Any, label: Any) -> tuple[list[str], list[str]]:
-    """A record's words and their labels, checked; raises DataError with the reason."""
+def parse(values: Mapping[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
+    """Words and their labels, checked; raises DataError with the reason."""
+    value, label = values["text"], values["label"]
     if not isinstance(value, list) or not value:
         raise DataError("there are no words", found=repr(value)[:80])
     odd = [word for word in value if not isinstance(word, str | int)]
@@ -41,7 +52,7 @@ def parse(value: Any, label: Any) -> tuple[list[str], list[str]]:
     wrong = [name for name in label if name != "O" and str(name)[:2] not in ("B-", "I-")]
     if wrong:
         raise DataError("a label is not IOB2", found=wrong[0], expected="O, B-<type> or I-<type>")
-    return [str(word) for word in value], [str(name) for name in label]
+    return {"text": [str(word) for word in value]}, [str(name) for name in label]
 
 
 def classes(labels: Iterable[list[str]]) -> list[str]:
@@ -51,12 +62,10 @@ def classes(labels: Iterable[list[str]]) -> list[str]:
 
 
 def encode(
-    tokenizer: Any, inputs: list[list[str]], labels: list[list[str]], names: list[str], length: int
+    reader: Any, inputs: Mapping[str, Sequence[list[str]]], labels: Sequence[list[str]], names: list[str]
 ) -> Examples:
-    """Token ids, cut to `length`; the first token of a word carries its class, the others none."""
-    encoded = tokenizer(
-        inputs, is_split_into_words=True, truncation=True, max_length=length, return_attention_mask=False
-    )
+    """Token ids; the first token of a word carries its class, the others none."""
+    encoded = reader.encode(inputs["text"], is_split_into_words=True)
     index = {name: number for number, name in enumerate(names)}
     targets = []
     for row, sequence in enumerate(labels):
@@ -64,20 +73,28 @@ def encode(
         first = [
             word is not None and word != before for word, before in zip(words, [None, *words], strict=False)
         ]
-        targets.append(
-            [index[sequence[word]] if new else IGNORED for word, new in zip(words, first, strict=True)]
-        )
-    return Examples(encoded["input_ids"], targets, tokenizer.pad_token_id)
+        pairs = zip(words, first, strict=True)
+        targets.append([index[sequence[word]] if new else IGNORED for word, new in pairs])
+    return Examples(encoded["input_ids"], targets, reader.tokenizer.pad_token_id)
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForTokenClassification` of the trunk's architecture, with random weights."""
+    return classifiers.build(_auto(), config, names)
+
+
+def load(folder: Path) -> Any:
+    """The branch in a folder."""
+    return classifiers.load(_auto(), folder)
+
+
+def _auto() -> Any:
     from transformers import AutoModelForTokenClassification
 
-    return classifiers.build(AutoModelForTokenClassification, config, names)
+    return AutoModelForTokenClassification
 
 
-class Task(nn.Module):
+class Objective(nn.Module):
     """Cross-entropy on the class of each word."""
 
     PARTS = ("accuracy",)
@@ -98,33 +115,52 @@ class Task(nn.Module):
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: Examples, names: list[str], batch_size: int = 64) -> dict[str, Array]:
+def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
     """Per example: tp, fp and fn of spans, and correct of tokens words."""
-    model.eval()
-    device = next(model.parameters()).device
     columns = ("tp", "fp", "fn", "correct", "tokens")
     table = np.zeros((len(samples), len(columns)), dtype=np.int64)
-    for chosen in samples.by_length(batch_size):
-        batch = samples.batch(chosen)
-        there = moved(batch, device)
-        guesses = model(input_ids=there.ids, attention_mask=there.mask).logits.argmax(-1).cpu().numpy()
-        for row, example in enumerate(chosen):
-            target = batch.targets[row].numpy()
-            real = [names[i] for i in target[target != IGNORED]]
-            guessed = [names[i] for i in guesses[row][target != IGNORED]]
-            table[example] = _compare(real, guessed)
+    for place, guessed in _guessed(model, samples, size):
+        target = np.asarray(samples.targets[place])
+        real = [names[i] for i in target[target != IGNORED]]
+        table[place] = _compare(real, [names[i] for i in guessed[target != IGNORED]])
     return {name: table[:, number] for number, name in enumerate(columns)}
 
 
-def score(folder: Path, examples: Any, batch_size: int = 64) -> dict[str, Array]:
-    """Outcomes of the branch in `folder` on a table with columns `tokens` and `label`."""
-    from transformers import AutoModelForTokenClassification
+def _guessed(model: nn.Module, samples: Examples, size: int = 64) -> Iterable[tuple[int, Array]]:
+    """Place of an example, and the class index of each of its tokens."""
+    for places, batch in batches(model, samples, size):
+        guesses = model(input_ids=batch.ids, attention_mask=batch.mask).logits.argmax(-1).cpu().numpy()
+        for place, row in zip(places.tolist(), guesses, strict=True):
+            yield place, row[: len(samples.ids[place])]
 
-    branch, tokenizer = classifiers.load(AutoModelForTokenClassification, folder)
-    columns = examples.to_pydict()
-    names = classifiers.with_unknown(classifiers.names(branch), columns["label"])
-    samples = encode(tokenizer, columns["tokens"], columns["label"], names, classifiers.length(tokenizer))
-    return outcomes(branch, samples, names, batch_size)
+
+@torch.no_grad()
+def features(probe: TokenLinearProbe, samples: Examples) -> tuple[Tensor, Tensor]:
+    """(words, width) and their classes (words,), in an order of their own."""
+    parts = []
+    for _, batch in batches(probe, samples):
+        hidden = probe.features({"input_ids": batch.ids, "attention_mask": batch.mask})
+        real = batch.targets != IGNORED
+        parts.append((hidden[real], batch.targets[real]))
+    return torch.cat([part for part, _ in parts]), torch.cat([targets for _, targets in parts])
+
+
+@torch.no_grad()
+def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """The spans of each text, as JSON: type, words, first and last word. Texts are split at white space."""
+    names = classifiers.names(model)
+    words = [text.split() if isinstance(text, str) else list(map(str, text)) for text in inputs["text"]]
+    samples = encode(reader, {"text": words}, [["O"] * len(row) for row in words], names)
+    rows: list[dict[str, Any]] = [{}] * len(words)
+    for place, guessed in _guessed(model, samples):
+        target = np.asarray(samples.targets[place])
+        found = sorted(spans([names[i] for i in guessed[target != IGNORED]]), key=lambda span: span[1])
+        entities = [
+            {"type": kind, "text": " ".join(words[place][first : last + 1]), "first": first, "last": last}
+            for kind, first, last in found
+        ]
+        rows[place] = {"entities": json.dumps(entities, ensure_ascii=False)}
+    return rows
 
 
 def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> dict[str, Array]:

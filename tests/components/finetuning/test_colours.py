@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.finetuning.modalities.image import Labelled
+from components.lib.modalities.image.labelled import Labelled
 from components.lib.data import images, shapes
 from components.lib.registry.publishing import publish
 from components.lib.registry.registered_models import Registry

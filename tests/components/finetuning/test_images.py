@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from components.finetuning.modalities.image import Config, Labelled
+from components.lib.modalities.image.labelled import Config, Labelled
 from components.finetuning.run import run
-from components.ingestion.modalities import configured as ingestion
+from components.ingestion.config import configured as ingestion
 from components.ingestion.run import run as ingest
 from components.lib.core.errors import ConfigError, ConfigErrors, DataError, MissingError
 from components.lib.data import images
-from components.lib.data.images import Canvas
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.modalities.image import samples as modality
 from components.lib.modalities.image.settings import Pretraining
 from components.lib.models import classifiers
@@ -31,7 +31,7 @@ from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from components.lib.tasks import image_classification as task
 from components.preflight.plan import resolve
-from components.tokenization.modalities import configured as tokenization
+from components.tokenization.config import configured as tokenization
 from components.tokenization.run import run as tokenize
 
 

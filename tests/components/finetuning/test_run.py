@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.finetuning import labelled, workers
-from components.finetuning.modalities.text import Config, Labelled
+from components.lib.modalities.text.labelled import Config, Labelled
 from components.finetuning.run import run
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest

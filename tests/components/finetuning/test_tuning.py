@@ -7,7 +7,7 @@ import pytest
 
 from components.finetuning import tuning
 from components.finetuning.fitting import Spec
-from components.finetuning.modalities.text import Config
+from components.lib.modalities.text.labelled import Config
 from tests.components.finetuning.test_run import config
 
 RATES, STARTS = (1.0, 2.0, 3.0), ("trunk", "random")

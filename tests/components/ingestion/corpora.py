@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from components.ingestion.modalities import configured
+from components.ingestion.config import configured
 from components.ingestion.run import run
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context

@@ -89,7 +89,7 @@ Image.open = flawed
 RUN = """
 import json, sys, time
 from pathlib import Path
-from components.ingestion.modalities import configured
+from components.ingestion.config import configured
 from components.ingestion.run import run
 from components.lib.storage.stage import stage
 from pyarrow import parquet

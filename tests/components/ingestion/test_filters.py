@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components.ingestion import filters
-from components.ingestion.modalities import configured
-from components.ingestion.words import document
+from components.lib.modalities.text import filters
+from components.ingestion.config import configured
+from components.lib.modalities.text.words import document
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigErrors
 
@@ -74,9 +74,9 @@ def test_repeated_runs_are_those_of_a_plain_count(copies):
     assert bool(reason) == (top or any(naive(words, n) > limit for n, limit in limits.items()))
 
 
-@pytest.mark.parametrize("name", plugins.names("components.ingestion.filters"))
+@pytest.mark.parametrize("name", plugins.names("components.lib.modalities.text.filters"))
 def test_contract_of_a_filter(name):
-    assert plugins.declared("components.ingestion.filters", name).summary
+    assert plugins.declared("components.lib.modalities.text.filters", name).summary
     for text in ("", "one", LANGUAGES["english"], LANGUAGES["chinese"], "\n\n"):
         reason = filters.load({name: {}})[name](document(text))
         assert reason is None or (isinstance(reason, str) and reason and "\n" not in reason)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.ingestion import pictures
-from components.ingestion.modalities import configured
+from components.lib.modalities.image import cleaning
+from components.ingestion.config import configured
 from components.lib.core.errors import ConfigErrors, DataError
 from components.lib.data import images
 from tests.components.ingestion.corpora import Ingestion
@@ -152,11 +152,11 @@ def test_the_card_shows_pictures_and_escapes_classes(ingest, tmp_path):
 
 
 def test_signatures_correlate_as_pictures_do():
-    small = [pictures.shrunk(scene(i)) for i in range(9)]
-    found = pictures.unit(pictures.signatures(small))
+    small = [cleaning.shrunk(scene(i)) for i in range(9)]
+    found = cleaning.unit(cleaning.signatures(small))
     expected = np.corrcoef(np.stack(small).reshape(9, -1))
     assert np.allclose(found @ found.T, expected, atol=1e-3)
-    assert (pictures.signatures([np.full((16, 16), 7, np.uint8)]) == 0).all()
+    assert (cleaning.signatures([np.full((16, 16), 7, np.uint8)]) == 0).all()
 
 
 def test_near_copies_are_those_of_a_comparison_of_all_pairs():
@@ -164,14 +164,14 @@ def test_near_copies_are_those_of_a_comparison_of_all_pairs():
     base = rng.normal(size=(200, 256))
     noise = rng.normal(size=(100, 256)) * np.linspace(0, 0.4, 100)[:, None]
     small = np.clip(np.concatenate([base, base[:100] + noise]) * 30 + 128, 0, 255).astype(np.uint8)
-    found = pictures.signatures(list(small.reshape(-1, 16, 16)))
+    found = cleaning.signatures(list(small.reshape(-1, 16, 16)))
     ids = rng.permutation(300).astype(np.uint64)[:, None].repeat(2, axis=1)
     alike = np.corrcoef(small.astype(float)) >= 0.98
     expected = [any(alike[i, j] and ids[j, 0] < ids[i, 0] for j in range(300)) for i in range(300)]
-    again = pictures.near_copies(ids, found, 0.98)
+    again = cleaning.near_copies(ids, found, 0.98)
     assert (again != expected).sum() <= 1 and 40 < again.sum() < 70
-    assert pictures.near_copies(ids[:1], found[:1], 0.98).tolist() == [False]
-    assert pictures.near_copies(ids[:0], found[:0], 0.98).tolist() == []
+    assert cleaning.near_copies(ids[:1], found[:1], 0.98).tolist() == [False]
+    assert cleaning.near_copies(ids[:0], found[:0], 0.98).tolist() == []
 
 
 def test_settings_of_another_modality_are_refused():

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from components.ingestion import build, extraction, shards
-from components.ingestion.cleaning import identity, normalised
+from components.lib.modalities.text.cleaning import identity, normalised
 from components.lib.core.errors import DataError
 from tests.components.ingestion.corpora import Ingestion, texts, words, write
 

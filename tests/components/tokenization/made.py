@@ -16,7 +16,7 @@ from components.lib.core.settings import from_dict
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.tokenization.modalities.text import Config
+from components.lib.modalities.text.tokenization.plan import Config
 
 SCRIPTS = {
     "latin": "the quick brown fox jumps over a lazy dog and naïve cafés don't mind 3.14 apples",

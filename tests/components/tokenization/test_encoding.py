@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.lib.storage.store import Store
-from components.tokenization import pieces, training
-from components.tokenization.encoding import Encoder
-from components.tokenization.folder import Tokens
-from components.tokenization.modalities.text import Config
+from components.lib.modalities.text.tokenization import chunking, training
+from components.lib.modalities.text.tokenization.encoding import Encoder
+from components.lib.modalities.text.tokenization.folder import Tokens
+from components.lib.modalities.text.tokenization.plan import Config
 from tests.components.tokenization.made import corpus, documents, word_level
 
 KINDS = ("bpe", "wordpiece", "unigram")
@@ -55,10 +55,10 @@ def test_a_long_text_is_cut_where_its_tokens_do_not_change(
     words = " ".join(documents(30, seed=2)).split()
     text = "".join(word + gaps[number % len(gaps)] for number, word in enumerate(words))
     for limit in (100, 101, 128, 177):
-        monkeypatch.setattr(pieces, "PIECE", limit)
-        monkeypatch.setattr(pieces, "RUN", limit // 8)
-        assert len(list(pieces.pieces(text))) > 20
-        assert "".join(pieces.pieces(text)) == text
+        monkeypatch.setattr(chunking, "PIECE", limit)
+        monkeypatch.setattr(chunking, "RUN", limit // 8)
+        assert len(list(chunking.pieces(text))) > 20
+        assert "".join(chunking.pieces(text)) == text
         (part,) = encoder(tokens).encode([[text, "fox", text]])
         assert part.ids.tolist() == list(chain.from_iterable(reference(tokens, [text, "fox", text])))
 
@@ -77,8 +77,8 @@ def test_a_document_of_megabytes_takes_seconds(tokens: Tokens, text: str) -> Non
 @given(st.lists(st.sampled_from(["x", " ", "\n", "ab c", "\u3000"]), max_size=8), st.integers(1, 60))
 def test_pieces_are_the_text_and_no_run_is_long(parts: list[str], repeat: int) -> None:
     text = "".join(part * repeat * 3 for part in parts)
-    with mock.patch.multiple(pieces, RUN=16, PIECE=100, UNBROKEN=re.compile(r"\S{16}|\s{16}")):
-        cut = list(pieces.pieces(text))
+    with mock.patch.multiple(chunking, RUN=16, PIECE=100, UNBROKEN=re.compile(r"\S{16}|\s{16}")):
+        cut = list(chunking.pieces(text))
     assert "".join(cut) == text
     assert all(len(run) < 32 for piece in cut for run in re.findall(r"\S+|\s+", piece))
     assert all(len(piece) <= 100 for piece in cut)
@@ -109,7 +109,7 @@ import sys
 from pathlib import Path
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.tokenization.modalities.text import Config
+from components.lib.modalities.text.tokenization.plan import Config
 from components.tokenization.run import run
 folder = Path(sys.argv[1])
 config = Config(kind="given", tokenizer=sys.argv[2], shard_tokens=1_000_000, workers=2)

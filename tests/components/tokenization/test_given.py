@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from components.tokenization import given
-from components.tokenization.folder import Tokens
+from components.lib.modalities.text.tokenization import given
+from components.lib.modalities.text.tokenization.folder import Tokens
 from tests.components.tokenization.made import SCRIPTS
 
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.ingestion.modalities import configured as ingestion
+from components.ingestion.config import configured as ingestion
 from components.ingestion.run import run as ingest
 from components.lib.core.errors import ConfigError, DataError
 from components.lib.data import images
-from components.lib.data.images import Canvas
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.modalities.image.pixels import PixelShards
 from components.lib.storage import artifacts
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.tokenization.modalities import configured
+from components.tokenization.config import configured
 from components.tokenization.run import run
 
 

@@ -9,10 +9,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from components.lib.core.settings import from_dict
-from components.tokenization import special, training
-from components.tokenization.folder import Tokens
-from components.tokenization.modalities.text import Config
-from components.tokenization.probes import PROBES
+from components.lib.modalities.text.tokenization import special, training
+from components.lib.modalities.text.tokenization.folder import Tokens
+from components.lib.modalities.text.tokenization.plan import Config
+from components.lib.modalities.text.tokenization.probes import PROBES
 from tests.components.tokenization.made import SCRIPTS, documents
 
 KINDS = ("bpe", "wordpiece", "unigram")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.lib.data.images import Canvas
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.models.vision.dense import WIDTH, Dense
 
 MOST, SURE = 100, 0.05  # boxes of an image, and the least score of one

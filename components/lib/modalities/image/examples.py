@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.lib.data.images import Canvas, Pixels
+from components.lib.data.images import Pixels
 from components.lib.engine.randomness import Draw, Ints
 from components.lib.engine.transfer import constant
+from components.lib.modalities.image.canvas import Canvas
 
 
 @dataclass(frozen=True)
@@ -89,15 +90,3 @@ class Framed:
 def prepare(samples: ImageSet, draw: Draw) -> Framed:
     """The batch of a draw."""
     return samples.batch(draw.ids)
-
-
-def sized(canvas: Canvas, files: Sequence[bytes]) -> Pixels:
-    """Image files on the canvas."""
-    from components.lib.data import images
-
-    shape = (0, canvas.height, canvas.width, canvas.channels)
-    return (
-        np.stack([canvas.pixels(images.decode(data)) for data in files])
-        if files
-        else np.empty(shape, np.uint8)
-    )

@@ -1,12 +1,11 @@
-"""Images: arrays of pixels in, augmented views out, networks for small images as trunks."""
+"""Samples of pre-training on images: arrays of pixels in, augmented views out."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from components.lib.core.errors import ConfigError, DataError
 from components.lib.engine.randomness import Draw
@@ -15,8 +14,8 @@ from components.lib.modalities.image.augmentation import Recipe, Strength, recip
 from components.lib.modalities.image.pictures import Picture, grid, neighbours, scattered
 from components.lib.modalities.image.pixels import PixelShards
 from components.lib.modalities.image.settings import Pretraining
+from components.lib.modalities.image.trunk import Trunk, built
 from components.lib.modalities.image.views import Frame, View
-from components.lib.models import loading
 from components.lib.models.vision.architectures import ARCHITECTURES, Dials
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
@@ -62,7 +61,7 @@ class Images:
                 expected=f"a divisor of {shards.height} and {shards.width}",
             )  # fmt: skip
         dials = Dials(config.size, shards.height, shards.width, shards.channels, config.patch, config.dropout)
-        trunk = Trunk(_built(ARCHITECTURES[config.architecture](dials)))
+        trunk = built(ARCHITECTURES[config.architecture](dials))
         self.flops = 3.0 * _forward_flops(trunk, (1, shards.channels, shards.height, shards.width))
         return trunk
 
@@ -93,66 +92,6 @@ class Images:
         return View(images, chosen, self.frame, {}, self.flops * len(images))
 
 
-class Trunk(nn.Module):
-    """A model of `transformers` that reads pixels.
-
-    Attributes:
-        width: of the features of a place.
-        shape: channels, height and width of what it reads.
-        patches, flat: whether it is a ViT; whether it has no places at all.
-    """
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model: Any = model
-        size = model.config.image_size
-        height, width = size if isinstance(size, list | tuple) else (size, size)
-        self.shape: tuple[int, int, int] = (model.config.num_channels, height, width)
-        self.patches = hasattr(model.config, "patch_size")
-        self.flat = model.config.model_type == "small_mlp"
-        self.width: int = model.config.hidden_size if self.patches else model.config.hidden_sizes[-1]
-        if not self.patches:
-            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def forward(self, view: View) -> Tensor:
-        """Hidden states of the augmented images, as `read` returns them."""
-        return self.read(view.pixels())
-
-    def read(self, pixels: Tensor) -> Tensor:
-        """(n, C, H, W) normalised pixels -> (n, patches, width) of a ViT, else (n, width, h, w)."""
-        if not self.patches:
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        hidden: Tensor = self.model(pixel_values=pixels).last_hidden_state
-        return hidden
-
-    def pool(self, hidden: Tensor, view: View | None = None) -> Tensor:
-        """-> (n, width): the mean over places, as this architecture's classifier pools."""
-        return hidden.mean(dim=1) if self.patches else hidden.mean(dim=(2, 3))
-
-    def maps(self, hidden: Tensor) -> Tensor:
-        """-> (n, width, h, w): hidden states where they stand in the image."""
-        if not self.patches:
-            return hidden
-        rows, columns = (side // self.model.config.patch_size for side in self.shape[1:])
-        return hidden.transpose(1, 2).reshape(-1, self.width, rows, columns)
-
-    def embed(self, pixels: Tensor) -> Tensor:
-        """(n, patches, width) of a ViT before its first layer: what may be hidden."""
-        tokens: Tensor = self.model.embeddings(pixels)
-        return tokens
-
-    def encode(self, tokens: Tensor) -> Tensor:
-        """The layers of a ViT on some of its patches."""
-        for layer in self.model.layers:
-            tokens = layer(tokens)
-        hidden: Tensor = self.model.layernorm(tokens)
-        return hidden
-
-    def save(self, folder: Path) -> None:
-        """Writes config.json and model.safetensors, which `AutoModel.from_pretrained` reads."""
-        loading.save(self.model, folder)
-
-
 def open_split(config: Pretraining, store: Store, tokens: Manifest, split: str, *older: Manifest) -> Images:
     """The samples of a split, those of older ones last; raises DataError if there is none."""
     images = Images(config, PixelShards(store, tokens, split, *older))
@@ -160,25 +99,6 @@ def open_split(config: Pretraining, store: Store, tokens: Manifest, split: str, 
         fix = "ingest more images, or filter fewer of them"
         raise DataError(f"the {split} split has no samples", where=tokens.uri, fix=fix)
     return images
-
-
-def load(folder: Path) -> Trunk:
-    """A trunk from a folder that `Trunk.save` wrote."""
-    from transformers import AutoModel
-
-    from components.lib.models.vision.networks import register
-
-    register()
-    return Trunk(loading.model(AutoModel, folder))
-
-
-def _built(config: Any) -> Any:
-    from transformers import AutoModel
-
-    from components.lib.models.vision.networks import register
-
-    register()
-    return AutoModel.from_config(config)
 
 
 def _forward_flops(trunk: Trunk, shape: tuple[int, ...]) -> float:

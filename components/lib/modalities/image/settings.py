@@ -11,6 +11,38 @@ SIZES = ("nano", "micro", "tiny", "small", "base")
 
 
 @dataclass(frozen=True)
+class Ingestion:
+    """Rules and near copies of images."""
+
+    smallest: int = setting(8, "pixels that the shorter side has at least", minimum=1, maximum=10_000)
+    longest: float = setting(8.0, "longer side in shorter sides, at most", minimum=1.0, maximum=1000.0)
+    flat: int = setting(4, "range of grey values up to which an image shows nothing", minimum=0, maximum=255)
+    near_duplicates: float = setting(
+        0.995,
+        "correlation, as grey pictures of 16 x 16, above which one image is dropped; 0: off",
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True)
+class Tokenization:
+    """The one size of all images."""
+
+    height: int = setting(32, "rows of pixels", minimum=1, maximum=4096)
+    width: int = setting(32, "columns of pixels", minimum=1, maximum=4096)
+    channels: int = setting(0, "1: grey, 3: colour; 0: grey if all images are", choices=(0, 1, 3))
+    fit: str = setting(
+        "crop", "the largest part of that shape, all of it with borders (pad), or out of shape (stretch)",
+        choices=("crop", "pad", "stretch"),
+    )  # fmt: skip
+    canvas: str = setting(
+        "", "URI of a trunk's preprocessor_config.json: its size, mean and deviation are taken"
+    )
+    shard_bytes: int = setting(256 << 20, "bytes from which on a shard is closed", minimum=1)
+
+
+@dataclass(frozen=True)
 class Pretraining:
     """Which network reads images, and how far two views of one image differ."""
 
@@ -27,3 +59,8 @@ class Pretraining:
     blur: float = setting(0.0, "chance that a view is blurred", minimum=0.0, maximum=1.0)
     rotation: float = setting(0.0, "largest angle of a view, in degrees", minimum=0.0, maximum=180.0)
     noise: float = setting(0.0, "largest deviation of noise on a view", minimum=0.0, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """Branches read images at the size of their trunk: there is nothing to set."""

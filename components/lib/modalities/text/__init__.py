@@ -1,4 +1,23 @@
-"""Text."""
+"""Text: documents of words, read as tokens."""
 
-SEEN = "tokens"  # what a trunk reads
-USE = {"task": "feature-extraction", "pipeline": "FeatureExtractionPipeline"}
+UNIT = "token"
+DOCUMENT = "document"
+OFFERS = ("text", "tokens", "views")  # whatever the architecture; see ARCHITECTURES
+ARCHITECTURES = {
+    "bert": ("bidirectional",),
+    "modernbert": ("bidirectional",),
+    "gpt2": ("causal",),
+    "llama": ("causal",),
+}
+FIELDS = {"text": "text"}
+SHARED = ("dtype", "vocab_size", "special", "probes")
+MODEL_TYPES = ("bert", "gpt2", "llama", "modernbert")
+TASK = "sequence_classification"  # where a task names no kind
+USE = "feature-extraction"
+LIBRARIES = ()
+EXAMPLE = "The trunk carries the branches."
+SNIPPET = """import mlflow
+
+model = mlflow.pyfunc.load_model("{uri}")
+model.predict(["a text", "another text"])
+"""

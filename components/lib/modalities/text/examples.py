@@ -49,7 +49,7 @@ class Examples:
         arrays = (table, mask, np.asarray(targets, dtype=np.int64))
         return Padded(*(torch.from_numpy(array) for array in arrays))
 
-    def by_length(self, size: int) -> list[Ints]:
+    def batches(self, size: int) -> list[Ints]:
         """Places in batches of similar length, for inference without much padding."""
         order = np.argsort([len(tokens) for tokens in self.ids], kind="stable")
         return [order[at : at + size] for at in range(0, len(order), size)]

@@ -1,22 +1,19 @@
-"""Text: token shards in, packed rows of token segments out, transformers as trunks."""
+"""Samples of pre-training on text: token shards in, packed rows of token segments out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from components.lib.core.errors import DataError
 from components.lib.engine.randomness import Draw, Ints
 from components.lib.modalities.text.settings import Pretraining
 from components.lib.modalities.text.tokens import TokenShards
-from components.lib.models import loading
-from components.lib.models.text import attention, last_block
-from components.lib.models.text.architectures import ARCHITECTURES, CAUSAL, Dials
+from components.lib.modalities.text.trunk import Trunk, built
+from components.lib.models.text.architectures import ARCHITECTURES, Dials
 from components.lib.models.text.packing import Packed, pack
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
@@ -86,7 +83,7 @@ class Text:
             self.special,
             config.dropout,
         )
-        trunk = Trunk(_built(ARCHITECTURES[config.architecture](dials)))
+        trunk = built(ARCHITECTURES[config.architecture](dials))
         tables = {id(m.weight) for m in trunk.model.modules() if isinstance(m, nn.Embedding)}
         weights = trunk.model.named_parameters()  # those that each token meets: a pooler reads one a segment
         body = [p for n, p in weights if p.ndim == 2 and id(p) not in tables and not n.startswith("pooler")]
@@ -99,77 +96,6 @@ class Text:
         return float(6 * weights * lengths.sum() + 12 * layers * width * (lengths**2).sum())
 
 
-class Trunk(nn.Module):
-    """A `transformers` model that reads packed rows.
-
-    Attributes:
-        model, width: the model, and the length of its hidden states.
-        unread: weights of matrices that a token passes by if it is not among the places of `forward`.
-    """
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        model.set_attn_implementation(attention.register())
-        self.unread = last_block.narrow(model)
-        self.model: Any = model
-        self.width: int = model.config.hidden_size
-        self.causal = model.config.model_type in CAUSAL
-
-    def forward(self, packed: Packed, places: Tensor | None = None) -> Tensor:
-        """(R, L, width) hidden states; a token sees the tokens of its own segment alone.
-
-        Args:
-            places: (m,) in the flattened rows; the answer is (m, width), of these tokens alone.
-        """
-        arguments: dict[str, Any] = {"input_ids": packed.ids, "position_ids": packed.positions}
-        arguments["attention_mask"] = self._mask(packed)
-        if self.causal:
-            arguments["use_cache"] = False
-        if packed.ids.device.type == "cuda":
-            arguments |= {"bounds": packed.bounds, "longest": packed.longest}
-        hidden: Tensor = self.model(**arguments, places=places).last_hidden_state
-        if places is None:
-            return hidden
-        return hidden[0] if self.unread else hidden.flatten(0, 1)[places]
-
-    def pool(self, hidden: Tensor, packed: Packed) -> Tensor:
-        """(R, L, width) -> (n, width): one vector a segment, as this architecture's classifier pools."""
-        flat = hidden.flatten(0, 1)
-        if self.causal:
-            return flat[packed.places[packed.starts[1:] - 1]]
-        if self.model.config.model_type == "bert":
-            pooled: Tensor = self.model.pooler(flat[packed.places[packed.starts[:-1]]][:, None])
-            return pooled
-        owner = packed.segments.flatten()[packed.places] - 1
-        sums = flat.new_zeros(len(packed), self.width).index_add(0, owner, flat[packed.places])
-        return sums / packed.starts.diff()[:, None]
-
-    def embedding(self) -> Tensor:
-        """(vocabulary, width) the input embedding, to which heads are tied."""
-        weight: Tensor = self.model.get_input_embeddings().weight
-        return weight
-
-    def save(self, folder: Path) -> None:
-        """Writes config.json and model.safetensors, which `AutoModel.from_pretrained` reads."""
-        loading.save(self.model, folder)
-
-    def _mask(self, packed: Packed) -> Tensor | None:
-        """(R, 1, L, L) additive: 0 where a token may look, the lowest number elsewhere.
-
-        A bool mask is silently wrong in eager attention, and 2-D masks let packed documents see each other.
-        """
-        if packed.whole:
-            return None
-        segments = packed.segments
-        visible = segments[:, None, :, None] == segments[:, None, None, :]
-        if self.causal:
-            visible = visible & torch.ones_like(visible[:1, :1]).tril()
-        kind = self.embedding().dtype
-        return torch.zeros(visible.shape, dtype=kind, device=segments.device).masked_fill(
-            ~visible, torch.finfo(kind).min
-        )
-
-
 def open_split(config: Pretraining, store: Store, tokens: Manifest, split: str, *older: Manifest) -> Text:
     """The samples of a split, those of older tokens last; raises DataError if there is none."""
     text = Text(config, TokenShards(store, tokens, split, *older), tokens.facts)
@@ -178,16 +104,3 @@ def open_split(config: Pretraining, store: Store, tokens: Manifest, split: str, 
         fix = "ingest more text, or filter less of it"
         raise DataError(f"the {split} split has no samples", where=tokens.uri, found=found, fix=fix)
     return text
-
-
-def load(folder: Path) -> Trunk:
-    """A trunk from a folder that `Trunk.save` wrote."""
-    from transformers import AutoModel
-
-    return Trunk(loading.model(AutoModel, folder))
-
-
-def _built(config: Any) -> Any:
-    from transformers import AutoModel
-
-    return AutoModel.from_config(config, attn_implementation="sdpa")

@@ -2,12 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from components.lib.core.errors import ConfigError
 from components.lib.core.settings import setting
 
+TOKENIZERS = ("wordpiece", "bpe", "unigram", "given")
 ARCHITECTURES = ("bert", "modernbert", "gpt2", "llama")
 SIZES = ("nano", "micro", "tiny", "mini", "small", "medium", "base", "large")
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """Quality rules, near duplicates and contamination of texts."""
+
+    filters: dict[str, dict[str, Any]] = setting(
+        {"length": {}, "letters": {}, "repetition": {}, "symbols": {}},
+        "quality rules and their options; they are asked in the order of their names",
+    )
+    near_duplicates: float = setting(
+        0.8,
+        "Jaccard similarity of 5-word shingles above which one text is dropped; 0: off",
+        minimum=0,
+        maximum=1,
+    )
+    ngram: int = setting(
+        13, "words of a run that counts as shared with an evaluation set", minimum=2, maximum=64
+    )
+    overlap: float = setting(
+        0.5,
+        "share of a document's runs, or of an evaluation document's, from which on it is contaminated",
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True)
+class Tokenization:
+    """Which tokenizer, and how its tokens are stored."""
+
+    kind: str = setting("bpe", "byte-level bpe, wordpiece, unigram, or given", choices=TOKENIZERS)
+    vocabulary_size: int = setting(
+        16_000, "most ids a trained tokenizer has, special ones included", minimum=300, maximum=1_000_000
+    )
+    min_frequency: int = setting(2, "occurrences that make a pair or character worth an id", minimum=1)
+    lowercase: bool = setting(False, "train and encode in lower case")
+    training_bytes: int = setting(
+        100_000_000, "bytes of text the trainer sees, of documents chosen by hash; 0: all", minimum=0
+    )
+    tokenizer: str = setting("", "path or URI of the tokenizer.json, where kind is given")
+    unknown: float = setting(
+        0.05, "largest share of [UNK] among the tokens before the stage fails", minimum=0, maximum=1
+    )
+    shard_tokens: int = setting(100_000_000, "tokens from which on a shard is closed", minimum=1)
+
+    def check(self) -> Iterator[ConfigError]:
+        """Contradictions between the kind and the other settings."""
+        where = "tokenization.tokenizer"
+        if self.kind == "given" and not self.tokenizer:
+            yield ConfigError(
+                "no tokenizer is given", where=where, expected="a path or URI of a tokenizer.json"
+            )
+        if self.kind != "given" and self.tokenizer:
+            fix = "set tokenization.kind to given, or leave the tokenizer out"
+            yield ConfigError("a tokenizer is given and one is to be trained", where=where, fix=fix)
+        if self.kind == "given" and self.lowercase:
+            fix = "leave it out: a given tokenizer normalises as its file says"
+            yield ConfigError(
+                "a given tokenizer cannot be told to lower-case", where="tokenization.lowercase", fix=fix
+            )
 
 
 @dataclass(frozen=True)
@@ -22,3 +87,10 @@ class Pretraining:
     crop: float = setting(0.6, "largest share of a document that one of several views shows",
                           minimum=0.05, maximum=1.0)  # fmt: skip
     dropout: float = setting(0.0, "of hidden states and attention", minimum=0.0, maximum=0.9)
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """How branches read texts."""
+
+    max_length: int = setting(128, "tokens to which inputs are cut", minimum=4)

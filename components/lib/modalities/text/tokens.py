@@ -96,12 +96,6 @@ class TokenShards:
         return self._bounds.searchsorted(documents, side="right")
 
 
-def ranges(starts: Ints, lengths: Ints) -> Ints:
-    """start, start + 1, ... start + length - 1 of each pair, one after the other."""
-    ends = np.cumsum(lengths)
-    return np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
-
-
 def check_probes(tokenizer: Any, facts: dict[str, Any]) -> None:
     """Encodes the probes of the tokens manifest again.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.core.errors import ConfigError
-from components.lib.models.vision.branch import Branch
+from components.lib.models.branch import Branch
 
 WIDTH = 32  # channels of the features
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from components.lib.core.errors import DataError, IntegrityError
 from components.lib.data import images
-from components.lib.data.images import Canvas
+from components.lib.modalities.image.canvas import Canvas
 
 
 def pixels(height: int = 20, width: int = 30, channels: int = 3, seed: int = 0) -> np.ndarray:

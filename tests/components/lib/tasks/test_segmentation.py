@@ -13,7 +13,7 @@ from sklearn.metrics import jaccard_score
 
 from components.lib.core.errors import ConfigError, DataError
 from components.lib.data import images, shapes
-from components.lib.data.images import Canvas
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.engine.distributed import World
 from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from components.finetuning import labelled
-from components.finetuning.modalities.text import Config, Labelled
+from components.lib.modalities.text.labelled import Config, Labelled
 from components.lib.core.errors import ConfigError, IntegrityError, MissingError
 from components.lib.data.sources import find, keep, read_records
 from components.lib.storage.stage import stage

@@ -8,7 +8,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from components.lib.data import images
-from components.lib.data.images import Canvas
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.models.vision.architectures import ARCHITECTURES, Dials
 from components.lib.models.vision.neighbours import features_of
 from components.lib.tasks import image_classification as task

@@ -1,0 +1,89 @@
+"""Labelled texts as a branch reads them: by the trunk's tokenizer, whose probes are checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from components.lib.models import loading
+
+if TYPE_CHECKING:
+    from components.lib.modalities.text.settings import Finetuning
+
+EXCERPT = 300  # characters of a text in a report
+
+
+class Reader:
+    """Texts, or lists of words, to token ids.
+
+    Attributes:
+        length: tokens to which inputs are cut, bos and eos included.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.length = int(tokenizer.model_max_length)
+
+    @classmethod
+    def open(cls, folder: Path, options: Finetuning | None = None) -> Self:
+        """The tokenizer of a trunk or a branch.
+
+        Args:
+            folder: of the model.
+            options: those of finetuning, whose length counts; without them, a branch has its own, and a bare
+                trunk as many positions as it has.
+        """
+        tokenizer = loading.tokenizer(folder)
+        if options is not None:
+            tokenizer.model_max_length = options.max_length
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        positions = config.get(
+            "max_position_embeddings", config.get("n_positions", tokenizer.model_max_length)
+        )
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+        return cls(tokenizer)
+
+    def check(self, facts: Mapping[str, Any], where: str) -> None:
+        """Raises IntegrityError if the probes of the tokens' facts come out other than then."""
+        from components.lib.modalities.text.tokens import check_probes
+
+        check_probes(self.tokenizer, dict(facts))
+
+    def value(self, raw: Any) -> Any:
+        """An input as it stands in the record; the task says whether it can use it."""
+        return raw
+
+    def identity(self, inputs: Mapping[str, Any]) -> str:
+        """32 hex digits of the very characters."""
+        values = next(iter(inputs.values())) if len(inputs) == 1 else sorted(inputs.items())
+        return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
+
+    def encode(self, texts: Sequence[Any], **options: Any) -> Any:
+        """The tokenizer's encoding, cut to the length."""
+        return self.tokenizer(
+            list(texts), truncation=True, max_length=self.length, return_attention_mask=False, **options
+        )
+
+    def tensors(self, texts: Sequence[Any]) -> dict[str, Any]:
+        """Arguments of a pass of the trunk."""
+        from components.lib.modalities.text.examples import Examples
+
+        ids = self.encode(texts)["input_ids"]
+        batch = Examples(ids, [0] * len(ids), self.tokenizer.pad_token_id).batch(range(len(ids)))
+        return {"input_ids": batch.ids, "attention_mask": batch.mask}
+
+    def served(self, values: Sequence[Any]) -> list[Any]:
+        """What a server was sent, as inputs."""
+        return [str(value) for value in values]
+
+    def excerpt(self, value: Any) -> dict[str, str]:
+        """How a report shows an input: its beginning, on one line."""
+        line = " ".join(value.split() if isinstance(value, str) else map(str, value))
+        return {"text": line if len(line) <= EXCERPT else f"{line[:EXCERPT]}\u2026"}
+
+    def save(self, folder: Path) -> None:
+        """Adds the tokenizer's files to a branch."""
+        self.tokenizer.save_pretrained(folder)

@@ -1,0 +1,38 @@
+"""What only a run on text can get wrong: inputs longer than the trunk, more layers than it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.lib.core import plugins
+from components.lib.core.errors import ConfigError
+from components.lib.storage.artifacts import Manifest
+
+TOKENIZER = "model/tokenizer.json"
+
+
+def task(config: Any, dials: Mapping[str, Any], where: str) -> Iterator[ConfigError]:
+    """Whether inputs fit the trunk, and whether it has the layers that would learn."""
+    longest = max(512, dials["sequence_length"])
+    if config.own.max_length > longest:
+        yield ConfigError(
+            "inputs would be longer than the trunk has positions",
+            where=f"{where}.max_length",
+            found=config.own.max_length,
+            expected=f"<= {longest}",
+            fix="cut inputs, or raise pretraining.trunk.sequence_length",
+        )
+
+
+def layers(dials: Mapping[str, Any]) -> int:
+    """How many layers a trunk has that can be frozen one by one."""
+    sizes = plugins.declared("components.lib.models.text", "architectures").constants["SIZES"]
+    return int(sizes[dials["size"]][0]) if dials["size"] in sizes else 0
+
+
+def follow(trunk: Manifest) -> dict[str, Any]:
+    """Its tokenizer, whose vocabulary its weights know."""
+    if TOKENIZER not in trunk.names():
+        return {}
+    return {"kind": "given", "tokenizer": f"{trunk.uri}/{TOKENIZER}", "lowercase": False}

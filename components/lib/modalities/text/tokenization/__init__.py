@@ -1,0 +1,53 @@
+"""Tokenization of texts: a tokenizer, trained or given, and the ids of all documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from components.lib.core.errors import ConfigError, MissingError
+from components.lib.core.settings import to_dict
+from components.lib.modalities.text.settings import Tokenization
+from components.lib.storage import artifacts
+
+if TYPE_CHECKING:
+    from components.lib.storage.artifacts import Manifest
+    from components.lib.storage.store import Draft, Store
+
+
+def plan(
+    options: Tokenization, workers: int
+) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
+    """What decides the output, and what builds it; raises ConfigError if a given tokenizer cannot be read."""
+    given = _given(options.tokenizer) if options.kind == "given" else b""
+
+    def build(store: Store, corpus: Manifest, draft: Draft) -> None:
+        from components.lib.core.cores import cores
+        from components.lib.modalities.text.tokenization.build import tokenize
+
+        tokenize(options, workers or cores(), store, corpus, given, draft)
+
+    return _identity(options, given), build
+
+
+def _identity(options: Tokenization, given: bytes) -> dict[str, Any]:
+    """What decides the output: a given tokenizer counts by its content."""
+    settings = to_dict(options)
+    if options.kind == "given":
+        settings["tokenizer"] = f"sha256:{artifacts.sha256(given)}"
+        for unused in ("vocabulary_size", "min_frequency", "lowercase", "training_bytes"):
+            del settings[unused]
+    return settings
+
+
+def _given(uri: str) -> bytes:
+    from components.lib.storage.objects import connect
+
+    folder, _, name = uri.rpartition("/")
+    try:
+        return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)
+    except (MissingError, OSError) as error:
+        raise ConfigError(
+            "the given tokenizer cannot be read", where="tokenization.tokenizer", found=f"{uri}: {error}",
+            expected="a path or URI of a tokenizer.json",
+        ) from error  # fmt: skip

@@ -1,0 +1,124 @@
+"""A tokenizer that the user brings: checked, and completed to the convention of `special`."""
+
+from __future__ import annotations
+
+import json
+
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+
+from components.lib.core.errors import DataError
+from components.lib.modalities.text.tokenization import special
+from components.lib.modalities.text.tokenization.folder import Tokens
+
+KNOWN = {
+    "pad": ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"),
+    "unk": ("[UNK]", "<unk>", "<|unk|>", "<|endoftext|>"),
+    "bos": ("[CLS]", "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<|endoftext|>"),
+    "eos": ("[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>"),
+    "mask": ("[MASK]", "<mask>", "<|mask|>"),
+}
+RARE = "\U00012000\ua66e"  # cuneiform and a Cyrillic letter of one manuscript: in nobody's vocabulary
+
+
+def read(data: bytes, where: str) -> Tokens:
+    """The tokenizer of a `tokenizer.json`.
+
+    Truncation and padding that it may carry are switched off, missing special tokens are added behind its
+    vocabulary, and its own that could be written by a text are kept from it.
+
+    Raises:
+        DataError: if it is no tokenizer, or drops what it does not know.
+    """
+    tokenizer = _parse(data, where)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    _check_unknown(tokenizer, where)
+    names = _names(tokenizer, data)
+    missing = [name for name in dict.fromkeys(names.values()) if tokenizer.token_to_id(name) is None]
+    plain = [name for name in dict.fromkeys(names.values()) if name not in _special(tokenizer)]
+    tokenizer.add_special_tokens([special.added(name) for name in plain])
+    if tokenizer.encode("").tokens != [names["bos"], names["eos"]]:
+        special.frame(tokenizer, names["bos"], names["eos"])
+    _guard(tokenizer, names["unk"], where)
+    return Tokens(tokenizer, names, missing)
+
+
+def _parse(data: bytes, where: str) -> Tokenizer:
+    try:
+        return Tokenizer.from_str(data.decode())
+    except Exception as error:  # the library has no error of its own
+        raise DataError(
+            "the given file is not a tokenizer", where=where, found=str(error),
+            expected="a tokenizer.json of the library tokenizers",
+        ) from error  # fmt: skip
+
+
+def _check_unknown(tokenizer: Tokenizer, where: str) -> None:
+    """Raises DataError if text that is not in the vocabulary vanishes."""
+    try:
+        encoding = tokenizer.encode(RARE, add_special_tokens=False)
+    except Exception as error:  # a model without [UNK] that needs one
+        raise _lossy(where, str(error)) from error
+    if not encoding.ids:
+        raise _lossy(where, f"{RARE!r} becomes no token")
+
+
+def _lossy(where: str, found: str) -> DataError:
+    return DataError(
+        "the given tokenizer cannot encode what it does not know", where=where, found=found,
+        expected="a token for unknown text, or a vocabulary of bytes",
+    )  # fmt: skip
+
+
+def _names(tokenizer: Tokenizer, data: bytes) -> dict[str, str]:
+    """Role -> token: what its own post-processor and model use, else the field's usual names, else ours."""
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    names = {
+        role: next((name for name in known if name in vocabulary), special.NAMES[role])
+        for role, known in KNOWN.items()
+    }
+    frame = tokenizer.encode("")
+    if frame.special_tokens_mask == [1, 1]:
+        names["bos"], names["eos"] = frame.tokens
+    model = json.loads(data)["model"]
+    if isinstance(model.get("unk_id"), int):
+        names["unk"] = model["vocab"][model["unk_id"]][0]
+    return names | ({"unk": model["unk_token"]} if model.get("unk_token") else {})
+
+
+def _special(tokenizer: Tokenizer) -> list[str]:
+    return [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+
+
+def _guard(tokenizer: Tokenizer, unknown: str, where: str) -> None:
+    """Keeps texts from spelling special tokens: Unigram would find `<s>` among its pieces.
+
+    The first character of such a word is split off before the model sees it.
+    """
+    leaks = _leaks(tokenizer, unknown)
+    if not leaks:
+        return
+    own = [tokenizer.pre_tokenizer] if tokenizer.pre_tokenizer else []
+    pattern = "|".join(f"{_escaped(name[0])}(?={_escaped(name[1:])})" for name in leaks)
+    split = pre_tokenizers.Split(Regex(pattern), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*own, split])
+    left = _leaks(tokenizer, unknown)
+    if left:
+        raise DataError("text can spell special tokens of the given tokenizer", where=where, found=left)
+
+
+def _leaks(tokenizer: Tokenizer, unknown: str) -> list[str]:
+    """The special tokens that a text which spells them is encoded to; [UNK] is what unknown text becomes."""
+    names = [name for name in _special(tokenizer) if name != unknown]
+    ids = {tokenizer.token_to_id(name) for name in names}
+
+    def leaks(name: str) -> bool:
+        texts = (name, f"a{name}b", f"a {name} b", name * 2)
+        return any(ids & set(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
+
+    return [name for name in names if leaks(name)]
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\x{{{ord(character):x}}}" for character in text)

@@ -1,0 +1,42 @@
+"""LoRA: low-rank updates of the trunk's weights learn beside the head (Hu et al., ICLR 2022).
+
+They are merged into the weights at the end: evaluation, gate and serving see a plain model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from components.lib.core.settings import setting
+from components.lib.engine.losses import Row
+from components.lib.modes import Fit
+
+NEEDS = ()
+STEPS = True
+MOVES = True
+
+
+@dataclass(frozen=True)
+class Config:
+    """The updates."""
+
+    rank: int = setting(8, "of each update", minimum=1, maximum=1024)
+    alpha: float = setting(16.0, "an update counts alpha / rank times", minimum=0.0, maximum=10_000.0)
+
+
+def learn(fit: Fit) -> tuple[Any, list[Row]]:
+    """Trains updates of all linear and convolution weights of the trunk, and the head."""
+    from peft import LoraConfig, get_peft_model
+    from transformers.pytorch_utils import Conv1D
+
+    trunk = fit.model.base_model
+    kinds = (nn.Linear, nn.Conv2d, Conv1D)
+    names = [name for name, module in trunk.named_modules() if isinstance(module, kinds)]
+    options = LoraConfig(r=fit.options.rank, lora_alpha=fit.options.alpha, target_modules=names)
+    adapted = get_peft_model(trunk, options)
+    history = fit.train(fit.model)
+    adapted.merge_and_unload()
+    return fit.model.requires_grad_(True), history
