@@ -45,8 +45,8 @@ class Server(PythonModel):  # type: ignore[misc]
         else:
             self.model = self.task.load(folder).to(device)
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """One answer a row.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """One answer a row; without type hints, which MLflow would take for a schema.
 
         Args:
             context: of `load_context`.
