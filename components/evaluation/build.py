@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -17,35 +15,15 @@ from components.evaluation.config import Config
 from components.evaluation.efficiency import efficiency
 from components.evaluation.intervals import Floats, Statistic, estimates
 from components.evaluation.outcomes import Columns
-from components.lib import modalities, tasks
+from components.evaluation.system import System
+from components.lib import tasks
 from components.lib.core.errors import DataError
-from components.lib.models.inference import device
 from components.lib.registry.registered_models import Registered
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
 
 SHOWN = 6  # examples that a task may draw
-
-
-@dataclass(frozen=True)
-class System:
-    """A branch that is scored, on the device.
-
-    Attributes:
-        names: classes that its outcomes index, those that only the labels know last; none for a number.
-    """
-
-    model: Any
-    reader: Any
-    names: list[str]
-
-    @classmethod
-    def load(cls, folder: Path, task: ModuleType, branch: Manifest, labels: list[Any]) -> Self:
-        """From the folder of a model; one that was trained on fewer classes is wrong about the others."""
-        names = task.with_unknown(_classes(folder), labels) if branch.facts["classes"] else []
-        reader = modalities.load(branch.facts["modality"], "labelled").Reader.open(folder)
-        return cls(task.load(folder).to(device()), reader, names)
 
 
 def build(config: Config, context: Context, branch: Manifest, rival: Registered | None, draft: Draft) -> None:
@@ -60,13 +38,8 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
         folders = {"challenger": context.store.open_folder(branch, "model/")}
         if rival is not None:
             folders["champion"] = stack.enter_context(champion.weights(context, rival))
-        systems = {name: System.load(folder, task, branch, labels) for name, folder in folders.items()}
-    scored = {
-        name: task.outcomes(
-            one.model, task.encode(one.reader, inputs, labels, one.names), one.names, config.batch_size
-        )
-        for name, one in systems.items()
-    }
+        systems = {name: System.load(folder, branch.facts, labels) for name, folder in folders.items()}
+    scored = {name: one.score(inputs, labels, config.batch_size) for name, one in systems.items()}
     runs = outcomes.read(context.store.open(branch, "outcomes.parquet"), examples)
 
     def primary(columns: Columns, weights: Floats) -> Floats:
@@ -164,8 +137,3 @@ def _reproduced(branch: Manifest, runs: dict[outcomes.Run, Columns], scored: Col
     chosen = branch.facts.get("selected") or {}
     recorded = runs.get(("trunk", int(chosen.get("labels", -1)), int(chosen.get("seed", -1))))
     return None if recorded is None else round(outcomes.agreement(scored, recorded), 6)
-
-
-def _classes(folder: Path) -> list[str]:
-    table = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id2label"]
-    return [table[str(number)] for number in range(len(table))]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from components.finetuning.config import MODES, Config
+from components.finetuning.labelled import subset_keys
 from components.lib import modalities, tasks
 from components.lib.core import plugins
 from components.lib.core.errors import InternalError
@@ -120,13 +121,13 @@ class Fitter:
         places = inputs.subsets[spec.seed][: spec.labels]
         if not spec.trial:
             return places, inputs.test
-        at = len(places) - max(1, len(places) // HELD_OUT)
-        held = {inputs.groups[place] for place in places[at:]}
-        apart = [place for place in places[:at] if inputs.groups[place] not in held]
-        learned = np.array(
-            apart or places[:at], np.int64
-        )  # of one group alone there is nothing else to learn
-        return learned, inputs.train.subset(places[at:])
+        groups = [inputs.groups[place] for place in places]
+        order = np.argsort(subset_keys(groups, spec.seed), kind="stable")
+        at = len(order) - max(1, len(order) // HELD_OUT)
+        while at and groups[order[at]] == groups[order[at - 1]]:
+            at -= 1
+        at = at or len(order) - 1  # one group alone: there is nothing else to learn from
+        return places[order[:at]], inputs.train.subset(places[order[at:]])
 
     def _learned(self, model: Any, samples: Any, spec: Spec) -> tuple[Any, list[Row]]:
         """The branch, and the losses of its training."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from components.finetuning.workers import Each, side_by_side
 from components.lib import modalities, tasks
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError
+from components.lib.core.settings import from_dict, to_dict
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
@@ -89,8 +91,10 @@ class Study:
         subsets = {seed: np.searchsorted(used, order) for seed, order in orders.items()}
         seen = train.take(used)
         encoded, test = self._encode(seen), self._encode(self.data.test)
+        options = from_dict(plugins.load(MODES, self.config.mode).Config, to_dict(self.config.adaptation))
+        config = replace(self.config, adaptation=options)  # of a class that other processes can import
         keep = draft.folder / "model"
-        return StudyInputs(self.config, folder, self.data.classes, encoded, test, seen.groups, subsets, keep)
+        return StudyInputs(config, folder, self.data.classes, encoded, test, seen.groups, subsets, keep)
 
     def _encode(self, split: Split) -> Any:
         return self.task.encode(self.reader, split.inputs, split.labels, self.data.classes)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from components.lib.modalities.text.tokenization.plan import Config
 from tokenizers import Tokenizer, models
 
 from components.lib.core.settings import from_dict
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.lib.modalities.text.tokenization.plan import Config
 from components.tokenization.run import run
 from tests.bad_input.refusal import DAMAGE, DATA, SETTING, Kind, judge
 from tests.components.tokenization.made import SCRIPTS, corpus, documents, word_level

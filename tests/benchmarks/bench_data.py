@@ -49,8 +49,8 @@ def write(path: Path, size: int = SIZE, seed: int = 0) -> int:
 
 def ingestion(folder: Path) -> None:
     """Sources to corpus."""
-    from components.lib.modalities.text.ingestion import Config
     from components.ingestion.run import run
+    from components.lib.modalities.text.ingestion import Config
     from components.lib.storage.stage import Context
     from components.lib.storage.store import Store
 
@@ -87,9 +87,10 @@ def datasets_map(folder: Path) -> None:
 
 
 def _tokenize(folder: Path, output: str, **settings: Any) -> None:
+    from components.lib.modalities.text.tokenization.plan import Config
+
     from components.lib.storage.stage import Context
     from components.lib.storage.store import Store
-    from components.lib.modalities.text.tokenization.plan import Config
     from components.tokenization.run import run
 
     context = Context(Store(str(folder / "store")), stage="tokenization")

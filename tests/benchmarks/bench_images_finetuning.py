@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from components.lib.modalities.image.canvas import Canvas
 from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import resolve
 from components.lib.engine.trainable import WeightedSum
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.modalities.image.examples import ImageSet
 from components.lib.models import classifiers
 from components.lib.tasks import image_classification as task

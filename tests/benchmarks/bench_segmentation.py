@@ -18,11 +18,12 @@ from pathlib import Path
 
 from components.evaluation.config import Config as Evaluation
 from components.evaluation.run import run as evaluate
-from components.lib.modalities.image.labelled import Config as Finetuning
 from components.finetuning.run import run as finetune
-from components.lib.modalities.image.ingestion import Config as Ingestion
 from components.ingestion.run import run as ingest
 from components.lib.core.settings import from_dict
+from components.lib.modalities.image.ingestion import Config as Ingestion
+from components.lib.modalities.image.labelled import Config as Finetuning
+from components.lib.modalities.image.tokenization import Config as Tokenization
 from components.lib.pages.scorecard import points, span
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
@@ -30,7 +31,6 @@ from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from components.pretraining.config import Config as Pretraining
 from components.pretraining.run import run as pretrain
-from components.lib.modalities.image.tokenization import Config as Tokenization
 from components.tokenization.run import run as tokenize
 from tests.benchmarks.history import record
 

@@ -50,11 +50,12 @@ def corpus(store: Store, count: int = 200) -> Manifest:
 
 def tokens(folder: Path, count: int = 200, store: str = "") -> tuple[Context, Path]:
     """A context on a store, in `folder` if none is named, and the path of the tokens manifest in it."""
-    from components.lib.modalities.text.tokenization.plan import Config
+    from components.tokenization.config import configured
+
     from components.tokenization.run import run
 
     context = Context(Store(store or str(folder / "store")), stage="test")
     corpus(context.store, count).write(folder / "corpus.json")
-    config = Config(kind="wordpiece", vocabulary_size=400)
+    config = configured({"modality": "text", "kind": "wordpiece", "vocabulary_size": 400})
     run(config, context, corpus=folder / "corpus.json", tokens=folder / "tokens.json")
     return context, folder / "tokens.json"

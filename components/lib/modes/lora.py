@@ -29,14 +29,14 @@ class Config:
 
 def learn(fit: Fit) -> tuple[Any, list[Row]]:
     """Trains updates of all linear and convolution weights of the trunk, and the head."""
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, LoraModel
     from transformers.pytorch_utils import Conv1D
 
     trunk = fit.model.base_model
     kinds = (nn.Linear, nn.Conv2d, Conv1D)
     names = [name for name, module in trunk.named_modules() if isinstance(module, kinds)]
     options = LoraConfig(r=fit.options.rank, lora_alpha=fit.options.alpha, target_modules=names)
-    adapted = get_peft_model(trunk, options)
+    adapted = LoraModel(trunk, options, "default")  # in place; all else of the trunk is frozen
     history = fit.train(fit.model)
     adapted.merge_and_unload()
     return fit.model.requires_grad_(True), history

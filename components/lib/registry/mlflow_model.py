@@ -11,6 +11,7 @@ import importlib.util
 import json
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +26,10 @@ from components.lib.tasks import inputs_of
 
 FILES = "files.json"  # name -> SHA-256 of every file of the weights, itself pinned by a tag
 FOLDER = "artifacts/model"  # where they lie in the MLflow model
-LIB, PACKAGE = "components.lib", "trunkline"  # a user's code may hold another `components`
-SERVER = f"""from mlflow.models import set_model
+LIB = "components.lib"
+SERVER = """from mlflow.models import set_model
 
-from {PACKAGE}.registry.serving import Server
+from {package}.registry.serving import Server
 
 set_model(Server())
 """
@@ -90,7 +91,9 @@ def write(
     Raises:
         DataError: if config.json does not name the architecture.
     """
-    import mlflow.pyfunc
+    with warnings.catch_warnings():  # of mlflow 3.17 about its own classes
+        warnings.filterwarnings("ignore", ".*type hint is inferred", UserWarning)
+        import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
     from numpy import dtype
@@ -104,15 +107,16 @@ def write(
     example = modalities.load(use.modality).EXAMPLE
     with tempfile.TemporaryDirectory(prefix="trunkline-") as scratch:
         code = Path(scratch) / "code"
-        _code(code, [f"{LIB}.registry.serving", f"{parts[0]}.labelled", *filter(None, parts)])
-        (Path(scratch) / "server.py").write_text(SERVER, encoding="utf-8")
-        with _importable(code):
+        package = _code(code, [f"{LIB}.registry.serving", f"{parts[0]}.labelled", *filter(None, parts)])
+        names = [name.replace(LIB, package, 1) for name in parts]
+        (Path(scratch) / "server.py").write_text(SERVER.format(package=package), encoding="utf-8")
+        with _importable(code, package):
             mlflow.pyfunc.save_model(
                 str(target),
                 python_model=str(Path(scratch) / "server.py"),
                 artifacts={"model": str(model)},
                 code_paths=[str(path) for path in sorted(code.iterdir())],
-                model_config={"modality": _served(parts[0]), "task": _served(parts[1]), "inputs": use.inputs},
+                model_config={"modality": names[0], "task": names[1], "inputs": use.inputs},
                 pip_requirements=_requirements(config, use),
                 signature=ModelSignature(inputs=Schema(columns), outputs=answers),
                 input_example=[example] if len(use.inputs) == 1 else None,
@@ -125,14 +129,14 @@ def write(
 
 
 @contextmanager
-def _importable(code: Path) -> Iterator[None]:
+def _importable(code: Path, package: str) -> Iterator[None]:
     """MLflow imports the server once, to see that it can be."""
     sys.path.insert(0, str(code))
     try:
         yield
     finally:
         sys.path.remove(str(code))
-        for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
             del sys.modules[name]
 
 
@@ -152,28 +156,31 @@ def _requirements(config: Mapping[str, Any], use: Use) -> list[str]:
     return [mlflow, pin, "torch>=2.10", "safetensors", *modalities.load(use.modality).LIBRARIES]
 
 
-def _served(module: str) -> str:
-    """The name of a module inside a model."""
-    return module.replace(LIB, PACKAGE, 1)
+def _code(target: Path, waiting: list[str]) -> str:
+    """Copies modules and what they import of this project, or of the package that a plugin comes from.
 
-
-def _code(target: Path, waiting: list[str]) -> None:
-    """Copies modules and what they import of this project, or of the package that a plugin comes from."""
+    Returns:
+        The name of this project's package among them. It is a hash of the content, so that one process can
+        load models that were made by different versions.
+    """
     roots = {LIB, *(name.partition(".")[0] for name in waiting if not name.startswith(f"{LIB}."))}
-    seen: set[str] = set()
+    texts: dict[str, tuple[str, bool]] = {}
     while waiting:
         name = waiting.pop()
-        origin = _origin(name) if name not in seen else None
-        seen.add(name)
+        origin = _origin(name) if name not in texts else None
         if origin is None:
             continue
         text = origin.read_text(encoding="utf-8")
-        copy = target / _served(name).replace(".", "/")
-        copy = copy / origin.name if origin.name == "__init__.py" else copy.with_suffix(".py")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(text.replace(LIB, PACKAGE), encoding="utf-8")
+        texts[name] = text, origin.name == "__init__.py"
         found = {*_imported(text), name.rpartition(".")[0]}
         waiting += sorted(one for one in found if any(f"{one}.".startswith(f"{root}.") for root in roots))
+    package = f"trunkline_{sha256(canonical(sorted(texts.items())))[:12]}"
+    for name, (text, is_package) in texts.items():
+        copy = target / name.replace(LIB, package, 1).replace(".", "/")
+        copy = copy / "__init__.py" if is_package else copy.with_suffix(".py")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text.replace(LIB, package), encoding="utf-8")
+    return package
 
 
 def _origin(name: str) -> Path | None:

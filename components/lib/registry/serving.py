@@ -1,8 +1,8 @@
 """The one server of every model: MLflow's pyfunc, for trunks and branches of all modalities.
 
 `mlflow_model` copies this file, the reader of the modality, the task and what they import into the model, as
-a package called `trunkline`: what scored a branch is what serves it, and nothing of this project needs to be
-installed where it is served.
+a package of a name of its own: what scored a branch is what serves it, and where it is served nothing of this
+project needs to be installed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
 
@@ -45,8 +46,8 @@ class Server(PythonModel):  # type: ignore[misc]
         else:
             self.model = self.task.load(folder).to(device)
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """One answer a row; without type hints, which MLflow would take for a schema.
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
+        """One answer a row.
 
         Args:
             context: of `load_context`.

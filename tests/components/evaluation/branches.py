@@ -17,6 +17,7 @@ from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft, Store
 from tests import models
+from tests.components.evaluation.scoring import score
 
 CLASSES = ["cold", "hot", "mild"]
 IOB2 = ["O", "B-place", "I-place"]
@@ -44,7 +45,7 @@ def examples(kind: str, n: int) -> pa.Table:
         label = [CLASSES[i] for i in generator.integers(0, len(CLASSES), n)]
         return pa.table({**common, "text": [" ".join(row) for row in words], "label": label})
     return pa.table(
-        {**common, "tokens": words, "label": [["B-place", "I-place", "O", "O", "O", "B-place"]] * n}
+        {**common, "text": words, "label": [["B-place", "I-place", "O", "O", "O", "B-place"]] * n}
     )
 
 
@@ -85,22 +86,25 @@ def commit(
     names: list[str] | None = None,
 ) -> Manifest:
     """A branch as finetuning would commit it; its trunk is not in the store. `spoil` drops an outcome."""
-    from components.lib.core import plugins
-
     key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, "names": names})
     with store.draft(key) as draft:
         save_model(kind, draft.folder / "model", seed, names or classes(kind))
         table = examples(kind, n)
-        scored = plugins.load("components.lib.tasks", kind).score(draft.folder / "model", table)
+        scored = score(draft.folder / "model", kind, table)
         rows = outcomes(kind, scored, 0.15)
         for path in sorted((draft.folder / "model").iterdir()):
             draft.add(f"model/{path.name}")
         _write(draft, "examples.parquet", table)
         _write(draft, "outcomes.parquet", rows.slice(1) if spoil else rows)
         draft.facts.update(
-            task="weather", kind=kind, classes=names or classes(kind), label_counts=LABELS, seeds=SEEDS,
+            task="weather",
+            kind=kind,
+            modality="text",
+            classes=names or classes(kind),
+            label_counts=LABELS,
+            seeds=SEEDS,
             selected={"labels": LABELS[-1], "seed": 0},
-        )  # fmt: skip
+        )
         return draft.commit()
 
 
@@ -115,7 +119,7 @@ def empty(store: Store) -> Manifest:
     kind = "sequence_classification"
     with store.draft(Key("finetuning", 1, {"empty": True})) as draft:
         _write(draft, "examples.parquet", examples(kind, 1).slice(1))
-        draft.facts.update(task="weather", kind=kind, classes=CLASSES)
+        draft.facts.update(task="weather", kind=kind, modality="text", classes=CLASSES)
         return draft.commit()
 
 

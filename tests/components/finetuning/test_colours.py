@@ -16,15 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.lib.modalities.image.labelled import Labelled
 from components.lib.data import images, shapes
 from components.lib.registry.publishing import publish
 from components.lib.registry.registered_models import Registry
 from components.lib.registry.tracking import track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
-from components.lib.tasks import image_classification as task
-from tests.components.finetuning.test_images import FIXED, grounded, study
+from tests.components.evaluation.scoring import score
+from tests.components.finetuning.test_images import KIND, grounded, study
 
 ARCHITECTURES = ("vit", "resnet")
 COLOURS = ("red", "green", "blue")
@@ -51,41 +50,33 @@ def branches(tmp_path_factory) -> dict[str, tuple[Context, Manifest]]:
         folder = tmp_path_factory.mktemp(architecture)
         train, test = (coloured(folder / f"{n}.parquet", n, seed=n) for n in (150, 60))
         ground = grounded(folder, train, architecture=architecture, patch=4)
-        changes = {"train": Labelled(train), "test": Labelled(test), "label_counts": (120,)}
+        changes = {"train": {"source": train}, "test": {"source": test}, "label_counts": (120,)}
         made[architecture] = (ground[1], study(ground, **changes))
     return made
 
 
 CODE = """
-import base64, io, json, sys
+import json, sys
 import mlflow
-from PIL import Image
 uri, given = json.load(sys.stdin)
 mlflow.set_tracking_uri(uri)
-found = {}
-for name, values in given.items():
-    found[name] = {'pyfunc': mlflow.pyfunc.load_model(f'models:/{name}/1').predict(values)}
-    if 'transformers' in mlflow.models.get_model_info(f'models:/{name}/1').flavors:
-        pipeline = mlflow.transformers.load_model(f'models:/{name}/1')
-        pictures = [Image.open(io.BytesIO(base64.b64decode(value))) for value in values]
-        found[name]['transformers'] = [best for best, *_ in pipeline(pictures)]
+models = {name: mlflow.pyfunc.load_model(f'models:/{name}/1') for name in given}
+found = {name: models[name].predict(values) for name, values in given.items()}
 assert 'components' not in sys.modules
 print('found', json.dumps(found))
 """
 
 
 @pytest.fixture(scope="module")
-def answers(branches, empty_database, tmp_path_factory) -> dict[str, dict[str, list]]:
-    """What registered branches answer, by flavour, in one process that does not know this project."""
+def answers(branches, empty_database, tmp_path_factory) -> dict[str, list]:
+    """What registered branches answer in one process that does not know this project."""
     folder = tmp_path_factory.mktemp("registered")
     shutil.copyfile(empty_database, folder / "mlflow.db")
     uri, given = f"sqlite:///{folder / 'mlflow.db'}", {}
     for name, (context, manifest) in branches.items():
         tracked = replace(context, tracking_uri=uri, run_id="run-1")
         with track(tracked, manifest.key.digest, name=name) as tracker:
-            publish(
-                tracked, Registry(uri), tracker, manifest, name=name, use=FIXED.kind, card="# card", tags={}
-            )
+            publish(tracked, Registry(uri), tracker, manifest, name=name, use=KIND, card="# card", tags={})
         files = pq.read_table(context.store.open(manifest, "examples.parquet"))["image"].to_pylist()
         given[name] = [base64.b64encode(data).decode() for data in files]
     done = subprocess.run(
@@ -103,11 +94,9 @@ def test_colours_are_told_apart_and_served_as_they_were_scored(name, branches, a
     examples = pq.read_table(context.store.open(manifest, "examples.parquet"))
     model = context.store.open_folder(manifest, "model/")
     assert json.loads((model / "config.json").read_text())["num_channels"] == 3
-    expected = task.score(model, examples)
+    expected = score(model, KIND, examples)
     labels = [manifest.facts["classes"][place] for place in expected["prediction"]]
     right = np.mean([a == b for a, b in zip(labels, examples["label"].to_pylist(), strict=True)])
     assert len(labels) == 60 and right > 0.9 > 1 / 3
-    assert set(answers[name]) == {"pyfunc"} | ({"transformers"} if name == "vit" else set())
-    for found in answers[name].values():
-        assert [row["label"] for row in found] == labels
-        assert np.allclose([row["score"] for row in found], expected["confidence"], atol=1e-5)
+    assert [row["label"] for row in answers[name]] == labels
+    assert np.allclose([row["score"] for row in answers[name]], expected["confidence"], atol=1e-5)

@@ -6,7 +6,6 @@ import base64
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from components.lib.modalities.image.labelled import Config, Labelled
+from components.finetuning.config import configured
 from components.finetuning.run import run
 from components.ingestion.config import configured as ingestion
 from components.ingestion.run import run as ingest
 from components.lib.core.errors import ConfigError, ConfigErrors, DataError, MissingError
 from components.lib.data import images
-from components.lib.modalities.image.canvas import Canvas
 from components.lib.modalities.image import samples as modality
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.modalities.image.settings import Pretraining
 from components.lib.models import classifiers
+from components.lib.models.branch import load_trunk
 from components.lib.registry.mlflow_model import Use, write
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
@@ -33,6 +33,7 @@ from components.lib.tasks import image_classification as task
 from components.preflight.plan import resolve
 from components.tokenization.config import configured as tokenization
 from components.tokenization.run import run as tokenize
+from tests.components.evaluation.scoring import score
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +65,23 @@ def grounded(folder: Path, source: str, **dials) -> tuple[Path, Context]:
     return folder, context
 
 
-FIXED = Config(
-    task="shapes", modality="image",
-    train=Labelled("sample:shapes/train"), test=Labelled("sample:shapes/test", share=0.5),
-    label_counts=(240,), seeds=(0,), starts=("trunk",), steps=60, learning_rates=(5e-3,),
-)  # fmt: skip
+FIXED = {
+    "task": "shapes",
+    "modality": "image",
+    "train": {"source": "sample:shapes/train"},
+    "test": {"source": "sample:shapes/test", "share": 0.5},
+    "label_counts": (240,),
+    "seeds": (0,),
+    "starts": ("trunk",),
+    "steps": 60,
+    "learning_rates": (5e-3,),
+}
 
 
 def study(ground, name: str = "branch", **changes) -> Manifest:
     folder, context = ground
-    run(
-        replace(FIXED, **changes),
-        context,
-        registered=folder / "registered.json",
-        branch=folder / f"{name}.json",
-    )
+    config = configured({**FIXED, **changes}, "tasks.shapes.finetuning")
+    run(config, context, registered=folder / "registered.json", branch=folder / f"{name}.json")
     return artifacts.read(folder / f"{name}.json")
 
 
@@ -97,7 +100,7 @@ def test_the_branch_learns_and_is_what_it_says_it_is(ground, branch):
     examples = pq.read_table(store.open(branch, "examples.parquet"))
     outcomes = pq.read_table(store.open(branch, "outcomes.parquet")).to_pandas()
     assert 120 < len(examples) < 180 and branch.facts["counts"]["test"] == len(examples)
-    scored = task.score(store.open_folder(branch, "model/"), examples)
+    scored = score(store.open_folder(branch, "model/"), KIND, examples)
     assert scored["prediction"].tolist() == outcomes["prediction"].tolist()
     assert np.allclose(scored["confidence"], outcomes["confidence"], atol=1e-6)
     assert accuracy(ground, branch) > 0.5 > 2 / 6
@@ -107,25 +110,26 @@ def test_a_frozen_probe_moves_the_head_alone(ground):
     manifest = study(ground, "frozen", mode="frozen")
     store = ground[1].store
     trunk = store.resolve(manifest.key.inputs["trunk"])
-    before = modality.load(store.open_folder(trunk, "model/")).model
-    after = classifiers.load_model(task._auto(), store.open_folder(manifest, "model/"))
+    before = load_trunk(store.open_folder(trunk, "model/"))
+    after = task.load(store.open_folder(manifest, "model/"))
     assert classifiers.fingerprint(after.base_model) == classifiers.fingerprint(before)
     partial = study(ground, "partial", mode="partial", layers=1)
-    part = classifiers.load_model(task._auto(), store.open_folder(partial, "model/")).base_model
+    part = task.load(store.open_folder(partial, "model/")).base_model
     assert classifiers.fingerprint(part.blocks[2]) == classifiers.fingerprint(before.blocks[2])
     assert classifiers.fingerprint(part.blocks[3]) != classifiers.fingerprint(before.blocks[3])
 
 
 def test_images_of_the_test_set_are_not_trained_on(ground):
-    leaky = Labelled("sample:shapes/test")
+    leaky = {"source": "sample:shapes/test"}
     manifest = study(ground, "leaky", train=leaky, label_counts=(10,), steps=1)
     assert manifest.facts["counts"]["train_also_in_test"] == manifest.facts["counts"]["test"]
 
 
+KIND, SHAPES = "image_classification", "sample:shapes/train"
 BAD = {
-    "field": ({"train": Labelled("sample:shapes/train", image="picture")}, MissingError, "known: image"),
-    "broken": ({"train": Labelled("sample:shapes/train", image="label")}, DataError, "cannot be used"),
-    "modality": ({"modality": "text"}, ConfigError, "another kind of data"),
+    "field": ({"train": {"source": SHAPES, "image": "picture"}}, MissingError, "known: image"),
+    "broken": ({"train": {"source": SHAPES, "image": "label"}}, DataError, "cannot be used"),
+    "modality": ({"modality": "text", "kind": KIND}, ConfigError, "another kind of data"),
 }
 
 
@@ -160,7 +164,7 @@ def answers(ground, branch, tmp_path_factory) -> dict[str, tuple[Manifest, list]
     made = {"full": branch, "knn": study(ground, "served-knn", mode="knn")}
     for kind, label in (("segmentation", "mask"), ("detection", "objects")):
         train, test = (
-            Labelled(f"sample:shapes/{split}", label=label, share=0.2) for split in ("train", "test")
+            {"source": f"sample:shapes/{split}", "label": label, "share": 0.2} for split in ("train", "test")
         )
         made[kind] = study(ground, kind, kind=kind, label_counts=(40,), train=train, test=test)
     given = {}
@@ -181,7 +185,7 @@ def answers(ground, branch, tmp_path_factory) -> dict[str, tuple[Manifest, list]
 def test_classes_are_served_as_they_were_scored(ground, answers, mode):
     store, (manifest, found) = ground[1].store, answers[mode]
     examples = pq.read_table(store.open(manifest, "examples.parquet")).slice(0, 40)
-    expected = task.score(store.open_folder(manifest, "model/"), examples)
+    expected = score(store.open_folder(manifest, "model/"), KIND, examples)
     assert [row["label"] for row in found] == [manifest.facts["classes"][i] for i in expected["prediction"]]
     assert np.allclose([row["score"] for row in found], expected["confidence"], atol=1e-6)
 
@@ -209,20 +213,16 @@ def test_the_nearest_labelled_images_vote_and_nothing_is_trained(ground):
     store = ground[1].store
     assert manifest.facts["mode"] == "knn" and manifest.facts["steps"] == 0
     assert store.open(manifest, "history.jsonl").read_text() == ""
-    trunk = modality.load(store.open_folder(store.resolve(manifest.key.inputs["trunk"]), "model/")).model
+    trunk = load_trunk(store.open_folder(store.resolve(manifest.key.inputs["trunk"]), "model/"))
     after = task.load(store.open_folder(manifest, "model/"))
     assert classifiers.fingerprint(after.base_model) == classifiers.fingerprint(trunk)
     assert after.bank.shape[0] == 240
-    with pytest.raises(ConfigErrors, match="no vote"):
+    with pytest.raises(ConfigErrors, match="offers vote"):
         resolve("image-smoke", {"tasks.masks.finetuning": {"mode": "knn"}})
 
 
 def test_outcomes_do_not_depend_on_the_batch(ground, branch):
     store = ground[1].store
-    model = classifiers.load_model(task._auto(), store.open_folder(branch, "model/"))
-    canvas = Canvas.open(store.open_folder(branch, "model/"))
-    pixels = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 1), dtype=np.uint8)
-    files = [images.png(picture) for picture in pixels]
-    samples = task.encode(canvas, files, ["disc"] * 7, branch.facts["classes"])
-    one, all_ = (task.outcomes(model, samples, branch.facts["classes"], size) for size in (1, 64))
+    examples = pq.read_table(store.open(branch, "examples.parquet")).slice(0, 7)
+    one, all_ = (score(store.open_folder(branch, "model/"), KIND, examples, size) for size in (1, 64))
     assert np.allclose(one["confidence"], all_["confidence"], atol=1e-6)

@@ -3,23 +3,25 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.finetuning import labelled, workers
-from components.lib.modalities.text.labelled import Config, Labelled
+from components.finetuning import labelled, tuning, workers
+from components.finetuning.config import Config, configured
 from components.finetuning.run import run
+from components.finetuning.study import Study
+from components.lib import modalities, tasks
+from components.lib.models import branch as branch_module
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
-from components.lib.tasks import sequence_classification
 from components.pretraining.config import Config as Pretraining
 from components.pretraining.run import run as pretrain
 from tests.components import corpora
+from tests.components.evaluation.scoring import score
 
 
 def table(path: Path, rows: list[tuple[object, object]], header=("text", "label")) -> str:
@@ -51,18 +53,19 @@ def ground(tmp_path_factory) -> Path:
 
 
 def config(ground: Path, **changes) -> Config:
-    fixed = Config(
-        task="topics",
-        train=Labelled(str(ground / "train.csv")),
-        test=Labelled(str(ground / "test.csv")),
-        label_counts=(12, 48),
-        seeds=(0, 1),
-        steps=30,
-        batch=12,
-        learning_rates=(3e-3,),
-        max_length=48,
-    )
-    return replace(fixed, **changes)
+    fixed = {
+        "task": "topics",
+        "modality": "text",
+        "train": {"source": str(ground / "train.csv")},
+        "test": {"source": str(ground / "test.csv")},
+        "label_counts": (12, 48),
+        "seeds": (0, 1),
+        "steps": 30,
+        "batch": 12,
+        "learning_rates": (3e-3,),
+        "max_length": 48,
+    }
+    return configured({**fixed, **changes}, "tasks.topics.finetuning")
 
 
 def study(ground: Path, config: Config, branch: Path) -> tuple[Context, Manifest]:
@@ -94,7 +97,7 @@ def test_the_branch_is_the_run_it_says_it_is(branch):
     examples = pq.read_table(context.store.open(manifest, "examples.parquet"))
     outcomes = pq.read_table(context.store.open(manifest, "outcomes.parquet")).to_pandas()
     selected = outcomes[(outcomes["start"] == "trunk") & (outcomes["labels"] == 48) & (outcomes["seed"] == 0)]
-    scored = sequence_classification.score(folder, examples)
+    scored = score(folder, "sequence_classification", examples)
     assert scored["prediction"].tolist() == selected["prediction"].tolist()
     assert np.allclose(scored["confidence"], selected["confidence"], atol=1e-6)
     assert manifest.facts["selected"] == {"labels": 48, "seed": 0}
@@ -126,14 +129,95 @@ def test_the_second_time_is_reused(ground, branch, tmp_path):
 def test_a_frozen_trunk_stays_where_it_was(ground, tmp_path):
     quick = config(ground, mode="frozen", label_counts=(24,), seeds=(0,), starts=("trunk",), steps=5)
     context, manifest = study(ground, quick, tmp_path / "branch.json")
-    from transformers import AutoModel, AutoModelForSequenceClassification
-
     trunk = artifacts.read(ground / "trunk.json")
-    before = AutoModel.from_pretrained(context.store.open_folder(trunk, "model/")).state_dict()
+    before = branch_module.load_trunk(context.store.open_folder(trunk, "model/")).state_dict()
     folder = context.store.open_folder(manifest, "model/")
-    after = AutoModelForSequenceClassification.from_pretrained(folder).base_model.state_dict()
+    after = tasks.load("sequence_classification").load(folder).base_model.state_dict()
     assert all(bool((before[name] == after[name]).all()) for name in before)
-    assert manifest.facts["mode"] == "frozen"
+    assert manifest.facts["mode"] == "frozen" and manifest.facts["steps"] == 0
+
+
+@pytest.mark.parametrize("mode", ["full", "partial", "frozen", "knn", "lora"])
+def test_every_mode_learns_and_is_scored_again_as_it_was(ground, tmp_path, mode):
+    quick = config(ground, mode=mode, label_counts=(90,), seeds=(0,), starts=("trunk",), steps=40)
+    context, manifest = study(ground, quick, tmp_path / "branch.json")
+    outcomes = pq.read_table(context.store.open(manifest, "outcomes.parquet")).to_pandas()
+    assert (outcomes["label"] == outcomes["prediction"]).mean() > 0.8
+    examples = pq.read_table(context.store.open(manifest, "examples.parquet"))
+    scored = score(context.store.open_folder(manifest, "model/"), quick.kind, examples)
+    assert scored["prediction"].tolist() == outcomes["prediction"].tolist()
+    assert np.allclose(scored["confidence"], outcomes["confidence"], atol=1e-6)
+
+
+def test_lora_leaves_a_plain_model(ground, tmp_path):
+    quick = config(ground, mode="lora", rank=2, label_counts=(24,), seeds=(0,), starts=("trunk",), steps=5)
+    context, manifest = study(ground, quick, tmp_path / "branch.json")
+    folder = context.store.open_folder(manifest, "model/")
+    full = config(ground, label_counts=(24,), seeds=(0,), starts=("trunk",), steps=1)
+    _, other = study(ground, full, tmp_path / "full.json")
+    names = [
+        set(tasks.load("sequence_classification").load(path).state_dict())
+        for path in (folder, context.store.open_folder(other, "model/"))
+    ]
+    assert names[0] == names[1]
+
+
+def test_a_linear_probe_is_scikit_learn_s_logistic_regression(ground, tmp_path):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    penalty = {"inverse_penalties": (0.1,)}
+    quick = config(ground, mode="frozen", label_counts=(60,), seeds=(3,), starts=("trunk",), **penalty)
+    context, manifest = study(ground, quick, tmp_path / "branch.json")
+    task, folder = tasks.load(quick.kind), context.store.open_folder(manifest, "model/")
+    probe, reader = task.load(folder), modalities.load("text", "labelled").Reader.open(folder)
+    data = labelled.frozen(quick, task, reader)
+    chosen = data.train.take(np.argsort(labelled.subset_keys(data.train.ids, 3), kind="stable")[:60])
+    samples = task.encode(reader, chosen.inputs, chosen.labels, data.classes)
+    features, classes = (tensor.numpy() for tensor in task.features(probe, samples))
+    oracle = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(features, classes)
+    examples = pq.read_table(context.store.open(manifest, "examples.parquet"))
+    scored = score(folder, quick.kind, examples)
+    inputs = {"text": examples.column("text").to_pylist()}
+    test = task.encode(reader, inputs, examples.column("label").to_pylist(), data.classes)
+    order = np.concatenate(test.batches(64))
+    expected = oracle.predict_proba(task.features(probe, test)[0].numpy())
+    assert np.allclose(expected.max(axis=1), scored["confidence"][order], atol=1e-4)
+
+
+def groups(path: Path, rows: list[tuple[str, str, str]]) -> dict[str, str]:
+    return {"source": table(path, rows, header=("text", "label", "patient")), "group": "patient"}
+
+
+def test_a_group_is_never_on_both_sides(ground, tmp_path, capsys):
+    """Of 180 records of 60 patients, those of the 20 tested patients are not trained on, and it is told."""
+    texts = corpora.documents(240, seed=1)
+    rows = [(text, topic, f"p{number % 60}") for number, (topic, text) in enumerate(texts)]
+    splits = {"train": groups(tmp_path / "a.csv", rows[:180])}
+    splits["test"] = groups(tmp_path / "b.csv", [row for row in rows[180:] if int(row[2][1:]) < 20])
+    quick = config(ground, **splits, label_counts=(30,), seeds=(0,), steps=1, learning_rates=(1e-3, 1e-4))
+    _, manifest = study(ground, quick, tmp_path / "branch.json")
+    counts = manifest.facts["counts"]
+    assert (counts["test"], counts["train"], counts["train_of_test_groups"]) == (20, 120, 60)
+    assert "33.3% of the training records are not trained on" in capsys.readouterr().out
+
+
+def test_trials_hold_out_whole_groups(ground, tmp_path):
+    texts = corpora.documents(240, seed=1)
+    rows = [(text, topic, f"p{number % 6}") for number, (topic, text) in enumerate(texts)]
+    splits = {"train": groups(tmp_path / "a.csv", rows), "test": {"source": str(ground / "test.csv")}}
+    quick = config(ground, **splits, label_counts=(60,), seeds=(0,), learning_rates=(1e-3, 1e-4))
+    context = Context(corpora.Store(str(ground / "store")), stage="finetuning", task="topics")
+    trunk = context.store.resolve(artifacts.read(ground / "registered.json").key.inputs["trunk"])
+    with context.store.draft(Key("finetuning", 0, {"test": "groups"})) as draft:
+        one = Study(quick, context, trunk, draft)
+    fitter = one.inputs.fitter()
+    learned, judged = fitter._split(tuning.trials(quick, one.labels)[0])
+    seen = one.inputs.subsets[0][:60]
+    held = {one.inputs.groups[i] for i in set(seen.tolist()) - set(learned.tolist())}
+    assert not held & {one.inputs.groups[i] for i in learned}
+    assert 12 <= len(judged) < 36 and len(judged) + len(learned) == 60
 
 
 def test_tokens_are_a_task_too(ground, tmp_path):
@@ -147,8 +231,8 @@ def test_tokens_are_a_task_too(ground, tmp_path):
         path.write_text("\n".join(lines))
         return str(path)
 
-    sources = {name: Labelled(records(*part), text="tokens", label="tags") for name, part in
-               (("train", (0, 60)), ("test", (60, 90)))}  # fmt: skip
+    fields = {"text": "tokens", "label": "tags"}
+    sources = {"train": {"source": records(0, 60), **fields}, "test": {"source": records(60, 90), **fields}}
     settings = config(
         ground, kind="token_classification", label_counts=(60,), seeds=(0,), steps=60, **sources
     )
@@ -176,7 +260,7 @@ def test_label_counts_are_numbers_or_shares(ground, wanted, expected):
 def test_rejected_records_within_the_budget_are_kept_with_a_reason(ground, tmp_path):
     rows = [(text, topic) for topic, text in corpora.documents(100, seed=3)]
     rows[7] = (rows[7][0], "")
-    source = Labelled(table(tmp_path / "some.csv", rows))
+    source = {"source": table(tmp_path / "some.csv", rows)}
     quick = config(ground, train=source, label_counts=(10,), seeds=(0,), steps=2, reject_budget=0.02)
     context, manifest = study(ground, quick, tmp_path / "branch.json")
     rejected = pq.read_table(context.store.open(manifest, "quarantine.parquet")).to_pylist()
@@ -186,7 +270,7 @@ def test_rejected_records_within_the_budget_are_kept_with_a_reason(ground, tmp_p
 
 def test_examples_that_are_tested_are_not_trained_on(ground, tmp_path):
     rows = [(text, topic) for topic, text in corpora.documents(240, seed=1)]
-    source = Labelled(table(tmp_path / "leaky.csv", rows))
+    source = {"source": table(tmp_path / "leaky.csv", rows)}
     quick = config(ground, train=source, label_counts=(10,), seeds=(0,), steps=2)
     _, manifest = study(ground, quick, tmp_path / "branch.json")
     assert manifest.facts["counts"]["train_also_in_test"] == 60
@@ -197,12 +281,12 @@ def test_the_test_split_has_no_part_in_it_and_runs_are_those_of_the_rate(ground,
     """The same trials whatever is tested; and a run of the study is what it would be with its rate alone."""
     monkeypatch.setattr(workers, "FEW", 100)  # in this process
     rows = [(text, topic) for topic, text in corpora.documents(300, seed=1)]
-    others = Labelled(table(tmp_path / "others.csv", rows[240:]))
-    quick = config(ground, label_counts=(24,), learning_rates=(0.0, 3e-3))
+    others = {"source": table(tmp_path / "others.csv", rows[240:])}
+    quick = {"label_counts": (24,), "learning_rates": (0.0, 3e-3)}
     studies = {
-        "several": study(ground, quick, tmp_path / "a.json"),
-        "other test": study(ground, replace(quick, test=others), tmp_path / "b.json"),
-        "one": study(ground, replace(quick, learning_rates=(3e-3,)), tmp_path / "c.json"),
+        "several": study(ground, config(ground, **quick), tmp_path / "a.json"),
+        "other test": study(ground, config(ground, **quick, test=others), tmp_path / "b.json"),
+        "one": study(ground, config(ground, **{**quick, "learning_rates": (3e-3,)}), tmp_path / "c.json"),
     }
     read = {name: context.store.open(made, "tuning.jsonl") for name, (context, made) in studies.items()}
     trials = [json.loads(line) for line in read["several"].read_text().splitlines()]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.modalities.text import filters
 from components.ingestion.config import configured
-from components.lib.modalities.text.words import document
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigErrors
+from components.lib.modalities.text import filters
+from components.lib.modalities.text.words import document
 
 DEFAULT = configured({"sources": ["x"]}).filters
 LANGUAGES = json.loads(Path(__file__).with_name("languages.json").read_text(encoding="utf-8"))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.lib.modalities.image import cleaning
 from components.ingestion.config import configured
 from components.lib.core.errors import ConfigErrors, DataError
 from components.lib.data import images
+from components.lib.modalities.image import cleaning
 from tests.components.ingestion.corpora import Ingestion
 
 

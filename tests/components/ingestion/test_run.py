@@ -9,8 +9,8 @@ import pytest
 from pyarrow import parquet
 
 from components.ingestion import build, extraction, shards
-from components.lib.modalities.text.cleaning import identity, normalised
 from components.lib.core.errors import DataError
+from components.lib.modalities.text.cleaning import identity, normalised
 from tests.components.ingestion.corpora import Ingestion, texts, words, write
 
 

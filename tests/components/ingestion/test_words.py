@@ -5,11 +5,11 @@ import random
 import numpy as np
 import pytest
 
+from components.lib.data.deduplication import copies, near_copies, rows_of_a_band
 from components.lib.modalities.text import contamination
 from components.lib.modalities.text.cleaning import identity, signatures
 from components.lib.modalities.text.contamination import Index
-from components.lib.data.deduplication import copies, near_copies, rows_of_a_band
-from components.lib.modalities.text.words import ngrams, split, Vocabulary
+from components.lib.modalities.text.words import Vocabulary, ngrams, split
 from tests.components.ingestion.corpora import texts, words
 
 

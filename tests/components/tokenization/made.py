@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from components.lib.modalities.text.tokenization.plan import Config
 
 from components.lib.core.settings import from_dict
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.lib.modalities.text.tokenization.plan import Config
 
 SCRIPTS = {
     "latin": "the quick brown fox jumps over a lazy dog and naïve cafés don't mind 3.14 apples",

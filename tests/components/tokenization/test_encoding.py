@@ -10,14 +10,14 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from components.lib.modalities.text.tokenization.plan import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.lib.storage.store import Store
 from components.lib.modalities.text.tokenization import chunking, training
 from components.lib.modalities.text.tokenization.encoding import Encoder
 from components.lib.modalities.text.tokenization.folder import Tokens
-from components.lib.modalities.text.tokenization.plan import Config
+from components.lib.storage.store import Store
 from tests.components.tokenization.made import corpus, documents, word_level
 
 KINDS = ("bpe", "wordpiece", "unigram")

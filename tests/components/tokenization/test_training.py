@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from components.lib.modalities.text.tokenization.plan import Config
 from tokenizers import Tokenizer
 
 from components.lib.core.settings import from_dict
 from components.lib.modalities.text.tokenization import special, training
 from components.lib.modalities.text.tokenization.folder import Tokens
-from components.lib.modalities.text.tokenization.plan import Config
 from components.lib.modalities.text.tokenization.probes import PROBES
 from tests.components.tokenization.made import SCRIPTS, documents
 

@@ -13,13 +13,13 @@ from sklearn.metrics import jaccard_score
 
 from components.lib.core.errors import ConfigError, DataError
 from components.lib.data import images, shapes
-from components.lib.modalities.image.canvas import Canvas
 from components.lib.engine.distributed import World
 from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.trainable import WeightedSum
+from components.lib.modalities.image.canvas import Canvas
 from components.lib.models.vision.architectures import ARCHITECTURES, Dials
 from components.lib.tasks import segmentation as task
 

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from components.finetuning import labelled
-from components.lib.modalities.text.labelled import Config, Labelled
 from components.lib.core.errors import ConfigError, IntegrityError, MissingError
 from components.lib.data.sources import find, keep, read_records
+from components.lib.modalities.text.labelled import Config, Labelled
 from components.lib.storage.stage import stage
 from components.lib.storage.store import Store
 from components.lib.tasks import sequence_classification

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from components.lib.models.vision.neighbours import features_of
 from sklearn.neighbors import KNeighborsClassifier
 
 from components.lib.data import images
 from components.lib.modalities.image.canvas import Canvas
 from components.lib.models.vision.architectures import ARCHITECTURES, Dials
-from components.lib.models.vision.neighbours import features_of
 from components.lib.tasks import image_classification as task
 
 NAMES = ["a", "b", "c"]
