@@ -91,10 +91,16 @@ def commit(
 
 def trunk(store: Store, seed: int = 0, name: str = "20 newsgroups <b>") -> Manifest:
     """Corpus, tokens and a trunk."""
-    facts = {"documents": {"train": 10, "validation": 2}, "characters": {"train": 100}, "name": name}
+    facts = {
+        "modality": "text",
+        "documents": {"train": 10, "validation": 2},
+        "characters": {"train": 100},
+        "name": name,
+    }
     corpus = commit(store, "ingestion", {}, facts, config={"source": name}, raw={"sources": "0" * 64})
     tokens = commit(
-        store, "tokenization", {"corpus": corpus}, {"vocab_size": len(WORDS), "tokens": {"train": 50}},
+        store, "tokenization", {"corpus": corpus},
+        {"modality": "text", "vocab_size": len(WORDS), "tokens": {"train": 50}},
         files={"tokenizer/tokenizer.json": "{}"},
     )  # fmt: skip
     rows = [{"step": step, "loss": 3.0 / step, "learning_rate": 1e-3} for step in range(1, 6)]
@@ -120,7 +126,14 @@ CLASSES = ("atheism", "autos")
 def branch(store: Store, trunk: Manifest, seed: int = 0, kind: str = "sequence_classification") -> Manifest:
     """A branch of `trunk`."""
     classes = CLASSES if kind == "sequence_classification" else ("O", "B-x", "I-x")
-    facts = {"task": "topics", "kind": kind, "classes": list(classes), "label_counts": [20], "seeds": [0]}
+    facts = {
+        "task": "topics",
+        "kind": kind,
+        "modality": "text",
+        "classes": list(classes),
+        "label_counts": [20],
+        "seeds": [0],
+    }
     return commit(
         store,
         "finetuning",
@@ -145,8 +158,8 @@ def evaluation(
     gap = dict(zip(("value", "low", "high"), difference, strict=True))
     rival = champion and {"name": model, "version": champion[1], "reference": champion[0].reference}
     facts = {
-        "task": task, "kind": branch.facts["kind"], "model": model, "primary": "accuracy", "confidence": 0.95,
-        "replicates": 2000, "examples": 500, "classes": branch.facts["classes"],
+        "task": task, "kind": branch.facts["kind"], "modality": "text", "model": model, "primary": "accuracy",
+        "confidence": 0.95, "replicates": 2000, "examples": 500, "classes": branch.facts["classes"],
         "metrics": {"accuracy": entry, "macro_f1": {"value": None, "low": None, "high": None}},
         "champion": rival, "champion_metrics": {"accuracy": entry} if champion else None,
         "difference": {"accuracy": gap} if champion else None,

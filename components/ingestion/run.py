@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         TrunklineError: if a source cannot be had; see `components.lib.data.sources.find`.
     """
     formats.check(config.format_options)
-    modality = modalities.load(config.modality, "ingestion")
-    own = modality.identity(config.own, bool(config.decontaminate))
+    own = modalities.load(config.modality, "ingestion").identity(config.own, bool(config.decontaminate))
     objects = _readable(config, context)
     evaluations = [_index(context.store, entry, config) for entry in config.decontaminate]
     settings = {
@@ -63,7 +63,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
 
     manifest = context.produce(key, build, corpus)
     card.parent.mkdir(parents=True, exist_ok=True)
-    card.write_bytes(context.store.open(manifest, "card.html").read_bytes())
+    shutil.copyfile(context.store.open(manifest, "card.html"), card)
     return manifest
 
 

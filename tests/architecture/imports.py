@@ -92,7 +92,7 @@ def _reasons(module: str, found: Import) -> Iterator[str]:
     if found.top and not light and (is_component or here[0] == "pipelines"):
         yield "a graph is compiled without it"
     if here[-1] == "config" and here[0] == "components" and here[1:2] != ["lib"]:
-        own = found.module.startswith(("components.lib.core.settings", "components.lib.core.errors"))
+        own = found.module.startswith(("components.lib.core", "components.lib.modalities"))
         if (
             there[0] not in sys.stdlib_module_names
             and not own

@@ -158,6 +158,6 @@ def test_a_name_that_mlflow_refuses(refused, name):
 
 def test_a_folder_that_is_no_model(refused, tmp_path: Path):
     (tmp_path / "config.json").write_text("{}")
-    about = {"use": Use.of("trunk"), "model_id": "m", "run_id": "r", "readme": ""}
+    about = {"use": Use.of("trunk", "text"), "model_id": "m", "run_id": "r", "readme": ""}
     error = refused("registration", lambda _: write(tmp_path, {}, tmp_path / "out", **about))
     judge(error, DATA, "not a Hugging Face model", str(tmp_path))

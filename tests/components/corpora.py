@@ -51,7 +51,6 @@ def corpus(store: Store, count: int = 200) -> Manifest:
 def tokens(folder: Path, count: int = 200, store: str = "") -> tuple[Context, Path]:
     """A context on a store, in `folder` if none is named, and the path of the tokens manifest in it."""
     from components.tokenization.config import configured
-
     from components.tokenization.run import run
 
     context = Context(Store(store or str(folder / "store")), stage="test")

@@ -25,7 +25,6 @@ from components.lib.storage.artifacts import canonical, sha256
 from components.lib.tasks import inputs_of
 
 FILES = "files.json"  # name -> SHA-256 of every file of the weights, itself pinned by a tag
-FOLDER = "artifacts/model"  # where they lie in the MLflow model
 LIB = "components.lib"
 SERVER = """from mlflow.models import set_model
 
@@ -91,6 +90,41 @@ def write(
     Raises:
         DataError: if config.json does not name the architecture.
     """
+    config = _config(model / "config.json")
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as scratch:
+        place = Path(scratch)
+        package, names = _server(place, use)
+        with _importable(place / "code", package):
+            _save(
+                place, model, target, use, names, _requirements(config, use), model_id=model_id, run_id=run_id
+            )
+    (target / "README.md").write_text(readme, encoding="utf-8")
+    listing = canonical({f"artifacts/{model.name}/{name}": digest for name, digest in digests.items()})
+    (target / FILES).write_bytes(listing)
+    return sha256(listing)
+
+
+def _server(place: Path, use: Use) -> tuple[str, list[str]]:
+    """Writes the code that serves to `place`; returns its package, and the modules of modality and task."""
+    parts = [plugins.module("components.lib.modalities", use.modality)]
+    parts += [plugins.module("components.lib.tasks", use.task)] if use.task else [""]
+    wanted = [f"{LIB}.registry.serving", f"{parts[0]}.labelled", *filter(None, parts)]
+    package = _code(place / "code", wanted)
+    (place / "server.py").write_text(SERVER.format(package=package), encoding="utf-8")
+    return package, [name.replace(LIB, package, 1) for name in parts]
+
+
+def _save(
+    place: Path,
+    model: Path,
+    target: Path,
+    use: Use,
+    names: list[str],
+    requirements: list[str],
+    *,
+    model_id: str,
+    run_id: str,
+) -> None:
     with warnings.catch_warnings():  # of mlflow 3.17 about its own classes
         warnings.filterwarnings("ignore", ".*type hint is inferred", UserWarning)
         import mlflow.pyfunc
@@ -98,34 +132,21 @@ def write(
     from mlflow.types import ColSpec, Schema, TensorSpec
     from numpy import dtype
 
-    config = _config(model / "config.json")
+    single = len(use.inputs) == 1
+    columns = [ColSpec("string", None if single else name) for name in use.inputs]
     vector = TensorSpec(dtype("float64"), (-1,), "double")
-    columns = [ColSpec("string", name if len(use.inputs) > 1 else None) for name in use.inputs]
     answers = Schema([ColSpec(kind, name) for name, kind in use.outputs] or [vector])
-    parts = [plugins.module("components.lib.modalities", use.modality)]
-    parts += [plugins.module("components.lib.tasks", use.task)] if use.task else [""]
-    example = modalities.load(use.modality).EXAMPLE
-    with tempfile.TemporaryDirectory(prefix="trunkline-") as scratch:
-        code = Path(scratch) / "code"
-        package = _code(code, [f"{LIB}.registry.serving", f"{parts[0]}.labelled", *filter(None, parts)])
-        names = [name.replace(LIB, package, 1) for name in parts]
-        (Path(scratch) / "server.py").write_text(SERVER.format(package=package), encoding="utf-8")
-        with _importable(code, package):
-            mlflow.pyfunc.save_model(
-                str(target),
-                python_model=str(Path(scratch) / "server.py"),
-                artifacts={"model": str(model)},
-                code_paths=[str(path) for path in sorted(code.iterdir())],
-                model_config={"modality": names[0], "task": names[1], "inputs": use.inputs},
-                pip_requirements=_requirements(config, use),
-                signature=ModelSignature(inputs=Schema(columns), outputs=answers),
-                input_example=[example] if len(use.inputs) == 1 else None,
-                mlflow_model=Model(run_id=run_id, model_id=model_id),
-            )
-    (target / "README.md").write_text(readme, encoding="utf-8")
-    listing = canonical({f"{FOLDER}/{name}": digest for name, digest in digests.items()})
-    (target / FILES).write_bytes(listing)
-    return sha256(listing)
+    mlflow.pyfunc.save_model(
+        str(target),
+        python_model=str(place / "server.py"),
+        artifacts={"model": str(model)},
+        code_paths=[str(path) for path in sorted((place / "code").iterdir())],
+        model_config={"modality": names[0], "task": names[1], "inputs": use.inputs},
+        pip_requirements=requirements,
+        signature=ModelSignature(inputs=Schema(columns), outputs=answers),
+        input_example=[modalities.load(use.modality).EXAMPLE] if single else None,
+        mlflow_model=Model(run_id=run_id, model_id=model_id),
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from components.lib.pages import model_card
 from components.lib.registry.mlflow_model import Use, write
 from components.lib.registry.registered_models import Registered, Registry
 from components.lib.registry.tracking import Tracker
-from components.lib.storage.artifacts import Manifest
+from components.lib.storage.artifacts import Manifest, canonical, sha256
 from components.lib.storage.lineage import ancestors
 from components.lib.storage.stage import Context
 
@@ -79,7 +79,8 @@ def lineage_tags(context: Context, manifest: Manifest) -> dict[str, str]:
     tags |= {f"trunkline.{name}": str(value) for name, value in context.details.items() if value}
     tokens = behind.get("tokenization")
     if tokens is not None:
-        tags |= {f"trunkline.{name}": tokens.file(name).sha256 for name in tokens.names("tokenizer/")}
+        files = [[name, tokens.file(name).sha256] for name in tokens.names("tokenizer/")]
+        tags["trunkline.tokenizer"] = sha256(canonical(files))
     return tags | {
         "trunkline.manifest": manifest.digest,
         "trunkline.store": context.store.uri,

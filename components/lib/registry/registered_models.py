@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import ConfigError, IntegrityError, MissingError, ServiceError
-from components.lib.registry.mlflow_model import FILES, FOLDER
+from components.lib.registry.mlflow_model import FILES
 from components.lib.registry.tracking import ambient, connect, explained
 from components.lib.storage.artifacts import sha256_of
 
@@ -184,9 +184,10 @@ class Registry:
         listing = folder / FILES
         pinned = version.tags.get(PINNED, "")
         _expect(listing, pinned)
-        for name, digest in json.loads(listing.read_bytes()).items():
+        digests: dict[str, str] = json.loads(listing.read_bytes())
+        for name, digest in digests.items():
             _expect(folder / name, digest)
-        return folder / FOLDER
+        return folder / next(name for name in digests if name.endswith("/config.json")).rpartition("/")[0]
 
     def _versions(self, name: str, reference: str) -> list[Registered]:
         with explained(self.uri):

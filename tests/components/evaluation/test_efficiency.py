@@ -19,6 +19,9 @@ def share(outcomes: dict[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
     return found
 
 
+SHARE = {"better": "higher", "low": 0.0, "high": 1.0}
+
+
 def runs(generator: np.random.Generator, n: int, labels: list[int], seeds: int, gain: float = 0.1,
          between: float = 0.3) -> Runs:  # fmt: skip
     """Right or wrong by a latent difficulty shared by all runs, and an effect of each (start, seed)."""
@@ -47,7 +50,7 @@ def test_equal_runs_have_exactly_no_gain() -> None:
     for (start, labels, seed), columns in list(grid.items()):
         if start == "trunk":
             grid["random", labels, seed] = columns
-    found = efficiency(Config("m", replicates=200), grid, share)
+    found = efficiency(Config("m", replicates=200), grid, share, SHARE)
     assert found is not None
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
     assert found["gain"] == [nothing, nothing] and found["area"] == nothing
@@ -55,7 +58,7 @@ def test_equal_runs_have_exactly_no_gain() -> None:
 
 def test_means_and_gains_are_those_of_the_runs() -> None:
     grid = runs(np.random.default_rng(1), 200, [10, 40], 4)
-    found = efficiency(Config("m", replicates=200), grid, share)
+    found = efficiency(Config("m", replicates=200), grid, share, SHARE)
     assert found is not None
     mean = {
         start: [
@@ -79,7 +82,7 @@ def test_resampling_is_paired_in_examples_and_seeds() -> None:
         better = base.copy()
         better[np.flatnonzero(base == 0)[:20]] = 1.0
         grid["random", 10, seed], grid["trunk", 10, seed] = {"correct": base}, {"correct": better}
-    found = efficiency(Config("m", replicates=500), grid, share)
+    found = efficiency(Config("m", replicates=500), grid, share, SHARE)
     assert found is not None
     width = {name: found[name][0]["high"] - found[name][0]["low"] for name in ("trunk", "gain")}
     assert width["gain"] < width["trunk"] / 3
@@ -94,7 +97,7 @@ def test_intervals_cover_the_true_gain(seeds: int, between: float) -> None:
     hits, trials = 0, 100
     for trial in range(trials):
         grid = runs(generator, 150, [10], seeds, gain=0.3, between=between)
-        found = efficiency(Config("m", replicates=200, seed=trial), grid, share)
+        found = efficiency(Config("m", replicates=200, seed=trial), grid, share, SHARE)
         assert found is not None
         hits += found["gain"][0]["low"] <= truth <= found["gain"][0]["high"]
     assert hits / trials >= 0.9  # nominal 0.95; a plain bootstrap of 3 seeds covers about 0.78
@@ -103,25 +106,25 @@ def test_intervals_cover_the_true_gain(seeds: int, between: float) -> None:
 def test_incomplete_seeds_are_left_out_and_named() -> None:
     grid = runs(np.random.default_rng(4), 50, [10, 20], 3)
     del grid["random", 20, 1]
-    found = efficiency(Config("m", replicates=100), grid, share)
+    found = efficiency(Config("m", replicates=100), grid, share, SHARE)
     assert found is not None
     assert found["seeds"] == [0, 2] and found["left_out"] == [1]
 
 
 def test_without_a_random_start_there_is_no_comparison() -> None:
     grid = {run: v for run, v in runs(np.random.default_rng(5), 50, [10], 2).items() if run[0] == "trunk"}
-    assert efficiency(Config("m", replicates=100), grid, share) is None
+    assert efficiency(Config("m", replicates=100), grid, share, SHARE) is None
 
 
 def test_one_number_of_labels_has_no_area_and_says_why() -> None:
-    found = efficiency(Config("m", replicates=100), runs(np.random.default_rng(6), 50, [10], 2), share)
+    found = efficiency(Config("m", replicates=100), runs(np.random.default_rng(6), 50, [10], 2), share, SHARE)
     assert found is not None
     assert found["area"]["value"] is None and "two numbers of labels" in found["area"]["reason"]
 
 
 def test_one_seed_gives_the_interval_of_the_examples_alone() -> None:
     grid = runs(np.random.default_rng(7), 400, [10], 1)
-    found = efficiency(Config("m", replicates=2000), grid, share)
+    found = efficiency(Config("m", replicates=2000), grid, share, SHARE)
     assert found is not None
     correct = grid["trunk", 10, 0]["correct"]
     half = 1.96 * correct.std() / math.sqrt(len(correct))
@@ -131,7 +134,7 @@ def test_one_seed_gives_the_interval_of_the_examples_alone() -> None:
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
     grid = runs(np.random.default_rng(8), 60, [10, 20], 3)
-    made = [efficiency(Config("m", replicates=150, seed=s), grid, share) for s in (1, 1, 2)]
+    made = [efficiency(Config("m", replicates=150, seed=s), grid, share, SHARE) for s in (1, 1, 2)]
     assert made[0] == made[1] != made[2]
 
 
@@ -172,3 +175,21 @@ def test_undefined_is_null_with_a_reason_never_zero() -> None:
         "reason": "not defined on these examples: there is nothing to divide by",
     }  # fmt: skip
     assert summary(0.0, nowhere, nowhere) == {"value": 0.0, "low": None, "high": None}
+
+
+def error(outcomes: dict[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
+    found: np.ndarray = 100 * (weights @ (1 - outcomes["correct"])) / weights.sum(axis=1)
+    return found
+
+
+def test_a_metric_whose_lower_is_better_gains_where_the_trunk_errs_less() -> None:
+    """Errors in per cent are the same story as shares: the same gain, a hundred times, with its sign."""
+    grid = runs(np.random.default_rng(9), 200, [10, 20], 4, gain=0.4)
+    one = efficiency(Config("m", replicates=200), grid, share, SHARE)
+    declared = {"better": "lower", "low": 0.0, "high": None}
+    other = efficiency(Config("m", replicates=200), grid, error, declared)
+    for a, b in zip(one["gain"], other["gain"], strict=True):
+        assert [100 * a[end] for end in ("value", "low", "high")] == pytest.approx(
+            [b[end] for end in ("value", "low", "high")], abs=1e-3
+        )
+    assert other["trunk"][0]["value"] < other["random"][0]["value"] and other["trunk"][0]["low"] >= 0

@@ -31,7 +31,12 @@ def corpus(store: Store) -> Manifest:
 
 
 def tokens(store: Store, source: Manifest) -> Manifest:
-    facts = {"kind": "wordpiece", "vocab_size": 8192, "tokens": {"train": 4_900_000, "validation": 260_000}}
+    facts: dict[str, Any] = {
+        "modality": "text",
+        "kind": "wordpiece",
+        "vocab_size": 8192,
+        "tokens": {"train": 4_900_000, "validation": 260_000},
+    }
     key = Key("tokenization", 1, {"kind": "wordpiece", "vocabulary_size": 8192}, {"corpus": source.reference})
     return _commit(store, key, facts)
 
@@ -90,7 +95,8 @@ def evaluation(
     size = len(classes)
     matrix = [[80 if i == j else (i * 5 + j * 3) % 7 for j in range(size)] for i in range(size)]
     facts = {
-        "task": task, "kind": kind, "model": f"trunkline-20news-{task}", "primary": primary, "examples": 2000,
+        "task": task, "kind": kind, "modality": "text", "model": f"trunkline-20news-{task}",
+        "primary": primary, "examples": 2000,
         "confidence": 0.95, "replicates": 2000, "classes": classes, "metrics": metrics,
         "champion": {"name": "trunkline-20news", "version": "2", "reference": "x"} if champion else None,
         "champion_metrics": {name: entry(0.6) for name in metrics} if champion else None,
@@ -117,7 +123,7 @@ def curve(gain: float) -> dict[str, Any]:
 def decision(evaluations: list[Manifest], verdicts: list[str]) -> dict[str, Any]:
     tasks = [
         {
-            "task": e.facts["task"], "model": e.facts["model"], "verdict": verdict,
+            "task": e.facts["task"], "model": e.facts["model"], "modality": "text", "verdict": verdict,
             "passed": verdict != "rejected",
             "reasons": ["accuracy 0.61 is below 0.7" if verdict == "rejected" else "within 0.01 or better"],
             "version": "4",

@@ -68,7 +68,7 @@ def test_pictures_of_the_trunk_are_in_the_page_and_a_damaged_one_is_named(store:
     with store.draft(Key("pretraining", 1, {"shown": True}, {})) as draft:
         draft.write("pictures/00.png", png)
         draft.write("pictures/pictures.json", json.dumps(entries))
-        draft.facts = {"objective": {"contrastive": {}}}
+        draft.facts = {"modality": "text", "objective": {"contrastive": {}}}
         drawn = draft.commit()
     page = read(pages.page("t", [trunk_section.pretraining(store, drawn)]))
     assert "img" in page.tags and "<Views>" in page.text and "three of each" in page.text

@@ -39,7 +39,8 @@ def test_a_trunk_is_registered_with_all_that_is_known_of_it(tracked, tmp_path):
     assert version.reference == trunk.reference
     for stage in ("tokenization", "ingestion"):
         assert tracked.store.resolve(version.tags[f"trunkline.{stage}"]).key.stage == stage
-    assert version.tags["trunkline.tokenizer"] == artifacts.sha256(b"{}")
+    files = [["tokenizer/tokenizer.json", artifacts.sha256(b"{}")]]
+    assert version.tags["trunkline.tokenizer"] == artifacts.sha256(artifacts.canonical(files))
     assert version.tags["trunkline.git"] == "0" * 40 and version.tags["kfp.pipeline_run_id"] == "run-1"
 
 
@@ -151,7 +152,9 @@ def test_damaged_weights_are_not_registered(tracked, tmp_path):
 
 
 def test_a_trunk_that_is_no_model_is_refused(tracked, tmp_path):
-    manifest = models.commit(tracked.store, "pretraining", {}, {}, files={"model/config.json": "{}"})
+    manifest = models.commit(
+        tracked.store, "pretraining", {}, {"modality": "text"}, files={"model/config.json": "{}"}
+    )
     manifest.write(tmp_path / "trunk.json")
     with pytest.raises(DataError, match="not a Hugging Face model"):
         registered(tracked, tmp_path, tmp_path / "trunk.json")

@@ -102,10 +102,9 @@ def resize(
         writer.close()
         counts[split] = writer.images
         if writer.images != expected.get(split, 0):
-            raise IntegrityError(
-                "the corpus is not what its manifest tells", where=f"{corpus.uri} ({split})",
-                found=f"{writer.images} images", expected=f"{expected.get(split, 0)} images",
-            )  # fmt: skip
+            where, found = f"{corpus.uri} ({split})", f"{writer.images} images"
+            what, right = "the corpus is not what its manifest tells", f"{expected.get(split, 0)} images"
+            raise IntegrityError(what, where=where, found=found, expected=right)
     mean, std = (list(canvas.mean), list(canvas.std)) if given else moments.of()
     canvas = replace(canvas, mean=tuple(mean), std=tuple(std))
     (draft.folder / FOLDER).mkdir()
