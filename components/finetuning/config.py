@@ -9,9 +9,10 @@ from typing import Any
 from components.lib import modalities
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError
-from components.lib.core.settings import from_dict, part, setting
+from components.lib.core.settings import did_you_mean, from_dict, part, setting
 
 MODES = "components.lib.modes"
+STARTS = "components.lib.starts"
 TASKS = "components.lib.tasks"
 
 
@@ -77,6 +78,10 @@ class Config:
                 yield ConfigError(
                     "a list is empty or repeats itself", where=f"finetuning.{name}", found=values
                 )
+        for name in self.starts:
+            if name not in (known := plugins.names(STARTS)):
+                where, fix = f"tasks.{self.task}.finetuning.starts", did_you_mean(name, known)
+                yield ConfigError("there is no such start", where=where, found=name, fix=fix)
         if "trunk" not in self.starts:
             yield ConfigError(
                 "the branch comes from the trunk",
@@ -96,9 +101,15 @@ def configured(values: Mapping[str, Any], where: str) -> Config:
         modalities.load(modality, "settings"),
         values.get("kind") or modalities.load(modality).TASK,
     )
-    parts = {
-        "own": settings.Finetuning,
-        "adaptation": plugins.declared(MODES, str(values.get("mode", "full"))).config or {},
-        "fields": plugins.declared(TASKS, str(kind)).constants["ROLES"],
-    }
+    task = _declared(TASKS, str(kind), f"{where.removesuffix('.finetuning')}.kind")
+    mode = _declared(MODES, str(values.get("mode", "full")), f"{where}.mode")
+    parts = {"own": settings.Finetuning, "adaptation": mode.config or {}, "fields": task.constants["ROLES"]}
     return from_dict(Config, {**values, "kind": kind}, where, parts)
+
+
+def _declared(package: str, name: str, where: str) -> plugins.Declaration:
+    try:
+        return plugins.declared(package, name)
+    except ConfigError as error:
+        error.where = where
+        raise

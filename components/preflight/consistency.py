@@ -100,14 +100,23 @@ def _needs(needs: Sequence[str], pretraining: Any, where: str) -> Errors:
         return
     architectures = modalities.load(name).ARCHITECTURES
     able = [one for one in architectures if set(needs) <= modalities.offers(name, {"architecture": one})]
+    others = [one for one in modalities.names() if one != name and _able(one, needs)]
     yield ConfigError(
         f"the trunk does not offer {' and '.join(lacks)}",
         where=where,
         found=f"modality {name}, {modalities.dials(name, pretraining.trunk).get('architecture', '')}".rstrip(
             ", "
         ),
-        expected=f"an architecture of {', '.join(able)}" if able else "another modality",
+        expected=f"architecture {' or '.join(able)}"
+        if able
+        else f"modality {' or '.join(others) or 'of your own'}",
         fix=f"set pretraining.trunk.architecture to {able[0]}"
         if able
         else "choose another objective or task",
     )
+
+
+def _able(modality: str, needs: Sequence[str]) -> bool:
+    """Whether a modality offers all of this with some architecture."""
+    architectures = modalities.load(modality).ARCHITECTURES or {"": ()}
+    return any(set(needs) <= modalities.offers(modality, {"architecture": one}) for one in architectures)

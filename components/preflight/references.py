@@ -12,7 +12,7 @@ from components.lib import modalities
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.core.plugins import Declaration
-from components.lib.core.settings import from_dict
+from components.lib.core.settings import did_you_mean, from_dict
 from components.lib.data import sources
 
 OBJECTIVES = "components.lib.objectives"
@@ -21,7 +21,6 @@ FILTERS = "components.lib.modalities.text.filters"
 FORMATS = "components.lib.data.formats"
 MODES = "components.lib.modes"
 RULES = "components.promotion.rules"
-STARTS = "components.lib.starts"
 TASKS = "components.lib.tasks"
 
 Errors = Iterator[TrunklineError]
@@ -62,6 +61,12 @@ def _ingestion(config: Any) -> Errors:
 
 
 def _pretraining(config: Any) -> Errors:
+    if config.modality not in modalities.names():
+        fix = did_you_mean(config.modality, modalities.names())
+        yield ConfigError(
+            "there is no such modality", where="pretraining.modality", found=config.modality, fix=fix
+        )
+        return
     options = modalities.load(config.modality, "settings").Pretraining
     try:
         from_dict(options, config.trunk, "pretraining.trunk")
@@ -85,8 +90,6 @@ def _promotion(config: Any) -> Errors:
 
 
 def _finetuning(config: Any, where: str) -> Errors:
-    for name in config.starts:
-        yield from _plugin(STARTS, name, None, f"{where}.starts")
     for split in ("train", "test"):
         labelled = getattr(config, split)
         if labelled is None:

@@ -28,12 +28,13 @@ WORDS = [{"text": ["the", "sea", str(i)], "label": ["O", "B-X", "O"]} for i in r
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registered trunk that is nothing but a tokenizer: labels are judged before weights are read."""
+    """A registered trunk that is nothing but a tokenizer and a config: labels are judged before weights are read."""
     folder = tmp_path_factory.mktemp("ground")
     context, path = corpora.tokens(folder, 300)
     tokens = artifacts.read(path)
     with context.store.draft(Key("pretraining", 1, {}, {"tokens": tokens.reference})) as draft:
         shutil.copytree(context.store.open_folder(tokens, "tokenizer/"), draft.folder / "model")
+        (draft.folder / "model" / "config.json").write_text('{"model_type": "modernbert"}')
         for file in sorted((draft.folder / "model").iterdir()):
             draft.add(f"model/{file.name}")
         draft.facts = {"modality": "text"}
@@ -68,7 +69,7 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], Kind, str, str]] = {
     "empty labels": (CSV, HEAD + "a,\nb,y\nc,x\n", {}, DATA, "not a class: ''", "train.csv:2"),
     "empty texts": (CSV, HEAD + ",x\nb,y\nc,x\n", {}, DATA, "the text is empty", "train.csv:2"),
     "a class of test alone": (CSV, HEAD + "a,x\nb,y\n", {}, DATA, "never trained on", "tasks.topics"),
-    "the test split again": (CSV, TEST, {}, DATA, "too few classes", "tasks.topics.train"),
+    "the test split again": (CSV, TEST, {}, DATA, "in the test split", "tasks.topics"),
     "null labels": (JSONL, one(label=None), {}, DATA, "not a class: None", "jsonl:1"),
     "numbers with a point": (JSONL, one(label=0.5), {}, DATA, "not a class: 0.5", "jsonl:1"),
     "NaN labels": ("train.parquet", NAN, {}, DATA, "not a class: nan", "parquet:1"),
@@ -92,7 +93,9 @@ REFUSED: dict[str, tuple[str, str | bytes, dict[str, Any], Kind, str, str]] = {
 
 
 def refuse(refused: Any, ground: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    config = configured({"task": "topics", "label_counts": [12], "seeds": [0], **settings}, "tasks.topics")
+    config = configured(
+        {"task": "topics", "modality": "text", "label_counts": [12], "seeds": [0], **settings}, "tasks.topics"
+    )
 
     def work(context: Context) -> None:
         run(config, context, registered=ground / "registered.json", branch=folder / "branch.json")

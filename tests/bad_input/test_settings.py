@@ -42,8 +42,8 @@ BAD = [
     ({"pretraining.trunk.sequence_length": 0}, "pretraining.trunk.sequence_length", ">= 8"),
     ({"pretraining.objective": {}}, "pretraining.objective", "no objective"),
     ({"pretraining.objective": {"mask_lm": {}}}, "pretraining.objective.mask_lm", "did you mean 'masked_lm'"),
-    ({"pretraining.objective": {"causal_lm": {}}}, "pretraining.objective.causal_lm", "gpt2, llama"),
-    ({"pretraining.objective": {"masked_image": {}}}, "pretraining.objective.masked_image", "expected: vit"),
+    ({"pretraining.objective": {"causal_lm": {}}}, "pretraining.objective.causal_lm", "gpt2 or llama"),
+    ({"pretraining.objective": {"masked_image": {}}}, "pretraining.objective.masked_image", "modality image"),
     (
         {"pretraining.objective.contrastive.temperatur": 1},
         "pretraining.objective.contrastive.temperatur",

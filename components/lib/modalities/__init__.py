@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from components.lib.core import plugins
+from components.lib.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,9 @@ def names() -> list[str]:
 
 def load(name: str, part: str = "") -> Any:
     """A modality, or one of its modules; raises ConfigError that lists the modalities that exist."""
+    if not name:
+        fix = f"name it once, as `modality` beside the sections; known: {', '.join(names())}"
+        raise ConfigError("the kind of data is not named", where="modality", fix=fix)
     return plugins.load(__name__, name, part)
 
 
