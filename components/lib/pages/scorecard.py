@@ -1,17 +1,16 @@
-"""The facts of an evaluation for the reader of a page: does pre-training pay, how good is the branch."""
+"""The facts of an evaluation for the reader of a page: does pre-training pay, how good is the branch.
+
+`scorecard.html.j2` arranges them, for the card of an evaluation and for the report of a run.
+"""
 
 from __future__ import annotations
 
-import base64
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.lib.pages import charts, page, pictures
 from components.lib.pages.charts import Series
-from components.lib.pages.heatmap import heat_map
-from components.lib.pages.markup import Html
 from components.lib.pages.page import NOTHING, Figure
 
 Facts = Mapping[str, Any]
@@ -83,44 +82,25 @@ def payoff(facts: Facts) -> tuple[str, str, str]:
     return "warn", f"Pre-training shows no clear gain: {gained}", basis
 
 
-def errors(found: Sequence[Facts]) -> Html:
-    """Wrong answers of which the branch was surest: a table of texts, or pictures."""
-    if "picture" in found[0]:
-        return pictures.grid(
-            [
-                (
-                    base64.b64decode(error["picture"]),
-                    f"{error['true']}, taken for {error['predicted']} ({error['confidence']:.2f})",
-                )
-                for error in found
-            ]
-        )
-    headers = ["text", "true", "predicted", "confidence"]
-    return page.table(headers, [[error[name] for name in headers] for error in found])
-
-
-def answers(shown: Facts) -> Html:
-    """What a task drew of its examples."""
-    grid = pictures.grid([(base64.b64decode(data), caption) for data, caption in shown["items"]], strips=True)
-    return page.stack(grid, page.paragraph(shown["note"], note=True))
-
-
-def payoff_figures(facts: Facts) -> list[Figure]:
-    """Tiles: the gain at the fewest labels, its mean over all, what it is worth in labels."""
-    found = facts.get("efficiency")
-    if not found:
-        return []
-    tone, first, fewest = payoff(facts)[0], found["gain"][0], found["labels"][0]
-    within = f"{level(facts)} interval {span(first, differences=True)}"
-    what = f"gain of pre-training with {fewest:,} labels"
-    tiles = [Figure(what, f"{points(first['value'])} points", within, tone=tone, wide=True)]
-    if found["area"]["value"] is not None:
-        detail = f"{level(facts)} interval {span(found['area'], differences=True)}"
-        tiles.append(Figure("mean gain over all numbers of labels", points(found["area"]["value"]), detail))
-    worth = labels_saved(found)
-    if worth:
-        tiles.append(Figure("a random start needs", worth, f"labels for what the trunk does with {fewest:,}"))
-    return tiles
+def figures(facts: Facts) -> list[Figure]:
+    """Tiles: the gain at the fewest labels, on average, and in labels saved; the primary metric."""
+    tiles, found = [], facts.get("efficiency")
+    if found:
+        tone, first, fewest = payoff(facts)[0], found["gain"][0], found["labels"][0]
+        within = f"{level(facts)} interval {span(first, differences=True)}"
+        what = f"gain of pre-training with {fewest:,} labels"
+        tiles = [Figure(what, f"{points(first['value'])} points", within, tone=tone, wide=True)]
+        if found["area"]["value"] is not None:
+            detail = f"{level(facts)} interval {span(found['area'], differences=True)}"
+            mean = points(found["area"]["value"])
+            tiles.append(Figure("mean gain over all numbers of labels", mean, detail))
+        worth = labels_saved(found)
+        if worth:
+            detail = f"labels for what the trunk does with {fewest:,}"
+            tiles.append(Figure("a random start needs", worth, detail))
+    entry = facts["metrics"][facts["primary"]]
+    within = f"{level(facts)} interval {span(entry)}"
+    return [*tiles, Figure(title(facts["primary"]), entry["value"], within)]
 
 
 def labels_saved(found: Facts) -> str:
@@ -137,81 +117,59 @@ def labels_saved(found: Facts) -> str:
     return f"over {found['labels'][-1]:,}"
 
 
-def primary_figure(facts: Facts) -> Figure:
-    """A tile with the branch's primary metric."""
-    entry = facts["metrics"][facts["primary"]]
-    return Figure(title(facts["primary"]), entry["value"], f"{level(facts)} interval {span(entry)}")
-
-
-def metrics_table(facts: Facts) -> Html:
-    """Every metric with its interval; with a champion, also its own and the paired difference."""
-    rival = facts.get("champion_metrics")
-    difference = facts.get("difference") or {}
-    headers = ["metric", "this branch" if rival else "value", f"{level(facts)} interval"]
+def metrics(facts: Facts) -> tuple[list[str], list[list[object]]]:
+    """Headers and rows: each metric with its interval; with a champion, its own and the paired difference."""
+    rival, within = facts.get("champion_metrics"), f"{level(facts)} interval"
+    headers = ["metric", "this branch" if rival else "value", within]
     if rival:
-        champion = facts["champion"]
-        headers += [
-            f"champion (version {champion['version']})",
-            "difference, points",
-            f"{level(facts)} interval",
-        ]
+        headers += [f"champion (version {facts['champion']['version']})", "difference, points", within]
     rows = []
     for name, entry in sorted(facts["metrics"].items(), key=lambda item: item[0] != facts["primary"]):
         row: list[object] = [title(name), entry["value"], span(entry)]
         if rival:
-            gap = difference.get(name, {})
+            gap = (facts.get("difference") or {}).get(name, {})
             row += [rival.get(name, {}).get("value"), points(gap.get("value")), span(gap, differences=True)]
         rows.append(row)
-    return page.table(headers, rows)
+    return headers, rows
 
 
-def efficiency_charts(facts: Facts) -> Html:
-    """Both curves over the number of labels, and their paired difference."""
-    found, metric = facts["efficiency"], title(facts["primary"])
-    labels = found["labels"]
-    starts = [_series("from the trunk", labels, found["trunk"])]
-    starts.append(_series("from random weights", labels, found["random"], colour=1, dashed=True))
-    gain = _series("gain", labels, found["gain"], scale=100)
-    return page.columns(
-        charts.efficiency(
-            f"{metric[0].upper()}{metric[1:]} by number of labels", starts, "labelled examples", metric
-        ),
-        charts.efficiency("Gain of pre-training", [gain], "labelled examples", "points"),
-    )
-
-
-def efficiency_table(facts: Facts) -> Html:
-    """The numbers behind the charts."""
+def starts(facts: Facts) -> list[Series]:
+    """The primary metric by number of labels, from the trunk and from random weights."""
     found = facts["efficiency"]
-    rows = [
-        [
-            n,
-            trunk["mean"],
-            span(trunk),
-            random["mean"],
-            span(random),
-            points(gain["value"]),
-            span(gain, differences=True),
-        ]
-        for n, trunk, random, gain in zip(
-            found["labels"], found["trunk"], found["random"], found["gain"], strict=True
-        )
-    ]
+    trunk = _series("from the trunk", found["labels"], found["trunk"])
+    return [trunk, _series("from random weights", found["labels"], found["random"], colour=1, dashed=True)]
+
+
+def gain(facts: Facts) -> list[Series]:
+    """Their paired difference in points."""
+    return [_series("gain", facts["efficiency"]["labels"], facts["efficiency"]["gain"], scale=100)]
+
+
+def efficiency(facts: Facts) -> tuple[list[str], list[list[object]]]:
+    """Headers and rows: the numbers behind both charts."""
+    found = facts["efficiency"]
     headers = ["labels", "trunk", "interval", "random start", "interval", "gain, points", "interval"]
-    return page.table(headers, rows)
+    columns = (found["labels"], found["trunk"], found["random"], found["gain"])
+    return headers, [
+        [n, a["mean"], span(a), b["mean"], span(b), points(gained["value"]), span(gained, differences=True)]
+        for n, a, b, gained in zip(*columns, strict=True)
+    ]
 
 
-def confusion(facts: Facts, worst: Sequence[Mapping[str, Any]] = ()) -> Html:
-    """The heat map, and the pairs of classes that are confused most."""
-    note = "Rows are true classes, columns predictions; numbers are per cent of the row."
-    picture = heat_map("Confusion matrix", facts["confusion"], facts["classes"], note=note)
-    rows = [[pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.0%}"] for pair in worst]
-    if not rows:
-        return picture
-    caption = "The most frequent confusions"
-    headers = ["true", "predicted as", "examples", "of the class"]
-    arrange = page.columns if len(facts["classes"]) <= 12 else page.stack
-    return arrange(picture, page.table(headers, rows, caption=caption))
+def confused(worst: Sequence[Facts]) -> list[list[object]]:
+    """Rows: which classes are taken for which, how often."""
+    return [[pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.0%}"] for pair in worst]
+
+
+def texts(errors: Sequence[Facts]) -> list[list[object]]:
+    """Rows: texts that were answered wrong."""
+    return [[error[name] for name in ("text", "true", "predicted", "confidence")] for error in errors]
+
+
+def captioned(errors: Sequence[Facts]) -> list[tuple[str, str]]:
+    """Pictures that were answered wrong, with what they are and what they were taken for."""
+    words = "{true}, taken for {predicted} ({confidence:.2f})"
+    return [(error["picture"], words.format_map(error)) for error in errors]
 
 
 def _series(
