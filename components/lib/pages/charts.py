@@ -70,7 +70,7 @@ class Scale:
 @chart
 def lines(caption: str, series: Sequence[Series], x_label: str, y_label: str) -> Markup:
     """Curves over steps, for example losses."""
-    shown = [_thinned(one) for one in series if one.x]
+    shown = [one for one in map(_thinned, series) if one.x]
     if not shown:
         return _nothing(caption)
     x = exact([v for one in shown for v in one.x], LEFT, WIDTH - RIGHT)
@@ -222,12 +222,12 @@ def _path(x: Sequence[float], y: Sequence[float]) -> str:
 
 
 def _thinned(one: Series) -> Series:
-    size = -(-len(one.x) // POINTS)
-    if size <= 1:
-        return one
-    groups = [slice(i, i + size) for i in range(0, len(one.x), size)]
-    means = [sum(one.y[part]) / len(one.y[part]) for part in groups]
-    return replace(one, x=[one.x[part][-1] for part in groups], y=means)
+    """Without values that are not finite, as the loss of a skipped step, and with at most POINTS means."""
+    known = [(a, b) for a, b in zip(one.x, one.y, strict=True) if math.isfinite(b)]
+    size = -(-len(known) // POINTS) or 1
+    groups = [known[i : i + size] for i in range(0, len(known), size)]
+    means = [sum(b for _, b in group) / len(group) for group in groups]
+    return replace(one, x=[group[-1][0] for group in groups], y=means)
 
 
 def _multiples(step: float, first: int, last: int) -> tuple[float, ...]:

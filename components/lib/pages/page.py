@@ -161,14 +161,14 @@ def seconds(value: float | None) -> str:
 
 
 def numeric(rows: Sequence[Sequence[object]], width: int) -> list[bool]:
-    """Which columns of a table hold only numbers, or nothing: they are set flush right.
+    """Which columns of a table, after the first, hold only numbers, or nothing: they are set flush right.
 
     Raises:
         ValueError: if a row has another number of cells than the table has columns.
     """
     if any(len(row) != width for row in rows):
         raise ValueError(f"every row of this table needs {width} cells")
-    return [bool(rows) and all(_is_number(row[column]) for row in rows) for column in range(width)]
+    return [bool(column and rows) and all(_is_number(row[column]) for row in rows) for column in range(width)]
 
 
 def neighbour(target: str) -> str:
