@@ -7,25 +7,28 @@ from html.parser import HTMLParser
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "base", "wbr", "source"}
 FORBIDDEN = {
-    "script", "iframe", "object", "embed", "form", "base", "link", "img", "audio", "video", "foreignobject",
-    "use", "animate", "set", "image", "input", "button", "template", "noscript",
-}  # fmt: skip
+    *"""
+    script iframe object embed form base link img audio video foreignobject use animate set image input
+    button template noscript
+""".split()
+}
 LOADING = {
-    "src", "srcset", "srcdoc", "action", "formaction", "data", "poster", "background", "xlink:href", "ping",
-    "style",
-}  # fmt: skip
+    *"""
+    src srcset srcdoc action formaction data poster background xlink:href ping style
+""".split()
+}
 
 ATTACKS = [
     "<script>alert(1)</script>",
     "</title><script>alert(1)</script>",
     "</style><script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "' onmouseover='alert(1)",
-    "\" onfocus=alert(1) autofocus x=\"",
+    '" onfocus=alert(1) autofocus x="',
     "<svg onload=alert(1)>",
     "</text></svg><iframe srcdoc='<script>alert(1)</script>'>",
     "javascript:alert(1)",
-    "<a href=\"javascript:alert(1)\">x</a>",
+    '<a href="javascript:alert(1)">x</a>',
     "<meta http-equiv=refresh content='0;url=//evil.example'>",
     "<base href=//evil.example>",
     "--><script>alert(1)</script><!--",
@@ -34,7 +37,7 @@ ATTACKS = [
     "<img srcset='//evil.example/a 1x'>",
     "{{7*7}} ${7*7} <%= 7*7 %>",
     "\x00<scr\x00ipt>\ud800\x1b[31m",
-]  # fmt: skip
+]
 
 
 class Page(HTMLParser):

@@ -66,9 +66,10 @@ def _result(result: Mapping[str, Any]) -> str:
     parts = [result["verdict"]] if result.get("verdict") else []
     gain = result.get("gain")
     if gain:
-        within = scorecard.span(gain, differences=True)
-        found = f"{scorecard.points(gain['value'])} points ({within})"
-        parts.append(f"gain of pre-training {found} with {result['labels']:,} labels")
+        share = result.get("share", True)
+        found = f"{scorecard.points(gain['value'], share)}{' points' if share else ''}"
+        within = scorecard.span(gain, differences=True, share=share)
+        parts.append(f"gain of pre-training {found} ({within}) with {result['labels']:,} labels")
     return f"{result['task']}: {', '.join(parts)}"
 
 

@@ -90,10 +90,12 @@ class Report:
             tone = scorecard.payoff(facts)[0]
             efficiency = facts.get("efficiency") or {"gain": [{}], "labels": [None]}
             gain = efficiency["gain"][0]
-            points, within = scorecard.points(gain.get("value")), scorecard.span(gain, differences=True)
+            share = scorecard.share(facts)
+            points = f"{scorecard.points(gain.get('value'), share)}{' points' if share else ''}"
+            within = scorecard.span(gain, differences=True, share=share)
             score = facts["metrics"][facts["primary"]]["value"]
             pays = page.part("badge", PAYS[tone], tone)
-            rows.append([facts["task"], pays, efficiency["labels"][0], f"{points} points", within, score])
+            rows.append([facts["task"], pays, efficiency["labels"][0], points, within, score])
         return rows
 
     def gate(self) -> list[list[object]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from components.lib.pages.page import chart, macro, part, seconds
+from components.lib.pages.page import instead, macro, part, problem, seconds
 
 WIDTH, HEIGHT, FULL = 500, 270, 980  # pixels: half a page wide, and a whole one
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 44
@@ -20,6 +20,8 @@ LONGEST, LETTER = 26, 6.1  # characters of a label, and the pixels of one
 CELL, READABLE = 40.0, 22.0  # pixels of a confusion matrix's cells: at most, and to hold a number
 POINTS = 300  # more than this in one line cannot be told apart: neighbours are averaged
 GREY = 6
+
+chart = instead(lambda caption, error: part("captioned", caption, problem(error)))
 
 
 @dataclass(frozen=True)

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec
+from collections.abc import Mapping
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from components.lib.pages import page
 
-Arguments = ParamSpec("Arguments")
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 
 
 def render(template: str, **values: object) -> str:
     """A card by its template; `template` is a path below `components/`."""
     return ENVIRONMENT.get_template(template).render(values)
-
-
-def drawn(card: Callable[Concatenate[str, Arguments], str]) -> Callable[Concatenate[str, Arguments], str]:
-    """Decorator of the function that makes a card: one that cannot be drawn says so and loses no model."""
-
-    @functools.wraps(card)
-    def draw(name: str, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> str:
-        try:
-            return card(name, *args, **kwargs)
-        except Exception as error:
-            return f"# {escape(name)}\n\nThe card could not be drawn: {escape(page.told(error))}\n"
-
-    return draw
 
 
 def escape(value: object) -> Markup:
@@ -46,6 +31,12 @@ def escape(value: object) -> Markup:
     text = " ".join(str(value).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return Markup(SPECIAL.sub(r"\\\1", text))
+
+
+# Decorator of the function that makes a card: one that cannot be drawn says so and loses no model.
+drawn = page.instead(
+    lambda name, error: f"# {escape(name)}\n\nThe card could not be drawn: {escape(page.told(error))}\n"
+)
 
 
 def untitled(card: str) -> str:

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Concatenate, ParamSpec
+from typing import Any, TypeVar, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -27,13 +27,12 @@ from markupsafe import Markup
 from components.lib.core.errors import TrunklineError
 
 NOTHING = "\u2013"  # an en dash: there is no value
-TONES = ("", "good", "bad", "warn")
 COMPONENTS = Path(__file__).parents[2]
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SCHEME_OR_HOST = re.compile(r"[^/#?]*:|[/\\]{2}")
 _SIGNED = re.compile("[+\u2212-]?[0-9][0-9.,]*( ?%)?")
 _PNG = re.compile("iVBORw0KGgo[A-Za-z0-9+/]*={0,2}")  # the signature of a PNG file in base64
-Arguments = ParamSpec("Arguments")
+Draw = TypeVar("Draw", bound=Callable[..., str])
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Figure:
     """One tile: a key figure, what it is, and a line that qualifies it (its interval, its unit).
 
     Attributes:
-        tone: one of TONES.
+        tone: good, bad, warn or nothing.
         wide: twice as wide and larger: for the one figure that a page is about.
     """
 
@@ -99,19 +98,20 @@ def section(title: str, caller: Callable[[], Markup]) -> Markup:
     return part("headed", title, guarded(caller))
 
 
-def chart(
-    draw: Callable[Concatenate[str, Arguments], Markup],
-) -> Callable[Concatenate[str, Arguments], Markup]:
-    """Decorator: a chart that cannot be drawn becomes its caption and a line that says so."""
+def instead(fallback: Callable[[str, Exception], str]) -> Callable[[Draw], Draw]:
+    """Decorator of a function that draws what its first argument names: if it fails, `fallback` tells why."""
 
-    @functools.wraps(draw)
-    def drawn(caption: str, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Markup:
-        try:
-            return draw(caption, *args, **kwargs)
-        except Exception as error:
-            return part("captioned", caption, problem(error))
+    def decorate(draw: Draw) -> Draw:
+        @functools.wraps(draw)
+        def drawn(name: str, *args: Any, **kwargs: Any) -> str:
+            try:
+                return draw(name, *args, **kwargs)
+            except Exception as error:
+                return fallback(name, error)
 
-    return drawn
+        return cast(Draw, drawn)
+
+    return decorate
 
 
 def problem(error: Exception) -> Markup:
@@ -182,13 +182,6 @@ def neighbour(target: str) -> str:
     return target
 
 
-def tone(name: str) -> str:
-    """The tone; raises ValueError if it is none of TONES."""
-    if name not in TONES:
-        raise ValueError(f"unknown tone '{name}'")
-    return name
-
-
 def inline(png: bytes | str) -> str:
     """A PNG file, or its base64, as a data URL; nothing for anything else, such as an SVG with a script."""
     text = base64.b64encode(png).decode("ascii") if isinstance(png, bytes) else png
@@ -232,7 +225,6 @@ ENVIRONMENT.filters |= {
     "seconds": seconds,
     "numeric": numeric,
     "neighbour": neighbour,
-    "tone": tone,
     "inline": inline,
 }
 ENVIRONMENT.globals |= {"Figure": Figure, "section": section, "guarded": guarded}

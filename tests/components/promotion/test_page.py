@@ -44,9 +44,18 @@ def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Stor
         "Pre-training pays: +15.0 points of accuracy with 100 labels"
     )
     assert [h for h in page.headings if h[0].isupper()] == [
-        "Gate", "Task topics", "The branch on the test examples", "Labelled data and fine-tuning",
-        "Pre-training", "Data", "Tokenizer", "Time", "Load the model", "Lineage", "Settings",
-    ]  # fmt: skip
+        "Gate",
+        "Task topics",
+        "The branch on the test examples",
+        "Labelled data and fine-tuning",
+        "Pre-training",
+        "Data",
+        "Tokenizer",
+        "Time",
+        "Load the model",
+        "Lineage",
+        "Settings",
+    ]
     for text in (
         "+12.0 to +18.0",
         "5 seeds",
@@ -103,6 +112,18 @@ def test_the_verdict_follows_the_interval(
     html = page_of(store, trunk, [one(store, trunk, gain=gain)], ["promoted"])
     assert headline in read(html).text
     assert f'class="verdict {tone}"' in html
+
+
+def test_a_metric_that_is_no_share_has_no_points_and_may_be_better_where_it_is_lower(
+    store: Store, trunk: Manifest
+) -> None:
+    evaluation = one(store, trunk, champion=True)
+    declared = {"better": "lower", "low": 0.0, "high": None, "title": "mean absolute error"}
+    evaluation.facts["metric"] = {"accuracy": declared}
+    page = read(page_of(store, trunk, [evaluation], ["promoted"]))
+    assert "Pre-training pays: mean absolute error better by 0.150 with 100 labels" in page.text
+    assert "95 % interval +0.120 to +0.180 of mean absolute error" in page.text
+    assert "+0.150" in page.texts and not [text for text in page.texts if "points" in text]
 
 
 def test_every_manifest_behind_the_run_is_listed(store: Store, trunk: Manifest) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -72,22 +73,12 @@ def test_only_our_own_markup_is_trusted() -> None:
     assert marked == {"model_card.py"}
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "javascript:alert(1)",
-        " javascript:alert(1)",
-        "JAVASCRIPT:x",
-        "data:text/html,x",
-        "https://evil.example",
-        "//evil.example",
-        "\\\\evil.example",
-        "/\\evil.example",
-        "java\nscript:x",
-        "\x01javascript:x",
-        "file:///etc",
-    ],
+ELSEWHERE = (
+    "javascript:a JAVASCRIPT:x data:text/html,x https://evil //evil /\\evil \x01javascript:x file:///etc"
 )
+
+
+@pytest.mark.parametrize("target", [*ELSEWHERE.split(), " javascript:a", "\\\\evil", "java\nscript:x"])
 def test_links_that_leave_the_folder_tree_are_refused(target: str) -> None:
     with pytest.raises(ValueError, match="links"):
         part("link", "x", target)
@@ -135,45 +126,17 @@ def test_a_page_that_cannot_be_drawn_says_so() -> None:
     assert "could not be drawn: UndefinedError: 'facts' is undefined" in found.text
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "\u2013"),
-        (float("nan"), "\u2013"),
-        (float("inf"), "\u221e"),
-        (True, "yes"),
-        (False, "no"),
-        (0, "0"),
-        (1234567, "1,234,567"),
-        (0.8512, "0.851"),
-        (12.345, "12.3"),
-        (12345.6, "12,346"),
-        (2.0, "2"),
-        (0.00012, "1.2e-04"),
-        (-0.5, "-0.500"),
-        ([1, 2.5], "1, 2.500"),
-        ({"a": 1}, "a: 1"),
-        ([], ""),
-    ],
-)
-def test_values_are_shown_for_readers(value: object, text: str) -> None:
-    assert page.show(value) == text
+def test_values_are_shown_for_readers() -> None:
+    given = [None, math.nan, math.inf, True, False, 0, 1234567, 0.8512, 12.345, 12345.6, 2.0, 0.00012, -0.5]
+    expected = "\u2013 \u2013 \u221e yes no 0 1,234,567 0.851 12.3 12,346 2 1.2e-04 -0.500"
+    assert [page.show(value) for value in given] == expected.split()
+    assert page.show([1, {"a": 2.5}]) == "1, a: 2.500" and page.show([]) == ""
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "\u2013"),
-        (0.4, "0.40 s"),
-        (12.34, "12.3 s"),
-        (59.99, "60.0 s"),
-        (65, "1 min 05 s"),
-        (3599.6, "1 h 00 min"),
-        (7620, "2 h 07 min"),
-    ],
-)
-def test_durations_are_shown_for_readers(value: float | None, text: str) -> None:
-    assert page.seconds(value) == text
+def test_durations_are_shown_for_readers() -> None:
+    expected = "\u2013; 0.40 s; 12.3 s; 60.0 s; 1 min 05 s; 1 h 00 min; 2 h 07 min"
+    given = [None, 0.4, 12.34, 59.99, 65, 3599.6, 7620]
+    assert [page.seconds(value) for value in given] == expected.split("; ")
 
 
 def test_columns_of_numbers_are_flush_right_and_others_are_not() -> None:
@@ -187,11 +150,6 @@ def test_columns_of_numbers_are_flush_right_and_others_are_not() -> None:
 def test_large_figures_are_shortened_and_keep_the_exact_value() -> None:
     html = part("figures", [Figure("characters", 22_500_000)])
     assert "22.5 M" in html and "22,500,000" in html
-
-
-def test_unknown_tones_are_refused() -> None:
-    with pytest.raises(ValueError, match="tone"):
-        part("verdict", "excellent", "x")
 
 
 def test_the_page_follows_light_and_dark_and_is_the_same_every_time() -> None:
