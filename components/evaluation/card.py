@@ -10,11 +10,11 @@ from components.lib.pages import charts, page, scorecard
 
 def render(facts: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     """Metrics, label efficiency, confusion and errors of one branch."""
-    kind = str(facts["kind"]).replace("_", " ")
+    kind, classes = str(facts["kind"]).replace("_", " "), len(facts["classes"])
     return page.render(
         "evaluation/card.html.j2",
         f"Evaluation of {facts['task']}",
-        lead=f"{kind}: {facts['examples']:,} test examples, {len(facts['classes'])} classes",
+        lead=f"{kind}: {facts['examples']:,} test examples{f', {classes} classes' if classes else ''}",
         footer=f"{scorecard.level(facts)} intervals from {facts['replicates']:,} bootstrap replicates.",
         facts=facts,
         details=details,
