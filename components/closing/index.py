@@ -8,11 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from components.lib.pages import page, scorecard
-from components.lib.pages.markup import concat
 from components.lib.storage.store import Store
 
 TONES = {"succeeded": "good", "failed": "bad", "cancelled": "warn", "unreadable": "warn"}
-HEADERS = ("run", "status", "preset", "started (UTC)", "time", "outcome")
 
 
 def write(store: Store) -> None:
@@ -31,10 +29,24 @@ def render(records: list[dict[str, Any]], reports: set[str]) -> str:
         records: exit records, newest first.
         reports: ids of the runs that have a report beside their record.
     """
-    rows = [_row(record, record["run_id"] in reports) for record in records]
-    table = page.table(HEADERS, rows) if rows else page.paragraph("No run has ended yet.", note=True)
     count = f"{len(records):,} run{'s' if len(records) != 1 else ''}"
-    return page.page("Runs", [page.stack(table)], lead=f"{count} that ended, newest first")
+    rows = [_row(record, record["run_id"] in reports) for record in records]
+    return page.render("closing/index.html.j2", "Runs", lead=f"{count} that ended, newest first", rows=rows)
+
+
+def _row(record: Mapping[str, Any], has_report: bool) -> list[object]:
+    """Name, status, preset, start, time and outcome of a run."""
+    name, status = record["run_id"], record["status"]
+    title = page.part("link", name, f"{quote(name)}/report.html") if has_report else name
+    badge = page.part("badge", status, TONES.get(status, ""))
+    try:
+        results = [_result(one) for one in record.get("results") or []]
+        outcome = [_failure(record.get("failure")), _early(record), *results]
+        preset = (record.get("details") or {}).get("preset")
+        start, time = str(record.get("start") or "")[:16], page.seconds(record.get("seconds"))
+        return [title, badge, preset, start, time, page.part("stacked", [line for line in outcome if line])]
+    except Exception as error:  # a record that another version wrote costs its own row
+        return [title, badge, None, "", "", page.problem(error)]
 
 
 def _read(store: Store, key: str) -> dict[str, Any]:
@@ -47,22 +59,6 @@ def _read(store: Store, key: str) -> dict[str, Any]:
         return {"run_id": run_id, "status": "unreadable"}
 
 
-def _row(record: Mapping[str, Any], has_report: bool) -> list[object]:
-    name = record["run_id"]
-    title = page.link(name, f"{quote(name)}/report.html") if has_report else name
-    results = record.get("results") or []
-    return [
-        title,
-        page.badge(record["status"], TONES.get(record["status"], "")),
-        (record.get("details") or {}).get("preset"),
-        str(record.get("start") or "")[:16],
-        page.seconds(record.get("seconds")),
-        concat(
-            _failure(record.get("failure")), _early(record), *(page.stack(_result(one)) for one in results)
-        ),
-    ]
-
-
 def _result(result: Mapping[str, Any]) -> str:
     """topics: promoted, gain of pre-training +6.5 points (+1.2 to +11.8) with 20 labels."""
     if "task" not in result:
@@ -70,9 +66,10 @@ def _result(result: Mapping[str, Any]) -> str:
     parts = [result["verdict"]] if result.get("verdict") else []
     gain = result.get("gain")
     if gain:
-        within = scorecard.span(gain, differences=True)
-        found = f"{scorecard.points(gain['value'])} points ({within})"
-        parts.append(f"gain of pre-training {found} with {result['labels']:,} labels")
+        share = result.get("share", True)
+        found = f"{scorecard.points(gain['value'], share)}{' points' if share else ''}"
+        within = scorecard.span(gain, differences=True, share=share)
+        parts.append(f"gain of pre-training {found} ({within}) with {result['labels']:,} labels")
     return f"{result['task']}: {', '.join(parts)}"
 
 

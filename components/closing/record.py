@@ -12,6 +12,7 @@ from typing import Any
 from components import STAGES
 from components.closing.config import Config
 from components.lib.core.errors import IntegrityError, InternalError, MissingError
+from components.lib.pages import scorecard
 from components.lib.storage.stage import Context, read_records
 from components.lib.storage.store import Store
 
@@ -127,6 +128,7 @@ def _result(facts: Mapping[str, Any]) -> Record:
     return {
         "task": facts["task"],
         "metric": primary,
+        "share": scorecard.share(facts),
         "value": facts["metrics"][primary],
         "labels": efficiency["labels"][0],
         "gain": efficiency["gain"][0],

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from components.ingestion.statistics import Statistics
 from components.lib.modalities import Words
 from components.lib.pages import charts, page
-from components.lib.pages.markup import Html
 from components.lib.pages.page import Figure
 
 KINDS = 50  # values of a column that are listed
-ROWS = 200  # of the table of sources; statistics.json has them all
+SOURCES = 200  # that are listed; statistics.json has them all
 STEPS = {
     "exact_duplicate": "equal to an earlier {unit}",
     "near_duplicate": "nearly equal to another {unit}",
@@ -22,91 +20,69 @@ STEPS = {
 
 def render(statistics: Statistics, modality: Any) -> str:
     """A self-contained page without scripts; everything that comes from the data is escaped."""
-    words: Words = modality.WORDS
-    sections = [_counts(statistics, words), _dropped(statistics, words), _lengths(statistics, words)]
-    if statistics.evaluations:
-        sections.append(_evaluations(statistics, words, modality.contaminated(statistics.settings)))
-    sections += [modality.samples(statistics.samples), _sources(statistics)]
-    return page.page("Data card", sections, lead="What the corpus is made of, and what was left out.")
-
-
-def _counts(statistics: Statistics, words: Words) -> Html:
-    kept = sum(statistics.documents.values())
-    share = f"{kept / max(statistics.read, 1):.1%} of the records"
-    tiles = [
-        Figure(
-            "records read",
-            statistics.read,
-            f"from {len(statistics.sources):,} file{'s' if len(statistics.sources) > 1 else ''}",
-        ),
-        Figure(f"{words.unit}s kept", kept, share, tone="good"),
-        Figure(f"{words.unit}s dropped", sum(statistics.dropped.values())),
-        Figure("unreadable records", statistics.quarantined, tone="warn" if statistics.quarantined else ""),
-    ]
-    totals = statistics.totals.values()
-    rows = [(name, count, *(total[name] for total in totals)) for name, count in statistics.documents.items()]
-    note = (
-        f"{_a(words.unit)}'s split is decided by a hash of {words.identity} and never changes as data grow."
-    )
-    headers = ("split", f"{words.unit}s", *statistics.totals)
-    return page.section(
-        "Counts", page.figures(tiles), page.table(headers, rows), *_kinds(statistics, words), note=note
+    return page.render(
+        "ingestion/card.html.j2",
+        "Data card",
+        lead="What the corpus is made of, and what was left out.",
+        card=Card(statistics, modality.WORDS),
+        modality=modality,
+        charts=charts,
     )
 
 
-def _kinds(statistics: Statistics, words: Words) -> Iterator[Html]:
-    """How many documents have each value of a column, the most frequent first."""
-    for name, counts in statistics.kinds.items():
-        most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        yield page.table((name, f"{words.unit}s"), most[:KINDS])
-        if len(most) > KINDS:
-            yield page.paragraph(f"{len(most) - KINDS:,} more stand in statistics.json.", note=True)
+class Card:
+    """Tiles and rows of the page's tables."""
 
+    def __init__(self, statistics: Statistics, words: Words) -> None:
+        self.statistics, self.words, self.units = statistics, words, f"{words.unit}s"
 
-def _dropped(statistics: Statistics, words: Words) -> Html:
-    rows: list[tuple[Any, ...]] = [
-        (name, _meaning(name, words), count, f"{count / max(statistics.read, 1):.2%}")
-        for name, count in statistics.dropped.items()
-    ]
-    if statistics.quarantined:
-        share = f"{statistics.quarantined / max(statistics.read, 1):.2%}"
-        rows.append(("quarantined", "could not be read", statistics.quarantined, share))
-    note = "Each one stands with its place and its reason in dropped.parquet or quarantine.parquet."
-    if statistics.altered:
-        note += f" {words.altered} {statistics.altered:,} {words.unit}s."
-    headers = ("rule", "meaning", f"{words.unit}s", "share")
-    return page.section("Left out", page.table(headers, rows), note=note)
+    def tiles(self) -> list[Figure]:
+        """Records read, kept, dropped, unreadable."""
+        of, files = self.statistics, len(self.statistics.sources)
+        kept = sum(of.documents.values())
+        return [
+            Figure("records read", of.read, f"from {files:,} file{'s' if files > 1 else ''}"),
+            Figure(f"{self.units} kept", kept, f"{kept / max(of.read, 1):.1%} of the records", tone="good"),
+            Figure(f"{self.units} dropped", sum(of.dropped.values())),
+            Figure("unreadable records", of.quarantined, tone="warn" if of.quarantined else ""),
+        ]
 
+    def splits(self) -> list[tuple[object, ...]]:
+        """Documents of each split, and their totals."""
+        totals = self.statistics.totals.values()
+        return [
+            (name, n, *(total[name] for total in totals)) for name, n in self.statistics.documents.items()
+        ]
 
-def _meaning(name: str, words: Words) -> str:
-    return STEPS.get(name, "quality rule").format(unit=words.unit, identity=words.identity)
+    def kinds(self) -> list[tuple[str, list[tuple[str, int]], int]]:
+        """Of each column: its most frequent values with their counts, and how many more values there are."""
+        return [
+            (name, sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:KINDS], len(counts) - KINDS)
+            for name, counts in self.statistics.kinds.items()
+        ]
 
+    def left_out(self) -> list[tuple[object, ...]]:
+        """Each rule, what it means, how many documents it cost."""
+        words, of = self.words, self.statistics
+        rules = [
+            (name, STEPS.get(name, "quality rule").format(unit=words.unit, identity=words.identity), count)
+            for name, count in of.dropped.items()
+        ]
+        if of.quarantined:
+            rules.append(("quarantined", "could not be read", of.quarantined))
+        return [(*rule, f"{rule[2] / max(of.read, 1):.2%}") for rule in rules]
 
-def _lengths(statistics: Statistics, words: Words) -> Html:
-    drawn = [
-        charts.histogram(words.lengths[name][0], bins["edges"], bins["counts"], words.lengths[name][1])
-        for name, bins in statistics.lengths.items()
-    ]
-    return page.section(words.spread, page.columns(*drawn), note="Bins double in width.")
+    def evaluations(self) -> list[list[object]]:
+        """Each evaluation set, its documents, and how many of them stand in the sources."""
+        found = self.statistics.evaluations
+        return [[entry[name] for name in ("source", "documents", "found")] for entry in found]
 
-
-def _evaluations(statistics: Statistics, words: Words, note: str) -> Html:
-    rows = [(entry["source"], entry["documents"], entry["found"]) for entry in statistics.evaluations]
-    headers = ("evaluation set", f"{words.unit}s", words.found)
-    return page.section("Evaluation sets kept apart", page.table(headers, rows), note=note)
-
-
-def _a(noun: str) -> str:
-    """The noun at the beginning of a sentence, with its article."""
-    return f"{'An' if noun[0] in 'aeiou' else 'A'} {noun}"
-
-
-def _sources(statistics: Statistics) -> Html:
-    rows = [
-        (entry["name"], entry["bytes"], entry["read"], entry["kept"], page.code(entry["sha256"][:12]))
-        for entry in statistics.sources[:ROWS]
-    ]
-    rest = len(statistics.sources) - ROWS
-    note = f"{rest:,} more stand in statistics.json." if rest > 0 else ""
-    headers = ("source", "bytes", "records", "kept", "sha256")
-    return page.section("Sources", page.table(headers, rows), note=note)
+    def sources(self) -> list[list[object]]:
+        """Each file, its bytes, records and digest."""
+        return [
+            [
+                *(entry[name] for name in ("name", "bytes", "read", "kept")),
+                page.part("code", entry["sha256"][:12]),
+            ]
+            for entry in self.statistics.sources[:SOURCES]
+        ]

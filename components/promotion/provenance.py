@@ -7,69 +7,63 @@ from typing import Any
 
 from components.lib.modalities import snippet
 from components.lib.pages import charts, page
-from components.lib.pages.markup import Html
 from components.lib.pages.model_card import flat
 from components.promotion.ancestry import Ancestor
 
-
-def timings(records: Sequence[Mapping[str, Any]]) -> Html:
-    """Seconds of each stage that has ended, and whether its output was made or reused."""
-    if not records:
-        nothing = page.paragraph("The ledger of this run is empty.", note=True)
-        return page.section("Time", nothing)
-    bars = [
-        (_name(record), float(record["seconds"]), charts.GREY if _reused(record) else 0) for record in records
-    ]
-    notices = [f"{_name(record)}: {notice}" for record in records for notice in record.get("notices", [])]
-    whole = max(r["end"] for r in records) - min(r["start"] for r in records)
-    note = f"{page.seconds(whole)} from the first stage's start; promotion itself is not in it."
-    drawn = charts.bars(
-        "Time of each stage", bars, unit="s", legend=[("made", 0), ("reused from the store", charts.GREY)]
-    )
-    told = [page.subheading("Worth knowing"), page.listing(notices)] if notices else []
-    return page.section("Time", drawn, *told, note=note)
+Record = Mapping[str, Any]
 
 
-def lineage(ancestors: Sequence[Ancestor]) -> Html:
-    """Every output behind this report, with the digest that fixes its bytes."""
-    rows = []
+def bars(records: Sequence[Record]) -> list[tuple[str, float, int]]:
+    """Seconds of each stage that has ended; grey where its output was reused."""
+    return [(_named(r), float(r["seconds"]), charts.GREY if _reused(r) else 0) for r in records]
+
+
+def whole(records: Sequence[Record]) -> float:
+    """Seconds from the first stage's start to the last one's end."""
+    end: float = max(record["end"] for record in records)
+    return end - min(record["start"] for record in records)
+
+
+def notices(records: Sequence[Record]) -> list[str]:
+    """What stages found worth knowing."""
+    return [f"{_named(record)}: {notice}" for record in records for notice in record.get("notices", [])]
+
+
+def lineage(ancestors: Sequence[Ancestor]) -> list[list[object]]:
+    """Rows: every output behind a run, with the digest that fixes its bytes."""
+    rows: list[list[object]] = []
     for ancestor in ancestors:
         place, _, digest = ancestor.reference.partition("#")
-        manifest = ancestor.manifest
-        where = page.code(manifest.uri) if manifest else page.badge(ancestor.problem, "warn")
-        task = manifest.facts.get("task", "") if manifest else ""
-        stage = f"{ancestor.stage} ({task})" if task else ancestor.stage
-        key = page.code(place.partition("/")[2][:12])
-        rows.append([stage, key, page.code(digest[:12]), where])
-    note = "Equal digests mean equal bytes. The full ones are in the manifests and in the registry's tags."
-    return page.section("Lineage", page.table(["stage", "key", "digest", "place"], rows), note=note)
+        found = ancestor.manifest
+        where = page.part("code", found.uri) if found else page.part("badge", ancestor.problem, "warn")
+        codes = [page.part("code", part[:12]) for part in (place.partition("/")[2], digest)]
+        rows.append([_stage(ancestor), *codes, where])
+    return rows
 
 
-def settings(ancestors: Sequence[Ancestor]) -> Html:
-    """The settings of each stage, folded."""
-    blocks = []
-    for ancestor in ancestors:
-        if ancestor.manifest is not None and ancestor.manifest.key.config:
-            task = ancestor.manifest.facts.get("task", "")
-            values = flat(ancestor.manifest.key.config)
-            title = f"{ancestor.stage} ({task})" if task else ancestor.stage
-            blocks.append(page.folded(title, page.definitions(values)))
-    return page.section("Settings", *blocks) if blocks else page.stack()
+def settings(ancestors: Sequence[Ancestor]) -> list[tuple[str, dict[str, Any]]]:
+    """The settings of each stage by their dotted names."""
+    known = [(a, a.manifest.key.config) for a in ancestors if a.manifest is not None]
+    return [(_stage(ancestor), flat(config)) for ancestor, config in known if config]
 
 
-def loading(decision: Mapping[str, Any]) -> Html:
-    """Lines that load each branch and ask it."""
-    blocks = []
-    for task in decision["tasks"]:
-        alias = "champion" if task.get("passed") else "challenger"
-        blocks.append(page.preformatted(snippet(task["modality"], task["model"], alias)))
-    return page.section("Load the model", *blocks)
+def loading(decision: Mapping[str, Any]) -> list[str]:
+    """Lines of Python that load each branch and ask it."""
+    return [
+        snippet(task["modality"], task["model"], "champion" if task.get("passed") else "challenger")
+        for task in decision["tasks"]
+    ]
 
 
-def _name(record: Mapping[str, Any]) -> str:
+def _stage(ancestor: Ancestor) -> str:
+    task = ancestor.manifest.facts.get("task", "") if ancestor.manifest else ""
+    return f"{ancestor.stage} ({task})" if task else ancestor.stage
+
+
+def _named(record: Record) -> str:
     return f"{record['stage']} ({record['task']})" if record.get("task") else str(record["stage"])
 
 
-def _reused(record: Mapping[str, Any]) -> bool:
+def _reused(record: Record) -> bool:
     outputs = record.get("outputs", [])
     return bool(outputs) and all(output["reused"] for output in outputs)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.lib.pages import page
-from components.lib.pages.markup import Html
 from components.lib.pages.page import NOTHING
 
 USES = {  # what the meter calls it: what a reader does
@@ -23,28 +22,23 @@ USES = {  # what the meter calls it: what a reader does
 OTHER = "anything else"
 
 
-def spending(measured: Mapping[str, Any], unit: str) -> list[Html]:
-    """A table of seconds and a list of rates; nothing for a trunk that nobody measured.
-
-    Args:
-        measured: of the trunk's manifest.
-        unit: what the trunk reads, such as tokens.
-    """
+def spending(measured: Mapping[str, Any]) -> list[list[str]]:
+    """Rows: what the time went to, how much of it, its share; none for a trunk that nobody measured."""
     whole = measured.get("scheduled_seconds")
     if not whole:
         return []
     spent = {words: measured.get(f"{name}_seconds", 0.0) for name, words in USES.items()}
     spent[OTHER] = max(0.0, whole - sum(spent.values()))
-    rows = [[words, page.seconds(value), _share(value / whole)] for words, value in spent.items() if value]
-    table = page.table(["the time went to", "time", "share"], rows)
-    return [
-        page.subheading("How the time was spent"),
-        page.columns(table, page.stack(page.definitions(rates(measured, unit)))),
-    ]
+    return [[words, page.seconds(value), _share(value / whole)] for words, value in spent.items() if value]
 
 
 def rates(measured: Mapping[str, Any], unit: str) -> dict[str, object]:
-    """Names and values; what was not measured is left out."""
+    """Names and values; what was not measured is left out.
+
+    Args:
+        measured: of the trunk's manifest.
+        unit: what the trunk reads, such as tokens.
+    """
     peak, memory = measured.get("peak_flops_per_second"), measured.get("memory_bytes")
     shown = {
         "goodput": _share(measured.get("goodput")),

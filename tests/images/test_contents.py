@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -19,6 +20,7 @@ CHANGES = [  # and always `pipelines`, whose graphs name the images by their tag
     ("components/lib/objectives/new.py", set(STAGES)),
     ("components/lib/storage/store.py", set(STAGES)),
     ("components/lib/pages/page.css", set(STAGES)),
+    ("components/promotion/report.html.j2", {"promotion"}),
     ("pipelines/presets/smoke.yaml", {"preflight"}),
     ("pipelines/training.py", set()),
     ("images/training/cuda.txt", {"training", *TRAINING}),
@@ -75,6 +77,15 @@ def test_an_image_holds_lib_and_its_own_stage_alone(stage):
     assert not any(name.endswith("component.py") for name in names)
     others = [name for name in names if name.endswith("/run.py") and name != f"components/{stage}/run.py"]
     assert others in ([], ["components/lib/registry/tracking/run.py"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_template_that_code_names_is_in_the_image(stage):
+    files = contents.contents(stage)
+    sources = [path for name, path in files.items() if name.endswith((".py", ".j2"))]
+    named = {name for path in sources for name in re.findall(r'"([\w/]+\.(?:j2|css))"', path.read_text())}
+    own = {f"components/{name}" for name in named if name.split("/")[0] in ("lib", stage)}
+    assert own and own <= files.keys()
 
 
 def test_preflight_finds_every_plugin_and_setting_in_its_image(tmp_path):

@@ -213,8 +213,8 @@ class Ingestion(Protocol):
         """A document for the data card, as text."""
         ...
 
-    def samples(self, samples: Sequence[Mapping[str, str]]) -> Any:
-        """The section of the data card that shows them."""
+    def samples(self, samples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        """How they are shown: a `note`, `texts` (source, text) or `pictures` (PNG in base64, caption)."""
         ...
 
     def contaminated(self, settings: Mapping[str, Any]) -> str:

@@ -1,32 +1,27 @@
-"""Charts as inline SVG in a captioned figure, drawn without a plotting library.
+"""Charts as inline SVG: line chart, label efficiency, histogram, bar chart, confusion matrix.
 
-They take their colours from the page's style sheet, so they follow light and dark, cost no import of a
-second, and the same numbers give the same bytes. Exact values show when the mouse rests on a mark.
+Their colours come from the page's style sheet, so they follow light and dark; the same numbers give the same
+bytes; exact values show when the mouse rests on a mark. Positions are computed here, `charts.html.j2` draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from components.lib.pages import chart_frame
-from components.lib.pages.chart_frame import (
-    BOTTOM,
-    FULL,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Scale,
-    drawing,
-    text,
-)
-from components.lib.pages.markup import Html, concat, element
-from components.lib.pages.page import seconds, show
+from markupsafe import Markup
 
-COLOURS, GREY = 7, 6
+from components.lib.pages.page import instead, macro, part, problem, seconds
+
+WIDTH, HEIGHT, FULL = 500, 270, 980  # pixels: half a page wide, and a whole one
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 44
+LONGEST, LETTER = 26, 6.1  # characters of a label, and the pixels of one
+CELL, READABLE = 40.0, 22.0  # pixels of a confusion matrix's cells: at most, and to hold a number
 POINTS = 300  # more than this in one line cannot be told apart: neighbours are averaged
+GREY = 6
+
+chart = instead(lambda caption, error: part("captioned", caption, problem(error)))
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Series:
     """One line: `y` over `x`, with an interval `low`..`high` at each point if these are given.
 
     Attributes:
-        colour: 0 to 5, or GREY; lines that belong together share one.
+        colour: 0 to 5, or GREY.
         dashed: for the line that another one is compared with.
     """
 
@@ -46,142 +41,202 @@ class Series:
     colour: int = 0
     dashed: bool = False
 
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps data from [low, high] to pixels from `start` to `end`.
+
+    Attributes:
+        ticks: where the axis is labelled.
+        log: distances are ratios; low must then be above 0.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    ticks: tuple[float, ...] = ()
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        place = (math.log(value) if self.log else value) - low
+        return self.start + (self.end - self.start) * (place / (high - low) if high > low else 0.5)
+
     @property
-    def css(self) -> str:
-        """Classes of the style sheet for its line."""
-        return f"s{self.colour % COLOURS} curve{' dashed' if self.dashed else ''}"
+    def marks(self) -> list[tuple[float, str]]:
+        """The places of the ticks in pixels, and their labels."""
+        return [(self(tick), label(tick)) for tick in self.ticks]
 
 
-def lines(caption: str, series: Sequence[Series], x_label: str, y_label: str, *, note: str = "") -> Html:
+@chart
+def lines(caption: str, series: Sequence[Series], x_label: str, y_label: str) -> Markup:
     """Curves over steps, for example losses."""
-    shown = [_thinned(one) for one in series if one.x]
+    shown = [one for one in map(_thinned, series) if one.x]
     if not shown:
-        return chart_frame.empty(caption)
-    x = chart_frame.exact([v for one in shown for v in one.x], LEFT, WIDTH - RIGHT)
-    y = chart_frame.linear([v for one in shown for v in one.y], HEIGHT - BOTTOM, TOP)
-    curves = [_curve(one, x, y) for one in shown]
-    return drawing(
-        caption, chart_frame.frame(x, y, x_label, y_label), *curves, legend=_legend(shown), note=note
-    )
+        return _nothing(caption)
+    x = exact([v for one in shown for v in one.x], LEFT, WIDTH - RIGHT)
+    y = linear([v for one in shown for v in one.y], HEIGHT - BOTTOM, TOP)
+    curves = [_curve(one, x, y, marked=len(one.x) == 1) for one in shown]
+    return _draw("curves", caption, x, y, x_label, y_label, shown, curves)
 
 
-def efficiency(caption: str, series: Sequence[Series], x_label: str, y_label: str, *, note: str = "") -> Html:
-    """Points with bands and whiskers of their intervals over a logarithmic x.
+@chart
+def efficiency(caption: str, series: Sequence[Series], x_label: str, y_label: str) -> Markup:
+    """Marked points with bands and whiskers of their intervals over a logarithmic x.
 
     A line at y = 0 is drawn if the intervals reach below it, as those of differences may.
     """
     shown = [one for one in series if one.x]
     if not shown:
-        return chart_frame.empty(caption)
-    x = chart_frame.ratio([v for one in shown for v in one.x], LEFT, WIDTH - RIGHT)
-    y = chart_frame.linear([v for one in shown for v in (*one.y, *one.low, *one.high)], HEIGHT - BOTTOM, TOP)
-    shifts = [(i - (len(shown) - 1) / 2) * 5 for i in range(len(shown))]
-    marks = [_banded(one, x, y, shift) for one, shift in zip(shown, shifts, strict=True)]
-    zero = element("line", class_="axis", x1=x.start, x2=x.end, y1=y(0), y2=y(0)) if y.low <= 0 else None
-    legend = _legend(shown) if len(shown) > 1 else None
-    return drawing(caption, chart_frame.frame(x, y, x_label, y_label), zero, *marks, legend=legend, note=note)
+        return _nothing(caption)
+    x = ratio([v for one in shown for v in one.x], LEFT, WIDTH - RIGHT)
+    y = linear([v for one in shown for v in (*one.y, *one.low, *one.high)], HEIGHT - BOTTOM, TOP)
+    curves = [
+        _curve(one, x, y, marked=True, shift=(i - (len(shown) - 1) / 2) * 5) for i, one in enumerate(shown)
+    ]
+    return _draw("curves", caption, x, y, x_label, y_label, shown if len(shown) > 1 else (), curves)
 
 
-def histogram(
-    caption: str, edges: Sequence[float], counts: Sequence[float], x_label: str, *, note: str = ""
-) -> Html:
+@chart
+def histogram(caption: str, edges: Sequence[float], counts: Sequence[float], x_label: str) -> Markup:
     """Counts between neighbouring edges (`len(edges) == len(counts) + 1`), drawn evenly spaced."""
     if len(edges) != len(counts) + 1:
         raise ValueError(f"{len(counts)} counts need {len(counts) + 1} edges, not {len(edges)}")
     if not counts:
-        return chart_frame.empty(caption)
-    y = chart_frame.linear([0.0, 1.0, *counts], HEIGHT - BOTTOM, TOP)
-    x = Scale(0, len(counts), LEFT, WIDTH - RIGHT, ())
-    every = -(-len(edges) // 9)
-    parts = [
-        text(chart_frame.label(edges[i]), x(i), y.start + 18, anchor="middle")
-        for i in range(0, len(edges), every)
+        return _nothing(caption)
+    x = Scale(0, len(counts), LEFT, WIDTH - RIGHT)
+    y = linear([0.0, 1.0, *counts], HEIGHT - BOTTOM, TOP)
+    bins = [
+        (f"{label(edges[i])} to {label(edges[i + 1])}: {count:,}", x(i) + 0.5, y(count))
+        for i, count in enumerate(counts)
     ]
-    for i, count in enumerate(counts):
-        hint = element(
-            "title", f"{chart_frame.label(edges[i])} to {chart_frame.label(edges[i + 1])}: {count:,}"
-        )
-        size = {"width": max(x(i + 1) - x(i) - 1, 0.5), "height": y.start - y(count)}
-        parts.append(element("rect", hint, class_="s0", x=x(i) + 0.5, y=y(count), **size))
-    return drawing(caption, chart_frame.frame(x, y, x_label, "count"), *parts, note=note)
+    names = [(label(edges[i]), x(i)) for i in range(0, len(edges), -(-len(edges) // 9))]
+    return _draw("histogram", caption, x, y, x_label, bins, max(x(1) - x(0) - 1, 0.5), names)
 
 
-def bars(
-    caption: str,
-    values: Sequence[tuple[str, float, int]],
-    *,
-    unit: str = "",
-    legend: Sequence[tuple[str, int]] = (),
-) -> Html:
-    """Horizontal bars with their names and values.
+@chart
+def bars(caption: str, values: Sequence[tuple[str, float, int]], legend: Mapping[str, int]) -> Markup:
+    """Horizontal bars of durations.
 
     Args:
         caption: the heading.
-        values: name, value and colour number of each bar.
-        unit: "s" shows values as durations; anything else is set behind the number.
-        legend: names of the colours.
+        values: name, seconds and colour number of each bar.
+        legend: what the colours mean.
     """
     if not values:
-        return chart_frame.empty(caption)
-    left, row = 200, 26
-    largest = max(value for _, value, _ in values) or 1.0
-    parts: list[Html] = []
-    for i, (name, value, colour) in enumerate(values):
-        middle, width = row * i + row / 2 + 3, max((FULL - left - 100) * value / largest, 1.5)
-        shown = seconds(value) if unit == "s" else f"{show(value)} {unit}".strip()
-        parts.append(text(name, left - 10, middle + 4, anchor="end"))
-        css = f"s{colour % COLOURS}"
-        parts.append(element("rect", class_=css, x=left, y=middle - 8, width=width, height=16, rx=2))
-        parts.append(text(shown, left + width + 7, middle + 4, css="value"))
-    keys = [Series(name, (), (), colour=colour) for name, colour in legend]
-    shown_keys = _legend(keys, filled=True) if keys else None
-    return drawing(caption, *parts, legend=shown_keys, size=(FULL, row * len(values) + 6))
+        return _nothing(caption)
+    width = Scale(0, max(value for _, value, _ in values) or 1.0, 0, FULL - 300)
+    rows = [(name, max(width(value), 1.5), seconds(value), colour) for name, value, colour in values]
+    keys = [Series(name, (), (), colour=colour) for name, colour in legend.items()]
+    return _draw("bars", caption, rows, keys, FULL)
 
 
-def _curve(one: Series, x: Scale, y: Scale) -> Html:
-    if len(one.x) == 1:
-        return element("circle", class_=f"s{one.colour % COLOURS}", cx=x(one.x[0]), cy=y(one.y[0]), r=3.5)
-    points = _points((x(a), y(b)) for a, b in zip(one.x, one.y, strict=True))
-    return element("polyline", class_=one.css, points=points)
+@chart
+def heat_map(caption: str, counts: Sequence[Sequence[float]], names: Sequence[str], note: str = "") -> Markup:
+    """A confusion matrix: rows are true classes, columns predictions, shades and numbers per cent of the row.
+
+    Raises:
+        ValueError: if `counts` is not a square of the size of `names`.
+    """
+    size = len(names)
+    if not size or len(counts) != size or any(len(row) != size for row in counts):
+        raise ValueError(f"{size} classes need a {size} x {size} matrix")
+    room = 16 + LETTER * min(max(map(len, names)), LONGEST)
+    width = WIDTH if (WIDTH - room - RIGHT) / size >= READABLE else FULL
+    cell = min((width - room - RIGHT) / size, CELL)
+    rows = []
+    for name, row in zip(names, counts, strict=True):
+        total = sum(row)
+        shares = [count / total if total else 0.0 for count in row]
+        hints = [
+            f"true {name}, predicted {other}: {count:g} of {total:g} ({share:.0%})"
+            for other, count, share in zip(names, row, shares, strict=True)
+        ]
+        rows.append((name, [*zip(shares, hints, strict=True)]))
+    return _draw("heat_map", caption, note, rows, names, room, width, cell, cell >= READABLE)
 
 
-def _banded(one: Series, x: Scale, y: Scale, shift: float) -> Html:
-    css = f"s{one.colour % COLOURS}"
+def linear(values: Sequence[float], start: float, end: float, count: int = 5) -> Scale:
+    """A scale over round numbers that hold all `values`, with about `count` ticks."""
+    low, high = min(values), max(values)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # else the ticks could not be told apart
+        spread = abs(low) * 0.1 or 1.0
+        low, high = low - spread, high + spread
+    step = _round_step((high - low) / count)
+    ticks = _multiples(step, math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9))
+    return Scale(ticks[0], ticks[-1], start, end, ticks)
+
+
+def exact(values: Sequence[float], start: float, end: float, count: int = 6) -> Scale:
+    """A scale that ends where the values end, with round ticks inside: for steps along x."""
+    low, high = min(values), max(values)
+    step = _round_step((high - low) / count) if high > low else 1.0
+    ticks = _multiples(step, math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9))
+    return Scale(low, high, start, end, ticks)
+
+
+def ratio(values: Sequence[float], start: float, end: float) -> Scale:
+    """A logarithmic scale that is labelled at the values themselves, with room at both ends."""
+    low, high = min(values), max(values)
+    room = (high / low) ** 0.06 if high > low else 2.0
+    return Scale(low / room, high * room, start, end, tuple(sorted(set(values))), log=True)
+
+
+def label(value: float) -> str:
+    """A short tick label: 0.25, 12, 1,500, 20k, 3M, 1e-5."""
+    size = abs(value)
+    if size >= 1e6:
+        return f"{value / 1e6:g}M"
+    if size >= 1e4:
+        return f"{value / 1e3:g}k"
+    if size and size < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
+
+
+def _draw(name: str, *arguments: object) -> Markup:
+    return macro("lib/pages/charts.html.j2", name, *arguments)
+
+
+def _nothing(caption: str) -> Markup:
+    return part("captioned", caption, "There are no values to draw.")
+
+
+def _curve(one: Series, x: Scale, y: Scale, *, marked: bool, shift: float = 0.0) -> dict[str, object]:
+    """The parts of one line in pixels."""
     at = [x(value) + shift for value in one.x]
-    low, high, middle = ([y(v) for v in values] for values in (one.low, one.high, one.y))
-    parts = []
-    if one.low:
-        outline = [*zip(at, high, strict=True), *reversed([*zip(at, low, strict=True)])]
-        parts.append(element("polygon", class_=f"{css} band", points=_points(outline)))
-        for a, bottom, top in zip(at, low, high, strict=True):
-            parts.append(element("line", class_=f"{css} whisker", x1=a, x2=a, y1=bottom, y2=top))
-    parts.append(element("polyline", class_=one.css, points=_points(zip(at, middle, strict=True))))
-    for i, (a, b) in enumerate(zip(at, middle, strict=True)):
-        interval = f" [{one.low[i]:.3f}, {one.high[i]:.3f}]" if one.low else ""
-        hint = element("title", f"{one.name}, {chart_frame.label(one.x[i])}: {one.y[i]:.3f}{interval}")
-        parts.append(element("circle", hint, class_=css, cx=a, cy=b, r=4))
-    return concat(*parts)
+    middle, low, high = ([y(v) for v in values] for values in (one.y, one.low, one.high))
+    ends = [f" [{a:.3f}, {b:.3f}]" for a, b in zip(one.low, one.high, strict=True)] or [""] * len(at)
+    hints = [f"{one.name}, {label(a)}: {b:.3f}{end}" for a, b, end in zip(one.x, one.y, ends, strict=True)]
+    return {
+        "colour": one.colour,
+        "dashed": one.dashed,
+        "line": _path(at, middle),
+        "band": _path([*at, *reversed(at)], [*high, *reversed(low)]) if low else "",
+        "whiskers": [*zip(at, low, high, strict=True)] if low else [],
+        "marks": [*zip(at, middle, hints, strict=True)] if marked else [],
+    }
 
 
-def _points(places: Iterable[tuple[float, float]]) -> str:
-    return " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+def _path(x: Sequence[float], y: Sequence[float]) -> str:
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
 
 
 def _thinned(one: Series) -> Series:
-    size = -(-len(one.x) // POINTS)
-    if size <= 1:
-        return one
-    groups = [slice(i, i + size) for i in range(0, len(one.x), size)]
-    means = [sum(one.y[part]) / len(one.y[part]) for part in groups]
-    return replace(one, x=[one.x[part][-1] for part in groups], y=means)
+    """Without values that are not finite, as the loss of a skipped step, and with at most POINTS means."""
+    known = [(a, b) for a, b in zip(one.x, one.y, strict=True) if math.isfinite(b)]
+    size = -(-len(known) // POINTS) or 1
+    groups = [known[i : i + size] for i in range(0, len(known), size)]
+    means = [sum(b for _, b in group) / len(group) for group in groups]
+    return replace(one, x=[group[-1][0] for group in groups], y=means)
 
 
-def _legend(series: Sequence[Series], *, filled: bool = False) -> Html:
-    items = []
-    for one in series:
-        stroke = element("line", class_=one.css, x1=1, x2=21, y1=5, y2=5)
-        if filled:
-            stroke = element("rect", class_=f"s{one.colour % COLOURS}", x=6, width=12, height=10, rx=2)
-        key = element("svg", stroke, viewBox="0 0 22 10", aria_hidden="true")
-        items.append(element("li", key, one.name))
-    return element("ul", *items, class_="legend")
+def _multiples(step: float, first: int, last: int) -> tuple[float, ...]:
+    """0.3, not 0.30000000000000004."""
+    return tuple(float(f"{i * step:.12g}") for i in range(first, last + 1))
+
+
+def _round_step(raw: float) -> float:
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)

@@ -1,47 +1,42 @@
-"""Model cards in markdown: everything that comes from data or settings is escaped."""
+"""Model cards in Markdown by jinja2 templates: everything that comes from data or settings is escaped."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from components.lib.pages import page
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 
 
-def escape(value: Any) -> str:
-    """`value` as text that markdown shows as it is: no markup, no HTML, one line."""
+def render(template: str, **values: object) -> str:
+    """A card by its template; `template` is a path below `components/`."""
+    return ENVIRONMENT.get_template(template).render(values)
+
+
+def escape(value: object) -> Markup:
+    """`value` as Markdown shows it as it is, on one line: no markup, no HTML; numbers are made readable."""
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, list):
+        return Markup(", ".join(map(escape, value)))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Markup(f"{value:,}" if isinstance(value, int) else f"{value:.4g}")
     text = " ".join(str(value).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return SPECIAL.sub(r"\\\1", text)
+    return Markup(SPECIAL.sub(r"\\\1", text))
 
 
-def number(value: Any) -> str:
-    """Integers with thousands separators, floats with four digits, lists of these; else escaped text."""
-    if isinstance(value, list):
-        return ", ".join(map(number, value))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return escape(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A markdown table; cells are escaped."""
-    lines = [headers, ["---"] * len(headers), *([number(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def code(text: str, language: str = "") -> str:
-    """A fenced block."""
-    return f"```{language}\n{text}\n```"
-
-
-def render(title: str, sections: Iterable[tuple[str, str]]) -> str:
-    """A title and sections (heading, markdown); sections without text are left out."""
-    parts = [f"# {escape(title)}"]
-    parts += [f"## {heading}\n\n{text}" if heading else text for heading, text in sections if text]
-    return "\n\n".join(parts) + "\n"
+# Decorator of the function that makes a card: one that cannot be drawn says so and loses no model.
+drawn = page.instead(
+    lambda name, error: f"# {escape(name)}\n\nThe card could not be drawn: {escape(page.told(error))}\n"
+)
 
 
 def untitled(card: str) -> str:
@@ -64,3 +59,14 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{name}"] = value
     return found
+
+
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(page.COMPONENTS),
+    autoescape=True,  # what is escaped is marked so, and macros are not escaped again
+    finalize=escape,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)

@@ -1,25 +1,38 @@
-"""Building blocks of self-contained pages: no script, no external resource, everything escaped.
+"""Self-contained HTML pages by jinja2 templates: autoescaped, no script, no external resource.
 
-    page("Data card", [section("Counts", figures([Figure("documents", 18_000)]), table(headers, rows))])
+A page's template stands beside the code that calls `render`; it extends `lib/pages/page.html.j2` and takes
+its building blocks from `lib/pages/parts.html.j2`. The pages are shown by KFP's viewer in a sandboxed frame
+and by a browser from a file.
 
-The pages are shown by KFP's viewer in a sandboxed frame and by a browser from a file; they follow the
-reader's light or dark preference. Charts are in `components.lib.pages.charts`.
+A page only decorates a result, so it never fails: a section, a chart or a page that cannot be drawn says so
+in its place, and the reason goes to the log.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
-from components.lib.pages.markup import Html, concat, element, escape, image
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-TONES = ("", "good", "bad", "warn")
+from components.lib.core.errors import TrunklineError
+
 NOTHING = "\u2013"  # an en dash: there is no value
+COMPONENTS = Path(__file__).parents[2]
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_SCHEME_OR_HOST = re.compile(r"[^/#?]*:|[/\\]{2}")
 _SIGNED = re.compile("[+\u2212-]?[0-9][0-9.,]*( ?%)?")
+_PNG = re.compile("iVBORw0KGgo[A-Za-z0-9+/]*={0,2}")  # the signature of a PNG file in base64
+Draw = TypeVar("Draw", bound=Callable[..., str])
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ class Figure:
     """One tile: a key figure, what it is, and a line that qualifies it (its interval, its unit).
 
     Attributes:
-        tone: one of TONES.
+        tone: good, bad, warn or nothing.
         wide: twice as wide and larger: for the one figure that a page is about.
     """
 
@@ -38,156 +51,101 @@ class Figure:
     wide: bool = False
 
 
-def page(title: str, sections: Iterable[Html], *, lead: object = "", footer: object = "") -> str:
+def render(template: str, title: str, *, lead: str = "", footer: str = "", **values: object) -> str:
     """A whole HTML document.
 
     Args:
+        template: its place below `components/`.
         title: heading and window title.
-        sections: made by the functions of this module, in reading order.
         lead: one sentence under the title.
         footer: small print at the end.
+        values: what the template names, functions and modules among them.
     """
-    style = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
-    brand = element("div", "Trunkline", class_="brand")
-    subtitle = element("p", lead, class_="lead") if lead else None
-    header = element("header", brand, element("h1", title), subtitle)
-    body = element("main", header, *map(escape, sections), element("footer", footer) if footer else None)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"{element('title', title)}\n<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    head = {"title": title, "lead": lead, "footer": footer}
+    try:
+        return ENVIRONMENT.get_template(template).render(head | values)
+    except Exception as error:
+        return ENVIRONMENT.get_template("lib/pages/page.html.j2").render(head | {"content": problem(error)})
 
 
-def section(title: str, *content: object, note: object = "", anchor: str | None = None) -> Html:
-    """A headed part of a page; `note` is a grey sentence that says how to read it."""
-    remark = element("p", note, class_="note") if note else None
-    return element("section", element("h2", title), remark, *content, id=anchor)
+def part(name: str, *arguments: object) -> Markup:
+    """What a macro of `parts.html.j2` makes: a cell of a table that is more than text, such as a badge."""
+    return macro("lib/pages/parts.html.j2", name, *arguments)
 
 
-def table(headers: Sequence[object], rows: Iterable[Sequence[object]], *, caption: object = "") -> Html:
-    """A table; columns whose cells are all numbers (or missing) are set flush right.
+def macro(template: str, name: str, *arguments: object) -> Markup:
+    """What a macro of a template makes."""
+    made: Markup = getattr(ENVIRONMENT.get_template(template).module, name)(*arguments)
+    return made
 
-    Args:
-        headers: one cell a column.
-        rows: cells as text, numbers, None (shown as a dash) or `Html`.
-        caption: what the table shows.
+
+def guarded(caller: Callable[[], Markup]) -> Markup:
+    """A part of a page; if it cannot be drawn, a line that says so.
+
+    Templates: `{% call guarded() %}...{% endcall %}`.
     """
-    body = [list(row) for row in rows]
-    numeric = [
-        bool(body) and all(_is_number(row[column]) for row in body if column < len(row))
-        for column in range(len(headers))
-    ]
-    classes = ["number" if is_number else None for is_number in numeric]
-    head = [element("th", cell, scope="col", class_=css) for cell, css in zip(headers, classes, strict=True)]
-    lines = [
-        element(
-            "tr",
-            *(
-                element("td", show(c), class_=css or _cell_class(c))
-                for c, css in zip(row, classes, strict=True)
-            ),
-        )
-        for row in body
-    ]
-    title = element("caption", caption) if caption else None
-    content = element("table", title, element("thead", element("tr", *head)), element("tbody", *lines))
-    return element("div", content, class_="scroll")
+    try:
+        return caller()
+    except Exception as error:
+        return problem(error)
 
 
-def figures(items: Iterable[Figure]) -> Html:
-    """A row of tiles with key figures."""
-    return element("div", *map(_tile, items), class_="tiles")
+def section(title: str, caller: Callable[[], Markup]) -> Markup:
+    """A headed, guarded part of a page.
+
+    Templates: `{% call section("Data") %}...{% endcall %}`.
+    """
+    return part("headed", title, guarded(caller))
 
 
-def picture(title: object, png: bytes, note: object = "") -> Html:
-    """A PNG with its title; `note` says how to read it."""
-    remark = element("p", note, class_="note") if note else None
-    return element("figure", element("figcaption", title), image(png, title), remark)
+def instead(fallback: Callable[[str, Exception], str]) -> Callable[[Draw], Draw]:
+    """Decorator of a function that draws what its first argument names: if it fails, `fallback` tells why."""
+
+    def decorate(draw: Draw) -> Draw:
+        @functools.wraps(draw)
+        def drawn(name: str, *args: Any, **kwargs: Any) -> str:
+            try:
+                return draw(name, *args, **kwargs)
+            except Exception as error:
+                return fallback(name, error)
+
+        return cast(Draw, drawn)
+
+    return decorate
 
 
-def definitions(pairs: Mapping[str, object] | Iterable[tuple[object, object]]) -> Html:
-    """Names with their values, one a line."""
-    items = pairs.items() if isinstance(pairs, Mapping) else pairs
-    return element("dl", *(concat(element("dt", name), element("dd", show(v))) for name, v in items))
+def problem(error: Exception) -> Markup:
+    """The line that says why something is not there."""
+    return part("problem", told(error))
 
 
-def verdict(tone: str, headline: str, reasons: Sequence[object] = ()) -> Html:
-    """A coloured banner: the one sentence to remember and what supports it. `tone` is one of TONES."""
-    if len(reasons) == 1:
-        detail: Html | None = element("p", reasons[0])
-    else:
-        detail = element("ul", *(element("li", reason) for reason in reasons)) if reasons else None
-    return element("div", element("strong", headline), detail, class_=f"verdict {_tone(tone)}".strip())
+def told(error: Exception) -> str:
+    """An error in a line; the log gets the traceback of what nobody foresaw."""
+    if not isinstance(error, TrunklineError):
+        traceback.print_exception(error)
+        return f"{type(error).__name__}: {error}"
+    line = f"{error.what} ({error.where})" if error.where else error.what
+    print(f"could not be drawn: {line}", file=sys.stderr, flush=True)
+    return line
 
 
-def paragraph(*content: object, note: bool = False) -> Html:
-    """Text; `note` makes it small and grey."""
-    return element("p", *content, class_="note" if note else None)
-
-
-def listing(items: Iterable[object]) -> Html:
-    """Bullet points."""
-    return element("ul", *(element("li", item) for item in items))
-
-
-def subheading(text: object) -> Html:
-    """A heading inside a section."""
-    return element("h3", text)
-
-
-def code(text: object) -> Html:
-    """A word or a path in monospace; only what is long may be broken."""
-    return element("code", text, class_="whole" if len(str(text)) <= 24 else None)
-
-
-def preformatted(text: str) -> Html:
-    """Lines of code as they are."""
-    return element("pre", element("code", text))
-
-
-def columns(*content: object) -> Html:
-    """Side by side where the screen is wide enough, else one below the other."""
-    return element("div", *content, class_="columns")
-
-
-def stack(*content: object) -> Html:
-    """One below the other."""
-    return element("div", *content)
-
-
-def folded(summary: object, *content: object) -> Html:
-    """Content that the reader may open."""
-    return element("details", element("summary", summary), *content)
-
-
-def badge(text: object, tone: str = "") -> Html:
-    """A small coloured word. `tone` is one of TONES."""
-    return element("span", text, class_=f"badge {_tone(tone)}".strip())
-
-
-def link(text: object, target: str) -> Html:
-    """A link to a place in this page (`#x`) or to a file next to it; other targets raise ValueError."""
-    return element("a", text, href=target, class_=None if isinstance(text, Html) else _cell_class(text))
-
-
-def show(value: object) -> Html:
+def show(value: object) -> str:
     """A value as a reader wants it: 1,234 and 0.8512 for numbers, a dash for None and NaN, yes and no."""
+    if isinstance(value, str):
+        return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return escape(NOTHING)
+        return NOTHING
     if isinstance(value, bool):
-        return escape("yes" if value else "no")
+        return "yes" if value else "no"
     if isinstance(value, int):
-        return escape(f"{value:,}")
+        return f"{value:,}"
     if isinstance(value, float):
-        return escape(_decimal(value))
+        return _decimal(value)
     if isinstance(value, list | tuple):
-        return concat(*(concat(", " if i else None, show(item)) for i, item in enumerate(value)))
+        return ", ".join(map(show, value))
     if isinstance(value, Mapping):
-        return show([concat(name, ": ", show(item)) for name, item in value.items()])
-    return escape(value)
+        return ", ".join(f"{name}: {show(item)}" for name, item in value.items())
+    return str(value)
 
 
 def seconds(value: float | None) -> str:
@@ -202,6 +160,41 @@ def seconds(value: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def numeric(rows: Sequence[Sequence[object]], width: int) -> list[bool]:
+    """Which columns of a table, after the first, hold only numbers, or nothing: they are set flush right.
+
+    Raises:
+        ValueError: if a row has another number of cells than the table has columns.
+    """
+    if any(len(row) != width for row in rows):
+        raise ValueError(f"every row of this table needs {width} cells")
+    return [bool(column and rows) and all(_is_number(row[column]) for row in rows) for column in range(width)]
+
+
+def neighbour(target: str) -> str:
+    """The target of a link: a place in this page (`#x`) or a file of the same folder tree.
+
+    Raises:
+        ValueError: for one with a scheme or a host.
+    """
+    if _SCHEME_OR_HOST.match(_CONTROL.sub("\ufffd", target).strip()):
+        raise ValueError(f"a page links to its own folder tree only: {target[:100]}")
+    return target
+
+
+def inline(png: bytes | str) -> str:
+    """A PNG file, or its base64, as a data URL; nothing for anything else, such as an SVG with a script."""
+    text = base64.b64encode(png).decode("ascii") if isinstance(png, bytes) else png
+    return f"data:image/png;base64,{text}" if _PNG.fullmatch(text) else ""
+
+
+def _printed(value: object) -> object:
+    """What `{{ value }}` prints, before it is escaped: control characters show, floats (pixels) are short."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _CONTROL.sub("\ufffd", value)
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+
+
 def _decimal(value: float) -> str:
     size = abs(value)
     if math.isinf(value):
@@ -213,30 +206,25 @@ def _decimal(value: float) -> str:
     return f"{value:.3f}" if size < 10 else f"{value:.1f}"
 
 
-def _tile(item: Figure) -> Html:
-    css = " ".join(name for name in ("tile", _tone(item.tone), "wide" if item.wide else "") if name)
-    detail = element("div", item.detail, class_="detail") if item.detail else None
-    shown, exact = item.value, None
-    if isinstance(shown, int) and abs(shown) >= 1e7:
-        shown, exact = f"{shown / 1e6:,.1f} M", show(shown)
-    label = element("div", item.label, class_="label")
-    return element("div", label, element("div", show(shown), class_="value", title=exact), detail, class_=css)
-
-
-def _tone(tone: str) -> str:
-    if tone not in TONES:
-        raise ValueError(f"unknown tone '{tone}'")
-    return tone
-
-
 def _is_number(value: object) -> bool:
     if isinstance(value, str):
         return value == NOTHING or _SIGNED.fullmatch(value) is not None
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _cell_class(value: object) -> str | None:
-    """Short text stays on one line, long text gets room."""
-    if isinstance(value, Html) or not isinstance(value, str):
-        return None
-    return "text" if len(value) > 60 else "whole" if len(value) <= 24 else None
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(COMPONENTS),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_printed,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.filters |= {
+    "show": show,
+    "seconds": seconds,
+    "numeric": numeric,
+    "neighbour": neighbour,
+    "inline": inline,
+}
+ENVIRONMENT.globals |= {"Figure": Figure, "section": section, "guarded": guarded}

@@ -1,51 +1,62 @@
-"""The facts of an evaluation for the reader of a page: does pre-training pay, how good is the branch."""
+"""The facts of an evaluation for the reader of a page: does pre-training pay, how good is the branch.
+
+`scorecard.html.j2` arranges them, for the card of an evaluation and for the report of a run.
+"""
 
 from __future__ import annotations
 
-import base64
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.lib.pages import charts, page, pictures
 from components.lib.pages.charts import Series
-from components.lib.pages.heatmap import heat_map
-from components.lib.pages.markup import Html
-from components.lib.pages.page import NOTHING, Figure
+from components.lib.pages.page import NOTHING, Figure, show
 
 Facts = Mapping[str, Any]
 
 MINUS = "\u2212"
-TITLES = {
-    "macro_f1": "macro F1",
-    "span_f1": "span F1",
-    "calibration_error": "calibration error (ECE)",
-    "mean_iou": "mean IoU",
-    "average_precision_50": "average precision at an overlap of 0.5",
-    "average_precision_75": "average precision at an overlap of 0.75",
-}
 
 
-def title(metric: str) -> str:
-    """A metric's name in words."""
-    return TITLES.get(metric, metric.replace("_", " "))
+def title(facts: Facts, metric: str = "") -> str:
+    """The name of a metric, or of the primary one, in words."""
+    name = metric or facts["primary"]
+    return str(_declared(facts, name).get("title") or name.replace("_", " "))
 
 
-def points(value: float | None) -> str:
-    """A difference of shares in percentage points, with its sign."""
+def share(facts: Facts, metric: str = "") -> bool:
+    """Whether a metric, or the primary one, is a share: differences are then in percentage points."""
+    name = metric or facts["primary"]
+    declared = _declared(facts, name) or _declared(facts, facts["primary"])  # as of one class
+    return declared.get("high", 1.0) == 1.0
+
+
+def points(value: float | None, share: bool = True) -> str:
+    """A difference with its sign: of shares in percentage points."""
     if value is None:
         return NOTHING
-    return f"{'+' if value >= 0 else MINUS}{abs(value) * 100:.1f}"
+    return f"{'+' if value >= 0 else MINUS}{f'{abs(value) * 100:.1f}' if share else show(abs(value))}"
 
 
-def span(entry: Facts, *, differences: bool = False) -> str:
+def span(entry: Facts, *, differences: bool = False, share: bool = True) -> str:
     """An interval in words: 0.641 to 0.682, or for differences +1.2 to +3.4."""
-    if entry.get("low") is None or entry.get("high") is None:
+    low, high = entry.get("low"), entry.get("high")
+    if low is None or high is None:
         return str(entry.get("reason", ""))
     if differences:
-        return f"{points(entry['low'])} to {points(entry['high'])}"
-    return f"{entry['low']:.3f} to {entry['high']:.3f}"
+        return f"{points(low, share)} to {points(high, share)}"
+    return f"{low:.3f} to {high:.3f}" if share else f"{show(low)} to {show(high)}"
+
+
+def gained(facts: Facts, entry: Facts) -> str:
+    """A gain, positive where the trunk is better: +7.0 points of accuracy, perplexity better by 3.2."""
+    value, metric = entry["value"], title(facts)
+    if share(facts) and _declared(facts, facts["primary"]).get("better") != "lower":
+        return f"{points(value)} points of {metric}"
+    if value is None:
+        return f"{metric} unknown"
+    amount = f"{abs(value) * 100:.1f} points" if share(facts) else show(abs(value))
+    return f"{metric} {'better' if value >= 0 else 'worse'} by {amount}"
 
 
 def level(facts: Facts) -> str:
@@ -62,65 +73,43 @@ def payoff(facts: Facts) -> tuple[str, str, str]:
     if not found:
         return "", "There is no random start to compare with", "No seed was run from both starts."
     first, area, fewest = found["gain"][0], found["area"], found["labels"][0]
-    metric = title(facts["primary"])
     seeds = len(found["seeds"])
     basis = (
-        f"{level(facts)} interval {span(first, differences=True)} points of {metric}: trunk against random "
-        f"start with the same labels, steps and tuning, {seeds} seed{'s' if seeds > 1 else ''}, "
-        f"{facts['examples']:,} test examples."
+        f"{level(facts)} interval {span(first, differences=True, share=share(facts))}{_unit(facts)} of "
+        f"{title(facts)}: trunk against random start with the same labels, steps and tuning, "
+        f"{seeds} seed{'s' if seeds > 1 else ''}, {facts['examples']:,} test examples."
     )
     if seeds == 1:
         basis += " One seed alone: the interval leaves out how much runs differ."
-    gained = f"{points(first['value'])} points of {metric} with {fewest:,} labels"
+    fewest_gained = f"{gained(facts, first)} with {fewest:,} labels"
     if _above(first):
-        return "good", f"Pre-training pays: {gained}", basis
+        return "good", f"Pre-training pays: {fewest_gained}", basis
     if _above(area):
-        mean = f"{points(area['value'])} points of {metric} on average over all numbers of labels"
+        mean = f"{gained(facts, area)} on average over all numbers of labels"
         doubt = f"With {fewest:,} labels alone the gain is not clear. {basis}"
         return "good", f"Pre-training pays: {mean}", doubt
     if _below(first) or _below(area):
-        return "bad", f"Pre-training hurts: {gained}", basis
-    return "warn", f"Pre-training shows no clear gain: {gained}", basis
+        return "bad", f"Pre-training hurts: {fewest_gained}", basis
+    return "warn", f"Pre-training shows no clear gain: {fewest_gained}", basis
 
 
-def errors(found: Sequence[Facts]) -> Html:
-    """Wrong answers of which the branch was surest: a table of texts, or pictures."""
-    if "picture" in found[0]:
-        return pictures.grid(
-            [
-                (
-                    base64.b64decode(error["picture"]),
-                    f"{error['true']}, taken for {error['predicted']} ({error['confidence']:.2f})",
-                )
-                for error in found
-            ]
-        )
-    headers = ["text", "true", "predicted", "confidence"]
-    return page.table(headers, [[error[name] for name in headers] for error in found])
-
-
-def answers(shown: Facts) -> Html:
-    """What a task drew of its examples."""
-    grid = pictures.grid([(base64.b64decode(data), caption) for data, caption in shown["items"]], strips=True)
-    return page.stack(grid, page.paragraph(shown["note"], note=True))
-
-
-def payoff_figures(facts: Facts) -> list[Figure]:
-    """Tiles: the gain at the fewest labels, its mean over all, what it is worth in labels."""
-    found = facts.get("efficiency")
-    if not found:
-        return []
-    tone, first, fewest = payoff(facts)[0], found["gain"][0], found["labels"][0]
-    within = f"{level(facts)} interval {span(first, differences=True)}"
-    what = f"gain of pre-training with {fewest:,} labels"
-    tiles = [Figure(what, f"{points(first['value'])} points", within, tone=tone, wide=True)]
-    if found["area"]["value"] is not None:
-        detail = f"{level(facts)} interval {span(found['area'], differences=True)}"
-        tiles.append(Figure("mean gain over all numbers of labels", points(found["area"]["value"]), detail))
-    worth = labels_saved(found)
-    if worth:
-        tiles.append(Figure("a random start needs", worth, f"labels for what the trunk does with {fewest:,}"))
-    return tiles
+def figures(facts: Facts) -> list[Figure]:
+    """Tiles: the gain at the fewest labels, on average, and in labels saved; the primary metric."""
+    tiles, found = [], facts.get("efficiency")
+    if found:
+        tone, first, fewest = payoff(facts)[0], found["gain"][0], found["labels"][0]
+        what, amount = f"gain of pre-training with {fewest:,} labels", points(first["value"], share(facts))
+        tiles = [Figure(what, f"{amount}{_unit(facts)}", _within(facts, first, True), tone=tone, wide=True)]
+        area = found["area"]
+        if area["value"] is not None:
+            mean = points(area["value"], share(facts))
+            tiles.append(Figure("mean gain over all numbers of labels", mean, _within(facts, area, True)))
+        worth = labels_saved(found)
+        if worth:
+            detail = f"labels for what the trunk does with {fewest:,}"
+            tiles.append(Figure("a random start needs", worth, detail))
+    entry = facts["metrics"][facts["primary"]]
+    return [*tiles, Figure(title(facts), entry["value"], _within(facts, entry, False))]
 
 
 def labels_saved(found: Facts) -> str:
@@ -137,81 +126,82 @@ def labels_saved(found: Facts) -> str:
     return f"over {found['labels'][-1]:,}"
 
 
-def primary_figure(facts: Facts) -> Figure:
-    """A tile with the branch's primary metric."""
-    entry = facts["metrics"][facts["primary"]]
-    return Figure(title(facts["primary"]), entry["value"], f"{level(facts)} interval {span(entry)}")
-
-
-def metrics_table(facts: Facts) -> Html:
-    """Every metric with its interval; with a champion, also its own and the paired difference."""
-    rival = facts.get("champion_metrics")
-    difference = facts.get("difference") or {}
-    headers = ["metric", "this branch" if rival else "value", f"{level(facts)} interval"]
+def metrics(facts: Facts) -> tuple[list[str], list[list[object]]]:
+    """Headers and rows: each metric with its interval; with a champion, its own and the paired difference."""
+    rival, within = facts.get("champion_metrics"), f"{level(facts)} interval"
+    headers = ["metric", "this branch" if rival else "value", within]
     if rival:
-        champion = facts["champion"]
         headers += [
-            f"champion (version {champion['version']})",
-            "difference, points",
-            f"{level(facts)} interval",
+            f"champion (version {facts['champion']['version']})",
+            f"difference{',' if _unit(facts) else ''}{_unit(facts)}",
+            within,
         ]
     rows = []
     for name, entry in sorted(facts["metrics"].items(), key=lambda item: item[0] != facts["primary"]):
-        row: list[object] = [title(name), entry["value"], span(entry)]
+        of_share = share(facts, name)
+        row: list[object] = [title(facts, name), entry["value"], span(entry, share=of_share)]
         if rival:
-            gap = difference.get(name, {})
-            row += [rival.get(name, {}).get("value"), points(gap.get("value")), span(gap, differences=True)]
+            gap = (facts.get("difference") or {}).get(name, {})
+            row += [rival.get(name, {}).get("value"), points(gap.get("value"), of_share)]
+            row.append(span(gap, differences=True, share=of_share))
         rows.append(row)
-    return page.table(headers, rows)
+    return headers, rows
 
 
-def efficiency_charts(facts: Facts) -> Html:
-    """Both curves over the number of labels, and their paired difference."""
-    found, metric = facts["efficiency"], title(facts["primary"])
-    labels = found["labels"]
-    starts = [_series("from the trunk", labels, found["trunk"])]
-    starts.append(_series("from random weights", labels, found["random"], colour=1, dashed=True))
-    gain = _series("gain", labels, found["gain"], scale=100)
-    return page.columns(
-        charts.efficiency(
-            f"{metric[0].upper()}{metric[1:]} by number of labels", starts, "labelled examples", metric
-        ),
-        charts.efficiency("Gain of pre-training", [gain], "labelled examples", "points"),
-    )
-
-
-def efficiency_table(facts: Facts) -> Html:
-    """The numbers behind the charts."""
+def starts(facts: Facts) -> list[Series]:
+    """The primary metric by number of labels, from the trunk and from random weights."""
     found = facts["efficiency"]
-    rows = [
-        [
-            n,
-            trunk["mean"],
-            span(trunk),
-            random["mean"],
-            span(random),
-            points(gain["value"]),
-            span(gain, differences=True),
-        ]
-        for n, trunk, random, gain in zip(
-            found["labels"], found["trunk"], found["random"], found["gain"], strict=True
-        )
-    ]
-    headers = ["labels", "trunk", "interval", "random start", "interval", "gain, points", "interval"]
-    return page.table(headers, rows)
+    trunk = _series("from the trunk", found["labels"], found["trunk"])
+    return [trunk, _series("from random weights", found["labels"], found["random"], colour=1, dashed=True)]
 
 
-def confusion(facts: Facts, worst: Sequence[Mapping[str, Any]] = ()) -> Html:
-    """The heat map, and the pairs of classes that are confused most."""
-    note = "Rows are true classes, columns predictions; numbers are per cent of the row."
-    picture = heat_map("Confusion matrix", facts["confusion"], facts["classes"], note=note)
-    rows = [[pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.0%}"] for pair in worst]
-    if not rows:
-        return picture
-    caption = "The most frequent confusions"
-    headers = ["true", "predicted as", "examples", "of the class"]
-    arrange = page.columns if len(facts["classes"]) <= 12 else page.stack
-    return arrange(picture, page.table(headers, rows, caption=caption))
+def gain(facts: Facts) -> list[Series]:
+    """Their paired difference, of shares in percentage points."""
+    found, scale = facts["efficiency"], 100 if share(facts) else 1
+    return [_series("gain", found["labels"], found["gain"], scale=scale)]
+
+
+def efficiency(facts: Facts) -> tuple[list[str], list[list[object]]]:
+    """Headers and rows: the numbers behind both charts."""
+    found, of_share = facts["efficiency"], share(facts)
+    gains = "gain, points" if of_share else "gain"
+    headers = ["labels", "trunk", "interval", "random start", "interval", gains, "interval"]
+    rows: list[list[object]] = []
+    for n, *means, gap in zip(found["labels"], found["trunk"], found["random"], found["gain"], strict=True):
+        row: list[object] = [n]
+        for entry in means:
+            row += [entry["mean"], span(entry, share=of_share)]
+        rows.append([*row, points(gap["value"], of_share), span(gap, differences=True, share=of_share)])
+    return headers, rows
+
+
+def confused(worst: Sequence[Facts]) -> list[list[object]]:
+    """Rows: which classes are taken for which, how often."""
+    return [[pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.0%}"] for pair in worst]
+
+
+def texts(errors: Sequence[Facts]) -> list[list[object]]:
+    """Rows: texts that were answered wrong."""
+    return [[error[name] for name in ("text", "true", "predicted", "confidence")] for error in errors]
+
+
+def captioned(errors: Sequence[Facts]) -> list[tuple[str, str]]:
+    """Pictures that were answered wrong, with what they are and what they were taken for."""
+    words = "{true}, taken for {predicted} ({confidence:.2f})"
+    return [(error["picture"], words.format_map(error)) for error in errors]
+
+
+def _declared(facts: Facts, metric: str) -> Facts:
+    found: Facts = facts.get("metric", {}).get(metric, {})
+    return found
+
+
+def _unit(facts: Facts) -> str:
+    return " points" if share(facts) else ""
+
+
+def _within(facts: Facts, entry: Facts, differences: bool) -> str:
+    return f"{level(facts)} interval {span(entry, differences=differences, share=share(facts))}"
 
 
 def _series(

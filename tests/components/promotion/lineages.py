@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from components.lib.core import plugins
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Store
 
@@ -13,25 +14,32 @@ GROUPS = ["alt.atheism", "comp.graphics", "misc.forsale", "rec.autos", "sci.med"
 
 
 FINETUNING = {
-    "rejected": 2, "steps": 60, "mode": "full", "selected": {"labels": 5000, "seed": 0},
+    "modality": "text",
+    "rejected": 2,
+    "steps": 60,
+    "mode": "full",
+    "selected": {"labels": 5000, "seed": 0},
     "rates": {"random": [[100, 1e-3], [5000, 2e-3]], "trunk": [[100, 2e-3], [5000, 2e-3]]},
     "rates_tried": [1e-3, 2e-3],
     "counts": {"train": 11307, "test": 2000, "test_available": 7532, "train_also_in_test": 7},
-}  # fmt: skip
+}
 
 
 def corpus(store: Store) -> Manifest:
     facts = {
-        "modality": "text", "read": 18846, "quarantined": 3, "sources": 2,
+        "modality": "text",
+        "read": 18846,
+        "quarantined": 3,
+        "sources": 2,
         "documents": {"train": 17012, "validation": 893},
         "characters": {"train": 21_400_000, "validation": 1_100_000},
         "dropped": {"exact duplicate": 20, "near_duplicate": 611, "contaminated": 7, "length": 300},
-    }  # fmt: skip
+    }
     return _commit(store, Key("ingestion", 1, {"sources": ["sample:"]}, {"sources": "ab" * 32}), facts)
 
 
 def tokens(store: Store, source: Manifest) -> Manifest:
-    facts: dict[str, Any] = {
+    facts = {
         "modality": "text",
         "kind": "wordpiece",
         "vocab_size": 8192,
@@ -45,27 +53,19 @@ def trunk(store: Store, source: Manifest) -> Manifest:
     rows: list[dict[str, Any]] = []
     for step in range(10, 801, 10):
         loss = 5.2 * math.exp(-step / 250) + 0.6 + 0.1 * math.sin(step)
-        rows.append(
-            {
-                "step": step,
-                "loss": loss,
-                "learning_rate": 1e-3,
-                "skipped": 0,
-                "contrastive": loss,
-                "contrastive/accuracy": 1 - loss / 6,
-            }
-        )
+        found = {"loss": loss, "contrastive": loss, "contrastive/accuracy": 1 - loss / 6}
+        rows.append({"step": step, "learning_rate": 1e-3, "skipped": 0, **found})
         if step % 100 == 0:
-            validation = {
-                "validation/loss": loss + 0.15,
-                "validation/contrastive": loss + 0.15,
-                "validation/contrastive/accuracy": 0.95 - loss / 6,
-            }
-            rows.append({"step": step, **validation})
+            rows.append({"step": step, **{f"validation/{name}": found[name] + 0.15 for name in found}})
     facts = {
-        "modality": "text", "architecture": "modernbert", "parameters": 3_180_000, "steps": 800,
-        "objective": {"contrastive": {}}, "samples": 51_200, "loss": {"train": 0.71, "validation": 0.86},
-    }  # fmt: skip
+        "modality": "text",
+        "architecture": "modernbert",
+        "parameters": 3_180_000,
+        "steps": 800,
+        "objective": {"contrastive": {}},
+        "samples": 51_200,
+        "loss": {"train": 0.71, "validation": 0.86},
+    }
     history = "".join(json.dumps(row) + "\n" for row in rows)
     key = Key("pretraining", 1, {"steps": 800, "trunk": {"size": "mini"}}, {"tokens": source.reference})
     measured = {"seconds": 171.4, "tokens_per_second": 15_021.0}
@@ -85,24 +85,41 @@ def branch(store: Store, source: Manifest, task: str) -> Manifest:
 
 
 def evaluation(
-    store: Store, source: Manifest, task: str, *, gain: float = 0.15, kind: str = "sequence_classification",
-    champion: bool = False, efficiency: bool = True, classes: list[str] = GROUPS,
-) -> Manifest:  # fmt: skip
+    store: Store,
+    source: Manifest,
+    task: str,
+    *,
+    gain: float = 0.15,
+    kind: str = "sequence_classification",
+    champion: bool = False,
+    efficiency: bool = True,
+    classes: list[str] = GROUPS,
+) -> Manifest:
     text = kind == "sequence_classification"
+    declared = plugins.declared("components.lib.tasks", kind).constants
     primary = "accuracy" if text else "span_f1"
     metrics = {primary: entry(0.61), "macro_f1" if text else "span_recall": entry(0.58)}
     metrics["calibration_error"] = {"value": None, "low": None, "high": None, "reason": "not defined"}
     size = len(classes)
     matrix = [[80 if i == j else (i * 5 + j * 3) % 7 for j in range(size)] for i in range(size)]
     facts = {
-        "task": task, "kind": kind, "modality": "text", "model": f"trunkline-20news-{task}",
-        "primary": primary, "examples": 2000,
-        "confidence": 0.95, "replicates": 2000, "classes": classes, "metrics": metrics,
+        "task": task,
+        "kind": kind,
+        "modality": "text",
+        "metric": declared["METRICS"],
+        "model": f"trunkline-20news-{task}",
+        "primary": primary,
+        "examples": 2000,
+        "confidence": 0.95,
+        "replicates": 2000,
+        "classes": classes,
+        "metrics": metrics,
         "champion": {"name": "trunkline-20news", "version": "2", "reference": "x"} if champion else None,
         "champion_metrics": {name: entry(0.6) for name in metrics} if champion else None,
         "difference": {name: entry(0.01, 0.015) for name in metrics} if champion else None,
-        "efficiency": curve(gain) if efficiency else None, "confusion": matrix if text else None,
-    }  # fmt: skip
+        "efficiency": curve(gain) if efficiency else None,
+        "confusion": matrix if text else None,
+    }
     worst = [{"true": classes[0], "predicted": classes[1], "count": 6, "share": 0.06}] if text else []
     key = Key("evaluation", 1, {"model": facts["model"]}, {"branch": source.reference})
     return _commit(store, key, facts, {"evaluation.json": json.dumps({**facts, "worst_confusions": worst})})
@@ -113,23 +130,29 @@ def curve(gain: float) -> dict[str, Any]:
     gains = [gain * share for share in (1, 0.9, 0.6, 0.35, 0.1)]
     random = [0.17, 0.24, 0.36, 0.47, 0.62]
     return {
-        "labels": labels, "seeds": seeds, "left_out": [],
+        "labels": labels,
+        "seeds": seeds,
+        "left_out": [],
         "trunk": [_mean(entry(r + g)) for r, g in zip(random, gains, strict=True)],
         "random": [_mean(entry(r)) for r in random],
-        "gain": [entry(g, 0.03) for g in gains], "area": entry(gain * 0.55, 0.02),
-    }  # fmt: skip
+        "gain": [entry(g, 0.03) for g in gains],
+        "area": entry(gain * 0.55, 0.02),
+    }
 
 
 def decision(evaluations: list[Manifest], verdicts: list[str]) -> dict[str, Any]:
     tasks = [
         {
-            "task": e.facts["task"], "model": e.facts["model"], "modality": "text", "verdict": verdict,
+            "task": e.facts["task"],
+            "modality": "text",
+            "model": e.facts["model"],
+            "verdict": verdict,
             "passed": verdict != "rejected",
             "reasons": ["accuracy 0.61 is below 0.7" if verdict == "rejected" else "within 0.01 or better"],
             "version": "4",
         }
         for e, verdict in zip(evaluations, verdicts, strict=True)
-    ]  # fmt: skip
+    ]
     return {"name": "trunkline-20news", "trunk_passed": "rejected" not in verdicts, "tasks": tasks}
 
 
@@ -158,9 +181,12 @@ def _mean(found: dict[str, float]) -> dict[str, float]:
 
 
 def _commit(
-    store: Store, key: Key, facts: dict[str, Any], files: dict[str, str] | None = None,
+    store: Store,
+    key: Key,
+    facts: dict[str, Any],
+    files: dict[str, str] | None = None,
     measured: dict[str, Any] | None = None,
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     with store.draft(key) as draft:
         for name, text in (files or {}).items():
             draft.write(name, text)

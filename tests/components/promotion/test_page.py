@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from components.lib.pages import page as pages
+from components.lib.data import images
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Store
-from components.promotion import trunk_section
 from components.promotion.page import render
 from tests.components.promotion import lineages
 from tests.pages import ATTACKS, read
@@ -44,9 +44,18 @@ def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Stor
         "Pre-training pays: +15.0 points of accuracy with 100 labels"
     )
     assert [h for h in page.headings if h[0].isupper()] == [
-        "Gate", "Task topics", "The branch on the test examples", "Labelled data and fine-tuning",
-        "Pre-training", "Data", "Tokenizer", "Time", "Load the model", "Lineage", "Settings",
-    ]  # fmt: skip
+        "Gate",
+        "Task topics",
+        "The branch on the test examples",
+        "Labelled data and fine-tuning",
+        "Pre-training",
+        "Data",
+        "Tokenizer",
+        "Time",
+        "Load the model",
+        "Lineage",
+        "Settings",
+    ]
     for text in (
         "+12.0 to +18.0",
         "5 seeds",
@@ -63,17 +72,28 @@ def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Stor
 
 
 def test_pictures_of_the_trunk_are_in_the_page_and_a_damaged_one_is_named(store: Store) -> None:
-    png = b"\x89PNG\r\n\x1a\n" + b"body"
+    png = images.png(np.zeros((2, 2, 3), np.uint8))
     entries = [{"title": "<Views>", "file": "pictures/00.png", "note": "three of each"}]
     with store.draft(Key("pretraining", 1, {"shown": True}, {})) as draft:
         draft.write("pictures/00.png", png)
         draft.write("pictures/pictures.json", json.dumps(entries))
         draft.facts = {"modality": "text", "objective": {"contrastive": {}}}
+        draft.write("history.jsonl", "")
         drawn = draft.commit()
-    page = read(pages.page("t", [trunk_section.pretraining(store, drawn)]))
+    evaluation = one(store, drawn)
+    page = read(page_of(store, drawn, [evaluation], ["promoted"]))
     assert "img" in page.tags and "<Views>" in page.text and "three of each" in page.text
     next(Path(store.uri.removeprefix("file://")).rglob("00.png")).write_bytes(png + b"!")
-    assert "pictures: " in read(pages.page("t", [trunk_section.pretraining(store, drawn)])).text
+    page = read(page_of(store, drawn, [evaluation], ["promoted"]), gaps=True)
+    assert page.text.count("could not be drawn") == 1 and "pictures/00.png" in page.text
+
+
+def test_facts_that_another_version_wrote_cost_their_own_section(store: Store, trunk: Manifest) -> None:
+    evaluation = one(store, trunk)
+    del evaluation.facts["efficiency"]["gain"]
+    page = read(page_of(store, trunk, [evaluation], ["promoted"]), gaps=True)
+    assert page.text.count("could not be drawn") == 2  # the answer, the task
+    assert {"Gate", "Task topics", "Pre-training", "Data", "Lineage"} <= {*page.headings}
 
 
 @pytest.mark.parametrize(
@@ -92,6 +112,18 @@ def test_the_verdict_follows_the_interval(
     html = page_of(store, trunk, [one(store, trunk, gain=gain)], ["promoted"])
     assert headline in read(html).text
     assert f'class="verdict {tone}"' in html
+
+
+def test_a_metric_that_is_no_share_has_no_points_and_may_be_better_where_it_is_lower(
+    store: Store, trunk: Manifest
+) -> None:
+    evaluation = one(store, trunk, champion=True)
+    declared = {"better": "lower", "low": 0.0, "high": None, "title": "mean absolute error"}
+    evaluation.facts["metric"] = {"accuracy": declared}
+    page = read(page_of(store, trunk, [evaluation], ["promoted"]))
+    assert "Pre-training pays: mean absolute error better by 0.150 with 100 labels" in page.text
+    assert "95 % interval +0.120 to +0.180 of mean absolute error" in page.text
+    assert "+0.150" in page.texts and not [text for text in page.texts if "points" in text]
 
 
 def test_every_manifest_behind_the_run_is_listed(store: Store, trunk: Manifest) -> None:
@@ -130,8 +162,8 @@ def test_a_page_is_made_even_if_the_store_has_lost_everything(store: Store, trun
     evaluation = one(store, trunk, champion=True)
     for key in list(store.objects.keys("")):
         store.objects.delete(key)
-    page = read(page_of(store, trunk, [evaluation], ["promoted"]))
-    assert "Pre-training pays" in page.text
+    page = read(page_of(store, trunk, [evaluation], ["promoted"]), gaps=True)
+    assert "Pre-training pays" in page.text and "Confusion matrix" in page.text
     assert "the store does not hold an input" in page.text
     assert "This store does not hold the corpus or its tokens." in page.text
 
@@ -140,10 +172,10 @@ def test_a_trunk_without_its_history_is_said(store: Store, trunk: Manifest) -> N
     evaluation = one(store, trunk)
     key = f"{trunk.uri.removeprefix(f'{store.uri}/')}/history.jsonl"
     store.objects.delete(key)
-    assert (
-        "history.jsonl: a committed file is gone"
-        in read(page_of(store, trunk, [evaluation], ["promoted"])).text
-    )
+    page = read(page_of(store, trunk, [evaluation], ["promoted"]), gaps=True)
+    (gap,) = [text for text in page.texts if "could not be drawn" in text]
+    assert "a committed file is gone" in gap and "history.jsonl" in gap
+    assert "parameters" in page.texts  # the rest of the section is there
 
 
 def test_a_chart_that_tells_nothing_new_is_left_out(store: Store, trunk: Manifest) -> None:

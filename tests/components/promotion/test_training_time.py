@@ -5,7 +5,7 @@ import pytest
 from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.meter import Meter
 from components.lib.storage.objects import connect
-from components.promotion.training_time import USES, spending
+from components.promotion.training_time import USES, rates, spending
 from tests.components.lib.engine.toys import run
 
 
@@ -24,16 +24,14 @@ def test_every_loss_of_the_meter_has_words(measured):
 
 
 def test_shares_add_up_and_rates_are_shown(measured):
-    shown = "".join(map(str, spending(measured, "tokens")))
-    lines = shown.partition("<tbody>")[2].partition("</tbody>")[0].replace("<", " <").split()
-    shares = [float(word.rpartition(">")[2].removesuffix("%")) for word in lines if "%" in word]
-    assert sum(shares) == pytest.approx(100, abs=1)
-    for text in (
-        "steps at their usual pace", "waiting for checkpoints", "validation", "goodput", "1 GFLOP/s",
-        "utilisation", "GB", "padding",
-    ):  # fmt: skip
-        assert text in shown
+    rows = spending(measured)
+    assert sum(float(share.removesuffix("%")) for _, _, share in rows) == pytest.approx(100, abs=1)
+    assert {"steps at their usual pace", "waiting for checkpoints", "validation"} <= {row[0] for row in rows}
+    shown = rates(measured, "tokens")
+    assert {"goodput", "share of padding", "model FLOP/s utilisation"} <= shown.keys()
+    assert shown["the devices' peak, measured then"] == "1 GFLOP/s"
+    assert shown["most memory of a process"].endswith(" GB") and "tokens/s, padding included" in shown
 
 
 def test_a_trunk_that_nobody_measured_has_no_table():
-    assert spending({"seconds": 12.0}, "tokens") == []
+    assert spending({"seconds": 12.0}) == []

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from components.lib.pages.markup import Html
 
 COLUMNS = Columns(
     payload={"image": "binary", "label": "string"},
@@ -120,10 +119,7 @@ def contaminated(settings: Mapping[str, Any]) -> str:
     return f"An image is left out if its pixels are those of an evaluation image{near}."
 
 
-def samples(samples: Sequence[Mapping[str, str]]) -> Html:
+def samples(samples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """A grid of images."""
-    from components.lib.pages import page, pictures
-
     pairs = [sample["image"].rpartition("\n") for sample in samples]
-    drawn = pictures.grid([(base64.b64decode(data), label) for label, _, data in pairs])
-    return page.section("Some images", drawn, note="Chosen by hash.")
+    return {"note": "Chosen by hash.", "pictures": [(data, label) for label, _, data in pairs]}

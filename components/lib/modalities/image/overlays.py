@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from PIL import ImageDraw
 
-from components.lib.data.images import Pixels
-from components.lib.pages.pictures import png
+from components.lib.data.images import Pixels, picture, png
 
 SIDE = 112  # pixels that a picture is drawn with, at least
 GAP = 4
@@ -35,22 +35,14 @@ def boxes(pixels: Pixels, *found: Iterable[Sequence[float]]) -> bytes:
     factor = _factor(pixels)
     drawn = []
     for objects in found:
-        one = _enlarged(_colour(pixels))
+        one = picture(_enlarged(_colour(pixels)))
+        pen = ImageDraw.Draw(one)
         for kind, *sides in objects:
             left, top, right, bottom = (round(side * factor) for side in sides)
-            _frame(one, left, top, right - 1, bottom - 1, COLOURS[_cycle(np.int64(kind) + 1)])
-        drawn.append(one)
+            corners = (left, top, max(left, right - 1), max(top, bottom - 1))
+            pen.rectangle(corners, outline=tuple(COLOURS[_cycle(np.int64(kind) + 1)].tolist()), width=2)
+        drawn.append(np.asarray(one))
     return _strip(drawn)
-
-
-def _frame(canvas: Drawn, left: int, top: int, right: int, bottom: int, colour: Drawn) -> None:
-    """Two pixels wide, inwards."""
-    for inset in range(2):
-        rows, columns = (slice(a + inset, b - inset + 1) for a, b in ((top, bottom), (left, right)))
-        for edge in (top + inset, bottom - inset):
-            canvas[edge : edge + 1, columns] = colour
-        for edge in (left + inset, right - inset):
-            canvas[rows, edge : edge + 1] = colour
 
 
 def _cycle(places: npt.NDArray[np.int64] | np.int64) -> npt.NDArray[np.int64]:

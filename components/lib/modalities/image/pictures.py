@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from components.lib.data.images import png
 
 Canvas = npt.NDArray[np.uint8]
 
@@ -30,11 +30,7 @@ class Picture:
 
     def png(self) -> bytes:
         """The bytes of a PNG file."""
-        height, width, _ = self.canvas.shape
-        lines = np.concatenate([np.zeros((height, 1), np.uint8), self.canvas.reshape(height, -1)], axis=1)
-        header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, red, green, blue
-        body = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(lines.tobytes(), 9))
-        return b"\x89PNG\r\n\x1a\n" + body + _chunk(b"IEND", b"")
+        return png(self.canvas)
 
 
 def grid(rows: Sequence[Tensor]) -> Canvas:
@@ -82,10 +78,6 @@ def enlarged(canvas: Canvas) -> Canvas:
     """By the smallest whole factor that makes its sides long enough to be seen."""
     factor = max(1, -(-SIDE // max(canvas.shape[:2])))
     return canvas.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _canvases(images: Tensor) -> Canvas:

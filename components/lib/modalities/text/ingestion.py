@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from components.lib.pages.markup import Html
 
 COLUMNS = Columns(
     payload={"text": "string"},
@@ -120,13 +119,7 @@ def contaminated(settings: Mapping[str, Any]) -> str:
     )
 
 
-def samples(samples: Sequence[Mapping[str, str]]) -> Html:
+def samples(samples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Some texts."""
-    from components.lib.pages import page
-
-    content = [
-        part
-        for sample in samples
-        for part in (page.paragraph(sample["source"], note=True), page.paragraph(sample["text"]))
-    ]
-    return page.section("Some documents", *content, note="Chosen by hash, cut at 600 characters.")
+    texts = [(sample["source"], sample["text"]) for sample in samples]
+    return {"note": "Chosen by hash, cut at 600 characters.", "texts": texts}

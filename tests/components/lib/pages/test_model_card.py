@@ -17,10 +17,27 @@ def test_text_stays_text(text, shown):
     assert model_card.escape(text) == shown
 
 
-def test_tables_escape_their_cells():
-    assert model_card.table(("name", "n"), [("a|b", 12_345), ("<", 0.123456), ("counts", [100.0, "*"])]) == (
-        "| name | n |\n| --- | --- |\n| a\\|b | 12,345 |\n| &lt; | 0.1235 |\n| counts | 100, \\* |"
-    )
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12_345, "12,345"),
+        (0.123456, "0.1235"),
+        (True, "True"),
+        ([100.0, "*"], "100, \\*"),
+        ({"a": 1}, "\\{'a': 1\\}"),
+    ],
+)
+def test_numbers_are_shown_for_readers(value, text):
+    assert model_card.escape(value) == text
+
+
+def test_a_card_that_cannot_be_drawn_says_so(capsys):
+    @model_card.drawn
+    def card(name):
+        raise KeyError(f"no <b> of {name}")
+
+    assert card("a_b") == "# a\\_b\n\nThe card could not be drawn: KeyError: 'no &lt;b&gt; of a\\_b'\n"
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_the_hub_reads_the_front_matter():
@@ -28,13 +45,6 @@ def test_the_hub_reads_the_front_matter():
 
     head = model_card.front_matter({"library_name": "transformers", "tags": ["a: b", '"c"']})
     assert yaml.safe_load(head.strip("-\n")) == {"library_name": "transformers", "tags": ["a: b", '"c"']}
-
-
-def test_empty_sections_are_left_out():
-    assert (
-        model_card.render("A_b", [("", "lead"), ("Losses", ""), ("Data", "x")])
-        == "# A\\_b\n\nlead\n\n## Data\n\nx\n"
-    )
 
 
 def test_a_page_with_a_title_needs_no_second_one():
