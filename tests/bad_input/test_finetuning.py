@@ -28,7 +28,7 @@ WORDS = [{"text": ["the", "sea", str(i)], "label": ["O", "B-X", "O"]} for i in r
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registered trunk that is nothing but a tokenizer and a config: labels are judged before weights are read."""
+    """A registered trunk that is but a tokenizer and a config: labels are judged before weights are read."""
     folder = tmp_path_factory.mktemp("ground")
     context, path = corpora.tokens(folder, 300)
     tokens = artifacts.read(path)
