@@ -13,7 +13,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from components.lib.core import accelerators
+from components.lib.core import hardware
 from images import contents
 from pipelines.cluster import Cluster, load, whole
 
@@ -99,11 +99,11 @@ def _equip(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> No
         )  # fmt: skip
     else:
         kubernetes.empty_dir_mount(task, VOLUME, SCRATCH, size_limit=needs.scratch)
-    variables = {**WRITABLE, "TRUNKLINE_IMAGE": image, "TRUNKLINE_CPUS": str(whole(needs.cpu))}
+    variables = {**WRITABLE, "TRUNKLINE_IMAGE": image, hardware.CPUS: str(whole(needs.cpu))}
     for name, value in variables.items():
         task.set_env_variable(name, value)
     if needs.accelerators:
-        task.set_env_variable(accelerators.KEPT, str(needs.accelerators))
+        task.set_env_variable(hardware.ACCELERATORS, str(needs.accelerators))
         # NCCL and data loaders share memory, of which containers have 64 MB.
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory")
     if where.presets and stage == "preflight":

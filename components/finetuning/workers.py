@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from components.lib.core.cores import cores
 from components.lib.core.errors import InternalError
+from components.lib.core.hardware import cores
 
 T = TypeVar("T")
 Each = Callable[[Callable[[Any, Any], Any], Iterable[Any]], Iterator[Any]]

@@ -15,8 +15,8 @@ from components.ingestion.reading import Fetched, Layout, Reader, fetched, patie
 from components.ingestion.sandbox import Child, Lost
 from components.ingestion.workers import Job, cleaners
 from components.lib import modalities
-from components.lib.core.cores import cores
 from components.lib.core.errors import DataError
+from components.lib.core.hardware import cores
 from components.lib.data.formats import Rejected, Stranger
 from components.lib.data.sources import Object, chosen
 from components.lib.modalities import Indexer

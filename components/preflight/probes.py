@@ -11,8 +11,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from components.lib.core.cores import cores
 from components.lib.core.errors import ConfigError, OutputError, ServiceError, TrunklineError
+from components.lib.core.hardware import cores
 from components.lib.storage.store import Store
 
 LIMIT = 3.0  # seconds

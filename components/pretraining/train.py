@@ -24,8 +24,8 @@ from torch import nn
 
 from components.lib import modalities
 from components.lib.core import heartbeat, plugins
-from components.lib.core.cores import cores
 from components.lib.core.errors import TrunklineError, WorkerLost, unexpected
+from components.lib.core.hardware import cores
 from components.lib.core.settings import from_dict, to_dict
 from components.lib.engine import distributed, precision
 from components.lib.engine.checkpoint.checkpoints import Checkpoints

@@ -23,7 +23,7 @@ from typing import IO
 
 import psutil
 
-from components.lib.core import accelerators, heartbeat, signals
+from components.lib.core import hardware, heartbeat, signals
 from components.lib.core.errors import InternalError, Interrupted, TrunklineError, WorkerLost, first_cause
 from components.lib.storage import objects
 
@@ -110,7 +110,7 @@ def main(place: str) -> int:
     from components.pretraining import job
 
     try:
-        accelerators.check()
+        hardware.check_accelerators()
         Node(place, [], job.read(place).config["hang_seconds"]).run()
     except TrunklineError as error:
         print(f"\npretraining failed: {error}", file=sys.stderr, flush=True)

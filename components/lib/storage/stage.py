@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.lib.core import accelerators, signals
+from components.lib.core import hardware, signals
 from components.lib.core.errors import InternalError, TrunklineError, unexpected
 from components.lib.storage import source_cache
 from components.lib.storage.artifacts import Key, Manifest
@@ -105,7 +105,7 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator
     error: TrunklineError | None = None
     try:
         context = Context(Store(settings["store"]), task=task, stage=name, **settings["run"])
-        accelerators.check()
+        hardware.check_accelerators()
         with signals.obeyed(), source_cache.of(context.store):
             yield context
     except TrunklineError as raised:

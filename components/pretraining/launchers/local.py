@@ -6,8 +6,8 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 
-from components.lib.core.cores import cores
 from components.lib.core.errors import Interrupted, TrunklineError
+from components.lib.core.hardware import cores
 from components.lib.core.settings import from_dict
 from components.lib.storage.store import Store
 from components.pretraining.config import Config as Settings

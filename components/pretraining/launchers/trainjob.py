@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.lib.core import accelerators, signals
+from components.lib.core import hardware, signals
 from components.lib.core.errors import (
     ConfigError,
     Interrupted,
@@ -210,7 +210,7 @@ def _gpus(options: Config) -> int:
 def _body(job: Job, options: Config, cluster: Cluster) -> dict[str, Any]:
     environment = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
     if gpus := _gpus(options):
-        environment[accelerators.KEPT] = str(gpus)
+        environment[hardware.ACCELERATORS] = str(gpus)
     place = Place(
         namespace=cluster.namespace, runtime=options.runtime, runtime_kind=options.runtime_kind,
         image=options.image or os.environ.get("TRUNKLINE_IMAGE", ""), nodes=options.nodes,

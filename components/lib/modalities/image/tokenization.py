@@ -25,7 +25,7 @@ def plan(
         identity["canvas"] = f"sha256:{artifacts.sha256(given)}"
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
-        from components.lib.core.cores import cores
+        from components.lib.core.hardware import cores
         from components.lib.modalities.image.sizing import resize
 
         resize(options, workers or cores(), store, corpus, draft, given)

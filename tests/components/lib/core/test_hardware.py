@@ -1,0 +1,53 @@
+"""Containers use the cores of their own quota; stages that miss a reserved GPU refuse to run on the CPU."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from components.lib.core import hardware
+from components.lib.core.errors import ConfigError
+from components.lib.storage.stage import stage
+
+VISIBLE = torch.cuda.device_count()
+
+
+@pytest.mark.parametrize(
+    ("reserved", "quota", "expected"),
+    [
+        ("", "max 100000\n", 4),
+        ("3", "max 100000\n", 3),
+        ("8", "max 100000\n", 4),
+        ("", "250000 100000\n", 2),
+        ("", "50000 100000\n", 1),
+        ("3", "200000 100000\n", 3),
+        ("", None, 4),
+    ],
+)
+def test_a_container_does_not_take_its_node_for_its_own(tmp_path, monkeypatch, reserved, quota, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
+    monkeypatch.setattr(hardware, "QUOTA", tmp_path / "cpu.max")
+    if quota:
+        (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setenv(hardware.CPUS, reserved)
+    assert hardware.cores() == expected
+
+
+@pytest.mark.parametrize("reserved", ["", "0", str(VISIBLE)])
+def test_what_is_visible_is_enough(monkeypatch, reserved):
+    monkeypatch.setenv(hardware.ACCELERATORS, reserved)
+    hardware.check_accelerators()
+
+
+def test_a_stage_whose_accelerators_are_not_visible_does_not_work_on_the_cpu(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(hardware.ACCELERATORS, str(VISIBLE + 1))
+    with pytest.raises(ConfigError, match="not seen"):
+        hardware.check_accelerators()
+    settings = {"store": str(tmp_path), "run": {"run_id": "r", "tracking_uri": "", "details": {}}}
+    with pytest.raises(SystemExit) as caught, stage("pretraining", settings):
+        pytest.fail("it began")
+    assert caught.value.code == 78
+    said = capsys.readouterr().err
+    assert f"{VISIBLE}, by torch {torch.__version__}" in said and "TORCH_INDEX" in said
