@@ -51,6 +51,7 @@ def _register(context: Context, registry: Registry, task: dict[str, Any], evalua
         with track(mine, branch.key.digest, name=name) as tracker:
             tracker.params({"finetuning": branch.key.config})
             tracker.history([{"step": 0, **_figures(evaluation)}])
+            tracker.flush()
             tags = {"trunkline.task": task["task"], "trunkline.evaluation": evaluation.reference}
             version = publish(
                 mine, registry, tracker, branch, name=name, use=evaluation.facts["kind"], card=text, tags=tags

@@ -20,9 +20,14 @@ from components.registration.config import Config
 
 
 def register(config: Config, context: Context, registry: Registry, source: Manifest) -> Registered:
-    """Logs the run of the trunk and registers its version; repeating it completes what was begun."""
+    """Logs the run of the trunk and registers its version; repeating it completes what was begun.
+
+    Raises:
+        ServiceError: if MLflow does not take it all; then there is no version that is ready.
+    """
     behind = ancestors(context.store, source)
     text = card(config.name, source, behind)
+    _complete_pretraining(context, source)
     with track(context, source.key.digest, name=config.name) as tracker:
         tracker.params({stage: made.key.config for stage, made in {**behind, "pretraining": source}.items()})
         tracker.history(history(context, source))
@@ -31,9 +36,22 @@ def register(config: Config, context: Context, registry: Registry, source: Manif
         if corpus is not None:
             tracker.dataset("corpus", corpus.digest, corpus.uri)
         _log_card(tracker, text)
+        tracker.flush()
         return publish(
             context, registry, tracker, source, name=config.name, use="trunk", card=text, tags=_tags(source)
         )
+
+
+def _complete_pretraining(context: Context, source: Manifest) -> None:
+    """Sends to the run of pretraining what an outage or a crash has kept from the server."""
+    with track(context, source.key.digest, of="pretraining") as tracker:
+        tracker.params({**source.key.config, "parameters": source.facts.get("parameters")})
+        tracker.history(history(context, source))
+        measured = {
+            name: value for name, value in source.measured.items() if name != "seconds"
+        }  # the store's
+        tracker.metrics(measured, source.facts.get("steps", 0))
+        tracker.flush()
 
 
 def history(context: Context, source: Manifest) -> Iterator[dict[str, Any]]:

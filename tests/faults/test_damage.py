@@ -16,7 +16,6 @@ from components.lib.core.errors import IntegrityError, OutputError
 from components.lib.core.failpoints import VARIABLE
 from components.lib.engine.checkpoint import load
 from components.lib.engine.checkpoint.checkpoints import Checkpoints
-from components.lib.registry.tracking.outbox import Item, Log
 from components.lib.storage import store as stores
 from components.lib.storage.artifacts import Key
 from components.lib.storage.objects import connect
@@ -209,12 +208,3 @@ def test_a_full_disk_keeps_the_checkpoint_before(small, tmp_path, monkeypatch):
     assert caught.value.exit_code == 73 and str(small) in caught.value.where
     assert kept.load()[1]["step"] == 1
     assert list(small.iterdir()) == []
-
-
-@pytest.mark.fault("F20")
-def test_a_log_of_metrics_on_a_full_disk_stops_nobody(small, capfd):
-    log = Log(small / "log.jsonl")
-    for step in range(30_000):
-        log.add([Item("metric", "a name that is long enough to fill the disk", 1.0, step, step)])
-    assert capfd.readouterr().out.count("cannot be written") == 1
-    assert log.items()

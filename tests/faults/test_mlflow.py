@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
 import time
@@ -10,11 +10,16 @@ from dataclasses import replace
 
 import pytest
 
+from components.lib.core.errors import ServiceError
+from components.lib.registry.registered_models import Registry
 from components.lib.registry.tracking import conclude, connect, track
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
+from components.registration.config import Config
+from components.registration.run import run as register
+from tests import models
 from tests.components import corpora
-from tests.faults.lab import TINY, Lab
+from tests.faults.lab import ALONE, TINY, Lab
 from tests.faults.proxy import before
 
 STEPS = 40
@@ -25,12 +30,10 @@ from components.lib.storage.store import Store
 from components.lib.registry.tracking import track
 context = Context(Store(sys.argv[1]), tracking_uri=sys.argv[2], stage="killed", run_id="r")
 with track(context, "k") as tracker:
-    for step in range(40):
+    for step in range(20):
         tracker.metrics({"loss": 1 / (step + 1)}, step)
     if sys.argv[3] == "sent":
-        tracker.run_id
-        while len(tracker._outbox.take()):
-            pass
+        tracker.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -104,67 +107,98 @@ def test_an_outage_in_the_middle(proxy, mlflow_uri, context):
     assert_whole(mlflow_uri, context)
 
 
-@pytest.mark.fault("F17")
-def test_a_server_that_stays_down_is_told_and_gets_all_the_next_time(proxy, mlflow_uri, context, capfd):
-    fault = proxy.inject("reset")
-    with track(context, "k", deadline=1.0) as tracker:
-        put(tracker)
-    assert "items did not reach" in capfd.readouterr().out and fault.struck
-    fault.times = 0
-    with track(context, "k", deadline=60.0):
-        pass
-    assert_whole(mlflow_uri, context)
-    assert not list((context.store.cache / "outbox").iterdir())
-
-
-@pytest.mark.fault("F17")
-def test_a_later_stage_on_another_machine_sends_what_was_kept(proxy, mlflow_uri, context, tmp_path):
-    fault = proxy.inject("reset")
-    with track(context, "k", deadline=1.0) as tracker:
-        put(tracker)
-    assert len(list(context.store.objects.keys("unsent/"))) == 1 and fault.struck
-    fault.times = 0
-    elsewhere = Store(context.store.uri, cache=tmp_path / "elsewhere")
-    with track(replace(context, store=elsewhere, stage="later"), "other", deadline=60.0):
-        pass
-    assert_whole(mlflow_uri, context)
-    assert not list(context.store.objects.keys("unsent/"))
+ROWS = [{"step": step, "loss": 1 / (step + 1)} for step in range(STEPS)]
 
 
 @pytest.mark.fault("F17")
 @pytest.mark.parametrize("when", ["unsent", "sent"])
-def test_a_killed_process_leaves_its_points_to_the_next(proxy, mlflow_uri, tmp_path, when):
+def test_the_curve_of_a_checkpoint_makes_good_what_a_killed_process_lost(proxy, mlflow_uri, tmp_path, when):
     fault = proxy.inject("reset", times=10**9 if when == "unsent" else 0)
-    environment = {**os.environ, "TRUNKLINE_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "store"), proxy.url, when]
-    assert subprocess.run(command, env=environment, check=False).returncode == -9
+    store = Store(str(tmp_path / "store"))
+    command = [sys.executable, "-c", PROGRAM, store.uri, proxy.url, when]
+    assert subprocess.run(command, check=False).returncode == -9
     fault.times = 0
-    store = Store(str(tmp_path / "store"), cache=tmp_path / "cache")
-    context = Context(store, tracking_uri=proxy.url, stage="killed", run_id=when)
+    context = Context(
+        store, tracking_uri=proxy.url, stage="killed", run_id=when, details={"preset": "faults"}
+    )
     with track(context, "k", deadline=60.0) as tracker:
         put(tracker, range(STEPS - 5, STEPS))  # what is done again after the last checkpoint
-    client = connect(mlflow_uri)
-    points = client.get_metric_history(tracker.run_id, "loss")
-    assert sorted(point.step for point in points) == list(range(STEPS))
-    client.delete_run(tracker.run_id)
+        tracker.history(ROWS)
+        tracker.history(ROWS)
+    assert_whole(mlflow_uri, context)
+    connect(mlflow_uri).delete_run(tracker.run_id)
+
+
+def everything(server, context):
+    """Curves, settings and ends of all runs of pretraining and registration."""
+    client = connect(server)
+    experiment = client.get_experiment_by_name(context.details["preset"]).experiment_id
+    return {
+        run.data.tags["trunkline.stage"]: (
+            {name: sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, name))
+             for name in run.data.metrics},
+            run.data.params, run.info.status, run.info.end_time, run.data.tags["kfp.pipeline_run_id"],
+        )
+        for run in client.search_runs([experiment])
+    }  # fmt: skip
 
 
 @pytest.mark.fault("F17")
-def test_a_curve_from_a_checkpoint_makes_good_a_lost_machine(proxy, mlflow_uri, context):
-    with track(context, "k", deadline=60.0) as tracker:
-        put(tracker, range(0, STEPS, 3))
-    rows = [{"step": step, "loss": 1 / (step + 1)} for step in range(STEPS)]
-    with track(context, "k", deadline=60.0) as tracker:
-        tracker.history(rows)
-        tracker.history(rows)
-    assert_whole(mlflow_uri, context)
+@pytest.mark.parametrize("down", ["never", "from the middle", "always"])
+def test_registration_sends_what_pretraining_could_not(proxy, mlflow_uri, tmp_path, capfd, down):
+    """Of a trunk that was made elsewhere, by another pipeline run, while MLflow was away."""
+    details = {"preset": f"down {down}"}
+    context = Context(Store(str(tmp_path / "store")), tracking_uri=proxy.url, run_id="r", details=details)
+    source = models.trunk(context.store)
+    lines = context.store.open(source, "history.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    fault = proxy.inject("reset", times=10**9 if down == "always" else 0)
+    with track(replace(context, stage="pretraining"), source.key.digest, deadline=1.0) as tracker:
+        tracker.params({**source.key.config, "parameters": source.facts["parameters"]})
+        tracker.history(rows[:3])
+        if down == "from the middle":
+            tracker.flush()
+            fault.times = 10**9
+        tracker.history(rows)  # with a dead server, too, training goes on to its end
+    assert ("items did not reach" in capfd.readouterr().out) == (down != "never")
+    fault.times = 0
+    before = everything(mlflow_uri, context) if down != "always" else {}
+    source.write(tmp_path / "trunk.json")
+    for number in range(2):
+        config, outputs = Config(f"sent {down} {number}"), {"registered": tmp_path / "registered.json"}
+        later = replace(context, run_id="another", stage="registration")
+        register(config, later, trunk=tmp_path / "trunk.json", **outputs)
+    found = everything(mlflow_uri, context)
+    curves, params, status, _, _ = found["pretraining"]
+    assert curves["loss"] == [(step, 3.0 / step) for step in range(1, 6)] == found["registration"][0]["loss"]
+    assert curves["validation/loss"] == [(5, 0.7)] and status == "FINISHED"
+    assert (params["seed"], params["parameters"]) == ("0", "12345")
+    if down == "never":
+        assert found["pretraining"] == before["pretraining"]
+
+
+@pytest.mark.fault("F17")
+def test_without_its_curves_nothing_is_registered(proxy, tmp_path, monkeypatch):
+    monkeypatch.setattr("components.lib.registry.tracking.run.DEADLINE", 0.5)
+    context = Context(
+        Store(str(tmp_path / "store")), tracking_uri=proxy.url, run_id="r", stage="registration"
+    )
+    models.trunk(context.store).write(tmp_path / "trunk.json")
+    fault = proxy.inject("status", path="log-batch")
+    places = {"trunk": tmp_path / "trunk.json", "registered": tmp_path / "registered.json"}
+    with pytest.raises(ServiceError):
+        register(Config("curveless"), context, **places)
+    fault.times = 0
+    assert Registry(proxy.url).find("curveless", "challenger") is None
+    register(Config("curveless"), context, **places)
+    assert Registry(proxy.url).find("curveless", "challenger")
 
 
 def test_the_run_of_a_killed_process_can_be_marked(proxy, mlflow_uri, context):
     with track(context, "k", deadline=60.0) as tracker:
         put(tracker)
         tracker.client.update_run(tracker.run_id, status="RUNNING")
-        tracker.close = lambda *_: tracker._outbox.close(60.0)  # as if it had been killed
+        tracker.close = lambda *_: tracker.flush()  # as if it had been killed
     conclude(context, "k", "KILLED")
     assert_whole(mlflow_uri, context, "KILLED")
 
@@ -188,3 +222,12 @@ def test_training_survives_its_server_and_its_leader(mlflow_uri, proxy, tmp_path
     points = client.get_metric_history(run.info.run_id, "loss")
     assert len(points) == len(expected) == 30
     assert {(point.step, point.value) for point in points} == expected
+
+
+@pytest.mark.long
+@pytest.mark.fault("F17")
+def test_training_needs_no_server(mlflow_uri, proxy, prepared, reference, tmp_path):
+    lab, outage = Lab(tmp_path / "lab", prepared, ALONE), proxy.inject("hang")
+    done = lab.run(tracking_uri=proxy.url)
+    lab.assert_whole(reference, done)
+    assert outage.struck and "items did not reach" in done.log

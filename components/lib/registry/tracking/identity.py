@@ -1,9 +1,10 @@
-"""Which MLflow run is that of a piece of work: its tags, found again after a crash, begun once."""
+"""Identity of an MLflow run: the tags by which a repeated stage resumes its run, started exactly once."""
 
 from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from components.lib.core.errors import TrunklineError
@@ -21,16 +22,12 @@ def conclude(context: Context, key: str, status: str) -> None:
     try:
         client, tags = connect(context.tracking_uri), identity(context, key)
         with explained(context.tracking_uri):
-            experiment_id = experiment(client, _experiment(context))
-            run = _earlier(client, experiment_id, context.run_id, tags)
+            runs = _runs(client, [experiment(client, _experiment(context))], tags)
+            run = _resumable(runs, context.run_id)
             if run is not None and run.info.status == "RUNNING":
                 client.set_terminated(run.info.run_id, status)
     except TrunklineError as error:
         print(f"tracking: the run could not be marked as {status}: {error.what}", flush=True)
-
-
-def _experiment(context: Context) -> str:
-    return str(context.details.get("preset") or "trunkline")
 
 
 def identity(context: Context, key: str) -> dict[str, str]:
@@ -39,51 +36,73 @@ def identity(context: Context, key: str) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def resume_or_start(client: Any, context: Context, tags: dict[str, str], name: str) -> Any:
+def resume_or_start(
+    client: Any, context: Context, tags: dict[str, str], name: str, *, earlier: bool = False
+) -> Any:
     """The ambient run of KFP's plugin; else the run of the same work, begun earlier; else a new one.
 
-    A run of another pipeline run is resumed only if it has not finished: the stage was killed then.
+    A run of another pipeline run is resumed only if it has not finished: the stage was killed then. With
+    `earlier`, the work is that of an earlier stage: its newest run as it is, whichever pipeline run began it.
     """
-    experiment_id = ""
     ambient = os.environ.get("MLFLOW_RUN_ID", "")
     with explained(context.tracking_uri):
-        if ambient and os.environ.get("MLFLOW_TRACKING_URI", context.tracking_uri) == context.tracking_uri:
-            run = client.get_run(ambient)
-        else:
-            experiment_id = experiment(client, _experiment(context))
-            run = _earlier(client, experiment_id, context.run_id, tags)
-        tags = {**tags, PIPELINE_RUN: context.run_id, **_details(context)}
-        if run is None:
-            return _started(client, experiment_id, tags, name)
-        from mlflow.entities import RunTag
+        if earlier:  # in any experiment: the plugin has its own
+            places = [found.experiment_id for found in client.search_experiments()]
+            if runs := _runs(client, places, tags):
+                return runs[0]
+        elif ambient and os.environ.get("MLFLOW_TRACKING_URI", context.tracking_uri) == context.tracking_uri:
+            return _resumed(client, client.get_run(ambient), context, tags)
+        experiment_id = experiment(client, _experiment(context))
+        run = None if earlier else _resumable(_runs(client, [experiment_id], tags), context.run_id)
+        if run is not None:
+            return _resumed(client, run, context, tags)
+        return _started(client, experiment_id, {**tags, **_details(context)}, name)
 
-        client.log_batch(run.info.run_id, tags=[RunTag(*pair) for pair in tags.items()])
-        client.update_run(run.info.run_id, status="RUNNING")
-        return run
+
+def _resumed(client: Any, run: Any, context: Context, tags: dict[str, str]) -> Any:
+    from mlflow.entities import RunTag
+
+    texts = {**tags, **_details(context)}
+    client.log_batch(run.info.run_id, tags=[RunTag(*pair) for pair in texts.items()])
+    client.update_run(run.info.run_id, status="RUNNING")
+    return run
 
 
 def _started(client: Any, experiment_id: str, tags: dict[str, str], name: str) -> Any:
     """A new run; the client asks again when an answer is lost, and then there are two."""
     mark = {"trunkline.start": uuid.uuid4().hex}
     run = client.create_run(experiment_id, tags={**tags, **mark}, run_name=name)
-    for other in client.search_runs([experiment_id], f"tags.`trunkline.start` = '{mark['trunkline.start']}'"):
+    for other in _runs(client, [experiment_id], mark):
         if other.info.run_id != run.info.run_id:
             client.delete_run(other.info.run_id)
     return run
 
 
-def _earlier(client: Any, experiment_id: str, run_id: str, tags: dict[str, str]) -> Any:
+def _runs(client: Any, experiments: list[str], tags: Mapping[str, str]) -> list[Any]:
+    """Runs with these tags, newest first."""
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time DESC"])
-    same = [run for run in found if run.data.tags.get(PIPELINE_RUN) == run_id]
-    return next(iter(same + [run for run in found if run.info.status != "FINISHED"]), None)
+    return list(client.search_runs(experiments, query, order_by=["attributes.start_time DESC"]))
+
+
+def _resumable(runs: list[Any], run_id: str) -> Any:
+    """That of the same pipeline run, else one that has not finished."""
+    same = [run for run in runs if run.data.tags.get(PIPELINE_RUN) == run_id]
+    return next(iter(same + [run for run in runs if run.info.status != "FINISHED"]), None)
+
+
+def _experiment(context: Context) -> str:
+    return str(context.details.get("preset") or "trunkline")
 
 
 def _details(context: Context) -> dict[str, str]:
     details = {
         f"trunkline.{name}": cut(str(value), "tag") for name, value in context.details.items() if value
     }
-    details |= {"mlflow.source.name": f"trunkline {context.stage}", "mlflow.source.type": "JOB"}
+    details |= {
+        PIPELINE_RUN: context.run_id,
+        "mlflow.source.name": f"trunkline {context.stage}",
+        "mlflow.source.type": "JOB",
+    }
     if context.details.get("git"):
         details["mlflow.source.git.commit"] = str(context.details["git"])
     return details

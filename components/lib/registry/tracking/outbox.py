@@ -1,27 +1,25 @@
-"""What is on its way to MLflow: training puts, one thread sends, an outage waits, a crash loses nothing.
+"""Background sender of metrics: `put` only queues, one thread sends batches and sits out outages.
 
-Items wait in memory, about 0.3 KB each, and in a write-ahead log on the local disk, from which the next
-process of the same work takes what the last one could not send. So an item may be sent twice, and whoever
-sends has to leave out what has arrived.
+Items wait in memory, about 0.3 KB each. What a process could not send before it died is in the store as well,
+in checkpoints and manifests: `Tracker.history` sends it again.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
-from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple
+
+from tenacity import RetryCallState, RetryError, Retrying, stop_when_event_set, wait_chain, wait_fixed
 
 from components.lib.core.errors import InternalError, TrunklineError
 
 BATCH = 1_000  # MLflow's limit for one log_batch
 INTERVAL = 1.0  # seconds between batches
 BACKOFF = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds after the first, second, ... failure in a row
+HURRY = 0.2  # seconds between tries while somebody waits
 
 
 class Item(NamedTuple):
@@ -39,85 +37,81 @@ class Outbox:
 
     Args:
         send: delivers a batch or raises.
-        log: the write-ahead log; what it holds is sent first. None: a crash loses what waits.
 
     Attributes:
         refused: items that the server will never take (not retriable), left out so that the others go on.
         error: the last failure, None while all is well.
     """
 
-    def __init__(self, send: Callable[[list[Item]], None], log: Path | None = None) -> None:
+    def __init__(self, send: Callable[[list[Item]], None]) -> None:
         self.refused: list[Item] = []
         self.error: TrunklineError | None = None
         self._send = send
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
-        self._closing = False
-        self._failures = 0
+        self._hurry = False
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        self._log = Log(log) if log else None
-        self._items.extend(self._log.items() if self._log else ())
 
     def put(self, items: Iterable[Item]) -> None:
         """Queues items; costs microseconds."""
-        items = list(items)
         with self._changed:
+            waiting = bool(self._items)
             self._items.extend(items)
-            if self._log:
-                self._log.add(items)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
                 self._thread.start()
-            if len(self._items) >= BATCH:
+            if not waiting or len(self._items) >= BATCH:
                 self._changed.notify_all()
 
-    def take(self) -> list[Item]:
-        """The oldest items, which stay queued until `drop`."""
-        with self._changed:
-            return list(islice(self._items, BATCH))
-
-    def drop(self, count: int) -> None:
-        """Forgets the oldest `count` items."""
-        with self._changed:
-            for _ in range(count):
-                self._items.popleft()
-            if self._log and not self._items:
-                self._log.clear()
-            self._changed.notify_all()
-
-    def close(self, timeout: float) -> list[Item]:
-        """Sends the rest, as long as no `timeout` seconds pass without progress.
+    def drain(self, timeout: float) -> int:
+        """Sends what is queued, as long as no `timeout` seconds pass without progress.
 
         Returns:
-            What did not get through, refused items included.
+            How many items are left, besides those that were refused.
         """
         with self._changed:
-            self._closing = True
+            self._hurry = True
             self._changed.notify_all()
-        waiting, end = len(self._items), time.monotonic() + timeout
-        while self._thread is not None and self._thread.is_alive() and time.monotonic() < end:
-            self._thread.join(0.1)
-            if len(self._items) < waiting:
-                waiting, end = len(self._items), time.monotonic() + timeout
+            while self._items and self._changed.wait(timeout):  # the sender tells of each batch
+                pass
+            self._hurry = False
+            return len(self._items)
+
+    def close(self, timeout: float) -> int:
+        """Drains and ends; what is left is given up. Returns how many items that are."""
+        left = self.drain(timeout)
         with self._changed:
-            left = [*self.refused, *self._items]
-            if self._log:
-                self._log.close(empty=not self._items)
+            self._closed.set()
+            self._hurry = True
             self._items.clear()
+            self._changed.notify_all()
         return left
 
     def _run(self) -> None:
-        while self._wait():
-            batch = self.take()
-            if not batch:
-                continue
+        retrying = Retrying(
+            wait=wait_chain(*map(wait_fixed, BACKOFF)),
+            stop=stop_when_event_set(self._closed),
+            sleep=self._pause,
+            after=self._failed,
+        )
+        while batch := self._next():
             try:
-                self._deliver(batch)
-            except Exception as raised:
-                self._failed(raised)
-            else:
-                self.error, self._failures = None, 0
-                self._forget(batch)
+                retrying(self._deliver, batch)
+            except RetryError:  # closed
+                return
+            with self._changed:
+                self.error = None
+                for _ in batch if self._items else ():  # close() may have given up on us
+                    self._items.popleft()
+                self._changed.notify_all()
+
+    def _next(self) -> list[Item]:
+        """The next batch when it is due; empty at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closed.is_set())
+            self._changed.wait_for(lambda: self._hurry or len(self._items) >= BATCH, INTERVAL)
+            return list(islice(self._items, BATCH))
 
     def _deliver(self, batch: list[Item]) -> None:
         """Sends a batch; what the server will never take is found by halving and set aside."""
@@ -134,79 +128,14 @@ class Outbox:
             self._deliver(batch[:middle])
             self._deliver(batch[middle:])
 
-    def _wait(self) -> bool:
-        """Until the next batch is due; False when there is nothing more to do."""
-        pause = BACKOFF[min(self._failures, len(BACKOFF)) - 1] if self._failures else INTERVAL
-        end = time.monotonic() + pause
+    def _pause(self, seconds: float) -> None:
         with self._changed:
-            while not self._closing and (left := end - time.monotonic()) > 0:
-                if not self._failures and len(self._items) >= BATCH:
-                    break
-                self._changed.wait(left)
-            if self._closing and self._failures:
-                self._changed.wait(0.2)  # the last tries follow each other quickly
-            return bool(self._items) or not self._closing
+            if self._changed.wait_for(lambda: self._hurry, seconds):
+                self._changed.wait(HURRY)
 
-    def _failed(self, raised: Exception) -> None:
+    def _failed(self, state: RetryCallState) -> None:
+        raised = state.outcome.exception() if state.outcome else None
         error = raised if isinstance(raised, TrunklineError) else InternalError(f"{raised!r}")
         if self.error is None:
             print(f"tracking: {error.what} ({error.found}); the work goes on", flush=True)
-        self.error, self._failures = error, self._failures + 1
-
-    def _forget(self, batch: list[Item]) -> None:
-        with self._changed:
-            if self._items:  # close() gave up on us and took them
-                self.drop(len(batch))
-
-
-class Log:
-    """Items in a file, one JSON array a line, until all have arrived.
-
-    A line is handed to the system before `add` returns: the death of this process does not lose it. A log
-    that cannot be written is given up with a word, as the work is worth more.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[str] | None = None
-
-    def items(self) -> list[Item]:
-        """What a process before this one left; a line that it died in is left out."""
-        found = []
-        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else ():
-            with contextlib.suppress(ValueError, TypeError):
-                found.append(Item(*json.loads(line)))
-        return found
-
-    def add(self, items: list[Item]) -> None:
-        """Appends items."""
-        try:
-            if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._path.open("a", encoding="utf-8")
-            self._file.write("".join(json.dumps(item) + "\n" for item in items))
-            self._file.flush()
-        except (OSError, ValueError) as error:  # ValueError: it was given up before
-            self._give_up(error)
-
-    def clear(self) -> None:
-        """Forgets everything."""
-        if self._file is not None and not self._file.closed:
-            self._file.truncate(0)
-
-    def close(self, empty: bool) -> None:
-        """Ends the log; an empty one leaves no file."""
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                self._file.close()
-        if empty:
-            self._path.unlink(missing_ok=True)
-
-    def _give_up(self, error: Exception) -> None:
-        if self._file is None or not self._file.closed:
-            print(
-                f"tracking: {self._path} cannot be written ({error}); a crash would lose metrics", flush=True
-            )
-        with contextlib.suppress(OSError):
-            if self._file is not None:
-                self._file.close()
+        self.error = error

@@ -12,77 +12,63 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.lib.core.errors import Interrupted, TrunklineError
-from components.lib.registry.tracking import pending
+from components.lib.core.errors import Interrupted, ServiceError, TrunklineError
+from components.lib.pages.model_card import flat
 from components.lib.registry.tracking.identity import cut, identity, resume_or_start
 from components.lib.registry.tracking.outbox import Item, Outbox
 from components.lib.registry.tracking.server import connect, explained
-from components.lib.storage.artifacts import canonical, sha256
 from components.lib.storage.stage import Context
 
-DEADLINE = 15.0  # seconds that the end of a run may take to send what is queued
+DEADLINE = 15.0  # seconds without progress after which sending what is queued is given up
 
 
 @contextmanager
-def track(context: Context, key: str, *, name: str = "", deadline: float = DEADLINE) -> Iterator[Tracker]:
+def track(
+    context: Context, key: str, *, name: str = "", deadline: float | None = None, of: str = ""
+) -> Iterator[Tracker]:
     """The stage's run, which ends FINISHED, FAILED or, when it was told to stop, KILLED.
 
     Args:
         context: names the server, the pipeline run, the stage and the task.
         key: digest of the stage's key: a repeated stage resumes the run of the same work.
         name: shown in the list of runs.
-        deadline: seconds that the end waits for a server that takes nothing; the rest goes to the ledger.
+        deadline: seconds that the end waits for a server that takes nothing; None is `DEADLINE`.
+        of: an earlier stage, whose run is completed instead: what an outage kept from the server is sent
+            again from the store. Its run is found whichever pipeline run began it; else a new one is made.
     """
-    tracker = Tracker(context, key, name)
+    tracker = Tracker(replace(context, stage=of, task="") if of else context, key, name, earlier=bool(of))
+    tracker.deadline = DEADLINE if deadline is None else deadline
     try:
         yield tracker
     except (Interrupted, KeyboardInterrupt):
-        tracker.close("KILLED", deadline)
+        tracker.close("KILLED")
         raise
     except BaseException:
-        tracker.close("FAILED", deadline)
+        tracker.close("FAILED")
         raise
-    tracker.close("FINISHED", deadline)
-    if tracker.well:
-        _send_pending(context)
-
-
-def _send_pending(context: Context) -> None:
-    """Sends what other stages could not while the server was away; what still does not get through stays."""
-    for kept in pending.found(context.store):
-        if kept.tracking_uri != context.tracking_uri:
-            continue
-        names = {name: kept.context[name] for name in ("run_id", "stage", "task", "details")}
-        tracker = Tracker(replace(context, **names), kept.key, kept.name)
-        tracker._put(list(kept.items))
-        tracker.close(kept.status)
-        if not tracker.well:
-            return
-        pending.forget(context.store, kept)
+    tracker.close("FINISHED")
 
 
 class Tracker:
     """One MLflow run. Without a tracking URI every method does nothing.
 
-    `metrics`, `params` and `tags` only queue; a thread imports mlflow, opens the run and sends. So a slow or
-    dead server delays nobody; what never got through is reported and kept in the store, and the next stage
-    whose server answers sends it.
-    `run_id`, `artifact` and `dataset` talk to the server at once and raise what it says.
+    `metrics`, `history`, `params` and `tags` only queue; a thread imports mlflow, opens the run and sends. So
+    a slow or dead server delays nobody. What never got through is reported; of a trunk, registration sends it
+    again. `flush`, `run_id`, `artifact` and `dataset` wait for the server and raise what it says.
     """
 
-    def __init__(self, context: Context, key: str, name: str = "") -> None:
+    def __init__(self, context: Context, key: str, name: str = "", *, earlier: bool = False) -> None:
         self.context, self.enabled = context, bool(context.tracking_uri)
-        self._key = key
+        self.experiment_id, self.deadline = "", DEADLINE
         self._name = name or " ".join(filter(None, (context.stage, context.task)))
-        self._identity = identity(context, key)
+        self._identity, self._earlier = identity(context, key), earlier
         self._lock = threading.Lock()
         self._client: Any = None
-        self._run_id, self.experiment_id, self._started = "", "", 0
+        self._run_id, self._ended = "", False
         self._known: set[str] = set()
         self._arrived: set[tuple[str, int, str]] = set()
-        self._error: TrunklineError | None = None
-        self.well = False  # whether all has arrived, once it is closed
-        self._outbox = Outbox(self._send, _log(context, self._identity) if self.enabled else None)
+        self._error: TrunklineError | None = None  # the run can never be opened
+        self._outbox = Outbox(self._send)
         self.tags({"trunkline.stage": context.stage})  # mlflow is imported and the run opened meanwhile
 
     @property
@@ -102,39 +88,43 @@ class Tracker:
         NaN is kept. MLflow would store an infinity as 1.8e308, which ruins every chart: it becomes NaN, and
         the tag `trunkline.infinite` names the last such point.
         """
-        now, items = time.time_ns() // 1_000_000, []
-        for name, value in values.items():
-            number = float(value)
-            if math.isinf(number):
-                items.append(Item("tag", "trunkline.infinite", f"{name} at step {step}: {number}"))
-                number = math.nan
-            items.append(Item("metric", cut(name, "name"), number, now, step))
-        self._put(items)
+        self._put(_items(values, step, _now()))
 
     def history(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Queues a recorded curve: rows of {"step", name: value}; points that are there already stay single.
 
-        So a curve that was kept in a checkpoint makes good what was lost with a machine.
+        So a curve that was kept in a checkpoint or a trunk makes good what an outage or a crash has lost.
         """
-        if not self.enabled:
-            return
-        self._open()
-        items = [
-            Item("metric", cut(name, "name"), float(value), self._started + index, int(row["step"]))
-            for index, row in enumerate(rows)
-            for name, value in row.items()
-            if name != "step" and isinstance(value, int | float) and not math.isinf(value)
-        ]
-        self._put(items)
+        if self.enabled:  # else the rows need not be read
+            for number, row in enumerate(rows, start=_now()):
+                values = {name: value for name, value in row.items() if isinstance(value, int | float)}
+                self._put(_items(values, int(values.pop("step")), number))
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Queues parameters; nested mappings become dotted names. A resumed run keeps those that it has."""
-        flat = _flatten(values)
-        self._put([Item("param", cut(name, "name"), cut(text, "param")) for name, text in flat.items()])
+        texts = {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in flat(values).items()
+        }
+        self._put(Item("param", cut(name, "name"), cut(text, "param")) for name, text in texts.items())
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Queues tags."""
-        self._put([Item("tag", cut(name, "name"), cut(str(text), "tag")) for name, text in values.items()])
+        self._put(Item("tag", cut(name, "name"), cut(str(text), "tag")) for name, text in values.items())
+
+    def flush(self) -> None:
+        """Waits until the server has all that is queued.
+
+        Raises:
+            TrunklineError: what the server says, if it does not take it.
+        """
+        left = self._outbox.drain(self.deadline) if self.enabled else 0
+        if left:
+            found = f"{left} items wait"
+            late = ServiceError("MLflow takes too long", where=self.context.tracking_uri, found=found)
+            raise self._outbox.error or late
+        if self._error:
+            raise self._error
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Uploads a file to the run's artifacts."""
@@ -156,33 +146,38 @@ class Tracker:
             tag = InputTag("mlflow.data.context", use)
             self._client.log_inputs(run_id, [DatasetInput(data, [tag])])
 
-    def close(self, status: str = "FINISHED", timeout: float = DEADLINE) -> list[Item]:
-        """Sends what is queued, ends the run and returns what could not be sent; never raises."""
+    def close(self, status: str) -> None:
+        """Sends what is queued and ends the run; never raises, but says what could not be sent."""
         if not self.enabled:
-            return []
-        left = self._outbox.close(timeout)
+            return
+        left = self._outbox.close(self.deadline)
         error = self._outbox.error or self._error
-        if error is None and self._run_id:  # the outbox opened it, unless it had too little time
+        if (
+            error is None and self._run_id and not self._ended
+        ):  # the outbox opened it, unless it had too little time
             try:
                 with explained(self.context.tracking_uri):
                     self._client.set_terminated(self._run_id, status)
             except TrunklineError as raised:
                 error = raised
-        unsent = left[len(self._outbox.refused) :]
-        self.well = error is None and not unsent
-        if left or error:
-            self._report(left, error)
-        if unsent:
-            pending.keep(self.context, self._key, self._name, status, unsent)
-        return left
+        if left or error or self._outbox.refused:
+            reason = error.what if error else "it takes too long" if left else "the server refused them"
+            count, uri = left + len(self._outbox.refused), self.context.tracking_uri
+            print(f"tracking: {count} items did not reach {uri}: {reason}", flush=True)
 
-    def _put(self, items: list[Item]) -> None:
-        if self.enabled and items:
+    def _put(self, items: Iterable[Item]) -> None:
+        if self.enabled:
             self._outbox.put(items)
 
     def _send(self, items: list[Item]) -> None:
         """Called by the outbox's thread."""
-        run_id = self._open()
+        try:
+            run_id = self._open()
+        except TrunklineError as error:
+            if error.retriable:
+                raise
+            self._outbox.refused.extend(items)  # all of them; there is no run to send them to
+            return
         from mlflow.entities import Metric, Param, RunTag
 
         points = {_point(i.name, i.step, i.value): i for i in items if i.kind == "metric"}
@@ -207,7 +202,9 @@ class Tracker:
             if not self._run_id:
                 try:
                     self._client = self._client or connect(self.context.tracking_uri)
-                    run = resume_or_start(self._client, self.context, self._identity, self._name)
+                    run = resume_or_start(
+                        self._client, self.context, self._identity, self._name, earlier=self._earlier
+                    )
                     with explained(self.context.tracking_uri):
                         self._arrived = _points(self._client, run)
                 except TrunklineError as error:
@@ -215,14 +212,22 @@ class Tracker:
                         self._error = error
                     raise
                 self._run_id, self._known = run.info.run_id, set(run.data.params)
-                self._started, self.experiment_id = int(run.info.start_time), str(run.info.experiment_id)
+                self.experiment_id = str(run.info.experiment_id)
+                self._ended = self._earlier and run.info.status == "FINISHED"
             return self._run_id
 
-    def _report(self, left: list[Item], error: TrunklineError | None) -> None:
-        refused = left and len(left) == len(self._outbox.refused)
-        late = "the server refused them" if refused else "it takes too long"
-        uri, reason = self.context.tracking_uri, error.what if error else late
-        print(f"tracking: {len(left)} items did not reach {uri}: {reason}", flush=True)
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _items(values: Mapping[str, float], step: int, timestamp: int) -> Iterator[Item]:
+    for name, value in values.items():
+        number = float(value)
+        if math.isinf(number):
+            yield Item("tag", "trunkline.infinite", f"{name} at step {step}: {number}")
+            number = math.nan
+        yield Item("metric", cut(name, "name"), number, timestamp, step)
 
 
 def _point(name: str, step: int, value: float | str) -> tuple[str, int, str]:
@@ -237,19 +242,3 @@ def _points(client: Any, run: Any) -> set[tuple[str, int, str]]:
         for name in run.data.metrics
         for point in client.get_metric_history(run.info.run_id, name)
     }
-
-
-def _log(context: Context, tags: Mapping[str, str]) -> Path:
-    """The write-ahead log of this work: the next process that does it on this machine finds it."""
-    name = sha256(canonical([context.tracking_uri, dict(tags)]))[:32]
-    return context.store.cache / "outbox" / f"{name}.jsonl"
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flatten(value, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
-    return flat
