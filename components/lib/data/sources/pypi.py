@@ -9,7 +9,6 @@ into the store, where the other stages find it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 from components.lib.core.errors import ConfigError, IntegrityError, MissingError, ServiceError
 from components.lib.data.sources import Object
 from components.lib.storage import source_cache
-from components.lib.storage.artifacts import Manifest
+from components.lib.storage.artifacts import Manifest, sha256_of
 from components.lib.storage.store import Store
 
 FORM = re.compile(
@@ -59,7 +58,7 @@ def keep(uri: str, store: Store) -> tuple[Manifest, bool]:
 def _cached(match: re.Match[str]) -> Path:
     """The wheel in this machine's cache; downloaded if it is not there or not what was pinned."""
     target = _cache() / match["sha256"] / f"{match['package']}.whl"
-    if not target.exists() or _sha256(target) != match["sha256"]:
+    if not target.exists() or sha256_of(target) != match["sha256"]:
         _download(match, target)
     return target
 
@@ -74,7 +73,7 @@ def _download(match: re.Match[str], target: Path) -> None:
         wheels = sorted(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             raise _failure(requirement, done.stderr.strip()[-1500:])
-        found = _sha256(wheels[0])
+        found = sha256_of(wheels[0])
         if found != match["sha256"]:
             raise IntegrityError(
                 "a wheel is not the one that was pinned", where=requirement, found=f"sha256 {found}",
@@ -106,8 +105,3 @@ def parse(uri: str) -> re.Match[str]:
 
 def _cache() -> Path:
     return Path(os.environ.get("TRUNKLINE_CACHE", "~/.cache/trunkline")).expanduser() / "pypi"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -42,13 +42,13 @@ class Objects(Protocol):
         """Copies the object to a local file; raises MissingError."""
         ...
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Every key that starts with `prefix`, sorted."""
-        ...
-
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Every object whose key starts with `prefix`, sorted by key."""
         ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys of `entries`."""
+        return (entry.key for entry in self.entries(prefix))
 
     def delete(self, key: str) -> None:
         """Removes the object; no error if there is none."""

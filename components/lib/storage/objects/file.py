@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from components.lib.core.errors import AccessError, MissingError, OutputError
-from components.lib.storage.objects import Entry
+from components.lib.storage.objects import Entry, Objects
 
 
 def connect(uri: str) -> FileObjects:
@@ -22,7 +22,7 @@ def connect(uri: str) -> FileObjects:
     return FileObjects(Path(path).expanduser().resolve())
 
 
-class FileObjects:
+class FileObjects(Objects):
     """A key is a path below the root."""
 
     def __init__(self, root: Path) -> None:
@@ -73,9 +73,6 @@ class FileObjects:
             shutil.copyfile(self.root / key, target)
         except FileNotFoundError as error:
             raise MissingError("the store has no such object", where=f"{self.uri}/{key}") from error
-
-    def keys(self, prefix: str) -> Iterator[str]:
-        yield from (entry.key for entry in self.entries(prefix))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         start = self.root / prefix

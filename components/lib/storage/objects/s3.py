@@ -6,16 +6,22 @@ checksums that only AWS understands are then left out, and our own SHA-256 is ch
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    wait_random_exponential,
+)
 
 from components.lib.core.errors import (
     AccessError,
@@ -25,7 +31,8 @@ from components.lib.core.errors import (
     ServiceError,
     TrunklineError,
 )
-from components.lib.storage.objects import Entry
+from components.lib.storage.artifacts import sha256
+from components.lib.storage.objects import Entry, Objects
 
 DENIED = {"403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
@@ -34,7 +41,7 @@ LOST = {"412", "PreconditionFailed"}
 CONFLICT = {"409", "ConditionalRequestConflict"}
 DIGEST = "sha256"  # metadata of what `write` has put: small objects, which no manifest vouches for
 TRIES = 4
-PATIENCE = 20.0  # seconds of an outage that are sat out: botocore's own six tries are over in one
+PATIENCE = 20.0  # seconds of an outage that are sat out: botocore's own six tries are over in one or two
 T = TypeVar("T")
 
 
@@ -70,7 +77,7 @@ def client() -> Any:
     )
 
 
-class S3Objects:
+class S3Objects(Objects):
     """A key is an S3 key below the prefix."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
@@ -82,20 +89,22 @@ class S3Objects:
         def get(client: Any) -> bytes:
             answer = client.get_object(Bucket=self.bucket, Key=self._key(key))
             data: bytes = answer["Body"].read()
-            named = {
-                key.lower(): value for key, value in answer["Metadata"].items()
-            }  # some servers write Sha256
-            expected = named.get(DIGEST)
-            if expected and hashlib.sha256(data).hexdigest() != expected:
-                raise IntegrityError("an object is not what was written", where=f"{self.uri}/{key}",
-                                     found=f"{len(data)} bytes", expected=f"sha256 {expected}")  # fmt: skip
+            metadata = {name.lower(): value for name, value in answer["Metadata"].items()}  # or Sha256
+            expected = metadata.get(DIGEST)
+            if expected and sha256(data) != expected:
+                raise IntegrityError(
+                    "an object is not what was written",
+                    where=f"{self.uri}/{key}",
+                    found=f"{len(data)} bytes",
+                    expected=f"sha256 {expected}",
+                )
             return data
 
         return self._asked(key, get)
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         condition = {"IfNoneMatch": "*"} if if_absent else {}
-        metadata = {DIGEST: hashlib.sha256(data).hexdigest()}
+        metadata = {DIGEST: sha256(data)}
 
         def put(client: Any) -> None:
             place = {"Bucket": self.bucket, "Key": self._key(key)}
@@ -114,19 +123,15 @@ class S3Objects:
     def download(self, key: str, target: Path) -> None:
         self._asked(key, lambda client: client.download_file(self.bucket, self._key(key), str(target)))
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        yield from (entry.key for entry in self.entries(prefix))
-
     def entries(self, prefix: str) -> Iterator[Entry]:
-        strip, more = len(self._key("")), dict[str, str]()
+        place, strip = {"Bucket": self.bucket, "Prefix": self._key(prefix)}, len(self._key(""))
         while True:
-            arguments = {"Bucket": self.bucket, "Prefix": self._key(prefix), **more}
-            page = self._asked(prefix, partial(_page, arguments))
+            page = self._asked(prefix, lambda client: client.list_objects_v2(**place))
             for found in page.get("Contents", []):
                 yield Entry(found["Key"][strip:], found["Size"], found["LastModified"].timestamp())
             if not page.get("IsTruncated"):
                 return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+            place["ContinuationToken"] = page["NextContinuationToken"]
 
     def delete(self, key: str) -> None:
         self._asked(key, lambda client: client.delete_object(Bucket=self.bucket, Key=self._key(key)))
@@ -135,49 +140,35 @@ class S3Objects:
         return None
 
     def _asked(self, key: str, call: Callable[[Any], T]) -> T:
-        """The answer to `call`, asked again where boto3 does not by itself.
+        """The answer to `call`, asked again where boto3 does not do so by itself.
 
-        A body that breaks off or is not what was written is read again; credentials that ran out are looked
-        for once more, as their file may have been renewed; two conditional writes that meet (409) settle it.
+        A body that breaks off or is not what was written is read again, and an outage that is longer than
+        boto3's own tries is sat out. Two conditional writes that meet (409) settle it.
 
         Raises:
             Lost: if the object of a conditional write is there.
         """
-        from botocore import exceptions
+        where = f"{self.uri}/{key}"
 
-        broken = (
-            exceptions.IncompleteReadError, exceptions.ResponseStreamingError,
-            exceptions.FlexibleChecksumError, IntegrityError,
-        )  # fmt: skip
-        renewed, tries, pause, end = False, 0, 0.1, time.monotonic() + PATIENCE
-        while True:
-            tries += 1
+        def ask() -> T:
             try:
-                with explained(f"{self.uri}/{key}", broken):
+                with explained(where):
                     return call(self._client)
-            except broken as error:
-                if tries >= TRIES:
-                    raise _truthful(error, f"{self.uri}/{key}") from error
-            except Renewable:
-                if renewed:
-                    raise
-                self._client, renewed = client(), True
-            except Conflict:
-                if tries >= TRIES:
-                    raise
-            except ServiceError as error:
-                if isinstance(error, Lost) or time.monotonic() > end:
-                    raise
-            time.sleep(pause)
-            pause = min(5.0, 2 * pause)
+            except Expired:  # newer ones may be there by now
+                self._client = client()
+                with explained(where):
+                    return call(self._client)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type((ServiceError, IntegrityError)) & retry_if_not_exception_type(Lost),
+            wait=wait_random_exponential(0.2, max=5.0),
+            stop=_hopeless,
+            reraise=True,
+        )
+        return retrying(ask)
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
-
-
-def _page(arguments: dict[str, str], client: Any) -> dict[str, Any]:
-    page: dict[str, Any] = client.list_objects_v2(**arguments)
-    return page
 
 
 class Lost(ServiceError):
@@ -185,41 +176,52 @@ class Lost(ServiceError):
 
 
 class Conflict(ServiceError):
-    """A conditional write met another one under way: it may be asked again."""
+    """A conditional write met another one under way."""
 
 
-class Renewable(AccessError):
-    """Credentials have run out; newer ones may be there."""
+class Broken(ServiceError):
+    """A body ended early, or is not what S3 says it is."""
+
+
+class Expired(AccessError):
+    """Credentials have run out."""
+
+
+def _hopeless(state: RetryCallState) -> bool:
+    """An outage is sat out for PATIENCE seconds; what arrives damaged or is contested is asked for TRIES times."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, IntegrityError | Broken | Conflict):
+        return state.attempt_number >= TRIES
+    return (state.seconds_since_start or 0.0) > PATIENCE
 
 
 @contextmanager
-def explained(where: str, passed: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turns boto3's errors, but those of the kinds `passed`, into typed ones that say what to do."""
+def explained(where: str) -> Iterator[None]:
+    """Turns boto3's errors into typed ones that say what to do."""
     from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore import exceptions
 
+    broken = (
+        exceptions.IncompleteReadError,
+        exceptions.ResponseStreamingError,
+        exceptions.FlexibleChecksumError,
+    )
     try:
         yield
-    except passed:
-        raise
-    except ClientError as error:
+    except exceptions.ClientError as error:
         raise _typed(error.response, where) from error
-    except NoCredentialsError as error:
+    except exceptions.NoCredentialsError as error:
         fix = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a service account with a role"
         raise AccessError("there are no credentials for S3", where=where, fix=fix) from error
-    except BotoCoreError as error:
+    except broken as error:
+        found = f"{type(error).__name__}: {error}"
+        raise Broken("S3 sends broken answers", where=where, found=found) from error
+    except exceptions.BotoCoreError as error:
         raise ServiceError("S3 does not answer", where=where, found=str(error)) from error
     except Boto3Error as error:  # a transfer of several parts wraps what its requests raised
-        if isinstance(error.__context__, ClientError):
+        if isinstance(error.__context__, exceptions.ClientError):
             raise _typed(error.__context__.response, where) from error
         raise ServiceError("S3 does not answer", where=where, found=str(error)) from error
-
-
-def _truthful(error: Exception, where: str) -> TrunklineError:
-    if isinstance(error, TrunklineError):
-        return error
-    found = f"{type(error).__name__}: {error}"
-    return ServiceError("S3 sends broken answers", where=where, found=found)
 
 
 def _typed(response: dict[str, Any], where: str) -> TrunklineError:
@@ -234,7 +236,7 @@ def _typed(response: dict[str, Any], where: str) -> TrunklineError:
     if code in CONFLICT:
         return Conflict("two writers met", where=where, found=found)
     if code in EXPIRED:
-        return Renewable("the credentials for S3 have run out", where=where, found=found, fix="renew them")
+        return Expired("the credentials for S3 have run out", where=where, found=found, fix="renew them")
     if code == "RequestTimeTooSkewed":
         skew = _skew(response)
         fix = "set this machine's clock"

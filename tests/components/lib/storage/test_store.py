@@ -180,7 +180,7 @@ def test_missing_bucket_and_object(s3):
 def test_dead_s3_server(monkeypatch):
     monkeypatch.setattr("components.lib.storage.objects.s3.PATIENCE", 1.0)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
-    monkeypatch.setattr("time.sleep", lambda _: None)  # between botocore's attempts
+    monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(ServiceError) as caught:
         connect("s3://bucket").read("x")
     assert caught.value.retriable and "127.0.0.1:1" in caught.value.found
