@@ -8,16 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.lib.core.errors import MissingError
-from components.lib.registry.registered_models import Registered, Registry
+from components.lib.registry.registered_models import CHAMPION, Registered, Registry
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
-
-ALIAS = "champion"
 
 
 def find(name: str, tracking_uri: str, branch: Manifest) -> Registered | None:
     """The champion of `name`; None if there is none or if it is `branch` itself."""
-    found = Registry(tracking_uri).find(name, ALIAS)
+    found = Registry(tracking_uri).find(name, CHAMPION)
     return None if found is None or found.reference == branch.reference else found
 
 

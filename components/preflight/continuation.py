@@ -6,12 +6,10 @@ from typing import Any
 
 from components.lib import modalities
 from components.lib.core.errors import ConfigError
-from components.lib.registry.registered_models import Registered, Registry
+from components.lib.registry.registered_models import CHAMPION, Registered, Registry
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.lineage import REFERENCE, ancestors
 from components.lib.storage.stage import Context
-
-CHAMPION = "champion"
 
 
 def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchanged: bool) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from components.lib.core.errors import IntegrityError, MissingError
 from components.lib.storage.artifacts import Manifest
+from components.lib.storage.lineage import inputs, walk
 from components.lib.storage.store import Store
-
-REFERENCE = re.compile(r"[^/#]+/[0-9a-f]{32}#[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -27,21 +25,16 @@ class Ancestor:
 
 
 def trace(store: Store, manifests: list[Manifest]) -> list[Ancestor]:
-    """The manifests and all that they were made from, each once, the raw data's first.
+    """The manifests and all that they were made from, each once, the raw data's first."""
+    found = {manifest.reference: Ancestor(manifest.reference, manifest) for manifest in manifests}
 
-    Inputs that are no references (digests of raw files) end a line of descent.
-    """
-    found: dict[str, Ancestor] = {m.reference: Ancestor(m.reference, m) for m in manifests}
-    waiting = list(manifests)
-    while waiting:
-        for _, reference in sorted(waiting.pop(0).key.inputs.items()):
-            if reference in found or not REFERENCE.fullmatch(reference):
-                continue
-            ancestor = _resolve(store, reference)
-            found[reference] = ancestor
-            if ancestor.manifest is not None:
-                waiting.append(ancestor.manifest)
-    return _ordered(list(found.values()))
+    def parents(child: str) -> list[str]:
+        if child not in found:
+            found[child] = _resolve(store, child)
+        manifest = found[child].manifest
+        return inputs(manifest) if manifest else []
+
+    return _ordered([found[reference] for reference in list(walk(list(found), parents))])
 
 
 def of_stage(ancestors: list[Ancestor], stage: str) -> Manifest | None:

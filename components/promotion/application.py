@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from components.lib.registry.publishing import publish
-from components.lib.registry.registered_models import Registered, Registry
+from components.lib.registry.registered_models import CHALLENGER, Registered, Registry
 from components.lib.registry.tracking import track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
@@ -56,7 +56,7 @@ def _register(context: Context, registry: Registry, task: dict[str, Any], evalua
             version = publish(
                 mine, registry, tracker, branch, name=name, use=evaluation.facts["kind"], card=text, tags=tags
             )
-    registry.set_alias(version, champion.CHALLENGER)
+    registry.set_alias(version, CHALLENGER)
     return version
 
 

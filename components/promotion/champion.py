@@ -1,12 +1,10 @@
-"""Who holds the alias `champion` now, compared with whom the evaluation scored."""
+"""Checks that the champion is still the one that the evaluation compared with, and moves the alias."""
 
 from __future__ import annotations
 
 from components.lib.core.errors import ServiceError
-from components.lib.registry.registered_models import Registered, Registry
+from components.lib.registry.registered_models import CHAMPION, PREVIOUS, Registered, Registry
 from components.lib.storage.artifacts import Manifest
-
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 
 def champion_of(registry: Registry, evaluation: Manifest) -> Registered | None:

@@ -14,6 +14,7 @@ from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context, read_records
 from components.lib.storage.store import Draft
 from components.promotion import champion, gate
+from components.promotion.application import apply
 from components.promotion.config import Config
 from components.promotion.decision import decide
 
@@ -57,7 +58,7 @@ def run(
 
     manifest = context.produce(key, build, decision)
     decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
-    _apply(context, registry, manifest, decided, trunk, scored)
+    apply(context, registry, manifest, decided, trunk, scored)
     _report(context, decided, trunk, scored, report)
     return manifest
 
@@ -66,15 +67,6 @@ def _write(decided: dict[str, Any], draft: Draft) -> None:
     draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
     draft.facts["passed"] = decided["trunk_passed"]
     draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
-
-
-def _apply(
-    context: Context, registry: Registry, manifest: Manifest, decided: dict[str, Any], trunk: Manifest,
-    scored: list[Manifest],
-) -> None:  # fmt: skip
-    from components.promotion.application import apply
-
-    apply(context, registry, manifest, decided, trunk, scored)
 
 
 def _key(config: Config, trunk: Manifest, scored: list[Manifest], champions: dict[str, str]) -> Key:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.lib.core.settings import to_dict
-from components.lib.registry.registered_models import Registered, Registry
+from components.lib.registry.registered_models import CHALLENGER, Registered, Registry
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.registration.config import Config
+from components.registration.register import register
 
 VERSION = 1
-CHALLENGER = "challenger"
 
 
 def run(config: Config, context: Context, *, trunk: Path | None, registered: Path) -> Manifest:
@@ -39,18 +39,12 @@ def run(config: Config, context: Context, *, trunk: Path | None, registered: Pat
     else:
         source = artifacts.read(trunk)
         found = registry.version(config.name, source.reference)
-        version, reused = found or _register(config, context, registry, source), found is not None
+        version, reused = found or register(config, context, registry, source), found is not None
         registry.set_alias(version, CHALLENGER)
         manifest = _manifest(config, version)
     manifest.write(registered)
     context.record(manifest, reused=reused)
     return manifest
-
-
-def _register(config: Config, context: Context, registry: Registry, source: Manifest) -> Registered:
-    from components.registration.register import register
-
-    return register(config, context, registry, source)
 
 
 def _manifest(config: Config, version: Registered) -> Manifest:

@@ -19,6 +19,7 @@ from components.lib.registry.mlflow_model import FILES
 from components.lib.registry.tracking import ambient, connect, explained
 from components.lib.storage.artifacts import sha256_of
 
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"  # aliases
 REFERENCE, STATE, PINNED = "trunkline.reference", "trunkline.state", "trunkline.files"
 ALIAS = "trunkline.alias."  # search results have no aliases (mlflow issue 16734): a tag mirrors each
 

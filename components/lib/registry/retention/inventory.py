@@ -12,6 +12,7 @@ from typing import Any
 from components.lib.core.errors import DataError, IntegrityError, MissingError
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
+from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.objects import Entry, Objects
 
 CONDEMNED = "condemned"
@@ -144,13 +145,11 @@ def _note(objects: Objects, entry: Entry, run: Run) -> None:
 def references(value: Any) -> Iterator[str]:
     """Places of the outputs that JSON names, wherever in it they stand."""
     if isinstance(value, str):
-        yield from (match["place"] for match in [REFERENCE.fullmatch(value)] if match)
+        if match := REFERENCE.fullmatch(value):
+            yield match["place"]
     elif isinstance(value, dict):
         for inner in value.values():
             yield from references(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from references(inner)
-
-
-REFERENCE = re.compile(rf"(?P<place>{_OUTPUT})#[0-9a-f]{{64}}")  # Manifest.reference

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from components.lib.core.errors import ConfigError
 from components.lib.registry.registered_models import Registered
 from components.lib.registry.retention.inventory import Inventory, Output, references
+from components.lib.storage.lineage import walk
 
 DAY = 86_400.0
 RUNNING = 90 * DAY  # a run that has not told its end counts as running for so long
@@ -79,16 +80,12 @@ def mark(inventory: Inventory, versions: Iterable[Registered], policy: Policy, n
 def _descend(known: Mapping[str, Output], roots: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """The roots and all they were made from, by the first root that leads there; and what there is not."""
     why: dict[str, str] = {}
-    missing: list[str] = []
+
+    def parents(place: str) -> list[str]:
+        found = references(asdict(known[place].manifest)) if place in known else ()
+        return [parent for parent in found if parent not in why]
+
     for root, reason in roots.items():
-        waiting = [root]
-        while waiting:
-            place = waiting.pop()
-            if place in why:
-                continue
-            why[place] = reason
-            if place in known:
-                waiting.extend(references(asdict(known[place].manifest)))
-            else:
-                missing.append(place)
-    return why, sorted(missing)
+        if root not in why:
+            why |= dict.fromkeys(walk([root], parents), reason)
+    return why, sorted(why.keys() - known.keys())

@@ -188,7 +188,7 @@ class Expired(AccessError):
 
 
 def _hopeless(state: RetryCallState) -> bool:
-    """An outage is sat out for PATIENCE seconds; what arrives damaged or is contested is asked for TRIES times."""
+    """Gives up an outage after PATIENCE seconds, damaged answers and conflicts after TRIES."""
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, IntegrityError | Broken | Conflict):
         return state.attempt_number >= TRIES
