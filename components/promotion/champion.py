@@ -18,9 +18,12 @@ def champion_of(registry: Registry, evaluation: Manifest) -> Registered | None:
     reference = found.reference if found else None
     if reference not in (scored, evaluation.key.inputs["branch"]):
         raise ServiceError(
-            "the champion is another than the one that the evaluation scored", where=f"{name}@{CHAMPION}",
-            found=reference or "no champion", expected=scored or "no champion", fix="evaluate again",
-        )  # fmt: skip
+            "the champion is another than the one that the evaluation scored",
+            where=f"{name}@{CHAMPION}",
+            found=reference or "no champion",
+            expected=scored or "no champion",
+            fix="evaluate again",
+        )
     return found
 
 
@@ -28,8 +31,11 @@ def already(registry: Registry, evaluations: list[Manifest]) -> dict[str, str]:
     """Tasks whose branch is the champion by now -> the branch's reference."""
     found = {evaluation.facts["task"]: champion_of(registry, evaluation) for evaluation in evaluations}
     branches = {evaluation.facts["task"]: evaluation.key.inputs["branch"] for evaluation in evaluations}
-    return {task: version.reference for task, version in found.items()
-            if version is not None and version.reference == branches[task]}  # fmt: skip
+    return {
+        task: version.reference
+        for task, version in found.items()
+        if version is not None and version.reference == branches[task]
+    }
 
 
 def promote(registry: Registry, version: Registered) -> None:

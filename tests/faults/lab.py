@@ -92,14 +92,20 @@ class Lab:
         self.logs += 1
         details = {"tracking_uri": environment.pop("tracking_uri", ""), "run_id": "lab", "details": {}}
         job = {
-            "store": self.uri, "run": details, "config": to_dict(config or self.config),
-            "tokens": str(self.tokens), "trunk": str(self.trunk),
-        }  # fmt: skip
+            "store": self.uri,
+            "run": details,
+            "config": to_dict(config or self.config),
+            "tokens": str(self.tokens),
+            "trunk": str(self.trunk),
+        }
         with (self.folder / f"{self.logs}.log").open("w") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", STAGE, json.dumps(job)], stdout=log, stderr=subprocess.STDOUT,
-                env={**os.environ, VARIABLE: str(self.failpoints), **environment}, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-c", STAGE, json.dumps(job)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, VARIABLE: str(self.failpoints), **environment},
+                start_new_session=True,
+            )
 
     def end(self, process: subprocess.Popen) -> Done:
         """Waits for the end of a run."""

@@ -133,8 +133,10 @@ def test_a_killed_writer_leaves_nothing_or_all(tmp_path, place):
     again = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     alone = subprocess.run(
         [*command[:3], str(tmp_path / "other"), str(tmp_path / "o.json")],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert again.stdout.split()[-1] == alone.stdout.split()[-1]
     assert ("reused" in again.stdout) == (name == "after_commit")
 

@@ -51,8 +51,9 @@ def proxy(mlflow_uri, monkeypatch):
 @pytest.fixture
 def context(proxy, tmp_path, request):
     store = Store(str(tmp_path / "store"), cache=tmp_path / "cache")
-    return Context(store, tracking_uri=proxy.url, stage=request.node.name[:40], run_id="r",
-                   details={"preset": "faults"})  # fmt: skip
+    return Context(
+        store, tracking_uri=proxy.url, stage=request.node.name[:40], run_id="r", details={"preset": "faults"}
+    )
 
 
 def put(tracker, steps=range(STEPS)):
@@ -135,12 +136,17 @@ def everything(server, context):
     experiment = client.get_experiment_by_name(context.details["preset"]).experiment_id
     return {
         run.data.tags["trunkline.stage"]: (
-            {name: sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, name))
-             for name in run.data.metrics},
-            run.data.params, run.info.status, run.info.end_time, run.data.tags["kfp.pipeline_run_id"],
+            {
+                name: sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, name))
+                for name in run.data.metrics
+            },
+            run.data.params,
+            run.info.status,
+            run.info.end_time,
+            run.data.tags["kfp.pipeline_run_id"],
         )
         for run in client.search_runs([experiment])
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.fault("F17")

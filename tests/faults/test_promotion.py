@@ -28,10 +28,13 @@ def promote(uri: str, folder: str, name: str) -> None:
     place = Path(folder)
     context = Context(Store(str(place / "store")), tracking_uri=uri, run_id="promotion", stage="promotion")
     run(
-        RULES, context, registered=place / f"{name}.registered.json",
-        evaluations=[place / f"{name}.evaluation.json"], decision=place / f"{name}.decision.json",
+        RULES,
+        context,
+        registered=place / f"{name}.registered.json",
+        evaluations=[place / f"{name}.evaluation.json"],
+        decision=place / f"{name}.decision.json",
         report=place / f"{name}.html",
-    )  # fmt: skip
+    )
 
 
 def champion(uri: str, folder: Path, name: str) -> tuple[str, str]:

@@ -33,11 +33,13 @@ def state(client, name: str) -> dict:
     points = client.get_metric_history(version.run_id, "loss")
     tags = {key for key in version.tags if key.startswith("trunkline.")}
     return {
-        "aliases": {alias: str(number) for alias, number in model.aliases.items()}, "tags": tags,
-        "card": version.description.replace(name, "NAME"), "status": (version.status, run.info.status),
+        "aliases": {alias: str(number) for alias, number in model.aliases.items()},
+        "tags": tags,
+        "card": version.description.replace(name, "NAME"),
+        "status": (version.status, run.info.status),
         "curve": [(point.step, point.value) for point in points],
         "models": [made.model_id == version.tags["trunkline.model_id"] for made in run.outputs.model_outputs],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.long

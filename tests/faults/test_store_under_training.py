@@ -115,9 +115,11 @@ def test_a_clock_that_is_wrong_and_jumps_changes_nothing(prepared, tmp_path, ref
     """It is wrong from the start, jumps in the middle of a run, and is right again in the next."""
     lab, clock = Lab(tmp_path / "lab", prepared, ALONE), tmp_path / "clock"
     environment = {
-        "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
+    }
     clock.write_text(first)
     assert abs(wall(environment) - time.time()) == pytest.approx(7200, abs=60)
     lab.arm("training.step", "stop at=17")

@@ -165,10 +165,12 @@ class Registry:
         found = self.find(name, alias)
         if found is None or found.version != version.version:
             raise ServiceError(
-                f"the alias '{alias}' of '{name}' does not point where it was set", where=self.uri,
-                found=found.version if found else "nothing", expected=version.version,
+                f"the alias '{alias}' of '{name}' does not point where it was set",
+                where=self.uri,
+                found=found.version if found else "nothing",
+                expected=version.version,
                 fix="another run promotes the same model: run one at a time",
-            )  # fmt: skip
+            )
 
     def fetch(self, version: Registered, target: Path) -> Path:
         """Downloads the model's files to `target`; returns the folder that transformers loads.

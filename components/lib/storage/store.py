@@ -214,10 +214,12 @@ def verify(path: Path, entry: File) -> None:
         found = artifacts.sha256_of(path)
     if found != entry.sha256:
         raise IntegrityError(
-            "a file is not what was committed", where=str(path), found=found,
+            "a file is not what was committed",
+            where=str(path),
+            found=found,
             expected=f"{entry.bytes} bytes, sha256 {entry.sha256}",
             fix="delete this output's manifest.json to make it anew, or restore the file",
-        )  # fmt: skip
+        )
     _verified.add(seen)
 
 

@@ -14,9 +14,13 @@ def facts(low=None, high=None, value=None, **metrics):
     difference |= {name: {"value": 0.01, "low": 0.0, "high": 0.02} for name in metrics}
     champion = {"name": "news-topics", "version": "1", "reference": "r"} if low is not None else None
     return {
-        "task": "topics", "primary": "accuracy", "confidence": 0.95, "metrics": entries, "champion": champion,
+        "task": "topics",
+        "primary": "accuracy",
+        "confidence": 0.95,
+        "metrics": entries,
+        "champion": champion,
         "difference": difference if champion else None,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
@@ -78,8 +82,9 @@ def test_one_failure_fails_the_gate():
     judged = gate.judge(rules, facts(low=0.1, high=0.2))
     assert not judged["passed"]
     assert [(finding["rule"], finding["passed"]) for finding in judged["findings"]] == [
-        ("floors", False), ("noninferiority", True),
-    ]  # fmt: skip
+        ("floors", False),
+        ("noninferiority", True),
+    ]
 
 
 def promotions(difference, margin, trials=300, n=400, disagree=0.1, seed=0):

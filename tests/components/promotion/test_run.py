@@ -87,8 +87,9 @@ def test_a_failed_gate_is_a_success_that_moves_nothing(tracked, tmp_path, trunk,
     scored = models.evaluation(tracked.store, new, (old, "1"), accuracy, difference)
     made, decision = gated(tracked, tmp_path, [scored])
     assert decision["tasks"][0]["verdict"] == "rejected" and made.facts == {
-        "passed": False, "tasks": {"topics": "rejected"},
-    }  # fmt: skip
+        "passed": False,
+        "tasks": {"topics": "rejected"},
+    }
     assert (holder(tracked, "champion"), holder(tracked, "challenger")) == (old.reference, new.reference)
     assert holder(tracked, "previous") is None
     version = Registry(tracked.tracking_uri).find("news-topics", "challenger")

@@ -33,9 +33,12 @@ def test_a_trunk_is_registered_with_all_that_is_known_of_it(tracked, tmp_path):
     registry = Registry(tracked.tracking_uri)
     version = registry.find("news", "challenger")
     assert made.facts == {
-        "name": "news", "version": "1", "run_id": version.run_id, "model_id": version.model_id,
+        "name": "news",
+        "version": "1",
+        "run_id": version.run_id,
+        "model_id": version.model_id,
         "model_uri": "models:/news/1",
-    }  # fmt: skip
+    }
     assert version.reference == trunk.reference
     for stage in ("tokenization", "ingestion"):
         assert tracked.store.resolve(version.tags[f"trunkline.{stage}"]).key.stage == stage

@@ -125,9 +125,12 @@ def _output(objects: Objects, entry: Entry, place: str) -> Output | None:
 
 def _wrong(where: str, found: str, place: str) -> IntegrityError:
     return IntegrityError(
-        "a manifest is not that of its place", where=where, found=found, expected=f"{place}/<attempt>",
+        "a manifest is not that of its place",
+        where=where,
+        found=found,
+        expected=f"{place}/<attempt>",
         fix="restore it from a backup, or delete it if nothing registered was made from it",
-    )  # fmt: skip
+    )
 
 
 def _note(objects: Objects, entry: Entry, run: Run) -> None:

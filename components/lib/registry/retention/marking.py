@@ -71,9 +71,11 @@ def mark(inventory: Inventory, versions: Iterable[Registered], policy: Policy, n
     why, missing = _descend(known, roots)
     if not registered and not policy.unregistered and known.keys() - why.keys():
         raise ConfigError(
-            "the registry names nothing of this store", where="tracking_uri", found=f"{len(known)} outputs",
+            "the registry names nothing of this store",
+            where="tracking_uri",
+            found=f"{len(known)} outputs",
             fix="name the registry that belongs to it; if nothing is registered yet: --nothing-registered",
-        )  # fmt: skip
+        )
     return Marks(why, tuple(place for place in missing if why[place].startswith("registered")), since)
 
 

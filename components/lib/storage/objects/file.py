@@ -103,14 +103,18 @@ def _explained(target: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(_existing(target)).free
             raise OutputError(
-                "the disk of the store is full", where=str(target), found=f"{free:,} bytes free",
+                "the disk of the store is full",
+                where=str(target),
+                found=f"{free:,} bytes free",
                 fix="free space or choose another store",
-            ) from error  # fmt: skip
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise AccessError(
-                "the store cannot be written", where=str(target), found=error.strerror or "",
+                "the store cannot be written",
+                where=str(target),
+                found=error.strerror or "",
                 fix="choose a folder that this user may write to",
-            ) from error  # fmt: skip
+            ) from error
         raise OutputError("the store cannot be written", where=str(target), found=str(error)) from error
 
 

@@ -44,9 +44,14 @@ def register(registry, name="news", reference=REFERENCE, tags=None, fill=None):
     runs = registry.client.search_runs([experiment_id], "tags.`trunkline.key` = 'k'")
     run = runs[0] if runs else registry.client.create_run(experiment_id, tags={"trunkline.key": "k"})
     return registry.register(
-        name, reference, experiment_id=experiment_id, run_id=run.info.run_id, write=fill or filler(),
-        tags=tags or {"trunkline.git": "0"}, card="# news",
-    )  # fmt: skip
+        name,
+        reference,
+        experiment_id=experiment_id,
+        run_id=run.info.run_id,
+        write=fill or filler(),
+        tags=tags or {"trunkline.git": "0"},
+        card="# news",
+    )
 
 
 def test_a_version_is_found_by_its_content(sqlite_uri):

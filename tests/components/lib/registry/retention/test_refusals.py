@@ -29,7 +29,7 @@ DAMAGES = {
     "files of another": lambda text, other: text.replace(uri(text), uri(other)),
     "files outside": lambda text, other: text.replace(uri(text), b"../../etc"),
     "empty": lambda text, other: b"",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
