@@ -13,7 +13,7 @@ from unittest import mock
 if TYPE_CHECKING:
     from tests.faults.proxy import Fault
 
-PRELOAD = ["mlflow", "transformers", "components.registration.register", "tests.models"]
+PRELOAD = ["mlflow", "transformers", "components.promotion.application", "tests.models"]
 LIMIT = 60.0  # seconds
 
 CHANGES = ("create_", "set_", "update_", "log_", "finalize_", "delete_")

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.lib.registry.publishing import publish
 from components.lib.registry.registered_models import CHALLENGER, Registered, Registry
-from components.lib.registry.tracking import track
+from components.lib.registry.tracking import conclude, track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.promotion import champion
@@ -44,10 +44,11 @@ def apply(
 
 def _register(context: Context, registry: Registry, task: dict[str, Any], evaluation: Manifest) -> Registered:
     name, branch = task["model"], context.store.resolve(task["branch"])
-    version = registry.version(name, branch.reference)
-    if version is None:
+    version, mine = registry.version(name, branch.reference), dataclasses.replace(context, task=task["task"])
+    if version is not None:  # whoever made it may have been killed before its run had ended
+        conclude(mine, branch.key.digest, "FINISHED")
+    else:
         text = card(name, branch, evaluation)
-        mine = dataclasses.replace(context, task=task["task"])
         with track(mine, branch.key.digest, name=name) as tracker:
             tracker.params({"finetuning": branch.key.config})
             tracker.history([{"step": 0, **_figures(evaluation)}])

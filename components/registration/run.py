@@ -6,6 +6,7 @@ from pathlib import Path
 
 from components.lib.core.settings import to_dict
 from components.lib.registry.registered_models import CHALLENGER, Registered, Registry
+from components.lib.registry.tracking import conclude
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
@@ -39,6 +40,8 @@ def run(config: Config, context: Context, *, trunk: Path | None, registered: Pat
     else:
         source = artifacts.read(trunk)
         found = registry.version(config.name, source.reference)
+        if found is not None:  # whoever made it may have been killed before its run had ended
+            conclude(context, source.key.digest, "FINISHED")
         version, reused = found or register(config, context, registry, source), found is not None
         registry.set_alias(version, CHALLENGER)
         manifest = _manifest(config, version)

@@ -10,7 +10,7 @@ from components.promotion.run import run
 from components.registration.config import Config as Registration
 from components.registration.run import run as register
 from tests import models
-from tests.killing import Killed, dying, state
+from tests.killing import dying
 
 FLOOR = Config({"floors": {"minimum": {"accuracy": 0.5}}, "noninferiority": {"margin": 0.01}})
 PASSES, FAILS = (0.02, 0.01, 0.03), (-0.02, -0.03, -0.01)
@@ -152,37 +152,6 @@ def test_a_branch_of_another_trunk_does_not_lift_this_one(tracked, tmp_path, tru
     assert holder(tracked, "champion", "news") is None
 
 
-@pytest.mark.fault("F19")
-def test_whoever_is_killed_is_completed(tmp_path, empty_database, tracked):
-    """A champion exists; its successor's promotion dies before each of its changes, and is run again."""
-    store = tracked.store
-    trunk = models.trunk(store)
-    trunk.write(tmp_path / "trunk.json")
-    old, new = (models.branch(store, trunk, seed) for seed in (0, 1))
-    register(
-        Registration("news"), tracked, trunk=tmp_path / "trunk.json", registered=tmp_path / "registered.json"
-    )
-    gated(tracked, tmp_path, [models.evaluation(store, old)])
-    before = (tmp_path / "runs" / "mlflow.db").read_bytes()
-    scored = models.evaluation(store, new, (old, "1"), difference=PASSES)
-
-    def attempt(limit):
-        with dying(limit) as calls:
-            gated(tracked, tmp_path, [scored])
-        return calls.made
-
-    made = attempt(None)
-    expected = state(Registry(tracked.tracking_uri).client)
-    assert expected["news-topics"]["aliases"] == {"champion": "2", "challenger": "2", "previous": "1"}
-    for limit in range(1, made, made // 8):
-        (tmp_path / "runs" / "mlflow.db").write_bytes(before)
-        with pytest.raises(Killed):
-            attempt(limit)
-        assert holder(tracked, "champion") in (old.reference, new.reference)  # there is always one
-        attempt(None)
-        assert state(Registry(tracked.tracking_uri).client) == expected, f"killed before change {limit}"
-
-
 def test_a_decision_is_a_function_of_its_inputs(tracked, tmp_path, trunk):
     scored = models.evaluation(tracked.store, models.branch(tracked.store, trunk))
     first, _ = gated(tracked, tmp_path, [scored])
@@ -190,18 +159,6 @@ def test_a_decision_is_a_function_of_its_inputs(tracked, tmp_path, trunk):
     tracked.store.objects.delete(f"promotion/{first.key.digest}/manifest.json")
     second, _ = gated(tracked, tmp_path, [scored])
     assert second.digest == first.digest and second.uri != first.uri
-
-
-def test_a_real_server_promotes_too(tracked, tmp_path, mlflow_uri):
-    context = dataclasses.replace(tracked, tracking_uri=mlflow_uri)
-    made = models.trunk(context.store)
-    made.write(tmp_path / "trunk.json")
-    config = Registration("served")
-    register(config, context, trunk=tmp_path / "trunk.json", registered=tmp_path / "registered.json")
-    branch = models.branch(context.store, made)
-    gated(context, tmp_path, [models.evaluation(context.store, branch, model="served-topics")])
-    assert holder(context, "champion", "served-topics") == branch.reference
-    assert holder(context, "champion", "served") == made.reference
 
 
 def test_wrong_rules_are_refused_before_anything_happens(tracked, tmp_path, trunk):

@@ -1,17 +1,15 @@
 import dataclasses
-import shutil
 
 import pytest
 
 from components.lib.core.errors import DataError, IntegrityError, MissingError
 from components.lib.registry.registered_models import Registry
-from components.lib.registry.tracking.server import database
 from components.lib.storage import artifacts
 from components.lib.storage.store import Store
 from components.registration.config import Config
 from components.registration.run import run
 from tests import models
-from tests.killing import Killed, dying, state
+from tests.killing import dying, state
 
 
 def given(context, tmp_path, seed=0):
@@ -104,23 +102,6 @@ def test_another_trunk_is_another_version(tracked, tmp_path):
     made = registered(tracked, tmp_path, given(tracked, tmp_path, seed=1)[1])
     assert made.facts["version"] == "2"
     assert Registry(tracked.tracking_uri).find("news", "challenger").version == "2"
-
-
-@pytest.mark.fault("F19")
-def test_whoever_is_killed_is_completed(tracked, tmp_path, empty_database):
-    _, path = given(tracked, tmp_path)
-    with dying(None) as calls:
-        registered(tracked, tmp_path, path)
-    client = Registry(tracked.tracking_uri).client
-    expected = state(client)
-    for limit in range(1, calls.made, 4):  # the registry's own steps are all tried in its test
-        shutil.copyfile(empty_database, database(tracked.tracking_uri))
-        with pytest.raises(Killed), dying(limit):
-            registered(tracked, tmp_path, path)
-        made = registered(tracked, tmp_path, path)
-        assert state(client) == expected, f"killed before change {limit}"
-        assert client.get_run(made.facts["run_id"]).info.status == "FINISHED"
-        assert len(client.get_metric_history(made.facts["run_id"], "loss")) == 5
 
 
 def test_without_a_trunk_the_registered_one_is_found(tracked, tmp_path):

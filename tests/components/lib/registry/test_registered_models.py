@@ -12,7 +12,6 @@ from components.lib.registry import tracking
 from components.lib.registry.mlflow_model import Use, write
 from components.lib.registry.registered_models import ALIAS, Registry
 from components.lib.registry.tracking.server import database
-from components.lib.storage.store import Store
 from tests import models
 from tests.faults.proxy import before
 from tests.killing import Killed, dying, state
@@ -188,11 +187,6 @@ def test_an_alias_that_does_not_stick_is_an_error(sqlite_uri, monkeypatch):
     monkeypatch.setattr(registry.client, "set_registered_model_alias", raced)
     with pytest.raises(ServiceError, match="does not point where it was set"):
         registry.set_alias(two, "champion")
-
-
-def test_a_store_is_not_needed_to_fetch(sqlite_uri, tmp_path):
-    assert Registry(sqlite_uri).fetch(register(Registry(sqlite_uri)), tmp_path).is_dir()
-    assert Store(str(tmp_path)).lookup("pretraining", "a" * 32) is None
 
 
 @pytest.mark.fault("F18")

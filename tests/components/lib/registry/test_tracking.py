@@ -9,7 +9,7 @@ import time
 import pytest
 
 from components.lib.core.errors import AccessError, ConfigError, Interrupted
-from components.lib.registry.tracking import connect, track
+from components.lib.registry.tracking import connect, probe, track
 from components.lib.registry.tracking.outbox import BATCH, Item, Outbox
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
@@ -206,3 +206,10 @@ def test_starting_is_cheap():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_probing_passes_what_works_and_makes_nothing(mlflow_uri, sqlite_uri, tmp_path):
+    probe(mlflow_uri)
+    probe(sqlite_uri)
+    probe(f"sqlite:///{tmp_path}/new/folder/mlflow.db")
+    assert not (tmp_path / "new").exists()
