@@ -1,4 +1,4 @@
-"""What closing is told by the pipeline."""
+"""Settings of closing: the end of a run as KFP sees it."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def _failure(config: Config, ledger: Sequence[Record]) -> Record | None:
         return {name: failed[0][name] for name in ("stage", "task", "error")}
     if config.state.upper() in ENDED_WELL or _complete(ledger):
         return None
-    stage, task = _silent(ledger)
+    stage, task = _unrecorded(ledger)
     last = max(ledger, key=lambda r: r["end"])["stage"] if ledger else "the start"
     error = InternalError(
         "no stage noted an error: a process was killed or never started",
@@ -93,8 +93,8 @@ def _complete(ledger: Sequence[Record]) -> bool:
     return last in {record["stage"] for record in ledger}
 
 
-def _silent(ledger: Sequence[Record]) -> tuple[str, str]:
-    """The stage (and task) that should have been next in the ledger."""
+def _unrecorded(ledger: Sequence[Record]) -> tuple[str, str]:
+    """The stage (and task) that should have recorded next, but was killed or never began."""
     tuned, scored = ({r["task"] for r in ledger if r["stage"] == s} for s in ("finetuning", "evaluation"))
     if tuned - scored:
         return "evaluation", min(tuned - scored)

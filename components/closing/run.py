@@ -1,4 +1,4 @@
-"""The run's ledger -> its exit record and the index of all runs, on every end."""
+"""Closing: the run's ledger -> exit record and index of all runs, on every end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything a run's outputs were made from, as far as the store still holds it."""
+"""Lineage of a whole run, for its report: what the store no longer holds is named, not missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A decision carried out: branches registered, tagged, and aliases moved."""
+"""Applies a decision: registers branches, tags them, and moves aliases."""
 
 from __future__ import annotations
 

@@ -17,25 +17,20 @@ def champion_of(registry: Registry, evaluation: Manifest) -> Registered | None:
     found = registry.find(name, CHAMPION)
     reference = found.reference if found else None
     if reference not in (scored, evaluation.key.inputs["branch"]):
-        raise ServiceError(
-            "the champion is another than the one that the evaluation scored",
-            where=f"{name}@{CHAMPION}",
-            found=reference or "no champion",
-            expected=scored or "no champion",
-            fix="evaluate again",
-        )
+        what, none = "the champion is another than the one that the evaluation scored", "no champion"
+        place, fix = f"{name}@{CHAMPION}", "evaluate again"
+        raise ServiceError(what, where=place, found=reference or none, expected=scored or none, fix=fix)
     return found
 
 
 def already(registry: Registry, evaluations: list[Manifest]) -> dict[str, str]:
     """Tasks whose branch is the champion by now -> the branch's reference."""
-    found = {evaluation.facts["task"]: champion_of(registry, evaluation) for evaluation in evaluations}
-    branches = {evaluation.facts["task"]: evaluation.key.inputs["branch"] for evaluation in evaluations}
-    return {
-        task: version.reference
-        for task, version in found.items()
-        if version is not None and version.reference == branches[task]
-    }
+    found = {}
+    for evaluation in evaluations:
+        version = champion_of(registry, evaluation)
+        if version is not None and version.reference == evaluation.key.inputs["branch"]:
+            found[evaluation.facts["task"]] = version.reference
+    return found
 
 
 def promote(registry: Registry, version: Registered) -> None:

@@ -1,4 +1,4 @@
-"""The gate: rules over one evaluation, each with a finding that says why.
+"""Promotion gate: rules over one evaluation, each with a finding that says why.
 
 A rule is a file in `rules/` with a `Config` and `judge(config, facts) -> Finding | None`, where `facts` are
 those of an evaluation and None means that the rule does not apply. Intervals and paired differences
@@ -8,7 +8,7 @@ come from the evaluation, so a rule knows no task and a new task needs no new ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
 
@@ -57,5 +57,5 @@ def load(rules: Mapping[str, Mapping[str, Any]]) -> list[Rule]:
 
 def judge(rules: list[Rule], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Whether an evaluation passes, and each rule's finding as JSON."""
-    findings = [{"rule": rule.name, **found.to_dict()} for rule in rules if (found := rule.judge(facts))]
+    findings = [{"rule": rule.name, **asdict(found)} for rule in rules if (found := rule.judge(facts))]
     return {"passed": all(finding["passed"] for finding in findings), "findings": findings}

@@ -1,4 +1,4 @@
-"""What a rule of the gate says, and how rules read an evaluation."""
+"""Verdict of a gate rule, and the paired comparison of challenger and champion."""
 
 from __future__ import annotations
 
@@ -20,16 +20,12 @@ class Finding:
     reason: str
     numbers: dict[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON types."""
-        return {"passed": self.passed, "reason": self.reason, "numbers": self.numbers}
-
 
 def compare(facts: Mapping[str, Any], metric: str, bound: float, what: str) -> Finding | None:
-    """Whether the challenger is better than the champion by more than `bound`, surely.
+    """One-sided paired test: whether the challenger is better than the champion by more than `bound`.
 
-    It is if the lower end of the paired interval of (challenger - champion) lies above `bound`: a one-sided
-    test at (1 - confidence) / 2. A bound below zero tests for non-inferiority.
+    It is if the lower end of the paired interval of (challenger - champion) lies above `bound`: the level of
+    the test is (1 - confidence) / 2. A bound below zero tests for non-inferiority.
 
     Returns:
         None if there is no champion.

@@ -1,4 +1,4 @@
-"""A new trunk: its run with settings, curves and data, its card, its version."""
+"""Registers a new trunk: its run with settings, curves and data, its card, its version."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def register(config: Config, context: Context, registry: Registry, source: Manif
 
 
 def _complete_pretraining(context: Context, source: Manifest) -> None:
-    """Sends to the run of pretraining what an outage or a crash has kept from the server."""
+    """Replays to the run of pretraining what an outage or a crash has kept from the server."""
     with track(context, source.key.digest, of="pretraining") as tracker:
         tracker.params({**source.key.config, "parameters": source.facts.get("parameters")})
         tracker.history(history(context, source))

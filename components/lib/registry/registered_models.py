@@ -1,4 +1,4 @@
-"""The model registry: versions found by their content, aliases that are read back.
+"""Model registry: idempotent registration of versions by content, aliases that are read back.
 
 A version is known by the `reference` of the manifest behind it (tag `trunkline.reference`): registering the
 same content again finds the version. Every step can be repeated, so that a registration that was killed is
@@ -164,13 +164,10 @@ class Registry:
                 self.client.set_model_version_tag(name, version.version, f"{ALIAS}{alias}", "true")
         found = self.find(name, alias)
         if found is None or found.version != version.version:
-            raise ServiceError(
-                f"the alias '{alias}' of '{name}' does not point where it was set",
-                where=self.uri,
-                found=found.version if found else "nothing",
-                expected=version.version,
-                fix="another run promotes the same model: run one at a time",
-            )
+            what = f"the alias '{alias}' of '{name}' does not point where it was set"
+            fix = "another run promotes the same model: run one at a time"
+            at = found.version if found else "nothing"
+            raise ServiceError(what, where=self.uri, found=at, expected=version.version, fix=fix)
 
     def fetch(self, version: Registered, target: Path) -> Path:
         """Downloads the model's files to `target`; returns the folder that transformers loads.

@@ -1,4 +1,4 @@
-"""What stages hand over: a manifest that names files in the store by size and SHA-256."""
+"""Manifests: what stages hand over, files in the store by name, size and SHA-256."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class File:
 
 @dataclass(frozen=True)
 class Key:
-    """What decides a stage's output: its code version, its settings and its inputs.
+    """Content key: what decides a stage's output, its code version, its settings and its inputs.
 
     Attributes:
         inputs: name -> `Manifest.reference` of what the stage read.
@@ -113,7 +113,7 @@ def read(path: Path) -> Manifest:
 
 
 def canonical(value: Any) -> bytes:
-    """JSON with one spelling: sorted keys, no spaces, no NaN."""
+    """Canonical JSON: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 

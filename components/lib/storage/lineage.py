@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def walk(roots: Iterable[T], parents: Callable[[T], Iterable[T]]) -> Iterator[T]:
-    """The roots and all that they lead to, breadth first, each once."""
+    """Breadth-first traversal: the roots and all that they lead to, each once."""
     seen = dict.fromkeys(roots)
     waiting = deque(seen)
     while waiting:

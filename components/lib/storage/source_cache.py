@@ -1,4 +1,4 @@
-"""Files that were fetched once for all stages of a store: raw data that is pinned by its SHA-256.
+"""Cache of downloaded raw files in the store, addressed by SHA-256.
 
 What only one image can fetch lies here for the others, and no pod but the first asks the network for it.
 """

@@ -1,4 +1,4 @@
-"""What is the same for every stage: its context, the reuse of committed outputs, the run's ledger.
+"""Context of a stage: store, tracking, reuse of committed outputs, and the run's ledger.
 
 A run's ledger is one small JSON object for each stage that ended, under `<store>/runs/<run>/`. It holds
 what a clock has a part in (seconds, errors), and is what the exit record and the report read.
@@ -36,7 +36,7 @@ class Context:
         task: the downstream task, inside the fan-out.
         notices: what a person should know of this run though nothing is wrong.
         ledger: whether the store takes the record of this stage.
-        notes: what closing must know to tell whether a run came to its end: `tasks`, how many there are, and
+        notes: facts by which `closing` decides that the run is complete: `tasks`, how many there are, and
             `fresh`, 0 where a run ends after ingestion.
     """
 
@@ -52,7 +52,7 @@ class Context:
     notes: dict[str, int] = field(default_factory=dict)
 
     def tell(self, notice: str) -> None:
-        """Says it now, and again in the report of the run."""
+        """Prints a notice, and keeps it for the report of the run."""
         self.notices.append(notice)
         print(f"{self.stage}: {notice}", flush=True)
 
@@ -67,7 +67,7 @@ class Context:
         return self.obtain(key, make, output)
 
     def obtain(self, key: Key, make: Callable[[], None], output: Path) -> Manifest:
-        """The same where `make` commits the output itself, or has another process do it."""
+        """Like `produce`, where `make` commits the output itself, or has another process do it."""
         manifest = self.store.find(key)
         reused = manifest is not None
         if manifest is None:
@@ -125,7 +125,7 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator
 
 
 def write_record(context: Context, start: float, error: TrunklineError | None) -> None:
-    """Adds this stage's line to the run's ledger."""
+    """Writes this stage's record to the run's ledger."""
     end = time.time()
     record = {
         "stage": context.stage,

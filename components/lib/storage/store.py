@@ -1,4 +1,4 @@
-"""The store: content-addressed outputs of stages, under one URI.
+"""Content-addressed store: outputs of stages under one URI, committed by a conditional put.
 
     <store>/<stage>/<key>/manifest.json         written last, by a conditional put: the commit
     <store>/<stage>/<key>/<attempt>/<file>      data; without a manifest it does not exist
@@ -134,7 +134,7 @@ class Store:
         """Copies an object to the cache; again, if it was damaged on its way or lies there damaged."""
         target.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(FETCHES):
-            if target.exists() and sound(target, entry):
+            if target.exists() and intact(target, entry):
                 return
             temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
             try:
@@ -145,7 +145,7 @@ class Store:
 
 
 class Draft:
-    """Files under way to one key. Write into `folder`, `add` each file when it is whole, then `commit`.
+    """An uncommitted output. Write into `folder`, `add` each file when it is whole, then `commit`.
 
     Attributes:
         folder: local scratch; large outputs add and forget one shard at a time.
@@ -213,18 +213,14 @@ def verify(path: Path, entry: File) -> None:
     if status.st_size == entry.bytes:
         found = artifacts.sha256_of(path)
     if found != entry.sha256:
-        raise IntegrityError(
-            "a file is not what was committed",
-            where=str(path),
-            found=found,
-            expected=f"{entry.bytes} bytes, sha256 {entry.sha256}",
-            fix="delete this output's manifest.json to make it anew, or restore the file",
-        )
+        what, expected = "a file is not what was committed", f"{entry.bytes} bytes, sha256 {entry.sha256}"
+        fix = "delete this output's manifest.json to make it anew, or restore the file"
+        raise IntegrityError(what, where=str(path), found=found, expected=expected, fix=fix)
     _verified.add(seen)
 
 
-def sound(path: Path, entry: File) -> bool:
-    """Whether `verify` has nothing to say."""
+def intact(path: Path, entry: File) -> bool:
+    """Whether a file passes `verify`."""
     try:
         verify(path, entry)
     except IntegrityError:

@@ -1,4 +1,4 @@
-"""Calibration: confidence must mean something, and must not get worse."""
+"""Calibration: bounds the expected calibration error, and its rise over the champion's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Non-inferiority: the challenger may be worse than the champion by less than a margin, surely."""
+"""Non-inferiority: the challenger is worse than the champion by less than a margin, with confidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Superiority: the challenger is better than the champion, surely."""
+"""Superiority: the challenger is better than the champion, with confidence."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_a_rule_says_what_it_should(rule, options, given, passed):
     finding = loaded.judge(given)
     assert (finding.passed if finding else None) == passed
     if finding:
-        assert finding.reason and finding.to_dict()["numbers"]
+        assert finding.reason and finding.numbers
 
 
 def test_all_that_is_wrong_with_the_rules_is_said_at_once():

@@ -1,4 +1,4 @@
-"""The garbage collector of the store: what nothing needs is hidden, waits, is looked at again, and goes.
+"""Garbage collector of the store: mark and sweep, with a grace period in which outputs are hidden.
 
     condemned/<stage>/<key>/<attempt>.json    the manifest of an output that is hidden; its files stay
 

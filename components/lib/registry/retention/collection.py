@@ -1,4 +1,4 @@
-"""One collection: look, hide, look again, put back or delete."""
+"""One mark-and-sweep collection: mark, hide, mark again, then restore or delete."""
 
 from __future__ import annotations
 

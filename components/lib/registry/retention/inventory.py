@@ -1,4 +1,4 @@
-"""What lies in the store: outputs, hidden outputs, files without a manifest, checkpoints, ledgers."""
+"""Inventory of the store: outputs, hidden outputs, orphaned files, checkpoints, ledgers."""
 
 from __future__ import annotations
 
@@ -124,13 +124,9 @@ def _output(objects: Objects, entry: Entry, place: str) -> Output | None:
 
 
 def _wrong(where: str, found: str, place: str) -> IntegrityError:
-    return IntegrityError(
-        "a manifest is not that of its place",
-        where=where,
-        found=found,
-        expected=f"{place}/<attempt>",
-        fix="restore it from a backup, or delete it if nothing registered was made from it",
-    )
+    what, expected = "a manifest is not that of its place", f"{place}/<attempt>"
+    fix = "restore it from a backup, or delete it if nothing registered was made from it"
+    return IntegrityError(what, where=where, found=found, expected=expected, fix=fix)
 
 
 def _note(objects: Objects, entry: Entry, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Which outputs are needed, and by whom."""
+"""Mark phase: which outputs are reachable from registered versions and recent runs."""
 
 from __future__ import annotations
 
@@ -70,12 +70,9 @@ def mark(inventory: Inventory, versions: Iterable[Registered], policy: Policy, n
             roots.setdefault(output.place, "made lately")
     why, missing = _descend(known, roots)
     if not registered and not policy.unregistered and known.keys() - why.keys():
-        raise ConfigError(
-            "the registry names nothing of this store",
-            where="tracking_uri",
-            found=f"{len(known)} outputs",
-            fix="name the registry that belongs to it; if nothing is registered yet: --nothing-registered",
-        )
+        what, found = "the registry names nothing of this store", f"{len(known)} outputs"
+        fix = "name the registry that belongs to it; if nothing is registered yet: --nothing-registered"
+        raise ConfigError(what, where="tracking_uri", found=found, fix=fix)
     return Marks(why, tuple(place for place in missing if why[place].startswith("registered")), since)
 
 

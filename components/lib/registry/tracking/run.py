@@ -1,4 +1,4 @@
-"""The MLflow run of a stage: found again after a crash, fed without waiting, ended with a status."""
+"""MLflow run of a stage: resumed after a crash, logged to without blocking, ended with a status."""
 
 from __future__ import annotations
 
@@ -231,12 +231,12 @@ def _items(values: Mapping[str, float], step: int, timestamp: int) -> Iterator[I
 
 
 def _point(name: str, step: int, value: float | str) -> tuple[str, int, str]:
-    """What makes a point the same: a run that goes on from a checkpoint comes by the same points again."""
+    """Key to deduplicate points: a run that resumes from a checkpoint logs the same points again."""
     return name, step, repr(float(value))
 
 
 def _points(client: Any, run: Any) -> set[tuple[str, int, str]]:
-    """All points that a resumed run has."""
+    """All points that a resumed run already has."""
     return {
         _point(name, point.step, point.value)
         for name in run.data.metrics

@@ -1,4 +1,4 @@
-"""The connection to MLflow: is it there, how long may it take, what do its errors mean."""
+"""Connection to MLflow: probe, time-outs, experiments, and translation of its errors."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _connect(uri: str) -> Any:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     path = database(uri)
-    with explained(uri), _alone(path) if path else nullcontext():
+    with explained(uri), _locked(path) if path else nullcontext():
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         if path:
             client.search_experiments(max_results=1)  # makes the tables
@@ -99,7 +99,7 @@ def check(uri: str) -> None:
 
 
 def probe(uri: str, timeout: float = 3.0) -> None:
-    """Looks whether MLflow can be used, in at most `timeout` seconds and without importing mlflow.
+    """Health check: whether MLflow can be used, in at most `timeout` seconds and without importing mlflow.
 
     Raises:
         ConfigError: if the URI is wrong or something else than MLflow answers.
@@ -163,7 +163,7 @@ def experiment(client: Any, name: str) -> str:
 
 @contextmanager
 def ambient(uri: str) -> Iterator[None]:
-    """For a call that looks for the server in the environment: a sqlite registry that resolves `models:/`."""
+    """Sets MLFLOW_TRACKING_URI for a call that reads it: a sqlite registry that resolves `models:/`."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
     os.environ["MLFLOW_TRACKING_URI"] = uri
     try:
@@ -177,7 +177,7 @@ def ambient(uri: str) -> Iterator[None]:
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Turns what mlflow raises into our errors; ours pass through."""
+    """Translates what mlflow raises into typed errors; ours pass through."""
     try:
         yield
     except TrunklineError:
@@ -262,8 +262,8 @@ def _get(url: str, timeout: float) -> tuple[int, str]:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time makes the tables of a new file."""
+def _locked(path: Path) -> Iterator[None]:
+    """File lock: one process at a time creates the tables of a new sqlite file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Where bytes live: one file a URI scheme. The file's name is the scheme."""
+"""Object stores: one file a URI scheme. The file's name is the scheme."""
 
 from __future__ import annotations
 

@@ -102,18 +102,14 @@ def _explained(target: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(_existing(target)).free
+            found, fix = f"{free:,} bytes free", "free space or choose another store"
             raise OutputError(
-                "the disk of the store is full",
-                where=str(target),
-                found=f"{free:,} bytes free",
-                fix="free space or choose another store",
+                "the disk of the store is full", where=str(target), found=found, fix=fix
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            found, fix = error.strerror or "", "choose a folder that this user may write to"
             raise AccessError(
-                "the store cannot be written",
-                where=str(target),
-                found=error.strerror or "",
-                fix="choose a folder that this user may write to",
+                "the store cannot be written", where=str(target), found=found, fix=fix
             ) from error
         raise OutputError("the store cannot be written", where=str(target), found=str(error)) from error
 

@@ -37,11 +37,11 @@ from components.lib.storage.objects import Entry, Objects
 DENIED = {"403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
 ABSENT = {"404", "NoSuchKey", "NotFound"}
-LOST = {"412", "PreconditionFailed"}
+UNMET = {"412", "PreconditionFailed"}
 CONFLICT = {"409", "ConditionalRequestConflict"}
 DIGEST = "sha256"  # metadata of what `write` has put: small objects, which no manifest vouches for
 TRIES = 4
-PATIENCE = 20.0  # seconds of an outage that are sat out: botocore's own six tries are over in one or two
+PATIENCE = 20.0  # seconds of an outage that are sat out: botocore's own six attempts are over in one or two
 T = TypeVar("T")
 
 
@@ -92,11 +92,9 @@ class S3Objects(Objects):
             metadata = {name.lower(): value for name, value in answer["Metadata"].items()}  # or Sha256
             expected = metadata.get(DIGEST)
             if expected and sha256(data) != expected:
+                what, found = "an object is not what was written", f"{len(data)} bytes"
                 raise IntegrityError(
-                    "an object is not what was written",
-                    where=f"{self.uri}/{key}",
-                    found=f"{len(data)} bytes",
-                    expected=f"sha256 {expected}",
+                    what, where=f"{self.uri}/{key}", found=found, expected=f"sha256 {expected}"
                 )
             return data
 
@@ -112,7 +110,7 @@ class S3Objects(Objects):
 
         try:
             self._asked(key, put)
-        except Lost:
+        except PreconditionFailed:
             # A retried request may meet its own first attempt: the same bytes mean that we won.
             return self.read(key) == data
         return True
@@ -140,13 +138,13 @@ class S3Objects(Objects):
         return None
 
     def _asked(self, key: str, call: Callable[[Any], T]) -> T:
-        """The answer to `call`, asked again where boto3 does not do so by itself.
+        """The answer to `call`, retried where boto3 does not do so by itself.
 
-        A body that breaks off or is not what was written is read again, and an outage that is longer than
-        boto3's own tries is sat out. Two conditional writes that meet (409) settle it.
+        A truncated or corrupt body is read again, an outage that outlasts boto3's own retries is sat out, and
+        of two conditional writes that meet (409) one wins. Expired credentials are looked up once more.
 
         Raises:
-            Lost: if the object of a conditional write is there.
+            PreconditionFailed: if the object of a conditional write is there.
         """
         where = f"{self.uri}/{key}"
 
@@ -154,15 +152,16 @@ class S3Objects(Objects):
             try:
                 with explained(where):
                     return call(self._client)
-            except Expired:  # newer ones may be there by now
+            except CredentialsExpired:  # newer ones may be there by now
                 self._client = client()
                 with explained(where):
                     return call(self._client)
 
         retrying = Retrying(
-            retry=retry_if_exception_type((ServiceError, IntegrityError)) & retry_if_not_exception_type(Lost),
+            retry=retry_if_exception_type((ServiceError, IntegrityError))
+            & retry_if_not_exception_type(PreconditionFailed),
             wait=wait_random_exponential(0.2, max=5.0),
-            stop=_hopeless,
+            stop=_exhausted,
             reraise=True,
         )
         return retrying(ask)
@@ -171,7 +170,7 @@ class S3Objects(Objects):
         return f"{self.prefix}/{key}" if self.prefix else key
 
 
-class Lost(ServiceError):
+class PreconditionFailed(ServiceError):
     """A conditional write found the object there."""
 
 
@@ -183,12 +182,12 @@ class Broken(ServiceError):
     """A body ended early, or is not what S3 says it is."""
 
 
-class Expired(AccessError):
+class CredentialsExpired(AccessError):
     """Credentials have run out."""
 
 
-def _hopeless(state: RetryCallState) -> bool:
-    """Gives up an outage after PATIENCE seconds, damaged answers and conflicts after TRIES."""
+def _exhausted(state: RetryCallState) -> bool:
+    """Stops retrying an outage after PATIENCE seconds, damaged answers and conflicts after TRIES attempts."""
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, IntegrityError | Broken | Conflict):
         return state.attempt_number >= TRIES
@@ -197,7 +196,7 @@ def _hopeless(state: RetryCallState) -> bool:
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Turns boto3's errors into typed ones that say what to do."""
+    """Translates boto3's errors into typed ones that say what to do."""
     from boto3.exceptions import Boto3Error
     from botocore import exceptions
 
@@ -231,12 +230,14 @@ def _typed(response: dict[str, Any], where: str) -> TrunklineError:
         return MissingError("the bucket does not exist", where=where, fix="create it or correct its name")
     if code in ABSENT:
         return MissingError("the store has no such object", where=where)
-    if code in LOST:
-        return Lost("the store holds another object", where=where, found=found)
+    if code in UNMET:
+        return PreconditionFailed("the store holds another object", where=where, found=found)
     if code in CONFLICT:
         return Conflict("two writers met", where=where, found=found)
     if code in EXPIRED:
-        return Expired("the credentials for S3 have run out", where=where, found=found, fix="renew them")
+        return CredentialsExpired(
+            "the credentials for S3 have run out", where=where, found=found, fix="renew them"
+        )
     if code == "RequestTimeTooSkewed":
         skew = _skew(response)
         fix = "set this machine's clock"
