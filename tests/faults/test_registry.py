@@ -22,8 +22,8 @@ from tests.killing import LIMIT, killed_at, started
 
 BETTER = (0.02, 0.01, 0.03)  # the difference to the champion, and its interval
 RULES = Promotion({"floors": {"minimum": {"accuracy": 0.5}}, "noninferiority": {"margin": 0.01}})
-# Requests of one process: about 105 that change something, and the ends of its two runs
-STRIKES = [{"method": "P", "every": number} for number in range(2, 104, 9)]
+# Requests of one process: about 130 that change something, and the ends of its two runs
+STRIKES = [{"method": "P", "every": number} for number in range(3, 124, 12)]
 STRIKES += [{"path": "runs/update", "every": number} for number in (1, 2)]
 
 

@@ -128,11 +128,11 @@ class Registry:
         with explained(self.uri):
             self._ensure_model(name, card)
             model_id, pinned = self._log(name, reference, experiment_id, run_id, write)
+            tags = {**tags, REFERENCE: reference, PINNED: pinned}
             begun = self._versions(name, reference)
-            version = begun[0].version if begun else self._create(name, model_id, run_id, reference)
-            self.client.update_model_version(name, version, description=card)
-            for key, value in {**tags, PINNED: pinned, STATE: "ready"}.items():
-                self.client.set_model_version_tag(name, version, key, value)
+            version = begun[0] if begun else self._create(name, model_id, run_id, tags)
+            self.client.update_model_version(name, version.version, description=card)
+            self.tag(version, {**tags, STATE: "ready"})
         made = self.version(name, reference)
         if made is None:
             raise ServiceError("the registry does not show what was registered", where=self.uri, found=name)
@@ -234,14 +234,13 @@ class Registry:
         self.client.finalize_logged_model(model.model_id, "READY")
         return str(model.model_id), pinned
 
-    def _create(self, name: str, model_id: str, run_id: str, reference: str) -> str:
+    def _create(self, name: str, model_id: str, run_id: str, tags: Mapping[str, str]) -> Registered:
         """A new version, or the one that another writer of the same content made first."""
-        tags = {REFERENCE: reference, STATE: "begun", "trunkline.model_id": model_id}
-        source = f"models:/{model_id}"
+        tags, source = {**tags, STATE: "begun", "trunkline.model_id": model_id}, f"models:/{model_id}"
         with ambient(self.uri):
             made = self.client.create_model_version(name, source, run_id=run_id, tags=tags, model_id=model_id)
-        first = self._versions(name, reference)[0].version
-        if first != str(made.version):  # somebody registered the same content meanwhile
+        first = self._versions(name, tags[REFERENCE])[0]
+        if first.version != str(made.version):  # somebody registered the same content meanwhile
             self.client.delete_model_version(name, str(made.version))
         return first
 
