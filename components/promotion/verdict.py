@@ -24,8 +24,9 @@ class Finding:
 def compare(facts: Mapping[str, Any], metric: str, bound: float, what: str) -> Finding | None:
     """One-sided paired test: whether the challenger is better than the champion by more than `bound`.
 
-    It is if the lower end of the paired interval of (challenger - champion) lies above `bound`: the level of
-    the test is (1 - confidence) / 2. A bound below zero tests for non-inferiority.
+    It is if the paired interval of the gain lies above `bound`: a test at the level (1 - confidence) / 2. A
+    bound below zero tests for non-inferiority. The gain is (challenger - champion), or the reverse where the task
+    declares that lower is better.
 
     Returns:
         None if there is no champion.
@@ -37,8 +38,9 @@ def compare(facts: Mapping[str, Any], metric: str, bound: float, what: str) -> F
     numbers = {"metric": name, "bound": bound, **{end: found.get(end) for end in ("value", "low", "high")}}
     if found.get("low") is None:
         return Finding(False, f"{name} of challenger and champion cannot be compared", numbers)
+    lower = facts["metric"][name]["better"] == "lower"
+    passed = found["high"] < -bound if lower else found["low"] > bound
     level = f"{facts['confidence']:.0%} interval {found['low']:+.4f} to {found['high']:+.4f}"
-    passed = found["low"] > bound
-    word = "is" if passed else "is not surely"
-    reason = f"{name} {word} {what}: difference {found['value']:+.4f}, {level}, bound {bound:+.4f}"
+    word, edge = "is" if passed else "is not surely", -bound if lower else bound
+    reason = f"{name} {word} {what}: difference {found['value']:+.4f}, {level}, bound {edge:+.4f}"
     return Finding(passed, reason, numbers)

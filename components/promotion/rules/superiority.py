@@ -15,11 +15,11 @@ class Config:
     """The rule for a new architecture or objective: a change must pay."""
 
     margin: float = setting(0.0, "gain that is not enough, in the metric's units", minimum=0.0)
-    metric: str = setting("", "the metric to compare; empty: the task's primary one; higher must be better")
+    metric: str = setting("", "the metric to compare; empty: the task's primary one")
 
 
 def judge(config: Config, facts: Mapping[str, Any]) -> Finding | None:
-    """Passes if the paired interval of the difference lies above the margin."""
+    """Passes if the paired interval of the gain lies above the margin."""
     return compare(
         facts, config.metric, config.margin, f"better than the champion by more than {config.margin:g}"
     )

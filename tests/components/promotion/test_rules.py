@@ -6,7 +6,7 @@ from components.lib.core.errors import ConfigErrors
 from components.promotion import gate
 
 
-def facts(low=None, high=None, value=None, **metrics):
+def facts(low=None, high=None, value=None, better="higher", **metrics):
     """Facts of an evaluation; with `low`, also a champion and the paired difference in accuracy."""
     entries = {name: {"value": number, "low": number, "high": number} for name, number in metrics.items()}
     entries = {"accuracy": {"value": 0.8, "low": 0.78, "high": 0.82}, **entries}
@@ -17,6 +17,7 @@ def facts(low=None, high=None, value=None, **metrics):
         "task": "topics",
         "primary": "accuracy",
         "confidence": 0.95,
+        "metric": {"accuracy": {"better": better}},
         "metrics": entries,
         "champion": champion,
         "difference": difference if champion else None,
@@ -43,6 +44,10 @@ def facts(low=None, high=None, value=None, **metrics):
         ("superiority", {}, facts(low=0.0, high=0.02), False),
         ("superiority", {"margin": 0.01}, facts(low=0.009, high=0.02), False),
         ("superiority", {}, facts(), None),
+        ("superiority", {}, facts(low=-0.02, high=-0.001, better="lower"), True),
+        ("superiority", {}, facts(low=0.001, high=0.02, better="lower"), False),
+        ("noninferiority", {"margin": 0.01}, facts(low=-0.02, high=0.009, better="lower"), True),
+        ("noninferiority", {"margin": 0.01}, facts(low=-0.02, high=0.01, better="lower"), False),
         ("calibration", {}, facts(), None),
         ("calibration", {"maximum": 0.1}, facts(calibration_error=0.11), False),
         (
