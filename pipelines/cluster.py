@@ -89,7 +89,6 @@ class Cluster:
     presets: str = setting("", "ConfigMap of presets that come before those of the image")
     scratch_class: str = setting("", "storage class of scratch volumes; empty: disk of the node")
     user: int = setting(1001, "user of the containers, as the images are built", minimum=1)
-    time_zone: str = setting("UTC", "CRON_SCHEDULE_TIMEZONE of KFP's scheduler")
     stages: dict[str, Needs] = setting({}, "stage -> what differs from the default")
 
     def needs(self, stage: str) -> Needs:

@@ -245,7 +245,6 @@ def test_scratch_of_a_storage_class(tmp_path):
         ("pools: {cpu: {tolerations: [{operator: Is}]}}", "Equal, Exists"),
         ("images: registry/all", "{image}"),
         ("secrets: {Trunkline: [A]}", "not a name"),
-        ("time_zone: 3", "time_zone"),
         ("{secrets: {a: [HF_TOKEN]}, config_maps: {b: [X, HF_TOKEN]}}", "two sources"),
         ("config_maps: {b: [HOME]}", "two sources"),
     ],
