@@ -1,4 +1,4 @@
-"""The training processes of one machine, watched: `python -m components.pretraining.watchdog PLACE`.
+"""Watchdog of the training processes of one machine: `python -m components.pretraining.watchdog PLACE`.
 
 torchrun starts them and ends them all when one dies; its own exit code is 1, whatever happened. This process
 sees to the rest: a process that hangs, a request to stop, what the cause was, and an exit code that says it.
@@ -75,10 +75,8 @@ class Node:
         environment = {"OMP_NUM_THREADS": "1", **os.environ, heartbeat.VARIABLE: str(folder)}
         if "--standalone" in self.flags:  # without a named interface, gloo may pick one that reaches nobody
             environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        return subprocess.Popen(
-            command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace",
-            preexec_fn=end_with_parent,
-        )  # fmt: skip
+        pipe, end = subprocess.PIPE, end_with_parent
+        return subprocess.Popen(command, env=environment, stderr=pipe, errors="replace", preexec_fn=end)
 
     def _watch(
         self, process: subprocess.Popen[str], folder: Path, told: list[int]
@@ -140,10 +138,8 @@ def _hang(workers: list[psutil.Process], pulse: heartbeat.Pulse | None) -> Worke
     time.sleep(DIAGNOSIS)
     _signal(workers, signal.SIGKILL)
     where, age = (f"step {pulse.step}", pulse.age) if pulse else ("the first step", STARTUP)
-    return WorkerLost(
-        "training hangs", where=where, found=f"no step in {age:.0f} s",
-        fix="see the stacks in the log above; raise pretraining.hang_seconds if steps take that long",
-    )  # fmt: skip
+    fix = "see the stacks in the log above; raise pretraining.hang_seconds if steps take that long"
+    return WorkerLost("training hangs", where=where, found=f"no step in {age:.0f} s", fix=fix)
 
 
 def _cause(folder: Path, code: int, log: str) -> TrunklineError:
