@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api as api
 import yaml
 
+from tests.fakes import http_server
 from tests.fakes.kubernetes_rights import Act, allowed
 
 NEWER = {"plugins_input", "plugins_output", "tags"}  # 2.17
@@ -240,48 +239,26 @@ ROUTES: list[tuple[str, str, str, Callable[..., dict]]] = [
 ]
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet, else each answer waits for an acknowledgement
+class Handler(http_server.Handler):
+    backend: Backend
 
     def answer(self) -> None:
-        backend, parts = self.server.backend, urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        kind = self.headers.get("Content-Type", "application/json")
-        body = (
-            json.loads(body or b"{}")
-            if kind.startswith("application/json")
-            else (b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
-        )
+        parts, kind = urlsplit(self.path), self.headers.get("Content-Type", "application/json")
+        query, body = {name: values[0] for name, values in parse_qs(parts.query).items()}, self.body()
+        if kind.startswith("application/json"):
+            body = json.loads(body or b"{}")
+        else:
+            body = b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body
         try:
-            if backend.token and self.headers.get("Authorization") != f"Bearer {backend.token}":
+            if self.backend.token and self.headers.get("Authorization") != f"Bearer {self.backend.token}":
                 raise Refused(401, "Unauthenticated")
-            status, found = 200, backend.route(self.command, parts.path, query, body)
+            self.send(200, self.backend.route(self.command, parts.path, query, body))
         except Refused as error:
-            status, found = error.status, {"code": CODES[error.status], "message": str(error), "details": []}
-        data = json.dumps(found).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-        self.wfile.flush()
+            self.send(error.status, {"code": CODES[error.status], "message": str(error), "details": []})
 
     do_GET = do_POST = do_DELETE = answer
 
-    def log_message(self, *words: object) -> None:
-        """Quiet."""
 
-
-@contextmanager
-def serving(backend: Backend) -> Iterator[str]:
+def serving(backend: Backend) -> AbstractContextManager[str]:
     """The address of a server on a free port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.backend = backend
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    return http_server.serving(Handler, backend=backend)
