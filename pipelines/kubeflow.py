@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from components.lib.core.errors import AccessError, ConfigError, MissingError, ServiceError, UsageError
 
-TIMEOUT = 30.0  # seconds that one answer may take
+TIMEOUT = (5.0, 30.0)  # seconds to connect and to answer: the client ignores a plain float
 PAGE = 100
 KINDS = {401: AccessError, 403: AccessError, 404: MissingError, 409: ConfigError, 400: ConfigError}
 FIX_ACCESS = "set KF_PIPELINES_TOKEN or KF_PIPELINES_SA_TOKEN_PATH"
