@@ -1,5 +1,7 @@
 """The chart gives the launcher the rights that it needs: the API of the tests refuses everything else."""
 
+import itertools
+
 import pytest
 
 from components.lib.core.errors import AccessError, DataError
@@ -14,11 +16,9 @@ CHANGING = {"create", "delete", "patch", "update", "deletecollection"}
 
 
 def granted():
-    return {
-        Act(verb, group, resource)
-        for rule in rights.rules("pipeline-runner")
-        for verb in rule["verbs"] for group in rule["apiGroups"] for resource in rule["resources"]
-    }  # fmt: skip
+    rules = rights.rules("pipeline-runner")
+    sides = ((rule["verbs"], rule["apiGroups"], rule["resources"]) for rule in rules)
+    return {Act(*act) for side in sides for act in itertools.product(*side)}
 
 
 def done(api):
@@ -32,9 +32,7 @@ def test_the_launcher_does_what_the_chart_lets_it_do_and_changes_nothing_else(ap
     with pytest.raises(DataError):
         launch(job(f"{s3}/failing"), Config())
     assert done(api) <= granted()
-    assert {one for one in granted() if one.verb in CHANGING} == {
-        one for one in done(api) if one.verb in CHANGING
-    }
+    assert {one for one in granted() if one.verb in CHANGING} <= done(api)
 
 
 @pytest.mark.parametrize("verb", ["get", "create", "delete"])
