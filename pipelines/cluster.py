@@ -1,4 +1,4 @@
-"""The cluster that graphs are compiled for: one small file of `pipelines/clusters`, checked like a preset."""
+"""Settings of a cluster: images, node pools, resources and secrets of each stage; a file of `clusters/`."""
 
 from __future__ import annotations
 

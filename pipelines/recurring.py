@@ -73,19 +73,16 @@ def load(folder: Path) -> dict[str, Schedule]:
     return schedules
 
 
-def parameters(schedule: Schedule) -> dict[str, Any]:
-    """Of the pipeline."""
-    given = {name: getattr(schedule, name) for name in ("preset", "overrides", "store", "tracking_uri")}
-    return {**given, "skip_unchanged": schedule.skip_unchanged} if schedule.pipeline == "training" else given
-
-
 def wanted(schedule: Schedule, pipeline_id: str, cluster: Cluster) -> dict[str, Any]:
     """What the recurring run of a schedule must show; `enabled` is apart, as it can be changed."""
+    given = {name: getattr(schedule, name) for name in ("preset", "overrides", "store", "tracking_uri")}
+    if schedule.pipeline == "training":
+        given["skip_unchanged"] = schedule.skip_unchanged
     return {
         "cron": f"0 {schedule.cron}",  # without seconds in front, KFP takes the minutes for them
         "pipeline": pipeline_id,
         "version": "",  # the newest, whenever a run starts
-        "parameters": parameters(schedule),
+        "parameters": given,
         "service_account": cluster.service_account,
         "max_concurrency": 1,
         "no_catchup": True,

@@ -65,7 +65,8 @@ class Schedules:
         ids = {name: self.server.pipeline(f"{compile.PREFIX}{name}") for name in self._pipelines()}
         for name, found in sorted(held.items()):
             schedule = self.declared.get(name)
-            change = _gone(found) if schedule is None else self._change(name, schedule, found, ids)
+            gone = Change(["no longer declared"], delete=[str(one.recurring_run_id) for one in found])
+            change = gone if schedule is None else self._change(schedule, found, ids)
             if change.words:
                 yield name, change
 
@@ -119,16 +120,16 @@ class Schedules:
             turn = self.server.enable_recurring_run if on else self.server.disable_recurring_run
             turn(which or made)
 
-    def _change(self, name: str, schedule: Schedule, found: list[Any], ids: dict[str, str]) -> Change:
+    def _change(self, schedule: Schedule, found: list[Any], ids: dict[str, str]) -> Change:
         want = recurring.wanted(schedule, ids[schedule.pipeline], self.cluster)
-        right = [one for one in found if not recurring.differences(recurring.observed(one), want)]
+        differences = [recurring.differences(recurring.observed(one), want) for one in found]
+        right = [one for one, words in zip(found, differences, strict=True) if not words]
         keep = next((one for one in right if _enabled(one)), right[0] if right else None)
-        others = [one for one in found if one is not keep]
-        delete = [str(one.recurring_run_id) for one in others]
+        delete = [str(one.recurring_run_id) for one in found if one is not keep]
         if keep is None:
-            words = [
-                word for one in found for word in recurring.differences(recurring.observed(one), want)
-            ] or [f"new: {schedule.cron}, {schedule.preset}"]
+            words = [word for words in differences for word in words] or [
+                f"new: {schedule.cron}, {schedule.preset}"
+            ]
             return Change(words, want, delete, ("", True) if schedule.enabled else None)
         words = [f"a second one: {one}" for one in delete]
         enable = None
@@ -147,10 +148,6 @@ class Schedules:
         """The name in our folder that a recurring run belongs to; empty if it is not ours."""
         name = str(one.display_name or "").removeprefix(f"{self.owner}-")
         return name if one.description == self._marker(name) else ""
-
-
-def _gone(found: list[Any]) -> Change:
-    return Change(["no longer declared"], None, [str(one.recurring_run_id) for one in found])
 
 
 def _enabled(one: Any) -> bool:

@@ -103,14 +103,10 @@ def _exit_code(store: str, run_id: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.submit", description=__doc__)
-    environ = os.environ
     # Empty: the cluster's own, from the variables that its file names.
-    parameters.add(
-        parser,
-        store=environ.get("TRUNKLINE_STORE", ""),
-        tracking_uri=environ.get("MLFLOW_TRACKING_URI", ""),
-    )
-    parser.add_argument("--endpoint", default=environ.get("KF_PIPELINES_ENDPOINT", ""), help="of Kubeflow")
+    parameters.add(parser, store="", tracking_uri="")
+    endpoint = os.environ.get("KF_PIPELINES_ENDPOINT", "")
+    parser.add_argument("--endpoint", default=endpoint, help="of Kubeflow Pipelines")
     parser.add_argument("--wait", action="store_true", help="until the run ends")
     parser.add_argument("--every", type=float, default=15.0, help="seconds between two questions")
     return parser

@@ -1,7 +1,7 @@
 """Watchdog of the training processes of one machine: `python -m components.pretraining.watchdog PLACE`.
 
 torchrun starts them and ends them all when one dies; its own exit code is 1, whatever happened. This process
-sees to the rest: a process that hangs, a request to stop, what the cause was, and an exit code that says it.
+sees to the rest: hangs, SIGTERM, the root cause, and an exit code that says it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ DIAGNOSIS = 1.0  # seconds that hung processes have to say where they are
 _DIED = re.compile(r"exitcode\s*: (-?\d+)")
 
 
-class Node:
-    """Runs the job in `place`.
+class Watchdog:
+    """Runs the job in `place` under torchrun; ends processes that hang and passes SIGTERM on to them.
 
     Args:
         flags: torchrun's; on a cluster the environment has them (PET_...).
@@ -109,7 +109,7 @@ def main(place: str) -> int:
 
     try:
         accelerators.check()
-        Node(place, [], job.read(place).config["hang_seconds"]).run()
+        Watchdog(place, [], job.read(place).config["hang_seconds"]).run()
     except TrunklineError as error:
         print(f"\npretraining failed: {error}", file=sys.stderr, flush=True)
         _leave(error, place)
@@ -143,7 +143,7 @@ def _hang(workers: list[psutil.Process], pulse: heartbeat.Pulse | None) -> Worke
 
 
 def _cause(folder: Path, code: int, log: str) -> TrunklineError:
-    """Of several processes that failed, the first that did not fail only because another one had."""
+    """Root cause: of several processes that failed, the first that did not only because another one had."""
     errors = heartbeat.errors(folder)
     if errors and not isinstance(first_cause(errors), WorkerLost):
         return first_cause(errors)

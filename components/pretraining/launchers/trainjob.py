@@ -1,4 +1,4 @@
-"""Training on a cluster: a Kubeflow TrainJob, made or adopted, followed to its end, and cleared away."""
+"""TrainJob launcher: training on a cluster by Kubeflow Trainer; creates or adopts a job, and follows it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def launch(job: Job, options: Config) -> None:
 
 
 class _Launch:
-    """One TrainJob and what it leaves in the store."""
+    """One TrainJob from creation to deletion, and its files in the store."""
 
     def __init__(self, job: Job, store: Store, cluster: Cluster, told: list[int]) -> None:
         self.job, self.store, self.cluster, self.told = job, store, cluster, told
