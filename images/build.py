@@ -49,26 +49,20 @@ def values(pattern: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    environ = os.environ
     parser = argparse.ArgumentParser(prog="python -m images.build", description=__doc__)
     parser.add_argument("image", nargs="*", choices=[*CODE, *FAMILIES, "base", []], metavar="IMAGE")
-    parser.add_argument(
-        "--pattern", default=environ.get("TRUNKLINE_IMAGES") or PATTERN, help="names of images"
-    )
     parser.add_argument("--push", action="store_true", help="push what was named")
     parser.add_argument("--list", action="store_true", help="only print the names of what a cluster runs")
-    parser.add_argument("--docker", default=environ.get("DOCKER") or "docker", help="program that builds")
-    parser.add_argument(
-        "--base-image", default=environ.get("BASE_IMAGE"), help="instead of Docker Hub's Python"
-    )
-    parser.add_argument(
-        "--torch-index", default=environ.get("TORCH_INDEX"), help="package index with another torch"
-    )
-    parser.add_argument("--pip-conf", default=environ.get("PIP_CONF"), help="pip's settings while building")
-    parser.add_argument(
-        "--ca", default=environ.get("CA_BUNDLE"), help="certificates, at /run/secrets/ca in the build"
-    )
-    parser.add_argument("--network", default=environ.get("BUILD_NETWORK"), help="such as host")
+    for option, variable, default, said in (
+        ("--pattern", "TRUNKLINE_IMAGES", PATTERN, "names of images"),
+        ("--docker", "DOCKER", "docker", "program that builds, such as podman"),
+        ("--base-image", "BASE_IMAGE", None, "instead of Docker Hub's Python"),
+        ("--torch-index", "TORCH_INDEX", None, "package index with another torch"),
+        ("--pip-conf", "PIP_CONF", None, "pip's settings while building"),
+        ("--ca", "CA_BUNDLE", None, "certificates, at /run/secrets/ca in the build"),
+        ("--network", "BUILD_NETWORK", None, "such as host"),
+    ):
+        parser.add_argument(option, default=os.environ.get(variable) or default, help=said)
     return parser
 
 
@@ -93,9 +87,8 @@ def _build(image: str, target: str, arguments: argparse.Namespace) -> int:
     for key, value in given.items():
         command += ["--build-arg", f"{key}={value}"] if value else []
     environment = {**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
-    done = subprocess.run(
-        [*command, "-"], input=_context(image), env=environment, capture_output=True, check=False
-    )
+    context = _context(image)
+    done = subprocess.run([*command, "-"], input=context, env=environment, capture_output=True, check=False)
     if done.returncode:
         sys.stderr.buffer.write(done.stdout + done.stderr)
     return done.returncode

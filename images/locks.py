@@ -54,7 +54,7 @@ def write(uv: str) -> None:
         blocks = _resolved(uv, requirements(image))
         apart = {name for name in blocks if name.startswith(CUDA) or name in SOURCE}
         if "torch" in blocks:
-            blocks["torch"] = _with_hash(blocks["torch"], _here("torch", _version(blocks["torch"])))
+            blocks["torch"] = _with_build_of_here(blocks["torch"])
             _save(image, "cuda.txt", (blocks[name] for name in sorted(apart)))
         if blocks.keys() & set(SOURCE):
             _save(image, "source.txt", (blocks[name] for name in sorted(apart)))
@@ -73,10 +73,10 @@ def _pins() -> list[str]:
 
 def _resolved(uv: str, wanted: Iterable[str], *options: str, pinned: bool = True) -> dict[str, str]:
     """Name, with its marker -> the lines of its lock; `pinned`: as the images are."""
-    command = [
-        uv, "pip", "compile", "-", "--generate-hashes", "--quiet", "--no-header", "--no-annotate",
-        "--no-config", "--python-version", "3.11", *options,
-    ]  # fmt: skip
+    words = (
+        "pip compile - --generate-hashes --quiet --no-header --no-annotate --no-config --python-version 3.11"
+    )
+    command = [uv, *words.split(), *options]
     if pinned:
         command += ["--constraints", str(ROOT / "constraints.txt"), "--python-platform", PLATFORM]
     done = subprocess.run(command, input="\n".join(wanted), capture_output=True, text=True, check=False)
@@ -85,27 +85,16 @@ def _resolved(uv: str, wanted: Iterable[str], *options: str, pinned: bool = True
     return {found[1] + (found[3] or ""): found[0] for found in _BLOCK.finditer(done.stdout)}
 
 
-def _here(package: str, version: str) -> str:
-    """The hash of the build that this machine's own pip settings choose."""
+def _with_build_of_here(block: str) -> str:
+    """The lines of a lock with the hash of the build that this machine's own pip settings choose."""
+    head, _, hashes = block.partition("\n")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        subprocess.run([*command, "--dest", folder, f"{package}=={version}"], check=True)
+        subprocess.run([*command, "--dest", folder, head.removesuffix(" \\")], check=True)
         (wheel,) = Path(folder).iterdir()
         with wheel.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _version(block: str) -> str:
-    found = _BLOCK.match(block)
-    assert found
-    return found[2]
-
-
-def _with_hash(block: str, digest: str) -> str:
-    if digest in block:
-        return block
-    head, _, hashes = block.partition("\n")
-    return f"{head}\n    --hash=sha256:{digest} \\\n{hashes}"
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return block if digest in block else f"{head}\n    --hash=sha256:{digest} \\\n{hashes}"
 
 
 def _save(image: str, name: str, blocks: Iterable[str]) -> None:

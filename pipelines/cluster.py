@@ -1,4 +1,4 @@
-"""The cluster that graphs are compiled for: one small file of `pipelines/clusters`, checked like a preset."""
+"""Settings of a cluster: images, node pools, resources and secrets of each stage; a file of `clusters/`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 OWN = (  # variables that every stage gets from us
-    "HF_HOME", "HOME", "TMPDIR", "TRUNKLINE_ACCELERATORS", "TRUNKLINE_CACHE", "TRUNKLINE_CPUS",
-    "TRUNKLINE_IMAGE", "TRUNKLINE_PRESETS",
-)  # fmt: skip
+    "HF_HOME HOME TMPDIR TRUNKLINE_ACCELERATORS TRUNKLINE_CACHE TRUNKLINE_CPUS TRUNKLINE_IMAGE "
+    "TRUNKLINE_PRESETS"
+).split()
+EFFECTS = ("", "NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ class Toleration:
     key: str = setting("", "of the taint; empty: every key")
     operator: str = setting("Equal", "how the value is compared", choices=("Equal", "Exists"))
     value: str = setting("", "of the taint")
-    effect: str = setting("", "of the taint; empty: every effect",
-                          choices=("", "NoSchedule", "PreferNoSchedule", "NoExecute"))  # fmt: skip
+    effect: str = setting("", "of the taint; empty: every effect", choices=EFFECTS)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,6 @@ class Cluster:
     presets: str = setting("", "ConfigMap of presets that come before those of the image")
     scratch_class: str = setting("", "storage class of scratch volumes; empty: disk of the node")
     user: int = setting(1001, "user of the containers, as the images are built", minimum=1)
-    time_zone: str = setting("UTC", "CRON_SCHEDULE_TIMEZONE of KFP's scheduler")
     stages: dict[str, Needs] = setting({}, "stage -> what differs from the default")
 
     def needs(self, stage: str) -> Needs:
@@ -108,27 +107,23 @@ class Cluster:
                 fix = did_you_mean(name, known)
                 yield ConfigError(f"unknown name '{name}'", where=f"cluster.{section}.{name}", fix=fix)
         if "{image}" not in self.images:
+            what, where = "every image would be the same", "cluster.images"
             expected = "a pattern with {image}, and {tag}, the hash of what is in it"
-            yield ConfigError(
-                "every image would be the same", where="cluster.images", found=self.images, expected=expected
-            )
+            yield ConfigError(what, where=where, found=self.images, expected=expected)
         yield from self._quantities()
         yield from self._names()
 
     def _quantities(self) -> Iterator[ConfigError]:
         for stage, needs in self.stages.items():
+            where = f"cluster.stages.{stage}"
             for name in ("cpu", "memory", "scratch"):
-                value = getattr(needs, name)
+                value, what = getattr(needs, name), "not a quantity of Kubernetes"
                 if value and not _QUANTITY.fullmatch(value):
-                    where = f"cluster.stages.{stage}.{name}"
-                    yield ConfigError(
-                        "not a quantity of Kubernetes", where=where, found=value, expected="8Gi"
-                    )
+                    yield ConfigError(what, where=f"{where}.{name}", found=value, expected="8Gi")
             if stage in ("finetuning", "evaluation") and needs.retries > 0:
-                yield ConfigError(
-                    "KFP drops the retries of a stage in a loop", where=f"cluster.stages.{stage}.retries",
-                    found=needs.retries, expected=0, fix="leave it out: finished work is found in the store",
-                )  # fmt: skip
+                what = "KFP drops the retries of a stage in a loop"
+                fix = "leave it out: finished work is found in the store"
+                yield ConfigError(what, where=f"{where}.retries", found=needs.retries, expected=0, fix=fix)
 
     def _names(self) -> Iterator[ConfigError]:
         seen = set(OWN)
@@ -137,17 +132,16 @@ class Cluster:
                 where = f"cluster.{section}.{name}"
                 twice = [key for key in keys if key in seen and _VARIABLE.fullmatch(key)]
                 if twice:
-                    yield ConfigError(
-                        "a variable has two sources, which Kubernetes refuses", where=where, found=twice
-                    )
+                    what = "a variable has two sources, which Kubernetes refuses"
+                    yield ConfigError(what, where=where, found=twice)
                 seen.update(keys)
                 if not _NAME.fullmatch(name):
                     yield ConfigError("not a name of Kubernetes", where=where, found=name)
                 for key in (key for key in keys if not _VARIABLE.fullmatch(key)):
+                    what = "a key is not the name of a variable"
                     expected = "the name of a key that is a variable: A-Z, 0-9 and _"
                     # The value may be a secret that was written here by mistake: it is not shown.
-                    yield ConfigError("a key is not the name of a variable", where=where, expected=expected,
-                                      found=f"{len(key)} characters")  # fmt: skip
+                    yield ConfigError(what, where=where, expected=expected, found=f"{len(key)} characters")
 
 
 def whole(cpu: str) -> int:

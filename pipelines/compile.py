@@ -70,10 +70,8 @@ def _manifests(name: str, label: str, folder: Path) -> None:
         pipeline_version_name=label,
         include_pipeline_manifest=True,
     )
-    compiler.Compiler().compile(
-        graph(name), str(folder / f"{name}.yaml"), kubernetes_manifest_format=True,
-        kubernetes_manifest_options=options,
-    )  # fmt: skip
+    form = {"kubernetes_manifest_format": True, "kubernetes_manifest_options": options}
+    compiler.Compiler().compile(graph(name), str(folder / f"{name}.yaml"), **form)
 
 
 def main(words: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""What must be true of compiled pipelines, whatever graph and cluster they were made from."""
+"""Checks of compiled pipelines: schema, types of parameters, installs at run time, secrets, long commands."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ def _forms(documents: list[Any], where: str) -> list[TrunklineError]:
     """Whether the documents are the messages that the API server reads, no field unknown."""
     try:
         json_format.ParseDict(documents[0], pipeline_spec_pb2.PipelineSpec())
-        for executor in documents[0]["deploymentSpec"][
-            "executors"
-        ].values():  # which is any JSON to the above
+        # which is any JSON to the above
+        for executor in documents[0]["deploymentSpec"]["executors"].values():
             json_format.ParseDict(executor, pipeline_spec_pb2.PipelineDeploymentConfig.ExecutorSpec())
         for document in documents[1:]:
             json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
@@ -68,10 +67,9 @@ def _parameters(specification: dict[str, Any], where: str) -> Iterator[Trunkline
                     made = components[tasks[output["producerTask"]]["componentRef"]["name"]]
                     given = _declared(made, "output").get(output["outputParameterKey"])
                 if given and wanted[key] not in ("STRING", given) and not {given, wanted[key]} <= NUMBERS:
-                    yield ConfigError(
-                        "Kubeflow's driver refuses this type", where=f"{where}: {name}.{key}",
-                        found=given, expected=wanted[key], fix="declare it, such as list[dict]",
-                    )  # fmt: skip
+                    what, place = "Kubeflow's driver refuses this type", f"{where}: {name}.{key}"
+                    fix = "declare it, such as list[dict]"
+                    yield ConfigError(what, where=place, found=given, expected=wanted[key], fix=fix)
 
 
 def _declared(component: dict[str, Any], side: str) -> dict[str, str]:

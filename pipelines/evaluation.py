@@ -1,4 +1,4 @@
-"""A branch that exists is scored against the present champion and gated anew."""
+"""Pipeline for one branch that exists: evaluation against the present champion, and the gate, anew."""
 
 from kfp import dsl
 

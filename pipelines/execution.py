@@ -1,9 +1,8 @@
-"""One local execution of a graph by one of KFP's runners, and what is told of it at the end."""
+"""Local execution of a graph by one of KFP's runners, with its exit record and the summary at the end."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import shutil
 import tempfile
@@ -13,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kfp import compiler, components, dsl, local
+from kfp import components, dsl, local
 
 from components.closing.component import close
 from components.lib.core.errors import InternalError, TrunklineError, WorkerLost
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from pipelines import runners, summary
+from pipelines import compile, runners, summary
 from pipelines.console import Console
 from pipelines.processes import passing_on
 
@@ -47,7 +46,9 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
         except TrunklineError as error:
             failure, code = str(error), error.exit_code
         except Exception as error:  # KFP raises RuntimeError for a failed stage, anything for its own faults
-            failure, code = _reason(error, console), WorkerLost.exit_code if signals else _code(console)
+            failure = _reason(error, console)
+            # A stage that failed and has not said why was killed: the run can go on.
+            code = (WorkerLost if signals or console.failed else InternalError).exit_code
     seconds = time.monotonic() - start
     try:
         context = Context(Store(parameters["store"]), run_id=run_id)
@@ -60,16 +61,9 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
 
 def _reason(error: Exception, console: Console) -> str:
     if console.failed:
-        ended = (
-            f"{console.failed[0]} ended without a word: it may have been killed, for want of memory perhaps"
-        )
-        return f"{ended}; run again to resume"
+        why = "it may have been killed, for want of memory perhaps; run again to resume"
+        return f"{console.failed[0]} ended without a word: {why}"
     return f"{type(error).__name__}: {error}"
-
-
-def _code(console: Console) -> int:
-    """Of a run whose failed stage, if there is one, has not said why: it was killed, and can go on."""
-    return WorkerLost.exit_code if console.failed else InternalError.exit_code
 
 
 def _execute(pipeline: str, parameters: dict[str, Any], run_id: str, runner: str) -> None:
@@ -77,10 +71,7 @@ def _execute(pipeline: str, parameters: dict[str, Any], run_id: str, runner: str
     scratch = Path(tempfile.mkdtemp(prefix="trunkline-kfp-"))
     os.environ["TMPDIR"] = str(scratch)  # of the stages: KFP leaves a folder there for each task
     try:
-        package = scratch / "pipeline.yaml"
-        graph = getattr(importlib.import_module(f"pipelines.{pipeline}"), pipeline)
-        compiler.Compiler().compile(graph, str(package))
-        text = package.read_text(encoding="utf-8").replace(dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_id)
+        text = compile.text(pipeline).replace(dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_id)
         root = scratch / "root"
         with runners.running(runner, root, run_id) as by:
             # KFP deletes the workspace: it is never a folder of the user
@@ -100,8 +91,5 @@ def _quiet(console: Console) -> Iterator[None]:
 def _ensure_exit_record(context: Context, failure: str) -> None:
     """Writes the exit record where the graph ended without its exit handler."""
     if not any(key.endswith("/exit.json") for key in context.store.objects.keys(f"runs/{context.run_id}/")):
-        status = dsl.PipelineTaskFinalStatus(
-            state="FAILED", pipeline_job_resource_name="", pipeline_task_name="", error_code=1,
-            error_message=failure,
-        )  # fmt: skip
+        status = dsl.PipelineTaskFinalStatus("FAILED", "", "", error_code=1, error_message=failure)
         close.python_func(store=context.store.uri, run_id=context.run_id, status=status)

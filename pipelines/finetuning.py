@@ -1,9 +1,9 @@
-"""The second half of the graph: new branches from the trunk that is registered."""
+"""Pipeline without pretraining: new branches from the trunk that is registered."""
 
 from kfp import dsl
 
 from pipelines.stages import close, preflight, register
-from pipelines.task_graph import branches
+from pipelines.task_graph import task_graph
 
 
 @dsl.pipeline(name="finetuning")
@@ -27,7 +27,7 @@ def finetuning(
             preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
         ).outputs
         registered = register(settings=plan["registration"]).outputs["registered"]
-        branches(
+        task_graph(
             promotion=plan["promotion"],
             tasks=plan["Output"],
             task_count=plan["task_count"],

@@ -1,4 +1,4 @@
-"""The API of a Kubeflow Pipelines server, as far as runs and schedules need it: v2beta1, of 2.16 and later.
+"""Kubeflow Pipelines server of 2.16 or later, by kfp's own client, with errors that say what to do.
 
 The environment says who we are: `KF_PIPELINES_TOKEN`, or `KF_PIPELINES_SA_TOKEN_PATH` for the token that
 Kubernetes projects into a pod; `KF_PIPELINES_NAMESPACE` where users have namespaces.
@@ -6,24 +6,34 @@ Kubernetes projects into a pod; `KF_PIPELINES_NAMESPACE` where users have namesp
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import kfp_server_api as api
+import kfp
+from kfp_server_api import ApiException, V2beta1Pipeline
+from urllib3.exceptions import HTTPError
 
 from components.lib.core.errors import AccessError, ConfigError, MissingError, ServiceError, UsageError
 
-TIMEOUT = 30.0  # seconds that one answer may take
+TIMEOUT = (5.0, 30.0)  # seconds to connect and to answer: the client ignores a plain float
 PAGE = 100
+KINDS = {401: AccessError, 403: AccessError, 404: MissingError, 409: ConfigError, 400: ConfigError}
 FIX_ACCESS = "set KF_PIPELINES_TOKEN or KF_PIPELINES_SA_TOKEN_PATH"
+EQUALS = 1  # of KFP's filters
 
 
-class Kubeflow:
-    """One server, one namespace.
+class Kubeflow(kfp.Client):  # type: ignore[misc]
+    """Client of one server and one namespace; every request raises our errors and ends in time.
+
+    kfp's own waits for an answer for ever, takes a namespace and cookies from ~/.config/kfp, writes there,
+    and asks a server that refuses it five times, 5 s apart, before it says so: none of that happens here.
 
     Raises:
         UsageError: if no address is given.
@@ -32,31 +42,35 @@ class Kubeflow:
 
     def __init__(self, endpoint: str, namespace: str = "") -> None:
         if not endpoint.startswith(("http://", "https://")):
-            raise UsageError(
-                "the address of Kubeflow Pipelines is needed", where="ENDPOINT", found=endpoint,
-                expected="http://localhost:8080, or https://kubeflow.example/pipeline",
-            )  # fmt: skip
+            expected = "http://localhost:8080, or https://kubeflow.example/pipeline"
+            what = "the address of Kubeflow Pipelines is needed"
+            raise UsageError(what, where="ENDPOINT", found=endpoint, expected=expected)
         self.endpoint = endpoint.rstrip("/")
         self.namespace = namespace or os.environ.get("KF_PIPELINES_NAMESPACE", "")
-        client = api.ApiClient(_configuration(self.endpoint))
-        self._health = api.HealthzServiceApi(client)
-        self._pipelines = api.PipelineServiceApi(client)
-        self._uploads = api.PipelineUploadServiceApi(client)
-        self._experiments = api.ExperimentServiceApi(client)
-        self._runs = api.RunServiceApi(client)
-        self._recurring = api.RecurringRunServiceApi(client)
+        path = os.environ.get("KF_PIPELINES_SA_TOKEN_PATH", "")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that it cannot talk to servers before 2.0
+            super().__init__(
+                host=self.endpoint,
+                existing_token=os.environ.get("KF_PIPELINES_TOKEN"),
+                credentials=SimpleNamespace(refresh_api_key_hook=_projected(path)) if path else None,
+                ssl_ca_cert=os.environ.get("KF_PIPELINES_SSL_CA_CERTS"),
+            )
+        self._context_setting["namespace"] = self.namespace
+        rest = self._run_api.api_client.rest_client
+        self._send, rest.request = rest.request, self._request
         self._probe()
 
     def pipeline(self, name: str) -> str:
         """The id of the pipeline with this name; empty if there is none."""
-        found = self._listed("pipelines", self._pipelines.pipeline_service_list_pipelines, **self._scope())
-        return next((str(one.pipeline_id) for one in found if name in (one.name, one.display_name)), "")
+        known = {"operation": EQUALS, "key": "display_name", "stringValue": name}
+        found = self.list_pipelines(namespace=self.namespace, filter=json.dumps({"predicates": [known]}))
+        return str(found.pipelines[0].pipeline_id) if found.pipelines else ""
 
     def newest(self, pipeline_id: str) -> Any:
         """The version of a pipeline that runs by default: the one made last; None if there is none."""
-        listing = self._pipelines.pipeline_service_list_pipeline_versions
-        found = self._listed("pipeline_versions", listing, pipeline_id=pipeline_id, sort_by="created_at desc")
-        return next(found, None)
+        found = self.list_pipeline_versions(pipeline_id, sort_by="created_at desc", page_size=1)
+        return found.pipeline_versions[0] if found.pipeline_versions else None
 
     def publish(self, name: str, path: Path, version: str) -> tuple[str, str]:
         """Makes `path` the newest version of the pipeline `name`, unless it is.
@@ -69,141 +83,69 @@ class Kubeflow:
         """
         pipeline_id = self.pipeline(name) or self._create(name)
         newest = self.newest(pipeline_id)
-        if newest is not None and is_version(newest, version):
-            return pipeline_id, str(newest.pipeline_version_id)
-        listing = self._pipelines.pipeline_service_list_pipeline_versions
-        known = self._listed("pipeline_versions", listing, pipeline_id=pipeline_id)
-        times = sum(is_version(one, version) for one in known)
-        label = f"{version}-{times + 1}" if times else version
-        with self._explained():
-            made = self._uploads.upload_pipeline_version(
-                str(path), name=label, display_name=label, pipelineid=pipeline_id, _request_timeout=TIMEOUT
-            )
-        return pipeline_id, str(made.pipeline_version_id)
+        if newest is None or not is_version(newest, version):
+            known = self._listed("pipeline_versions", self.list_pipeline_versions, pipeline_id=pipeline_id)
+            times = sum(is_version(one, version) for one in known)
+            label = f"{version}-{times + 1}" if times else version
+            with silent():
+                newest = self.upload_pipeline_version(str(path), label, pipeline_id)
+        return pipeline_id, str(newest.pipeline_version_id)
 
-    def experiment(self, name: str) -> str:
-        """The id of the experiment with this name, made if need be."""
-        listing = self._experiments.experiment_service_list_experiments
-        for one in self._listed("experiments", listing, **self._scope()):
-            if one.display_name == name:
-                return str(one.experiment_id)
-        body = api.V2beta1Experiment(display_name=name, namespace=self.namespace or None)
-        with self._explained():
-            made = self._experiments.experiment_service_create_experiment(body, _request_timeout=TIMEOUT)
-        return str(made.experiment_id)
-
-    def start(self, run: Any) -> str:
-        """Starts a run; returns its id."""
-        with self._explained():
-            made = self._runs.run_service_create_run(run, _request_timeout=TIMEOUT)
-        return str(made.run_id)
-
-    def state(self, run_id: str) -> str:
-        """The state of a run: PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED, ..."""
-        with self._explained():
-            return str(self._runs.run_service_get_run(run_id, _request_timeout=TIMEOUT).state)
-
-    def recurring_runs(self) -> list[Any]:
+    def all_recurring_runs(self) -> list[Any]:
         """Every recurring run of the namespace, oldest first."""
-        listing = self._recurring.recurring_run_service_list_recurring_runs
-        return list(self._listed("recurring_runs", listing, sort_by="created_at", **self._scope()))
-
-    def create_recurring(self, recurring: Any) -> str:
-        """Makes a recurring run; returns its id."""
-        with self._explained():
-            made = self._recurring.recurring_run_service_create_recurring_run(
-                recurring, _request_timeout=TIMEOUT
-            )
-        return str(made.recurring_run_id)
-
-    def delete_recurring(self, recurring_run_id: str) -> None:
-        """Deletes a recurring run; one that is gone already is no error."""
-        try:
-            with self._explained():
-                self._recurring.recurring_run_service_delete_recurring_run(
-                    recurring_run_id, _request_timeout=TIMEOUT
-                )
-        except MissingError:
-            return
-
-    def enable_recurring(self, recurring_run_id: str, enabled: bool) -> None:
-        """Lets a recurring run start runs, or not."""
-        calls = self._recurring
-        call = (
-            calls.recurring_run_service_enable_recurring_run
-            if enabled
-            else calls.recurring_run_service_disable_recurring_run
-        )
-        with self._explained():
-            call(recurring_run_id, _request_timeout=TIMEOUT)
+        scope = {"namespace": self.namespace, "sort_by": "created_at"}
+        return list(self._listed("recurring_runs", self.list_recurring_runs, **scope))
 
     def page(self, run_id: str) -> str:
         """The address of a run in the UI."""
         return f"{os.environ.get('KF_PIPELINES_UI_ENDPOINT', self.endpoint)}/#/runs/details/{run_id}"
 
     def _create(self, name: str) -> str:
-        body = api.V2beta1Pipeline(name=name, display_name=name, namespace=self.namespace or None)
-        with self._explained():
-            made = self._pipelines.pipeline_service_create_pipeline(body, _request_timeout=TIMEOUT)
-        return str(made.pipeline_id)
+        """A pipeline without a version: kfp's upload would give its first version the pipeline's name."""
+        body = V2beta1Pipeline(name=name, display_name=name, namespace=self.namespace or None)
+        return str(self.pipelines.pipeline_service_create_pipeline(body).pipeline_id)
 
-    def _scope(self) -> dict[str, str]:
-        return {"namespace": self.namespace} if self.namespace else {}
-
-    def _listed(self, field: str, call: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
+    def _listed(self, field: str, listing: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
         """The entries of all pages."""
         token = ""
         while True:
-            with self._explained():
-                page = call(page_size=PAGE, page_token=token, _request_timeout=TIMEOUT, **arguments)
+            page = listing(page_size=PAGE, page_token=token, **arguments)
             yield from getattr(page, field) or []
             token = page.next_page_token or ""
             if not token:
                 return
 
+    def _load_context_setting_or_default(self) -> None:
+        """Reads no file; a namespace that is set keeps kfp from asking whether there are users."""
+        self._context_setting = {"namespace": "set by __init__"}
+
     def _probe(self) -> None:
         """Makes sure that this is Kubeflow Pipelines, and that we may talk to it."""
-        with self._explained():
-            answer = self._health.healthz_service_get_healthz(
-                _preload_content=False, _request_timeout=TIMEOUT
-            )
+        answer = self._healthz_api.healthz_service_get_healthz(_preload_content=False)
         try:
             many = bool(json.loads(answer.data).get("multi_user"))
         except (ValueError, AttributeError) as error:  # a login page, with status 200
             found = answer.data[:60].decode("utf-8", "replace")
-            raise AccessError(
-                "something answers that is not Kubeflow Pipelines", where=self.endpoint, found=found,
-                fix=f"if it is a page to log in: {FIX_ACCESS}",
-            ) from error  # fmt: skip
+            what = "something answers that is not Kubeflow Pipelines"
+            fix = f"if it is a page to log in: {FIX_ACCESS}"
+            raise AccessError(what, where=self.endpoint, found=found, fix=fix) from error
         if many and not self.namespace:
             fix = "set KF_PIPELINES_NAMESPACE"
             raise ConfigError("this Kubeflow has users: a namespace is needed", where=self.endpoint, fix=fix)
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turns what the client raises into our errors."""
-        from urllib3.exceptions import HTTPError
-
+    def _request(self, *words: Any, **arguments: Any) -> Any:
+        """One HTTP request with a limit of time; what the client raises becomes our errors."""
         try:
-            yield
-        except api.ApiException as error:
-            kinds = {
-                401: AccessError,
-                403: AccessError,
-                404: MissingError,
-                409: ConfigError,
-                400: ConfigError,
-            }
-            kind = kinds.get(error.status, ServiceError)
+            return self._send(*words, **{**arguments, "_request_timeout": TIMEOUT})
+        except ApiException as error:
+            kind = KINDS.get(error.status, ServiceError)
             fix = FIX_ACCESS if kind is AccessError else ""
             found = f"{error.status} {_message(error.body) or error.reason}"
             raise kind("Kubeflow Pipelines refuses", where=self.endpoint, found=found, fix=fix) from error
         except HTTPError as error:
-            found = f"{type(error).__name__}: {error}"
-            raise ServiceError(
-                "Kubeflow Pipelines does not answer", where=self.endpoint, found=found,
-                fix="check the address, or: kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80",
-            ) from error  # fmt: skip
+            what, found = "Kubeflow Pipelines does not answer", f"{type(error).__name__}: {error}"
+            fix = "check the address, or: kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80"
+            raise ServiceError(what, where=self.endpoint, found=found, fix=fix) from error
 
 
 def is_version(found: Any, version: str) -> bool:
@@ -212,19 +154,21 @@ def is_version(found: Any, version: str) -> bool:
     return name == version or name.rpartition("-")[0] == version
 
 
-def _configuration(endpoint: str) -> Any:
-    configuration = api.Configuration(host=endpoint)
-    configuration.ssl_ca_cert = os.environ.get("KF_PIPELINES_SSL_CA_CERTS") or None
-    path, token = os.environ.get("KF_PIPELINES_SA_TOKEN_PATH", ""), os.environ.get("KF_PIPELINES_TOKEN", "")
-    if path and not token:
+def silent() -> contextlib.AbstractContextManager[Any]:
+    """Within, kfp prints no links to pages: what we print is for scripts."""
+    return contextlib.redirect_stdout(io.StringIO())
+
+
+def _projected(path: str) -> Callable[[Any], None]:
+    """Gives each request the token of a file, which Kubernetes replaces before it expires."""
+
+    def refresh(configuration: Any) -> None:
         try:
-            token = Path(path).read_text(encoding="utf-8").strip()
+            configuration.api_key["authorization"] = Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise AccessError("the token cannot be read", where=path, found=error) from error
-    if token:
-        configuration.api_key = {"authorization": token}
-        configuration.api_key_prefix = {"authorization": "Bearer"}
-    return configuration
+
+    return refresh
 
 
 def _message(body: Any) -> str:

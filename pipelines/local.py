@@ -36,11 +36,7 @@ def main(words: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.local", description=__doc__)
     store, server = ROOT / "runs" / "store", f"sqlite:///{ROOT / 'runs' / 'mlflow.db'}"
-    parameters.add(
-        parser,
-        store=os.environ.get("TRUNKLINE_STORE", str(store)),
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", server),
-    )
+    parameters.add(parser, store=str(store), tracking_uri=server)
     parser.add_argument("--runner", default="processes", choices=runners.RUNNERS, help="of the stages")
     return parser
 

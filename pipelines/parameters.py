@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,17 @@ PIPELINES = ("training", "finetuning", "evaluation")
 
 
 def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> None:
-    """The words that name a pipeline and its parameters."""
+    """Adds the words that name a pipeline and its parameters; the environment comes before these defaults."""
+    store = os.environ.get("TRUNKLINE_STORE", store)
+    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI", tracking_uri)
     parser.add_argument("--pipeline", default="training", choices=PIPELINES)
     parser.add_argument("--preset", default="quickstart", help="a file of pipelines/presets")
     parser.add_argument("--branch", default="", help="manifest.json of a branch, for the evaluation pipeline")
     parser.add_argument("--source", default="", help="your own text: a path, s3://, https:// or hf: address")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="pretraining.steps=100"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting that differs"
     )
-    parser.add_argument(
-        "--skip-unchanged", action="store_true", help="end early if the champion knows the data"
-    )
+    parser.add_argument("--skip-unchanged", action="store_true", help="end early if the data is known")
     parser.add_argument("--store", default=store, help="a folder or s3://")
     parser.add_argument("--tracking-uri", default=tracking_uri, help="MLflow")
 
@@ -52,9 +53,8 @@ def read(arguments: argparse.Namespace) -> dict[str, Any]:
 def _override(word: str) -> tuple[str, Any]:
     key, equals, value = word.partition("=")
     if not key or not equals:
-        raise UsageError(
-            "an override has the form KEY=VALUE", where="--set", found=word, expected="pretraining.steps=100"
-        )
+        expected = "pretraining.steps=100"
+        raise UsageError("an override has the form KEY=VALUE", where="--set", found=word, expected=expected)
     return key, parse(value, f"--set {key}")
 
 

@@ -1,12 +1,12 @@
-"""The processes of a local run: a request to stop reaches the stage that works."""
+"""Signals of a local run: a request to stop reaches the process of the stage that works."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
+
+import psutil
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -29,10 +29,10 @@ def passing_on() -> Iterator[list[int]]:
     def pass_on(number: int, _: object) -> None:
         impatient = number == signal.SIGINT and signal.SIGINT in came
         came.append(number)
-        below = descendants(os.getpid())
+        below = psutil.Process().children(recursive=True)
         for process in below:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL if impatient else signal.SIGTERM)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL if impatient else signal.SIGTERM)
         if impatient or not below:
             raise KeyboardInterrupt
 
@@ -42,17 +42,3 @@ def passing_on() -> Iterator[list[int]]:
     finally:
         for number, former in before.items():
             signal.signal(number, former)
-
-
-def descendants(root: int) -> list[int]:
-    """Children, their children and so on, from what Linux says in /proc; empty elsewhere."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # pid (command) state parent ...: the command may hold spaces and parentheses
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(path.parent.name))
-    found = [root]
-    for process in found:
-        found.extend(children.get(process, []))
-    return found[1:]

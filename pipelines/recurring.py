@@ -1,24 +1,31 @@
-"""Declared schedules: what a file says, and what a recurring run of KFP must be to do it."""
+"""Declared schedules: what a file says, and what a recurring run of KFP must be to do it.
+
+Times are in the time zone of KFP's scheduler: UTC, unless its `CRON_SCHEDULE_TIMEZONE` names another.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import kfp_server_api as api
 
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError, collected
 from components.lib.core.settings import from_dict, setting
 from components.preflight.plan import resolve
 from components.preflight.settings import parse
 from pipelines.cluster import Cluster
-from pipelines.cron import convert
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?")
+_TIMES = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/[1-9]\d*)?")
+FIELDS = {  # of a cron expression: bounds and names
+    "minute": (0, 59, ""),
+    "hour": (0, 23, ""),
+    "day": (1, 31, ""),
+    "month": (1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
+    "weekday": (0, 6, "sun mon tue wed thu fri sat"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,6 @@ class Schedule:
     overrides: dict[str, Any] = setting({}, "settings that differ from the preset's")
     store: str = setting("", "s3://bucket/prefix; empty: TRUNKLINE_STORE of the cluster")
     tracking_uri: str = setting("", "MLflow server; empty: MLFLOW_TRACKING_URI of the cluster")
-    time_zone: str = setting("UTC", "of the cron expression")
     skip_unchanged: bool = setting(True, "end early where the champion knows all of the data")
     enabled: bool = setting(True, "whether it starts runs")
 
@@ -59,6 +65,7 @@ def load(folder: Path) -> dict[str, Schedule]:
             try:
                 values = parse(path.read_text(encoding="utf-8"), path.name)
                 schedules[path.stem] = from_dict(Schedule, values, path.stem)
+                _check(schedules[path.stem].cron, f"{path.stem}.cron")
             except ConfigErrors as error:
                 errors.extend(error.errors)
             except TrunklineError as error:
@@ -66,24 +73,32 @@ def load(folder: Path) -> dict[str, Schedule]:
     return schedules
 
 
-def parameters(schedule: Schedule) -> dict[str, Any]:
-    """Of the pipeline."""
-    given = {name: getattr(schedule, name) for name in ("preset", "overrides", "store", "tracking_uri")}
-    return {**given, "skip_unchanged": schedule.skip_unchanged} if schedule.pipeline == "training" else given
-
-
-def wanted(
-    schedule: Schedule, pipeline_id: str, cluster: Cluster, now: datetime, where: str
-) -> dict[str, Any]:
+def wanted(schedule: Schedule, pipeline_id: str, cluster: Cluster) -> dict[str, Any]:
     """What the recurring run of a schedule must show; `enabled` is apart, as it can be changed."""
+    given = {name: getattr(schedule, name) for name in ("preset", "overrides", "store", "tracking_uri")}
+    if schedule.pipeline == "training":
+        given["skip_unchanged"] = schedule.skip_unchanged
     return {
-        "cron": convert(schedule.cron, schedule.time_zone, cluster.time_zone, now, f"{where}.cron"),
+        "cron": f"0 {schedule.cron}",  # without seconds in front, KFP takes the minutes for them
         "pipeline": pipeline_id,
         "version": "",  # the newest, whenever a run starts
-        "parameters": parameters(schedule),
+        "parameters": given,
         "service_account": cluster.service_account,
         "max_concurrency": 1,
         "no_catchup": True,
+    }
+
+
+def arguments(want: dict[str, Any]) -> dict[str, Any]:
+    """The same, as kfp.Client.create_recurring_run takes it."""
+    return {
+        "cron_expression": want["cron"],
+        "pipeline_id": want["pipeline"],
+        "version_id": want["version"],
+        "params": want["parameters"],
+        "service_account": want["service_account"] or None,
+        "max_concurrency": want["max_concurrency"],
+        "no_catchup": want["no_catchup"],
     }
 
 
@@ -111,18 +126,19 @@ def differences(found: dict[str, Any], want: dict[str, Any]) -> list[str]:
     return [f"{name}: {found[name]!r} -> {want[name]!r}" for name in names]
 
 
-def body(name: str, marker: str, want: dict[str, Any], experiment_id: str, namespace: str) -> Any:
-    """The recurring run to make; it does not start runs until it is enabled."""
-    return api.V2beta1RecurringRun(
-        display_name=name,
-        description=marker,
-        pipeline_version_reference=api.V2beta1PipelineVersionReference(pipeline_id=want["pipeline"]),
-        runtime_config=api.V2beta1RuntimeConfig(parameters=want["parameters"]),
-        service_account=want["service_account"] or None,
-        max_concurrency=want["max_concurrency"],
-        no_catchup=want["no_catchup"],
-        trigger=api.V2beta1Trigger(cron_schedule=api.V2beta1CronSchedule(cron=want["cron"])),
-        mode=api.RecurringRunMode.DISABLE,
-        experiment_id=experiment_id,
-        namespace=namespace or None,
-    )
+def _check(cron: str, where: str) -> None:
+    """Raises ConfigError for what is no cron expression to KFP's scheduler (robfig/cron)."""
+    expected = "minute hour day month weekday, such as 30 3 * * mon-fri"
+    words = cron.lower().split()
+    if len(words) != len(FIELDS):
+        raise ConfigError("a cron expression has five fields", where=where, found=cron, expected=expected)
+    for word, (name, (low, high, names)) in zip(words, FIELDS.items(), strict=True):
+        known = {f"{value:0{digits}}": value for value in range(low, high + 1) for digits in (1, 2)}
+        known |= {text: low + number for number, text in enumerate(names.split())}
+        for part in word.split(","):
+            times = _TIMES.fullmatch(part)
+            first, last = (times[1], times[2] or times[1]) if times else ("", "")
+            if not first == last == "*" and known.get(first, high + 1) > known.get(last, -1):
+                what = f"the field '{name}' of a cron expression is wrong"
+                expected = f"{low} to {high}, {names}, * or */n".replace(", ,", ",")
+                raise ConfigError(what, where=where, found=part, expected=expected)

@@ -1,4 +1,4 @@
-"""Where each stage runs on a cluster: image, processors, accelerators, disk, secrets, time.
+"""Resources of each stage on a cluster: image, processors, accelerators, disk, secrets, time limit, retries.
 
 All of it is decided when a graph is compiled, by the file of `pipelines/cluster.py`. KFP's own cache stays
 off: the store is the cache, and it knows the content of what it holds.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kfp import dsl, kubernetes
@@ -74,12 +74,6 @@ def _place(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> No
     kubernetes.set_security_context(task, run_as_user=where.user, run_as_non_root=True)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "trunkline")
     kubernetes.add_pod_label(task, "app.kubernetes.io/component", stage)
-    _schedule(task, stage, where)
-    _equip(task, stage, image, where)
-
-
-def _schedule(task: dsl.PipelineTask, stage: str, where: Cluster) -> None:
-    """Which nodes."""
     pool = where.pool(stage)
     for label, value in sorted(pool.node_selector.items()):
         kubernetes.add_node_selector(task, label, value)
@@ -87,16 +81,15 @@ def _schedule(task: dsl.PipelineTask, stage: str, where: Cluster) -> None:
         kubernetes.add_toleration(task, **{name: text for name, text in vars(toleration).items() if text})
     if where.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(where.image_pull_secrets))
+    _equip(task, stage, image, where)
 
 
 def _equip(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> None:
     """Variables and volumes. What is named and missing is left out: a stage says itself what it lacks."""
     needs = where.needs(stage)
     if where.scratch_class:
-        kubernetes.add_ephemeral_volume(
-            task, VOLUME, SCRATCH, access_modes=["ReadWriteOnce"], size=needs.scratch,
-            storage_class_name=where.scratch_class,
-        )  # fmt: skip
+        modes, kind = ["ReadWriteOnce"], where.scratch_class
+        kubernetes.add_ephemeral_volume(task, VOLUME, SCRATCH, modes, needs.scratch, storage_class_name=kind)
     else:
         kubernetes.empty_dir_mount(task, VOLUME, SCRATCH, size_limit=needs.scratch)
     variables = {**WRITABLE, "TRUNKLINE_IMAGE": image, hardware.CPUS: str(whole(needs.cpu))}
@@ -110,12 +103,14 @@ def _equip(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> No
         kubernetes.use_config_map_as_volume(task, where.presets, PRESETS, optional=True)
         task.set_env_variable("TRUNKLINE_PRESETS", f"{PRESETS}:{SHIPPED}")
     for secret, keys in sorted(where.secrets.items()):
-        kubernetes.use_secret_as_env(
-            task, secret, {key: RENAMED.get(key, key) for key in keys}, optional=True
-        )
+        kubernetes.use_secret_as_env(task, secret, _renamed(keys), optional=True)
     for config_map, keys in sorted(where.config_maps.items()):
-        names = {key: RENAMED.get(key, key) for key in keys}
-        kubernetes.use_config_map_as_env(task, config_map, names, optional=True)
+        kubernetes.use_config_map_as_env(task, config_map, _renamed(keys), optional=True)
+
+
+def _renamed(keys: Iterable[str]) -> dict[str, str]:
+    """Key of a Secret or ConfigMap -> the variable that it becomes."""
+    return {key: RENAMED.get(key, key) for key in keys}
 
 
 def stage_of(component: Any) -> str:

@@ -1,4 +1,4 @@
-"""What executes the stages of a local run: processes, or the containers of a cluster.
+"""Runners of the stages of a local run: processes, or the containers of a cluster.
 
 Each says what of the cluster's settings it does not use, for KFP leaves them out without a word.
 """
@@ -18,19 +18,18 @@ from components.lib.core.errors import ServiceError, UsageError
 RUNNERS = ("processes", "containers")
 IGNORED = "node pools, accelerators, secrets, volumes, time limits and retries of a cluster are not used"
 USER = 1001  # as the images are built; a user of this machine who is not root keeps their own number
-_PASSED_ON = (
-    "AWS_", "HF_", "MLFLOW_", "OMP_", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL", "PIP_TRUSTED_HOST",
-    "TRUNKLINE_ALLOWED_HOSTS", "TRUNKLINE_SECRET_",
-)  # fmt: skip
+_PASSED_ON = tuple(
+    "AWS_ HF_ MLFLOW_ OMP_ PIP_EXTRA_INDEX_URL PIP_INDEX_URL PIP_TRUSTED_HOST TRUNKLINE_ALLOWED_HOSTS "
+    "TRUNKLINE_SECRET_".split()
+)
 
 
 def says(runner: str) -> str:
     """What a run by this runner is, in a line."""
     if runner == "processes":
         return f"in processes of this machine: images, resources, {IGNORED}"
-    return (
-        f"in containers of this machine, as user {_user()}, root file system read-only: resources, {IGNORED}"
-    )
+    how = f"as user {_user()}, root file system read-only"
+    return f"in containers of this machine, {how}: resources, {IGNORED}"
 
 
 def check(runner: str, parameters: Mapping[str, Any]) -> None:
@@ -39,10 +38,9 @@ def check(runner: str, parameters: Mapping[str, Any]) -> None:
         return
     for name, schemes in (("store", ("s3://",)), ("tracking_uri", ("http://", "https://"))):
         if not str(parameters[name]).startswith(schemes):
-            raise UsageError(
-                "containers share no folder with this machine", where=f"--{name.replace('_', '-')}",
-                found=parameters[name], expected=" or ".join(f"{scheme}..." for scheme in schemes),
-            )  # fmt: skip
+            what, where = "containers share no folder with this machine", f"--{name.replace('_', '-')}"
+            expected = " or ".join(f"{scheme}..." for scheme in schemes)
+            raise UsageError(what, where=where, found=parameters[name], expected=expected)
 
 
 @contextlib.contextmanager

@@ -8,17 +8,17 @@ run is ours if its name and its description say so; others are never touched.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.lib.core.errors import ServiceError, TrunklineError, UsageError
+from components.lib.core.errors import MissingError, ServiceError, TrunklineError, UsageError
 from pipelines import cluster, compile, recurring
-from pipelines.kubeflow import Kubeflow, is_version
+from pipelines.kubeflow import Kubeflow, is_version, silent
 from pipelines.recurring import Schedule
 from pipelines.submit import EXPERIMENT, publish
 
@@ -51,21 +51,22 @@ class Schedules:
         owner: in the name and the description of every recurring run of ours.
     """
 
-    def __init__(self, server: Kubeflow, declared: dict[str, Schedule], owner: str, now: datetime) -> None:
-        self.server, self.declared, self.owner, self.now = server, declared, owner, now
+    def __init__(self, server: Kubeflow, declared: dict[str, Schedule], owner: str) -> None:
+        self.server, self.declared, self.owner = server, declared, owner
         self.cluster = cluster.load()
 
     def diff(self) -> Iterator[tuple[str, Change]]:
         """Name and change of everything that is not as declared."""
         held: dict[str, list[Any]] = {name: [] for name in self.declared}
-        for one in self.server.recurring_runs():
+        for one in self.server.all_recurring_runs():
             name = self._ours(one)
             if name:
                 held.setdefault(name, []).append(one)
         ids = {name: self.server.pipeline(f"{compile.PREFIX}{name}") for name in self._pipelines()}
         for name, found in sorted(held.items()):
             schedule = self.declared.get(name)
-            change = _gone(found) if schedule is None else self._change(name, schedule, found, ids)
+            gone = Change(["no longer declared"], delete=[str(one.recurring_run_id) for one in found])
+            change = gone if schedule is None else self._change(schedule, found, ids)
             if change.words:
                 yield name, change
 
@@ -94,36 +95,41 @@ class Schedules:
             for name, change in changes:
                 self._do(name, change)
                 done += [f"{name}: {word}" for word in change.words]
+        what, found = "the schedules do not stay as they are declared", ", ".join(name for name, _ in changes)
         raise ServiceError(
-            "the schedules do not stay as they are declared", where=self.server.endpoint,
-            found=", ".join(name for name, _ in self.diff()), fix="somebody else changes them too",
-        )  # fmt: skip
+            what, where=self.server.endpoint, found=found, fix="somebody else changes them too"
+        )
 
     def _do(self, name: str, change: Change) -> None:
         made = ""
         if change.create is not None:
-            experiment = self.server.experiment(EXPERIMENT)
-            marker = self._marker(name)
-            made = self.server.create_recurring(
-                recurring.body(
-                    f"{self.owner}-{name}", marker, change.create, experiment, self.server.namespace
-                )
-            )
+            with silent():
+                experiment = self.server.create_experiment(EXPERIMENT)
+            made = self.server.create_recurring_run(
+                experiment_id=experiment.experiment_id,
+                job_name=f"{self.owner}-{name}",
+                description=self._marker(name),
+                enabled=False,  # until the old one is gone
+                **recurring.arguments(change.create),
+            ).recurring_run_id
         for one in change.delete:
-            self.server.delete_recurring(one)
+            with contextlib.suppress(MissingError):  # it is gone already
+                self.server.delete_recurring_run(one)
         if change.enable is not None:
-            self.server.enable_recurring(change.enable[0] or made, change.enable[1])
+            which, on = change.enable
+            turn = self.server.enable_recurring_run if on else self.server.disable_recurring_run
+            turn(which or made)
 
-    def _change(self, name: str, schedule: Schedule, found: list[Any], ids: dict[str, str]) -> Change:
-        want = recurring.wanted(schedule, ids[schedule.pipeline], self.cluster, self.now, name)
-        right = [one for one in found if not recurring.differences(recurring.observed(one), want)]
+    def _change(self, schedule: Schedule, found: list[Any], ids: dict[str, str]) -> Change:
+        want = recurring.wanted(schedule, ids[schedule.pipeline], self.cluster)
+        differences = [recurring.differences(recurring.observed(one), want) for one in found]
+        right = [one for one, words in zip(found, differences, strict=True) if not words]
         keep = next((one for one in right if _enabled(one)), right[0] if right else None)
-        others = [one for one in found if one is not keep]
-        delete = [str(one.recurring_run_id) for one in others]
+        delete = [str(one.recurring_run_id) for one in found if one is not keep]
         if keep is None:
-            words = [
-                word for one in found for word in recurring.differences(recurring.observed(one), want)
-            ] or [f"new: {want['cron']} ({schedule.cron} {schedule.time_zone}), {schedule.preset}"]
+            words = [word for words in differences for word in words] or [
+                f"new: {schedule.cron}, {schedule.preset}"
+            ]
             return Change(words, want, delete, ("", True) if schedule.enabled else None)
         words = [f"a second one: {one}" for one in delete]
         enable = None
@@ -144,10 +150,6 @@ class Schedules:
         return name if one.description == self._marker(name) else ""
 
 
-def _gone(found: list[Any]) -> Change:
-    return Change(["no longer declared"], None, [str(one.recurring_run_id) for one in found])
-
-
 def _enabled(one: Any) -> bool:
     """2.16 and 2.17 tell it by `status`; `mode` is what was asked for."""
     return (one.status or one.mode) in ("ENABLED", "ENABLE")
@@ -160,7 +162,7 @@ def main(words: list[str] | None = None) -> int:
         if not arguments.owner.replace("-", "").isalnum():
             raise UsageError("an owner is a word", where="--owner", found=arguments.owner)
         declared = recurring.load(arguments.folder)
-        schedules = Schedules(Kubeflow(arguments.endpoint), declared, arguments.owner, datetime.now(UTC))
+        schedules = Schedules(Kubeflow(arguments.endpoint), declared, arguments.owner)
         if arguments.action == "apply":
             print("\n".join(schedules.apply()) or "everything is as it is declared")
             return 0

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import components.closing.component as closing
-import components.evaluation.component as evaluation
-import components.finetuning.component as finetuning
-import components.ingestion.component as ingestion
-import components.preflight.component as checking
-import components.pretraining.component as pretraining
-import components.promotion.component as promotion
-import components.registration.component as registration
-import components.tokenization.component as tokenization
+from components.closing.component import close as closing
+from components.evaluation.component import evaluate as evaluation
+from components.finetuning.component import finetune as finetuning
+from components.ingestion.component import ingest as ingestion
+from components.preflight.component import preflight as checking
+from components.pretraining.component import pretrain as pretraining
+from components.promotion.component import promote as promotion
+from components.registration.component import register as registration
+from components.tokenization.component import tokenize as tokenization
 from pipelines.resources import placed, stage_of
 
-preflight = placed(checking.preflight)
-ingest = placed(ingestion.ingest)
-tokenize = placed(tokenization.tokenize)
-pretrain = placed(pretraining.pretrain)
-register = placed(registration.register)
-finetune = placed(finetuning.finetune)
-evaluate = placed(evaluation.evaluate)
-promote = placed(promotion.promote)
-close = placed(closing.close)
-
-STAGE_OF = {
-    component.name: stage_of(component)
-    for component in (
-        checking.preflight, ingestion.ingest, tokenization.tokenize, pretraining.pretrain,
-        registration.register, finetuning.finetune, evaluation.evaluate, promotion.promote, closing.close,
-    )
-}  # fmt: skip
+COMPONENTS = (
+    checking,
+    ingestion,
+    tokenization,
+    pretraining,
+    registration,
+    finetuning,
+    evaluation,
+    promotion,
+    closing,
+)
+STAGE_OF = {component.name: stage_of(component) for component in COMPONENTS}
+preflight, ingest, tokenize, pretrain, register, finetune, evaluate, promote, close = map(placed, COMPONENTS)

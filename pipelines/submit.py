@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import kfp_server_api as api
+import tenacity
 
 from components.lib.core.errors import Interrupted, MissingError, ServiceError, TrunklineError
 from components.lib.storage.store import Store
 from components.preflight.plan import resolve
 from pipelines import compile, parameters
 from pipelines.cluster import load
-from pipelines.kubeflow import Kubeflow
+from pipelines.kubeflow import Kubeflow, silent
 
 EXPERIMENT = "trunkline"
 FAILED, TOLD_TO_STOP = 70, Interrupted.exit_code
@@ -44,17 +44,16 @@ def main(words: list[str] | None = None) -> int:
 def submit(server: Kubeflow, pipeline: str, given: dict[str, Any]) -> str:
     """Publishes the pipeline and starts a run of exactly this content; returns the run's id."""
     pipeline_id, version_id = publish(server, pipeline)
-    return server.start(
-        api.V2beta1Run(
-            display_name=f"{given['preset']} {time.strftime('%Y-%m-%d %H:%M:%S')}",
-            experiment_id=server.experiment(EXPERIMENT),
-            pipeline_version_reference=api.V2beta1PipelineVersionReference(
-                pipeline_id=pipeline_id, pipeline_version_id=version_id
-            ),
-            runtime_config=api.V2beta1RuntimeConfig(parameters=given),
+    with silent():
+        run = server.run_pipeline(
+            experiment_id=server.create_experiment(EXPERIMENT).experiment_id,
+            job_name=f"{given['preset']} {time.strftime('%Y-%m-%d %H:%M:%S')}",
+            params=given,
+            pipeline_id=pipeline_id,
+            version_id=version_id,
             service_account=load().service_account or None,
         )
-    )
+    return str(run.run_id)
 
 
 def publish(server: Kubeflow, pipeline: str) -> tuple[str, str]:
@@ -68,19 +67,23 @@ def publish(server: Kubeflow, pipeline: str) -> tuple[str, str]:
 
 def _wait(server: Kubeflow, run_id: str, store: str, every: float) -> int:
     """Prints each new state; returns the exit code of the stage that failed, or one of KFP's state."""
-    seen, silent = "", 0
+    patient = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(ServiceError),
+        wait=tenacity.wait_fixed(every),
+        stop=tenacity.stop_after_attempt(PATIENCE),
+        reraise=True,
+    )
+    seen = ""
     while seen not in ENDS:
         time.sleep(every if seen else 0)
-        try:
-            state, silent = server.state(run_id), 0
-        except ServiceError:
-            silent += 1
-            if silent == PATIENCE:
-                raise
-            continue
+        run = patient(server.get_run, run_id)
+        state = str(run.state or "PENDING")
         if state != seen:
             print(f"{time.strftime('%H:%M:%S')} {state.lower()}", flush=True)
         seen = state
+    last = [one.state for one in run.state_history or ()][-2:]
+    if "CANCELING" in last:  # a run that somebody terminates ends as FAILED
+        return TOLD_TO_STOP
     return _exit_code(store, run_id) if seen == "FAILED" else ENDS[seen]
 
 
@@ -100,11 +103,10 @@ def _exit_code(store: str, run_id: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.submit", description=__doc__)
-    environ = os.environ
     # Empty: the cluster's own, from the variables that its file names.
-    parameters.add(parser, store=environ.get("TRUNKLINE_STORE", ""),
-                   tracking_uri=environ.get("MLFLOW_TRACKING_URI", ""))  # fmt: skip
-    parser.add_argument("--endpoint", default=environ.get("KF_PIPELINES_ENDPOINT", ""), help="of Kubeflow")
+    parameters.add(parser, store="", tracking_uri="")
+    endpoint = os.environ.get("KF_PIPELINES_ENDPOINT", "")
+    parser.add_argument("--endpoint", default=endpoint, help="of Kubeflow Pipelines")
     parser.add_argument("--wait", action="store_true", help="until the run ends")
     parser.add_argument("--every", type=float, default=15.0, help="seconds between two questions")
     return parser

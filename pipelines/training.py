@@ -1,9 +1,9 @@
-"""The full graph: raw data in, a gated and registered model out."""
+"""Full pipeline: raw data in, a gated and registered model out."""
 
 from kfp import dsl
 
 from pipelines.stages import close, ingest, preflight
-from pipelines.trunk_graph import growth
+from pipelines.trunk_graph import trunk_graph
 
 
 @dsl.pipeline(name="training")
@@ -34,7 +34,7 @@ def training(
             skip_unchanged=skip_unchanged,
         ).outputs
         ingested = ingest(settings=plan["ingestion"]).outputs
-        growth(
+        trunk_graph(
             fresh=ingested["fresh"],
             tokenization=plan["tokenization"],
             pretraining=plan["pretraining"],

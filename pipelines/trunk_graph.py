@@ -1,13 +1,13 @@
-"""The graph behind a corpus: a trunk, and branches on it."""
+"""Sub-pipeline from a corpus to a trunk: tokenization, pretraining, registration, then its tasks."""
 
 from kfp import dsl
 
 from pipelines.stages import pretrain, register, tokenize
-from pipelines.task_graph import branches
+from pipelines.task_graph import task_graph
 
 
-@dsl.pipeline(name="growth")
-def growth(
+@dsl.pipeline(name="growth")  # as the UI shows it
+def trunk_graph(
     fresh: int,
     tokenization: dict,
     pretraining: dict,
@@ -22,4 +22,4 @@ def growth(
         tokens = tokenize(settings=tokenization, corpus=corpus).outputs["tokens"]
         trunk = pretrain(settings=pretraining, tokens=tokens).outputs["trunk"]
         registered = register(settings=registration, trunk=trunk).outputs["registered"]
-        branches(promotion=promotion, tasks=tasks, task_count=task_count, registered=registered)
+        task_graph(promotion=promotion, tasks=tasks, task_count=task_count, registered=registered)

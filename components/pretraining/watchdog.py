@@ -1,7 +1,7 @@
-"""The training processes of one machine, watched: `python -m components.pretraining.watchdog PLACE`.
+"""Watchdog of the training processes of one machine: `python -m components.pretraining.watchdog PLACE`.
 
 torchrun starts them and ends them all when one dies; its own exit code is 1, whatever happened. This process
-sees to the rest: a process that hangs, a request to stop, what the cause was, and an exit code that says it.
+sees to the rest: hangs, SIGTERM, the root cause, and an exit code that says it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ DIAGNOSIS = 1.0  # seconds that hung processes have to say where they are
 _DIED = re.compile(r"exitcode\s*: (-?\d+)")
 
 
-class Node:
-    """Runs the job in `place`.
+class Watchdog:
+    """Runs the job in `place` under torchrun; ends processes that hang and passes SIGTERM on to them.
 
     Args:
         flags: torchrun's; on a cluster the environment has them (PET_...).
@@ -75,10 +75,8 @@ class Node:
         environment = {"OMP_NUM_THREADS": "1", **os.environ, heartbeat.VARIABLE: str(folder)}
         if "--standalone" in self.flags:  # without a named interface, gloo may pick one that reaches nobody
             environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        return subprocess.Popen(
-            command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace",
-            preexec_fn=end_with_parent,
-        )  # fmt: skip
+        pipe, end = subprocess.PIPE, end_with_parent
+        return subprocess.Popen(command, env=environment, stderr=pipe, errors="replace", preexec_fn=end)
 
     def _watch(
         self, process: subprocess.Popen[str], folder: Path, told: list[int]
@@ -111,7 +109,7 @@ def main(place: str) -> int:
 
     try:
         hardware.check_accelerators()
-        Node(place, [], job.read(place).config["hang_seconds"]).run()
+        Watchdog(place, [], job.read(place).config["hang_seconds"]).run()
     except TrunklineError as error:
         print(f"\npretraining failed: {error}", file=sys.stderr, flush=True)
         _leave(error, place)
@@ -140,14 +138,12 @@ def _hang(workers: list[psutil.Process], pulse: heartbeat.Pulse | None) -> Worke
     time.sleep(DIAGNOSIS)
     _signal(workers, signal.SIGKILL)
     where, age = (f"step {pulse.step}", pulse.age) if pulse else ("the first step", STARTUP)
-    return WorkerLost(
-        "training hangs", where=where, found=f"no step in {age:.0f} s",
-        fix="see the stacks in the log above; raise pretraining.hang_seconds if steps take that long",
-    )  # fmt: skip
+    fix = "see the stacks in the log above; raise pretraining.hang_seconds if steps take that long"
+    return WorkerLost("training hangs", where=where, found=f"no step in {age:.0f} s", fix=fix)
 
 
 def _cause(folder: Path, code: int, log: str) -> TrunklineError:
-    """Of several processes that failed, the first that did not fail only because another one had."""
+    """Root cause: of several processes that failed, the first that did not only because another one had."""
     errors = heartbeat.errors(folder)
     if errors and not isinstance(first_cause(errors), WorkerLost):
         return first_cause(errors)

@@ -18,6 +18,9 @@ LIGHT = {
     "kfp",
     "kfp_server_api",  # kfp brings it, and protobuf
     "google",
+    "psutil",
+    "tenacity",
+    "urllib3",
     "yaml",
 }  # with the standard library: all that compiling a graph needs
 

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.fakes import http_server
 
 COMMIT = "0123456789" * 4
 
 
-@contextmanager
-def serving(name: str, files: Mapping[str, bytes]) -> Iterator[str]:
+def serving(name: str, files: Mapping[str, bytes]) -> AbstractContextManager[str]:
     """The address of a hub that has one data set."""
-
-    class Handler(Hub):
-        data_set, content = name, files
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    return http_server.serving(Hub, data_set=name, content=files)
 
 
-class Hub(http.server.BaseHTTPRequestHandler):
+class Hub(http_server.Handler):
     data_set: str
     content: Mapping[str, bytes]
 
@@ -51,7 +40,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         asked = json.loads(body)["paths"] if body.startswith(b"{") else []
         self._answer([entry for entry in self._tree() if entry["path"] in asked])
 
@@ -76,13 +65,4 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self._answer({"error": code}, 404, **{"X-Error-Code": code, "X-Error-Message": code})
 
     def _answer(self, value: Any, status: int = 200, **headers: str) -> None:
-        data = value if isinstance(value, bytes) else json.dumps(value).encode()
-        self.send_response(status)
-        for name, text in {"X-Repo-Commit": COMMIT, "Content-Length": str(len(data)), **headers}.items():
-            self.send_header(name, text)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, *arguments: object) -> None:
-        """Says nothing."""
+        self.send(status, value, **{"X-Repo-Commit": COMMIT, **headers})

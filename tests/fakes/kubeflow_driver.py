@@ -21,8 +21,8 @@ import yaml
 
 from tests.architecture.imports import ROOT
 
-TYPES = {"NUMBER_INTEGER": float, "NUMBER_DOUBLE": float, "BOOLEAN": bool, "LIST": list, "STRUCT": dict,
-         "TASK_FINAL_STATUS": dict}  # fmt: skip
+TYPES = {"NUMBER_INTEGER": float, "NUMBER_DOUBLE": float, "BOOLEAN": bool, "LIST": list}
+TYPES |= {"STRUCT": dict, "TASK_FINAL_STATUS": dict}
 # Places in a step's container -> places below its folder here, or in the checkout.
 PLACES = {
     "/scratch": "{folder}/scratch",
@@ -50,7 +50,8 @@ class Cluster:
     Args:
         text: as it was compiled: two documents.
         variables: what ConfigMaps and Secrets hold, by key.
-        release: 2.16 says RUNNING of a graph with inner graphs even after its end.
+        release: 2.16 says RUNNING of a graph with inner graphs even after its end, 2.17 after a skipped task
+            and an empty loop.
         plugin: variables that KFP's MLflow plugin gives every step.
 
     Attributes:
@@ -66,6 +67,7 @@ class Cluster:
     plugin: dict[str, str] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     output: str = ""
+    skipped: bool = False
 
     def __post_init__(self) -> None:
         self.spec, platform = yaml.safe_load_all(self.text)
@@ -90,9 +92,11 @@ class Cluster:
             last = task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
             if failure and not last:
                 continue
-            state = "RUNNING" if self.release == "2.16" else "FAILED" if failure else "COMPLETE"
-            inputs = self._inputs(task, given, done, {"state": state, "error": {}})
+            state = "FAILED" if failure else "RUNNING" if self.skipped else "COMPLETE"
+            status = {"state": "RUNNING" if self.release == "2.16" else state, "error": {}}
+            inputs = self._inputs(task, given, done, status)
             if _skipped(task, inputs):
+                self.skipped = True
                 continue
             try:
                 done[name] = self._task(task, inputs, f"{where}.{name}")
@@ -101,11 +105,13 @@ class Cluster:
         if failure:
             raise failure
         outputs = component["dag"].get("outputs", {}).get("artifacts", {})
-        return Values(artifacts={
-            name: [path for one in selector["artifactSelectors"]
-                   for path in done[one["producerSubtask"]].artifacts[one["outputArtifactKey"]]]
-            for name, selector in outputs.items()
-        })  # fmt: skip
+        made = Values()
+        for name, selector in outputs.items():
+            chosen = [
+                (one["producerSubtask"], one["outputArtifactKey"]) for one in selector["artifactSelectors"]
+            ]
+            made.artifacts[name] = [path for task, key in chosen for path in done[task].artifacts[key]]
+        return made
 
     def _task(self, task: dict, given: Values, where: str) -> Values:
         component = self.spec["components"][task["componentRef"]["name"]]
@@ -121,6 +127,7 @@ class Cluster:
         iterator, collected = task["parameterIterator"], Values()
         items = given.parameters.pop(iterator["items"]["inputParameter"])
         assert isinstance(items, list)
+        self.skipped |= not items
         for number, item in enumerate(items):
             inner = Values({**given.parameters, iterator["itemInput"]: item}, given.artifacts)
             missing = {iterator["items"]["inputParameter"]}
@@ -141,9 +148,8 @@ class Cluster:
                 found.parameters[name] = status
             else:
                 constant = source["runtimeValue"]["constant"]
-                found.parameters[name] = (
-                    self.run_id if constant == "{{$.pipeline_job_uuid}}" else _stored(constant)
-                )
+                run_id = constant == "{{$.pipeline_job_uuid}}"
+                found.parameters[name] = self.run_id if run_id else _stored(constant)
         for name, source in task.get("inputs", {}).get("artifacts", {}).items():
             if key := source.get("componentInputArtifact"):
                 found.artifacts[name] = given.artifacts[key]
@@ -159,10 +165,9 @@ class Cluster:
             folder = self.folder / f"{where}-{number}"
             for name in ("scratch", "presets", "inputs", "outputs", "bucket"):
                 (folder / name).mkdir(parents=True)
-            done = subprocess.run(
-                self._command(component, given, folder), env=self._environment(component, folder), cwd=folder,
-                capture_output=True, text=True, timeout=250, check=False,
-            )  # fmt: skip
+            command, variables = self._command(component, given, folder), self._environment(component, folder)
+            how = {"capture_output": True, "text": True, "timeout": 250, "check": False}
+            done = subprocess.run(command, env=variables, cwd=folder, **how)
             self.output += done.stdout + done.stderr
             if done.returncode == 0:
                 return self._outputs(component, folder)
@@ -175,24 +180,16 @@ class Cluster:
             copies = [folder / "inputs" / f"{name}-{number}" for number in range(len(paths))]
             for source, copy in zip(paths, copies, strict=True):
                 shutil.copy(source, copy)
-            inputs["artifacts"][name] = {
-                "artifacts": [_artifact(name, copy, "system.Artifact") for copy in copies]
-            }
-        outputs = {
-            "parameters": {
-                name: {"outputFile": str(folder / "outputs" / name)}
-                for name in definitions.get("parameters", {})
-            },
-            "artifacts": {
-                name: {
-                    "artifacts": [
-                        _artifact(name, folder / "bucket" / name, one["artifactType"]["schemaTitle"])
-                    ]
-                }
-                for name, one in definitions.get("artifacts", {}).items()
-            },
-            "outputFile": str(folder / "outputs" / "output_metadata.json"),
+            given_here = [_artifact(name, copy, "system.Artifact") for copy in copies]
+            inputs["artifacts"][name] = {"artifacts": given_here}
+        files = {
+            name: {"outputFile": str(folder / "outputs" / name)} for name in definitions.get("parameters", {})
         }
+        outputs = {"parameters": files, "artifacts": {}}
+        outputs["outputFile"] = str(folder / "outputs" / "output_metadata.json")
+        for name, one in definitions.get("artifacts", {}).items():
+            made = _artifact(name, folder / "bucket" / name, one["artifactType"]["schemaTitle"])
+            outputs["artifacts"][name] = {"artifacts": [made]}
         told = json.dumps({"inputs": inputs, "outputs": outputs})
         container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         return [told if word == "{{$}}" else word for word in [*container["command"], *container["args"]]]
@@ -201,9 +198,8 @@ class Cluster:
         """Nothing of this process but where its programs are: a container has its image's variables."""
         container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         found = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-        found |= {
-            name: os.environ[name] for name in ("GLOO_SOCKET_IFNAME", "OMP_NUM_THREADS") if name in os.environ
-        }
+        kept = ("GLOO_SOCKET_IFNAME", "OMP_NUM_THREADS")
+        found |= {name: os.environ[name] for name in kept if name in os.environ}
         for entry in container["env"]:
             found[entry["name"]] = ":".join(_placed(part, folder) for part in entry["value"].split(":"))
         found |= self.plugin

@@ -1,29 +1,30 @@
 """A Kubeflow Pipelines server that speaks as much of v2beta1 as we use, over HTTP, with its rules.
 
-Bodies are read by the models of `kfp-server-api`: a field that the API does not have is refused. `release` is
-2.16 or 2.17: the newer one has fields that the older one refuses and omits.
+Bodies are read by the models of `kfp-server-api`: a field that the API does not have is refused, and an empty
+text is none, as in protobuf. `release` is 2.16 or 2.17: the newer one has fields that the older one refuses
+and omits. What a real server answered is in `recordings`; test_recordings.py compares.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api as api
 import yaml
 
+from tests.fakes import http_server
 from tests.fakes.kubernetes_rights import Act, allowed
 
 NEWER = {"plugins_input", "plugins_output", "tags"}  # 2.17
+CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 500: 13, 503: 14}  # HTTP -> gRPC
 _CLIENT = api.ApiClient()
 
 
@@ -39,7 +40,8 @@ class Refused(Exception):
 class Backend:
     """The state of the server. `before` is called with each request and may raise, or change anything.
 
-    `rules` are what Kubernetes answers where there are many users: what the account may do.
+    `rules` are what Kubernetes answers where there are many users: what the account may do. A run goes
+    through `states`, one with each question.
     """
 
     release: str = "2.16"
@@ -66,6 +68,25 @@ class Backend:
         """The recurring runs that start runs."""
         return [one for one in self.recurring.values() if one["status"] == "ENABLED"]
 
+    def route(self, method: str, path: str, query: dict[str, str], body: Any) -> dict:
+        """The answer to one request."""
+        self.before(method, path)
+        self.requests.append(f"{method} {path}")
+        for pattern, verb, right, action in ROUTES:
+            found = re.fullmatch(pattern, path.removeprefix("/apis/v2beta1/"))
+            if found and verb == method:
+                wanted = right.format(*found.groups())
+                if self.rules is not None and wanted and not allowed(self.rules, acting(wanted)):
+                    raise Refused(403, f"the account may not {wanted}")
+                return action(self, query, body, *found.groups())
+        raise Refused(404, f"Not Found: {method} {path}")
+
+
+def acting(right: str) -> Act:
+    """What KFP asks Kubernetes: a verb and one of its own kinds; `jobs` are recurring runs."""
+    verb, kind = right.split()
+    return Act(verb, "pipelines.kubeflow.org", kind)
+
 
 def form(backend: Backend, kind: str, values: dict[str, Any]) -> dict[str, Any]:
     """`values` as the model `kind` understands them; refuses what it, or an older release, does not know."""
@@ -74,7 +95,15 @@ def form(backend: Backend, kind: str, values: dict[str, Any]) -> dict[str, Any]:
     if strange:
         raise Refused(400, f"unknown field {sorted(strange)} of {kind}")
     response = type("Response", (), {"data": json.dumps(values)})
-    return _CLIENT.sanitize_for_serialization(_CLIENT.deserialize(response, kind))
+    return _stated(_CLIENT.sanitize_for_serialization(_CLIENT.deserialize(response, kind)))
+
+
+def _stated(values: dict[str, Any]) -> dict[str, Any]:
+    """A message without its empty texts; those among the parameters of a run are values."""
+    inner = {
+        name: _stated(one) for name, one in values.items() if isinstance(one, dict) and name != "parameters"
+    }
+    return {name: one for name, one in {**values, **inner}.items() if one != ""}
 
 
 def shown(backend: Backend, values: dict[str, Any]) -> dict[str, Any]:
@@ -84,25 +113,12 @@ def shown(backend: Backend, values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "plugins_input": {"mlflow": {}}, "a_field_of_tomorrow": {"x": 1}}
 
 
-def route(backend: Backend, method: str, path: str, query: dict[str, str], body: bytes, kind: str) -> dict:
-    """The answer to one request."""
-    backend.before(method, path)
-    backend.requests.append(f"{method} {path}")
-    path = path.removeprefix("/apis/v2beta1/")
-    for pattern, verb, right, action in ROUTES:
-        found = re.fullmatch(pattern, path)
-        if found and verb == method:
-            wanted = right.format(*found.groups())
-            if backend.rules is not None and wanted and not allowed(backend.rules, acting(wanted)):
-                raise Refused(403, f"the account may not {wanted}")
-            return action(backend, query, body if not kind.startswith("application/json") else
-                          json.loads(body or b"{}"), *found.groups())  # fmt: skip
-    raise Refused(404, f"Not Found: {method} {path}")
-
-
 def _listing(backend: Backend, table: dict, name: str, query: dict, **where: str) -> dict:
     if backend.multi_user and name != "pipeline_versions" and not query.get("namespace"):
         raise Refused(400, "a namespace is needed")
+    for wanted in json.loads(query.get("filter", "{}")).get("predicates", ()):
+        assert wanted["operation"] == 1, "EQUALS"
+        where[wanted["key"]] = wanted["stringValue"]
     rows = [one for one in table.values() if all(one.get(k) == v for k, v in where.items())]
     by, _, order = query.get("sort_by", "created_at").partition(" ")
     rows.sort(key=lambda one: one[by], reverse=order == "desc")
@@ -120,42 +136,33 @@ def _add(backend: Backend, table: dict, key: str, values: dict) -> dict:
 def _create_pipeline(backend: Backend, query: dict, body: dict) -> dict:
     values = form(backend, "V2beta1Pipeline", body)
     if any(one["name"] == values["name"] for one in backend.pipelines.values()):
-        raise Refused(409, "a pipeline with this name exists")
+        raise Refused(409, f"The name {values['name']} already exist. Please specify a new name")
     return _add(backend, backend.pipelines, "pipeline_id", values)
 
 
 def _upload_version(backend: Backend, query: dict, body: bytes) -> dict:
-    """The content arrives as a form with one file."""
-    message = message_from_bytes(b"Content-Type: " + query.pop("_type").encode() + b"\r\n\r\n" + body)
-    content = message.get_payload()[0].get_payload(decode=True)
-    specification = list(yaml.safe_load_all(content))
+    """The content is the one file of a form."""
+    specification = list(
+        yaml.safe_load_all(message_from_bytes(body).get_payload()[0].get_payload(decode=True))
+    )
     assert "root" in specification[0] and "platforms" in specification[1]
     if query["pipelineid"] not in backend.pipelines:
         raise Refused(404, "no such pipeline")
     if any(one["name"] == query["name"] for one in backend.versions.values()):
         raise Refused(409, "a version with this name exists")
-    values = {
-        "pipeline_id": query["pipelineid"],
-        "name": query["name"],
-        "display_name": query["display_name"],
-    }
-    return _add(
-        backend, backend.versions, "pipeline_version_id", {**values, "pipeline_spec": specification[0]}
-    )
+    names = {"name": query["name"], "display_name": query.get("display_name", query["name"])}
+    values = {"pipeline_id": query["pipelineid"], **names, "pipeline_spec": specification[0]}
+    return _add(backend, backend.versions, "pipeline_version_id", values)
 
 
-def _parameters(backend: Backend, values: dict, *, version: bool) -> None:
-    """A run names a version that exists, and gives parameters that this version has."""
-    reference = values["pipeline_version_reference"]
-    of = [one for one in backend.versions.values() if one["pipeline_id"] == reference["pipeline_id"]]
-    if version:
-        of = [one for one in of if one["pipeline_version_id"] == reference["pipeline_version_id"]]
+def _check_reference(backend: Backend, values: dict) -> None:
+    """A run names a version that exists, or the newest, and gives parameters that this version has."""
+    wanted = values["pipeline_version_reference"].items()
+    of = [one for one in backend.versions.values() if wanted <= one.items()]
     if not of:
         raise Refused(404, "no such version of a pipeline")
-    known = max(of, key=lambda one: one["created_at"])["pipeline_spec"]["root"]["inputDefinitions"][
-        "parameters"
-    ]
-    strange = set(values["runtime_config"]["parameters"]) - set(known)
+    newest = max(of, key=lambda one: one["created_at"])["pipeline_spec"]["root"]
+    strange = values["runtime_config"]["parameters"].keys() - newest["inputDefinitions"]["parameters"].keys()
     if strange:
         raise Refused(400, f"parameters {sorted(strange)} are not of this pipeline")
     if values.get("experiment_id") not in backend.experiments:
@@ -163,22 +170,26 @@ def _parameters(backend: Backend, values: dict, *, version: bool) -> None:
 
 
 def _create_run(backend: Backend, query: dict, body: dict) -> dict:
-    values = form(backend, "V2beta1Run", body)
-    _parameters(backend, values, version=True)
-    return _add(backend, backend.runs, "run_id", {**values, "state": "PENDING"})
+    values = {"service_account": "pipeline-runner", **form(backend, "V2beta1Run", body)}
+    _check_reference(backend, values)
+    assert "pipeline_version_id" in values["pipeline_version_reference"]
+    values |= {"storage_state": "AVAILABLE", "scheduled_at": backend.stamp(), "state_history": []}
+    return _add(backend, backend.runs, "run_id", values)
 
 
 def _get_run(backend: Backend, query: dict, body: dict, run_id: str) -> dict:
     if run_id not in backend.runs:
-        raise Refused(404, "no such run")
-    if len(backend.states) > 1:
-        return {**backend.runs[run_id], "state": backend.states.pop(0)}
-    return {**backend.runs[run_id], "state": backend.states[0]}
+        raise Refused(404, f"Failed to get a run: Failed to fetch run {run_id}: Run {run_id} not found")
+    run, states = backend.runs[run_id], backend.states
+    run["state"] = states.pop(0) if len(states) > 1 else states[0]
+    if run["state"] not in [one["state"] for one in run["state_history"][-1:]]:
+        run["state_history"].append({"update_time": backend.stamp(), "state": run["state"]})
+    return shown(backend, run | ({} if len(states) > 1 else {"finished_at": backend.stamp()}))
 
 
 def _create_recurring(backend: Backend, query: dict, body: dict) -> dict:
     values = form(backend, "V2beta1RecurringRun", body)
-    _parameters(backend, values, version="pipeline_version_id" in values["pipeline_version_reference"])
+    _check_reference(backend, values)
     if not 1 <= int(values.get("max_concurrency", 0)) <= 10:
         raise Refused(400, "Max concurrency of a recurring run must be at least 1 and at most 10")
     if len(values["trigger"]["cron_schedule"]["cron"].split()) != 6:
@@ -203,68 +214,51 @@ def _create_experiment(backend: Backend, query: dict, body: dict) -> dict:
     return _add(backend, backend.experiments, "experiment_id", form(backend, "V2beta1Experiment", body))
 
 
-def acting(right: str) -> Act:
-    """What KFP asks Kubernetes: a verb and one of its own kinds; `jobs` are recurring runs."""
-    verb, kind = right.split()
-    return Act(verb, "pipelines.kubeflow.org", kind)
+def _lists(table: str, name: str = "") -> Callable[..., dict]:
+    return lambda backend, query, body: _listing(backend, getattr(backend, table), name or table, query)
+
+
+def _list_versions(backend: Backend, query: dict, body: dict, name: str) -> dict:
+    return _listing(backend, backend.versions, "pipeline_versions", query, pipeline_id=name)
 
 
 ROUTES: list[tuple[str, str, str, Callable[..., dict]]] = [
-    ("healthz", "GET", "", lambda b, q, body: {"multi_user": b.multi_user}),
-    ("pipelines", "GET", "list pipelines", lambda b, q, body: _listing(b, b.pipelines, "pipelines", q)),
+    ("healthz", "GET", "", lambda backend, query, body: {"multi_user": backend.multi_user}),
+    ("pipelines", "GET", "list pipelines", _lists("pipelines")),
     ("pipelines", "POST", "create pipelines", _create_pipeline),
     ("pipelines/upload_version", "POST", "create pipelines", _upload_version),
-    ("pipelines/([^/]+)/versions", "GET", "list pipelines",
-     lambda b, q, body, name: _listing(b, b.versions, "pipeline_versions", q, pipeline_id=name)),
-    ("experiments", "GET", "list experiments",
-     lambda b, q, body: _listing(b, b.experiments, "experiments", q)),
+    ("pipelines/([^/]+)/versions", "GET", "list pipelines", _list_versions),
+    ("experiments", "GET", "list experiments", _lists("experiments")),
     ("experiments", "POST", "create experiments", _create_experiment),
     ("runs", "POST", "create runs", _create_run),
     ("runs/([^/]+)", "GET", "get runs", _get_run),
-    ("recurringruns", "GET", "list jobs", lambda b, q, body: _listing(b, b.recurring, "recurringRuns", q)),
+    ("recurringruns", "GET", "list jobs", _lists("recurring", "recurringRuns")),
     ("recurringruns", "POST", "create jobs", _create_recurring),
     ("recurringruns/([^/:]+)", "DELETE", "delete jobs", _delete_recurring),
     ("recurringruns/([^/:]+):(enable|disable)", "POST", "{1} jobs", _switch),
-]  # fmt: skip
+]
 
 
-@contextmanager
-def serving(backend: Backend) -> Iterator[str]:
+class Handler(http_server.Handler):
+    backend: Backend
+
+    def answer(self) -> None:
+        parts, kind = urlsplit(self.path), self.headers.get("Content-Type", "application/json")
+        query, body = {name: values[0] for name, values in parse_qs(parts.query).items()}, self.body()
+        if kind.startswith("application/json"):
+            body = json.loads(body or b"{}")
+        else:
+            body = b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body
+        try:
+            if self.backend.token and self.headers.get("Authorization") != f"Bearer {self.backend.token}":
+                raise Refused(401, "Unauthenticated")
+            self.send(200, self.backend.route(self.command, parts.path, query, body))
+        except Refused as error:
+            self.send(error.status, {"code": CODES[error.status], "message": str(error), "details": []})
+
+    do_GET = do_POST = do_DELETE = answer
+
+
+def serving(backend: Backend) -> AbstractContextManager[str]:
     """The address of a server on a free port."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1  # head and body in one packet, else each answer waits for an acknowledgement
-
-        def answer(self) -> None:
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            kind = self.headers.get("Content-Type", "application/json")
-            query |= {"_type": kind} if kind.startswith("multipart") else {}
-            try:
-                if backend.token and self.headers.get("Authorization") != f"Bearer {backend.token}":
-                    raise Refused(401, "Unauthenticated")
-                status, found = 200, route(backend, self.command, parts.path, query, body, kind)
-            except Refused as error:
-                status, found = error.status, {"code": 3, "message": str(error), "details": []}
-            data = json.dumps(found).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-            self.wfile.flush()
-
-        do_GET = do_POST = do_DELETE = answer
-
-        def log_message(self, *words: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    return http_server.serving(Handler, backend=backend)

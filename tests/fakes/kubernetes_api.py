@@ -2,7 +2,8 @@
 
 Objects are checked against Trainer's published models (kubeflow-trainer-api 2.3.0): whatever they would drop
 or refuse is refused. Its webhook's rule on PET_ variables, and its names, are kept as well. Who asks may do
-what the chart's Roles let the account of a pipeline's step do, and nothing else.
+what the chart's Roles let the account of a pipeline's step do, and nothing else. Restarts by JobSet are left
+out: a pod that fails fails its TrainJob.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
+from tests.fakes import http_server
 from tests.fakes import kubernetes_rights as rights
 from tests.fakes.mlflow_server import free_port
 
@@ -38,18 +39,16 @@ class Pod:
         trainer = job["spec"]["trainer"]
         self.name, self.index = f"{job['metadata']['name']}-node-0-{index}-{uuid.uuid4().hex[:5]}", index
         self.created, self.lines = time.time(), list[tuple[int, str]]()
-        environment = {
-            **os.environ,
-            **{v["name"]: v["value"] for v in trainer.get("env", []) if "value" in v},
+        given = {one["name"]: one["value"] for one in trainer.get("env", []) if "value" in one}
+        given |= {
+            "PET_NNODES": str(trainer["numNodes"]),
+            "PET_NPROC_PER_NODE": str(trainer["numProcPerNode"]),
         }
-        environment |= {
-            "PET_NNODES": str(trainer["numNodes"]), "PET_NPROC_PER_NODE": str(trainer["numProcPerNode"]),
-            "PET_NODE_RANK": str(index), "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port),
-        }  # fmt: skip
+        given |= {"PET_NODE_RANK": str(index), "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
+        command, pipe = [*program, *trainer["command"][-1:]], {"stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(
-            [*program, *trainer["command"][-1:]], env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            command, env={**os.environ, **given}, stderr=subprocess.STDOUT, **pipe
+        )
         self.pump = threading.Thread(target=self._read, daemon=True)
         self.pump.start()
 
@@ -63,13 +62,15 @@ class Pod:
         return "Running" if code is None else "Failed" if code else "Succeeded"
 
     def body(self) -> dict:
-        state = {"running": {}}
-        if (code := self.process.poll()) is not None:
+        code, begin = self.process.poll(), stamp(self.created)
+        state = {"running": {"startedAt": begin}}
+        if code is not None:
             reason = "OOMKilled" if code in (-9, 137) else "Error" if code else "Completed"
-            state = {"terminated": {"exitCode": 128 - code if code < 0 else code, "reason": reason}}
-        status = {"name": "node", "image": "x", "imageID": "x", "ready": True, "restartCount": 0}
+            times = {"startedAt": begin, "finishedAt": stamp(time.time())}
+            state = {"terminated": {"exitCode": 128 - code if code < 0 else code, "reason": reason, **times}}
+        status = {"name": "node", "image": "x", "imageID": "x", "ready": code is None, "restartCount": 0}
         return {
-            "metadata": {"name": self.name, "creationTimestamp": stamp(self.created)},
+            "metadata": {"name": self.name, "creationTimestamp": begin},
             "spec": {"containers": [{"name": "node"}]},
             "status": {"phase": self.phase(), "containerStatuses": [{**status, "state": state}]},
         }
@@ -81,8 +82,8 @@ class KubernetesAPI:
     Attributes:
         program: what pods run instead of the image's entry point, before the last word of the command.
         pending: seconds before pods run.
-        cuts: of log streams, that many break off after a line each.
-        ills: answers of 503 still to give.
+        cuts: of log streams, that many break off after a line each; `cut` have.
+        ills: answers of 503 still to give; `ill` were given.
         made: bodies of all TrainJobs ever made.
         rules: what the account may do.
         acts: what it has done.
@@ -91,10 +92,10 @@ class KubernetesAPI:
     def __init__(self) -> None:
         self.program = [sys.executable, "-m", "components.pretraining.watchdog"]
         self.pending, self.cuts, self.ills = 0.0, 0, 0
+        self.cut = self.ill = 0
         self.made: list[dict] = []
         self.rules = rights.rules("pipeline-runner")
         self.acts = set[rights.Act]()
-        self.cut = self.ill = 0  # how often each fault struck
         self.jobs: dict[str, dict] = {}
         self.pods: dict[str, list[Pod]] = {}
         self.lock = threading.RLock()
@@ -121,10 +122,8 @@ class KubernetesAPI:
         self.jobs[name]["spec"]["suspend"] = False
 
     def get(self, name: str) -> tuple[int, dict]:
-        if name not in self.jobs:
-            return 404, {"message": "NotFound"}
-        job = self.jobs[name]
-        self._reconcile(name, job)
+        if job := self.jobs.get(name):
+            self._reconcile(name, job)
         return (200, job) if name in self.jobs else (404, {"message": "NotFound"})
 
     def delete(self, name: str, options: dict) -> tuple[int, dict]:
@@ -143,8 +142,7 @@ class KubernetesAPI:
                 pod.process.terminate()
 
     def _reconcile(self, name: str, job: dict) -> None:
-        pods = self.pods.get(name, [])
-        phases = [pod.phase() for pod in pods]
+        phases = [pod.phase() for pod in self.pods.get(name, [])]
         if "deletionTimestamp" in job["metadata"]:
             if "Running" not in phases:
                 del self.jobs[name]
@@ -153,24 +151,30 @@ class KubernetesAPI:
         if job["spec"].get("suspend"):
             job["status"] = {"conditions": [condition("Suspended", "Suspended")]}
             return
-        begin = job["metadata"].setdefault("annotations", {}).setdefault("begin", str(time.time()))
-        if not pods and time.time() - float(begin) >= self.pending:
-            port = free_port()
-            nodes = job["spec"]["trainer"]["numNodes"]
+        begin = float(job["metadata"].setdefault("annotations", {}).setdefault("begin", str(time.time())))
+        if not phases and time.time() - begin >= self.pending:
+            port, nodes = free_port(), job["spec"]["trainer"]["numNodes"]
             self.pods[name] = [Pod(job, index, self.program, port) for index in range(nodes)]
-            phases = ["Running"]
-        count = {kind: phases.count(kind) for kind in ("Running", "Failed", "Succeeded")}
-        status = {"name": "node", "ready": count["Running"], "active": count["Running"], "suspended": 0}
-        job["status"] = {"jobsStatus": [{**status, "succeeded": 0, "failed": count["Failed"]}]}
-        seconds = job["spec"].get("activeDeadlineSeconds")
-        if count["Failed"]:
+            phases = ["Running"] * nodes
+        done, failed = {*phases} == {"Succeeded"}, "Failed" in phases
+        late = time.time() - begin > job["spec"].get("activeDeadlineSeconds", float("inf"))
+        # Of Jobs, of which there is one, whatever the number of its pods
+        counts = {
+            "active": "Running" in phases,
+            "ready": {*phases} == {"Running"},
+            "failed": failed,
+            "succeeded": done,
+        }
+        status = {"name": "node", "suspended": 0, **{kind: int(count) for kind, count in counts.items()}}
+        job["status"] = {"jobsStatus": [status]}
+        if failed or late:
             self._end(name)
-            job["status"]["conditions"] = [condition("Failed", "FailedJobs", "jobset failed")]
-        elif seconds and time.time() - float(begin) > seconds:
-            self._end(name)
-            job["status"]["conditions"] = [condition("Failed", "DeadlineExceeded", "too late")]
-        elif phases and count["Succeeded"] == len(phases):
-            job["status"]["conditions"] = [condition("Complete", "AllJobsCompleted", "done")]
+            reason, message = ("FailedJobs", "jobset failed") if failed else ("DeadlineExceeded", "too late")
+            job["status"]["conditions"] = [condition("Failed", reason, message)]
+        elif done:
+            job["status"]["conditions"] = [
+                condition("Complete", "AllJobsCompleted", "jobset completed successfully")
+            ]
 
 
 def condition(kind: str, reason: str, message: str = "") -> dict:
@@ -189,57 +193,52 @@ def precise(nanoseconds: int) -> str:
     return stamp(whole)[:-1] + (f".{fraction}" if fraction else "") + "Z"
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-    def do_POST(self) -> None:
-        self._answer(lambda _, body: self.server.api.create(body))
+class Handler(http_server.Handler):
+    api: KubernetesAPI
 
     def parse_request(self) -> bool:
         """Refuses what the account has no right to, whatever it is."""
         if not super().parse_request():
             return False
-        api, wanted = self.server.api, rights.act(self.command, self.path)
-        if rights.allowed(api.rules, wanted):
-            api.acts.add(wanted)
+        wanted = rights.act(self.command, self.path)
+        if rights.allowed(self.api.rules, wanted):
+            self.api.acts.add(wanted)
             return True
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self._send(403, {"kind": "Status", "reason": "Forbidden", "message": f"cannot {wanted}"})
+        self.body()
+        self.send(403, {"kind": "Status", "reason": "Forbidden", "message": f"cannot {wanted}"})
         return False
 
     def do_GET(self) -> None:
         if found := PODS.fullmatch(urlsplit(self.path).path):
             return self._log(found[1]) if found[1] else self._list()
-        return self._answer(lambda name, _: self.server.api.get(name))
+        return self._answer(lambda name, _: self.api.get(name))
+
+    def do_POST(self) -> None:
+        self._answer(lambda _, body: self.api.create(body))
 
     def do_DELETE(self) -> None:
-        self._answer(self.server.api.delete)
+        self._answer(lambda name, body: self.api.delete(name, body))
 
     def _answer(self, act) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(size) or b"{}")
-        with self.server.api.lock:
-            if self.server.api.ills:
-                self.server.api.ills, self.server.api.ill = self.server.api.ills - 1, self.server.api.ill + 1
-                return self._send(503, {"message": "ill"})
-            name = JOBS.fullmatch(urlsplit(self.path).path)[1]
-            return self._send(*act(*([name] if name else [""]), body))
+        body = json.loads(self.body() or b"{}")
+        with self.api.lock:
+            if self.api.ills:
+                self.api.ills, self.api.ill = self.api.ills - 1, self.api.ill + 1
+                return self.send(503, {"message": "ill"})
+            return self.send(*act(JOBS.fullmatch(urlsplit(self.path).path)[1], body))
 
     def _list(self) -> None:
         query = parse_qs(urlsplit(self.path).query)["labelSelector"][0]
         labels = dict(part.split("=") for part in query.split(","))
         assert labels["batch.kubernetes.io/job-completion-index"] == "0"
-        pods = self.server.api.pods.get(labels["jobset.sigs.k8s.io/jobset-name"], [])
+        pods = self.api.pods.get(labels["jobset.sigs.k8s.io/jobset-name"], [])
         items = [pod.body() for pod in pods if pod.index == 0]
-        self._send(200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+        self.send(200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
 
     def _log(self, name: str) -> None:
-        pod = next((p for pods in self.server.api.pods.values() for p in pods if p.name == name), None)
+        pod = next((p for pods in self.api.pods.values() for p in pods if p.name == name), None)
         if pod is None:
-            return self._send(404, {"message": "NotFound"})
+            return self.send(404, {"message": "NotFound"})
         seconds = parse_qs(urlsplit(self.path).query).get("sinceSeconds", ["1000000"])[0]
         first = time.time_ns() - int(seconds) * 10**9
         self.send_response(200)
@@ -252,49 +251,33 @@ class Handler(BaseHTTPRequestHandler):
                 if moment >= first:
                     data = f"{precise(moment)} {line}\n".encode()
                     self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+                    self.wfile.flush()
                     shown += 1
-                if self.server.api.cuts and shown == 1:
-                    self.server.api.cuts, self.server.api.cut = (
-                        self.server.api.cuts - 1,
-                        self.server.api.cut + 1,
-                    )
+                if self.api.cuts and shown == 1:
+                    self.api.cuts, self.api.cut = self.api.cuts - 1, self.api.cut + 1
                     self.close_connection = True
                     return self.connection.close()
             time.sleep(0.02)
         self.wfile.write(b"0\r\n\r\n")
         return None
 
-    def _send(self, status: int, body: dict) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[tuple[KubernetesAPI, Path]]:
     """The API and the kubeconfig that leads to it; its pods are ended at the end."""
-    api = KubernetesAPI()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.api = api
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    config = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": url}}], "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "team"}}],
-    }  # fmt: skip
-    path = folder / "kubeconfig"
-    path.write_text(json.dumps(config))
-    try:
-        yield api, path
-    finally:
-        server.shutdown()
-        server.server_close()
-        for pod in (pod for pods in api.pods.values() for pod in pods):
-            pod.process.kill()
-            pod.process.wait()
-            pod.pump.join()
+    api, path = KubernetesAPI(), folder / "kubeconfig"
+    context = {"cluster": "c", "user": "u", "namespace": "team"}
+    with http_server.serving(Handler, api=api) as uri:
+        config = {
+            "clusters": [{"name": "c", "cluster": {"server": uri}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "c", "context": context}],
+        }
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "c", **config}))
+        try:
+            yield api, path
+        finally:
+            for pod in (pod for pods in api.pods.values() for pod in pods):
+                pod.process.kill()
+                pod.process.wait()
+                pod.pump.join()

@@ -47,11 +47,9 @@ def rules(account: str, case: str = "minimal") -> list[dict]:
     """Rules of every Role that a golden render of the chart binds to an account."""
     objects = [one for one in yaml.safe_load_all((GOLDEN / f"{case}.yaml").read_text()) if one]
     roles = {one["metadata"]["name"]: one["rules"] for one in objects if one["kind"] == "Role"}
-    bound = [
-        one["roleRef"]["name"] for one in objects if one["kind"] == "RoleBinding"
-        and account in [subject["name"] for subject in one["subjects"]] and one["roleRef"]["kind"] == "Role"
-    ]  # fmt: skip
-    return [rule for name in bound for rule in roles.get(name, [])]
+    bindings = [one for one in objects if one["kind"] == "RoleBinding" and one["roleRef"]["kind"] == "Role"]
+    bound = [one for one in bindings if account in [subject["name"] for subject in one["subjects"]]]
+    return [rule for one in bound for rule in roles.get(one["roleRef"]["name"], [])]
 
 
 def allowed(rules: list[dict], wanted: Act) -> bool:

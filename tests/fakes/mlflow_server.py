@@ -34,10 +34,8 @@ def serving(folder: Path, words: Sequence[str] = (), variables: Mapping[str, str
         variables: more environment.
     """
     port = free_port()
-    words = words or [
-        "server", "--backend-store-uri", f"sqlite:///{folder}/server.db",
-        "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
+    places = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination"]
+    words = words or ["server", *places, str(folder / "artifacts")]
     ours = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command = [sys.executable, "-m", "mlflow", *words, *ours]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}

@@ -29,18 +29,11 @@ def test_a_lock_holds_what_the_image_asks_for(image):
         assert requirement.specifier.contains(found), (requirement, found)
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in LOCKS if path.name in ("lock.txt", "executor.txt")], ids=str
-)
-def test_a_lock_holds_the_versions_that_are_tested(path):
-    """If this fails after a change of constraints.txt: make locks."""
-    assert {
-        name: (version, PINS.get(name)) for name, version in read(path).items() if version != PINS.get(name)
-    } == {}
-
-
 @pytest.mark.parametrize("path", LOCKS, ids=str)
-def test_every_line_of_a_lock_is_a_pin_with_hashes(path):
+def test_a_lock_pins_the_versions_that_are_tested_by_hash(path):
+    """If this fails after a change of constraints.txt: make locks."""
+    if path.name in ("lock.txt", "executor.txt"):
+        assert read(path).items() <= PINS.items()
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"\S+==\S+ \\|    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in lines)
     assert len(read(path)) == sum("==" in line for line in lines) > 0

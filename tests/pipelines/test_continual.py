@@ -17,10 +17,11 @@ from tests.pipelines.test_local_run import Place, Run
 pytestmark = pytest.mark.long
 
 SMALL = (
-    "pretraining.start=champion", "pretraining.replay=0.25", "pretraining.steps=6",
-    "tokenization.vocabulary_size=600", "promotion.rules={noninferiority: {margin: 1.0}}",
-    "finetuning.seeds=[0]", "finetuning.steps=3", "finetuning.test_examples=40", "evaluation.replicates=100",
-)  # fmt: skip
+    "promotion.rules={noninferiority: {margin: 1.0}}",
+    *"pretraining.start=champion pretraining.replay=0.25 pretraining.steps=6 finetuning.seeds=[0]".split(),
+    *"tokenization.vocabulary_size=600 finetuning.steps=3 finetuning.test_examples=40".split(),
+    "evaluation.replicates=100",
+)
 
 
 @dataclass
@@ -87,9 +88,8 @@ def test_only_the_new_file_is_read(turns, store):
 def test_the_tokenizer_is_the_champions(turns, store):
     first, second = (turn.output(store, "tokenization") for turn in turns[:2])
     assert second.facts["kind"] == "given" and first.facts["kind"] != "given"
-    assert {name: first.facts[name] for name in ("probes", "special", "vocab_size")} == {
-        name: second.facts[name] for name in ("probes", "special", "vocab_size")
-    }
+    for name in ("probes", "special", "vocab_size"):
+        assert first.facts[name] == second.facts[name]
 
 
 def test_the_trunk_starts_from_the_champion_and_replays(turns, store):
@@ -101,13 +101,12 @@ def test_the_trunk_starts_from_the_champion_and_replays(turns, store):
 
 
 def test_it_is_promoted_by_noninferiority(turns):
-    first, second = turns[:2]
     assert (
-        (first.trunk.version, second.trunk.version)
-        == ("1", "2")
-        == (first.branch.version, second.branch.version)
+        [turn.trunk.version for turn in turns[:2]]
+        == [turn.branch.version for turn in turns[:2]]
+        == ["1", "2"]
     )
-    (result,) = second.run.json("exit.json")["results"]
+    (result,) = turns[1].run.json("exit.json")["results"]
     assert result["verdict"] == "promoted"
 
 

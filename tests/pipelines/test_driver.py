@@ -9,7 +9,6 @@ import yaml
 from mlflow import MlflowClient
 
 from components import STAGES
-from components.closing.record import ENDED_WELL
 from tests.fakes.kubeflow_driver import Cluster
 from tests.pipelines.test_golden import GOLDEN, compiled
 from tests.pipelines.test_local_run import KEPT_OUT
@@ -17,7 +16,7 @@ from tests.pipelines.test_local_run import KEPT_OUT
 pytestmark = pytest.mark.long
 
 PLANTED = "planted-1-0123456789"
-OVERRIDES = dict(one.split("=", 1) for one in KEPT_OUT)
+OVERRIDES = {key: yaml.safe_load(value) for key, value in (one.split("=", 1) for one in KEPT_OUT)}
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +29,8 @@ def place(tmp_path_factory):
 
 def started(place, name, release, text=None):
     """A run in a cluster whose ConfigMap and Secret hold what the chart puts there."""
-    variables = {
-        "TRUNKLINE_STORE": str(place / "store"), "MLFLOW_TRACKING_URI": f"sqlite:///{place / 'mlflow.db'}",
-        "AWS_SECRET_ACCESS_KEY": PLANTED,
-    }  # fmt: skip
+    variables = {"TRUNKLINE_STORE": str(place / "store"), "AWS_SECRET_ACCESS_KEY": PLANTED}
+    variables["MLFLOW_TRACKING_URI"] = f"sqlite:///{place / 'mlflow.db'}"
     text = text or (place / "training.yaml").read_text()
     return Cluster(text, place / name, variables, release, run_id=name)
 
@@ -45,8 +42,7 @@ def record(place, name):
 @pytest.fixture(scope="module")
 def first(place):
     run = started(place, "first", "2.16")
-    overrides = {key: yaml.safe_load(value) for key, value in OVERRIDES.items()}
-    return run, run.run(preset="smoke", overrides=overrides)
+    return run, run.run(preset="smoke", overrides=OVERRIDES)
 
 
 def test_the_whole_graph_comes_to_its_end(place, first):
@@ -69,22 +65,22 @@ def test_nothing_new_ends_after_ingestion(place, first):
     uri, run.variables["MLFLOW_TRACKING_URI"] = run.variables["MLFLOW_TRACKING_URI"], "http://127.0.0.1:1"
     ambient = MlflowClient(uri).create_run("0").info.run_id
     run.plugin = {"MLFLOW_RUN_ID": ambient, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_ID": "0"}
-    overrides = {key: yaml.safe_load(value) for key, value in OVERRIDES.items()}
-    assert run.run(preset="smoke", overrides=overrides, skip_unchanged=True) == "SUCCEEDED", run.output
+    assert run.run(preset="smoke", overrides=OVERRIDES, skip_unchanged=True) == "SUCCEEDED", run.output
     assert {name.rpartition(".")[2] for name in run.attempts} == {"preflight", "ingest", "close"}
     found = record(place, "again")
-    assert found["status"] == "succeeded" and found["state"] == "COMPLETE" in ENDED_WELL
+    assert found["status"] == "succeeded" and found["state"] == "RUNNING", "as 2.17 says after a skipped task"
 
 
 def test_new_branches_on_the_registered_trunk(place, first):
     """Registration gets no trunk; store and server are parameters, as this cluster's file names none."""
-    run = started(place, "branches", "2.16", (GOLDEN / "finetuning.yaml").read_text())
+    run = started(place, "branches", "2.17", (GOLDEN / "finetuning.yaml").read_text())
     store, server = run.variables["TRUNKLINE_STORE"], run.variables["MLFLOW_TRACKING_URI"]
     given = {"preset": "smoke", "overrides": {"finetuning.steps": 3}, "store": store, "tracking_uri": server}
     assert run.run(**given) == "SUCCEEDED", run.output
     stages = {entry["stage"]: entry for entry in record(place, "branches")["stages"]}
     assert set(stages) == {"preflight", "registration", "finetuning", "evaluation", "promotion"}
-    assert record(place, "branches")["status"] == "succeeded"
+    found = record(place, "branches")
+    assert found["status"] == "succeeded" and found["state"] == "COMPLETE", "as 2.17 says where all tasks ran"
 
 
 @pytest.mark.parametrize("release", ["2.16", "2.17"])
@@ -112,7 +108,6 @@ def test_an_item_of_the_wrong_type_ends_a_run_as_on_a_cluster(place, first):
         "tasks-loop-item:\n          parameterType: STRING",
     )
     run = started(place, "typed", "2.17", wrong)
-    overrides = {key: yaml.safe_load(value) for key, value in OVERRIDES.items()}
-    assert run.run(preset="smoke", overrides=overrides) == "FAILED"
+    assert run.run(preset="smoke", overrides=OVERRIDES) == "FAILED"
     assert not [name for name in run.attempts if "finetune" in name]
     assert record(place, "typed")["failure"]["stage"] == "finetuning"

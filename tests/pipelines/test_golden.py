@@ -17,10 +17,8 @@ GOLDEN = Path(__file__).parent / "golden"
 def compiled(folder, **environment):
     """What a fresh process writes: graphs are built when they are imported, once a process."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.compile", str(folder)],
-        cwd=ROOT, env={**inherited, **environment}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    how = {"cwd": ROOT, "env": {**inherited, **environment}, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-m", "pipelines.compile", str(folder)], check=False, **how)
     assert done.returncode == 0, done.stderr
     return {path.stem: yaml.safe_load_all(path.read_text()).__next__() for path in folder.glob("*.yaml")}
 
@@ -45,32 +43,20 @@ def executed(pipeline):
     return {name for name, component in pipeline["components"].items() if "executorLabel" in component}
 
 
-@pytest.mark.parametrize("name", PIPELINES)
-def test_pipeline_is_the_golden_one(name, fresh):
-    text = (fresh[1] / f"{name}.yaml").read_text()
-    assert text == (GOLDEN / f"{name}.yaml").read_text(), (
-        "if the change is meant: make golden, and read the difference"
-    )
-
-
 def test_golden_files_are_the_pipelines():
     assert {path.stem for path in GOLDEN.glob("*.yaml")} == set(PIPELINES)
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_kfp_caches_nothing_and_installs_nothing(name, fresh):
-    assert all(not task["cachingOptions"].get("enableCache") for task in tasks(fresh[0][name]))
-    assert "pip install" not in (fresh[1] / f"{name}.yaml").read_text()
-
-
-@pytest.mark.parametrize("name", PIPELINES)
-def test_a_form_has_few_fields_and_each_is_explained(name, fresh):
-    inputs = fresh[0][name]["root"]["inputDefinitions"]["parameters"]
-    assert len(inputs) <= 12
-    assert all(field["description"] for field in inputs.values())
-
-
-def test_every_pipeline_ends_with_its_exit_record(fresh):
-    for pipeline in fresh[0].values():
-        close = pipeline["root"]["dag"]["tasks"]["close"]
-        assert close["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+def test_a_pipeline_is_the_golden_one(name, fresh):
+    text, pipeline = (fresh[1] / f"{name}.yaml").read_text(), fresh[0][name]
+    golden = (GOLDEN / f"{name}.yaml").read_text()
+    assert text == golden, "if the change is meant: make golden, and read the difference"
+    assert all(not task["cachingOptions"].get("enableCache") for task in tasks(pipeline)), (
+        "KFP caches nothing"
+    )
+    assert "pip install" not in text
+    form = pipeline["root"]["inputDefinitions"]["parameters"]
+    assert len(form) <= 12 and all(field["description"] for field in form.values())
+    last = pipeline["root"]["dag"]["tasks"]["close"]["triggerPolicy"]["strategy"]
+    assert last == "ALL_UPSTREAM_TASKS_COMPLETED", "the exit record"

@@ -21,10 +21,8 @@ pytestmark = pytest.mark.long
 def run(tmp_path_factory):
     """The folder of a finished run of image-smoke."""
     folder = tmp_path_factory.mktemp("images")
-    command = [
-        sys.executable, "-m", "pipelines.local", "--preset", "image-smoke", "--store", str(folder / "store"),
-        "--tracking-uri", f"sqlite:///{folder / 'mlflow.db'}",
-    ]  # fmt: skip
+    places = f"--store {folder / 'store'} --tracking-uri sqlite:///{folder / 'mlflow.db'}"
+    command = [sys.executable, "-m", "pipelines.local", "--preset", "image-smoke", *places.split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -52,10 +50,9 @@ def test_registered_models_answer_to_pictures(run):
         "one, mask, vector = (model.predict([text]) for model in models)\n"
         "print('found', json.dumps([one, mask, vector.tolist()]))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], input=base64.b64encode(picture).decode(),
-        capture_output=True, text=True, cwd=run, timeout=200, check=False,
-    )  # fmt: skip
+    how = {"capture_output": True, "text": True, "cwd": run, "timeout": 200, "check": False}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, input=base64.b64encode(picture).decode(), **how)
     line = next((line for line in done.stdout.splitlines() if line.startswith("found ")), "found []")
     assert line != "found []", done.stderr
     one, mask, vector = json.loads(line.removeprefix("found "))

@@ -6,11 +6,13 @@ import json
 
 import pytest
 
-from pipelines import schedule
+from components.lib.core.errors import ConfigErrors
+from pipelines import recurring, schedule
 from tests.fakes import kubernetes_rights as rights
 from tests.fakes.kubeflow_server import Backend, Refused, acting, serving
 
 NIGHTLY = "cron: 30 3 * * *\npreset: smoke\nstore: s3://bucket/prefix\noverrides: {pretraining.steps: 30}\n"
+MOVED = NIGHTLY.replace("30 3", "45 4").replace("30}", "31}")
 
 
 class Place:
@@ -19,8 +21,9 @@ class Place:
     def __init__(self, backend, uri, folder, capsys):
         self.backend, self.uri, self.folder, self.capsys = backend, uri, folder, capsys
 
-    def declare(self, name, text):
-        (self.folder / f"{name}.yaml").write_text(text)
+    def declare(self, text, *names):
+        for name in names or ("nightly",):
+            (self.folder / f"{name}.yaml").write_text(text)
 
     def command(self, action, *words):
         """Exit code and output."""
@@ -28,14 +31,19 @@ class Place:
         said = self.capsys.readouterr()
         return code, said.out + said.err
 
-    def apply(self):
+    def apply(self, text="", *names):
+        """Declares, applies, and makes sure that nothing differs then; returns what was said."""
+        if text:
+            self.declare(text, *names)
         code, output = self.command("apply")
         assert code == 0, output
+        assert self.command("diff")[0] == 0
         return output
 
-    def settled(self):
-        """Nothing differs, which a diff says with 0."""
-        return self.command("diff")[0] == 0
+    def made(self):
+        """The only recurring run."""
+        (one,) = self.backend.recurring.values()
+        return one
 
 
 @pytest.fixture(params=["2.16", "2.17"])
@@ -46,27 +54,18 @@ def place(request, tmp_path, capsys):
 
 
 def test_a_schedule_becomes_a_recurring_run(place):
-    place.declare("nightly", NIGHTLY)
+    place.declare(NIGHTLY)
     code, output = place.command("diff")
     assert code == 2 and "nightly: new" in output and "trunkline-training: to be published" in output
     assert not place.backend.recurring and not place.backend.pipelines
     place.apply()
-    (made,) = place.backend.recurring.values()
-    (pipeline,) = place.backend.pipelines.values()
+    made, (pipeline,) = place.made(), place.backend.pipelines.values()
     assert made["display_name"] == "trunkline-nightly" and made["status"] == "ENABLED"
-    assert made["pipeline_version_reference"] == {"pipeline_id": pipeline["pipeline_id"]}
+    assert made["pipeline_version_reference"] == {"pipeline_id": pipeline["pipeline_id"]}  # always the newest
     assert made["trigger"] == {"cron_schedule": {"cron": "0 30 3 * * *"}}
     assert made["no_catchup"] is True and made["max_concurrency"] == "1"
-    assert made["runtime_config"]["parameters"] == {
-        "preset": "smoke", "overrides": {"pretraining.steps": 30}, "store": "s3://bucket/prefix",
-        "tracking_uri": "", "skip_unchanged": True,
-    }  # fmt: skip
-    assert place.settled()
-
-
-def test_apply_twice_changes_nothing(place):
-    place.declare("nightly", NIGHTLY)
-    place.apply()
+    given = {"preset": "smoke", "overrides": {"pretraining.steps": 30}, "store": "s3://bucket/prefix"}
+    assert made["runtime_config"]["parameters"] == {**given, "tracking_uri": "", "skip_unchanged": True}
     before = json.dumps(place.backend.recurring), len(place.backend.versions)
     place.backend.requests.clear()
     assert "as it is declared" in place.apply()
@@ -75,135 +74,101 @@ def test_apply_twice_changes_nothing(place):
 
 
 def test_a_changed_schedule_is_replaced_under_its_name(place):
-    place.declare("nightly", NIGHTLY)
-    place.apply()
-    place.declare("nightly", NIGHTLY.replace("30 3", "45 4").replace("30}", "31}"))
+    place.apply(NIGHTLY)
+    old = place.made()
+    place.declare(MOVED)
     code, output = place.command("diff")
     assert code == 2 and "'0 30 3 * * *' -> '0 45 4 * * *'" in output and "31" in output
-    (old,) = place.backend.recurring
     place.apply()
-    (made,) = place.backend.recurring.values()
-    assert made["recurring_run_id"] != old and made["display_name"] == "trunkline-nightly"
-    assert made["trigger"] == {"cron_schedule": {"cron": "0 45 4 * * *"}} and place.settled()
-
-
-def test_enabling_needs_no_new_recurring_run(place):
-    place.declare("nightly", NIGHTLY + "enabled: false\n")
-    place.apply()
-    (made,) = place.backend.recurring.values()
-    assert made["status"] == "DISABLED" and place.settled()
-    place.declare("nightly", NIGHTLY)
-    assert "nightly: enabled" in place.apply()
-    (now,) = place.backend.recurring.values()
-    assert now["recurring_run_id"] == made["recurring_run_id"] and now["status"] == "ENABLED"
-    now["status"] = "DISABLED"  # by hand, in the UI
-    assert place.command("diff")[0] == 2 and "nightly: enabled" in place.apply()
-
-
-def test_only_ours_are_pruned(place):
-    place.declare("nightly", NIGHTLY)
-    place.declare("weekly", NIGHTLY)
-    place.apply()
-    others = [
-        ("trunkline-nightly", "by hand"),
-        ("weekly", "x"),
-        ("trunkline-other", ""),
-        ("trunkline-weekly", None),
-    ]
-    example = next(iter(place.backend.recurring.values()))
-    for number, (name, description) in enumerate(others):
-        other = {**example, "display_name": name, "description": description, "recurring_run_id": str(number)}
-        place.backend.recurring[str(number)] = {k: v for k, v in other.items() if v is not None}
-    (place.folder / "weekly.yaml").unlink()
-    assert "weekly: no longer declared" in place.apply()
-    left = {one["recurring_run_id"] for one in place.backend.recurring.values()}
-    assert {"0", "1", "2", "3"} < left and len(left) == 5 and place.settled()
-
-
-def test_owners_do_not_touch_each_other(place, tmp_path_factory):
-    place.declare("nightly", NIGHTLY)
-    place.apply()
-    other = Place(place.backend, place.uri, tmp_path_factory.mktemp("other"), place.capsys)
-    other.declare("weekly", NIGHTLY)
-    assert other.command("apply", "--owner", "search")[0] == 0
-    names = sorted(one["display_name"] for one in place.backend.recurring.values())
-    assert names == ["search-weekly", "trunkline-nightly"] and place.settled()
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing of ours runs after it."""
+    made = place.made()
+    assert made["recurring_run_id"] != old["recurring_run_id"] and made["display_name"] == old["display_name"]
+    assert made["trigger"] == {"cron_schedule": {"cron": "0 45 4 * * *"}}
 
 
 @pytest.mark.parametrize("request_number", range(5))
-def test_killed_anywhere_it_is_completed(place, request_number, monkeypatch):
+def test_killed_anywhere_it_is_completed(place, request_number):
     """Before each request that changes something; never do two recurring runs start runs."""
-    place.declare("nightly", NIGHTLY)
-    place.apply()
-    place.declare("nightly", NIGHTLY.replace("30 3", "45 4"))
+    place.apply(NIGHTLY)
+    place.declare(MOVED)
     seen = []
 
     def before(method, path):
         assert len(place.backend.enabled()) <= 1
-        if method != "GET":
-            seen.append(path)
-            if len(seen) > request_number:
-                raise Refused(500, "the server dies here")
+        seen.extend([path] * (method != "GET"))
+        if len(seen) > request_number:
+            raise Refused(500, "the server dies here")
 
     place.backend.before = before
-    code, _ = place.command("apply")
-    assert len(place.backend.enabled()) <= 1
-    assert code in (0, 69)
+    assert place.command("apply")[0] in (0, 69) and len(place.backend.enabled()) <= 1
     place.backend.before = lambda method, path: None
     place.apply()
-    (made,) = place.backend.recurring.values()
-    assert made["trigger"] == {"cron_schedule": {"cron": "0 45 4 * * *"}} and made["status"] == "ENABLED"
-    assert place.settled()
+    assert place.made()["trigger"] == {"cron_schedule": {"cron": "0 45 4 * * *"}}
+    assert place.made()["status"] == "ENABLED"
+
+
+def test_enabling_needs_no_new_recurring_run(place):
+    place.apply(NIGHTLY + "enabled: false\n")
+    made = place.made()
+    assert made["status"] == "DISABLED"
+    assert "nightly: enabled" in place.apply(NIGHTLY)
+    assert place.made() is made and made["status"] == "ENABLED"
+    made["status"] = "DISABLED"  # by hand, in the UI
+    assert place.command("diff")[0] == 2 and "nightly: enabled" in place.apply()
+
+
+def test_only_ours_are_pruned(place, tmp_path_factory):
+    place.apply(NIGHTLY, "nightly", "weekly")
+    other = Place(place.backend, place.uri, tmp_path_factory.mktemp("other"), place.capsys)
+    other.declare(NIGHTLY, "weekly")
+    assert other.command("apply", "--owner", "search")[0] == 0
+    example = next(iter(place.backend.recurring.values()))
+    by_hand = (
+        ("trunkline-nightly", "by hand"),
+        ("weekly", "x"),
+        ("trunkline-other", ""),
+        ("trunkline-weekly", None),
+    )
+    for number, (name, description) in enumerate(by_hand):
+        one = {**example, "display_name": name, "description": description, "recurring_run_id": str(number)}
+        place.backend.recurring[str(number)] = {key: value for key, value in one.items() if value is not None}
+    (place.folder / "weekly.yaml").unlink()
+    assert "weekly: no longer declared" in place.apply()
+    (place.folder / "nightly.yaml").unlink()
+    place.apply()
+    left = sorted(one["display_name"] for one in place.backend.recurring.values())
+    assert left == sorted(["search-weekly", *(name for name, _ in by_hand)])
 
 
 def test_doubles_are_removed(place):
     """Two applies at once may both create."""
-    place.declare("nightly", NIGHTLY)
-    place.apply()
-    (made,) = place.backend.recurring.values()
-    place.backend.recurring["double"] = {**made, "recurring_run_id": "double"}
+    place.apply(NIGHTLY)
+    place.backend.recurring["double"] = {**place.made(), "recurring_run_id": "double"}
     code, output = place.command("diff")
     assert code == 2 and "a second one" in output
     place.apply()
-    assert len(place.backend.recurring) == 1 and place.settled()
+    assert place.made()
 
 
-def test_a_new_graph_is_published_and_the_schedule_stays(place, monkeypatch):
-    place.declare("nightly", NIGHTLY)
-    place.apply()
-    (made,) = place.backend.recurring
-    (version,) = place.backend.versions.values()
+def test_a_new_graph_is_published_and_the_schedule_stays(place):
+    place.apply(NIGHTLY)
+    made, (version,) = place.made(), place.backend.versions.values()
     version["name"] = version["display_name"] = "trunkline-training-000000000000"  # another content
     assert place.command("diff") == (2, "trunkline-training: to be published\n")
     place.apply()
-    assert len(place.backend.versions) == 2 and list(place.backend.recurring) == [made] and place.settled()
+    assert len(place.backend.versions) == 2 and place.made() is made
     newest = max(place.backend.versions.values(), key=lambda one: one["created_at"])
     older = {**newest, "created_at": "2020-01-01T00:00:00Z", "pipeline_version_id": "older"}
     place.backend.versions["older"] = older
     newest["name"] = newest["display_name"] = "trunkline-training-111111111111"  # a roll-back is due
     place.apply()
     newest = max(place.backend.versions.values(), key=lambda one: one["created_at"])
-    assert newest["name"] == f"{older['name']}-2" and place.settled()
+    assert newest["name"] == f"{older['name']}-2"
 
 
 def test_many_pages(place):
     place.backend.page = 3
-    for number in range(5):
-        place.declare(f"n{number}", NIGHTLY)
-    place.apply()
-    assert len(place.backend.recurring) == 5 and place.settled()
-
-
-def test_no_file_is_no_schedule(place):
-    place.declare("nightly", NIGHTLY)
-    place.apply()
-    (place.folder / "nightly.yaml").unlink()
-    place.apply()
-    assert not place.backend.recurring
+    place.apply(NIGHTLY, *(f"n{number}" for number in range(5)))
+    assert len(place.backend.recurring) == 5
 
 
 @pytest.mark.parametrize(
@@ -213,18 +178,42 @@ def test_no_file_is_no_schedule(place):
         ("cron: 30 3 * * *\npreset: smok", "did you mean 'smoke'"),
         ("cron: 30 3 * * *\npreset: smoke\noverrides: {pretraining.stepz: 1}", "did you mean 'steps'"),
         ("cron: 3 * * *\npreset: smoke", "five fields"),
-        ("cron: 30 3 * * *\npreset: smoke\ntime_zone: Mars", "no such time zone"),
         ("cron: 30 3 * * *\npreset: smoke\nevery: day", "unknown setting 'every'"),
         ("- a", "section"),
         ("cron: [", "YAML"),
     ],
 )
 def test_wrong_files_change_nothing(place, text, says):
-    place.declare("nightly", text)
-    place.declare("good", NIGHTLY)
+    place.declare(text)
+    place.declare(NIGHTLY, "good")
     code, output = place.command("apply")
     assert code == 78 and says in output and "Traceback" not in output
-    assert not place.backend.recurring
+    assert not place.backend.requests
+
+
+RIGHT = (
+    "30 3 * * *|0 20 * * mon-fri|0 3 1 * *|0 12 1 jan,JUL *|*/30 * * * *|15 08 * * 0|5/20 0-6/2,23 * * sun"
+)
+WRONG = {
+    "five fields": "0 3 * *|0 0 3 * * *|x",
+    "minute": "60 3 * * *|*/0 * * * *|*-3 * * * *|a 3 * * *|5, 3 * * *",
+    "hour": "0 24 * * *|0 5-3 * * *",
+    "day": "0 3 0 * *|0 3 L * *",
+    "month": "0 3 * foo *",
+    "0 to 6, sun mon": "0 3 * * 8|0 3 * * 7|0 3 * * fri-mon",
+}
+
+
+def test_times_are_those_that_the_scheduler_of_kubeflow_takes(tmp_path):
+    path = tmp_path / "a.yaml"
+    for cron in RIGHT.split("|"):
+        path.write_text(f"cron: '{cron}'\npreset: smoke")
+        assert recurring.load(tmp_path)["a"].cron == cron
+    for says, crons in WRONG.items():
+        for cron in crons.split("|"):
+            path.write_text(f"cron: '{cron}'\npreset: smoke")
+            with pytest.raises(ConfigErrors, match=says):
+                recurring.load(tmp_path)
 
 
 @pytest.fixture
@@ -237,12 +226,11 @@ def shared(place, monkeypatch):
 
 def turns(place):
     """Everything that apply ever does; returns the exit codes and what was said."""
-    yield place.declare("nightly", NIGHTLY) or place.command("apply")
-    yield place.declare("nightly", NIGHTLY.replace("30 3", "45 4")) or place.command("apply")
-    yield place.declare("nightly", NIGHTLY.replace("30 3", "45 4") + "enabled: false\n") or place.command(
-        "apply"
-    )
-    yield (place.folder / "nightly.yaml").unlink() or place.command("apply")
+    for text in (NIGHTLY, MOVED, f"{MOVED}enabled: false\n"):
+        place.declare(text)
+        yield place.command("apply")
+    (place.folder / "nightly.yaml").unlink()
+    yield place.command("apply")
 
 
 def test_the_account_of_the_chart_may_apply_schedules(shared):
@@ -251,11 +239,9 @@ def test_the_account_of_the_chart_may_apply_schedules(shared):
 
 @pytest.mark.parametrize(
     "right",
-    [
-        "list pipelines", "create pipelines", "list experiments", "create experiments", "list jobs",
-        "create jobs", "delete jobs", "enable jobs", "disable jobs",
-    ],
-)  # fmt: skip
+    "list pipelines|create pipelines|list experiments|create experiments|list jobs|create jobs|delete jobs|"
+    "enable jobs|disable jobs".split("|"),
+)
 def test_a_right_of_that_account_that_is_taken_away_is_missed(shared, right):
     shared.backend.rules = rights.without(shared.backend.rules, acting(right))
     code, said = next(turn for turn in turns(shared) if turn[0])

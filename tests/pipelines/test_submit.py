@@ -1,14 +1,14 @@
-"""Runs started on a server that speaks Kubeflow's API."""
+"""Runs started on a server that speaks Kubeflow's API; how each kind of run ends is in tests/fakes."""
 
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import time
 
 import pytest
 
-from pipelines import submit
+from pipelines import kubeflow, submit
+from tests.fakes import http_server
 from tests.fakes.kubeflow_server import Backend, Refused, serving
 
 
@@ -32,26 +32,18 @@ def test_a_run_of_the_content(backend, uri, capsys):
     (run,), (version,) = backend.runs.values(), backend.versions.values()
     assert capsys.readouterr().out == f"{uri}/#/runs/details/{run['run_id']}\n"
     assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
-    assert run["runtime_config"]["parameters"] == {
-        "preset": "smoke", "overrides": {"pretraining.steps": 7}, "store": "s3://b/p", "tracking_uri": "",
-    }  # fmt: skip
-    assert backend.experiments[run["experiment_id"]]["display_name"] == "trunkline"
-
-
-def test_the_same_content_is_uploaded_once(backend, uri):
-    assert started(uri) == started(uri) == started(uri, "--pipeline", "finetuning") == 0
-    assert len(backend.runs) == 3 and len(backend.versions) == 2 and len(backend.experiments) == 1
-    assert {one["name"] for one in backend.pipelines.values()} == {
-        "trunkline-training",
-        "trunkline-finetuning",
+    given = {
+        "preset": "smoke",
+        "overrides": {"pretraining.steps": 7},
+        "store": "s3://b/p",
+        "tracking_uri": "",
     }
-
-
-def test_waiting_for_the_end(backend, uri, capsys):
-    assert started(uri, "--wait") == 0
-    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]] == [
-        "pending", "running", "succeeded",
-    ]  # fmt: skip
+    assert run["runtime_config"]["parameters"] == given
+    assert backend.experiments[run["experiment_id"]]["display_name"] == "trunkline"
+    assert started(uri) == started(uri, "--pipeline", "finetuning") == 0  # the same content is uploaded once
+    assert len(backend.runs) == 3 and len(backend.versions) == 2 and len(backend.experiments) == 1
+    names = {one["name"] for one in backend.pipelines.values()}
+    assert names == {"trunkline-training", "trunkline-finetuning"}
 
 
 @pytest.mark.parametrize(
@@ -65,30 +57,23 @@ def test_waiting_for_the_end(backend, uri, capsys):
 )
 def test_the_exit_code_is_that_of_the_run(backend, uri, tmp_path, state, record, code, capsys):
     backend.states = ["RUNNING", state]
-
-    def before(method, path):
-        """The exit record is there before the state changes."""
-        if method == "GET" and "/runs/" in path and record is not None:
-            folder = tmp_path / "runs" / path.rpartition("/")[2]
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "exit.json").write_text(json.dumps(record))
-
-    backend.before = before
-    assert started(uri, "--wait", "--store", str(tmp_path)) == code
-    said = capsys.readouterr().err
-    assert ("ingestion failed: no" in said) == (code == 65)
-
-
-def test_a_server_that_comes_back_is_waited_for(backend, uri):
     lost = []
 
     def before(method, path):
-        if "/runs/" in path and len(lost) < 4:
+        """A server that comes back; the exit record is there before the state changes."""
+        if method != "GET" or "/runs/" not in path:
+            return
+        if len(lost) < 4:
             lost.append(path)
             raise Refused(503, "upstream is away")
+        folder = tmp_path / "runs" / path.rpartition("/")[2]
+        folder.mkdir(parents=True, exist_ok=True)
+        if record is not None:
+            (folder / "exit.json").write_text(json.dumps(record))
 
     backend.before = before
-    assert started(uri, "--wait") == 0 and len(lost) == 4
+    assert started(uri, "--wait", "--store", str(tmp_path)) == code and len(lost) == 4
+    assert ("ingestion failed: no" in capsys.readouterr().err) == (code == 65)
 
 
 def test_wrong_settings_start_nothing(backend, uri, capsys):
@@ -103,30 +88,53 @@ def test_users_have_a_token_and_a_namespace(backend, uri, monkeypatch, tmp_path,
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
     assert started(uri) == 78 and "KF_PIPELINES_NAMESPACE" in capsys.readouterr().err
     monkeypatch.setenv("KF_PIPELINES_NAMESPACE", "team")
-    assert started(uri) == 0
+
+    def renew(method, path):
+        """Kubernetes replaces the token of a pod while the pod runs."""
+        if "/runs/" in path:
+            backend.token = "new"
+            (tmp_path / "token").write_text("new")
+
+    backend.before = renew
+    assert started(uri, "--wait") == 0
     (pipeline,), (experiment,) = backend.pipelines.values(), backend.experiments.values()
     assert pipeline["namespace"] == experiment["namespace"] == "team"
+    monkeypatch.setenv("KF_PIPELINES_TOKEN", "new")  # comes before the file
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "none"))
-    assert started(uri) == 77
+    assert started(uri) == 0
+    monkeypatch.delenv("KF_PIPELINES_TOKEN")
+    assert started(uri) == 77 and "the token cannot be read" in capsys.readouterr().err
 
 
-def test_nobody_and_somebody_else(capsys):
+def test_what_others_have_left_for_kfp_does_not_matter(backend, uri, monkeypatch, tmp_path):
+    """kfp's own client takes a namespace and a cookie from a file of the home directory, and writes there."""
+    path = tmp_path / "context.json"
+    path.write_text(json.dumps({"namespace": "theirs", "client_authentication_cookie": "x"}))
+    monkeypatch.setattr(kubeflow.kfp.Client, "_LOCAL_KFP_CONTEXT", str(path))
+    before = path.read_bytes()
+    assert started(uri) == 0 and path.read_bytes() == before
+    assert not any("namespace" in one for one in (*backend.pipelines.values(), *backend.experiments.values()))
+
+
+def test_nobody_and_somebody_else(monkeypatch, capsys):
     assert started("http://127.0.0.1:1") == 69
     assert started("") == 64 and started("localhost:8080") == 64
 
-    class Login(BaseHTTPRequestHandler):
+    class Login(http_server.Handler):
         def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"<html>Log in")
+            self.send(200, b"<html>Log in")
 
-        def log_message(self, *words):
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Login)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    assert started(f"http://127.0.0.1:{server.server_port}") == 77
-    server.shutdown()
-    server.server_close()
+    with http_server.serving(Login) as uri:
+        assert started(uri) == 77
     said = capsys.readouterr().err
     assert "<html>Log in" in said and "Traceback" not in said
+
+    class Silent(http_server.Handler):
+        def do_GET(self):
+            time.sleep(2)
+
+    monkeypatch.setattr(kubeflow, "TIMEOUT", (0.5, 0.05))
+    with http_server.serving(Silent) as uri:
+        begin = time.monotonic()
+        assert started(uri) == 69 and time.monotonic() - begin < 1.5
+    assert "does not answer" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The part of the Kubernetes API that a launcher needs, with its errors in our words."""
+"""Kubernetes client for TrainJobs and their pods, with our errors and with retries through an outage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import tenacity
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from components.lib.core.errors import AccessError, ConfigError, MissingError, ServiceError
 from components.pretraining.cluster.manifest import GROUP, PLURAL, VERSION
@@ -14,7 +19,7 @@ from components.pretraining.cluster.manifest import GROUP, PLURAL, VERSION
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = (5, 30)  # seconds to connect and to answer
 OUTAGE = 600.0  # seconds that the API may be silent while a job runs: an upgrade of the control plane
-T = TypeVar("T")
+PASSING = (429, 500, 502, 503, 504)  # statuses of an API that is away for a while
 
 
 class Cluster:
@@ -29,28 +34,23 @@ class Cluster:
     """
 
     def __init__(self, namespace: str = "", outage: float = OUTAGE) -> None:
-        from kubernetes import client
-
         self.namespace, self.outage = _connect(namespace), outage
         self._custom, self._core = client.CustomObjectsApi(), client.CoreV1Api()
 
     def create(self, body: dict[str, Any]) -> bool:
         """False if there is one of that name."""
-        return self._asked(self._custom.create_namespaced_custom_object, body=body, exists=False) is not None
+        return self._job(self._custom.create_namespaced_custom_object, body=body, none=(409,)) is not None
 
     def get(self, name: str) -> dict[str, Any] | None:
         """The TrainJob, None if there is none."""
-        return self._asked(self._custom.get_namespaced_custom_object, name=name, absent=None)
+        return self._job(self._custom.get_namespaced_custom_object, name=name, none=(404,))
 
     def delete(self, body: dict[str, Any], *, wait: bool = True) -> None:
         """Deletes this very TrainJob, not one that came after it, and waits until its pods are gone."""
-        from kubernetes import client
-
         name, uid = body["metadata"]["name"], body["metadata"]["uid"]
         conditions = client.V1Preconditions(uid=uid)
         options = client.V1DeleteOptions(propagation_policy="Foreground", preconditions=conditions)
-        call = self._custom.delete_namespaced_custom_object
-        self._asked(call, name=name, body=options, absent=None, exists=None)
+        self._job(self._custom.delete_namespaced_custom_object, name=name, body=options, none=(404, 409))
         end = time.monotonic() + self.outage
         while wait and (found := self.get(name)) is not None and found["metadata"]["uid"] == uid:
             if time.monotonic() > end:
@@ -71,55 +71,52 @@ class Cluster:
     def log(self, pod: str, seconds: int | None) -> Iterator[str]:
         """Lines, each with its time in front, of the last `seconds` and as they come; ends when it breaks.
 
+        kubernetes.watch is not for logs: it reads one that has ended again from its start, for ever.
+
         Raises:
             AccessError: if we have no right to read it.
         """
-        from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import HTTPError
-
+        words = {"container": "node", "follow": True, "timestamps": True, "since_seconds": seconds}
+        words |= {"_request_timeout": (5, 60), "_preload_content": False}
         try:
-            stream = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container="node", follow=True, timestamps=True,
-                since_seconds=seconds, _preload_content=False, _request_timeout=(5, 60),
-            )  # fmt: skip
-            rest = b""
-            for chunk in stream.stream(4096):
-                *lines, rest = (rest + chunk).split(b"\n")
-                yield from (line.decode("utf-8", "replace") for line in lines)
+            for line in self._core.read_namespaced_pod_log(pod, self.namespace, **words):
+                yield line.decode("utf-8", "replace").rstrip("\n")
         except (ApiException, HTTPError, OSError) as error:
             if getattr(error, "status", None) in (401, 403):
                 raise _typed(error, self.namespace) from error
             return  # not there yet, gone, or cut off: the caller asks again
 
-    def _asked(self, call: Callable[..., T], **arguments: Any) -> Any:
-        """The answer; `absent` stands for 404 and `exists=False` or None for 409, where they are given."""
-        from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import HTTPError
+    def _job(self, call: Callable[..., Any], **arguments: Any) -> Any:
+        """An answer about a TrainJob."""
+        return self._asked(call, group=GROUP, version=VERSION, plural=PLURAL, **arguments)
 
-        fallback = {404: arguments.pop("absent", ...), 409: arguments.pop("exists", ...)}
-        if "label_selector" not in arguments:
-            arguments |= {"group": GROUP, "version": VERSION, "plural": PLURAL}
-        end, pause = time.monotonic() + self.outage, 0.5
-        while True:
-            try:
-                return call(namespace=self.namespace, _request_timeout=TIMEOUT, **arguments)
-            except ApiException as error:
-                if fallback.get(error.status, ...) is not ...:
-                    return None
-                if error.status not in (429, 500, 502, 503, 504) or time.monotonic() > end:
-                    raise _typed(error, self.namespace) from error
-            except (HTTPError, OSError) as error:
-                if time.monotonic() > end:
-                    what = "the Kubernetes API does not answer"
-                    raise ServiceError(what, where=self.namespace, found=str(error)) from error
-            time.sleep(pause)
-            pause = min(10.0, 2 * pause)
+    def _asked(self, call: Callable[..., Any], none: tuple[int, ...] = (), **arguments: Any) -> Any:
+        """The answer; None for the statuses `none`."""
+        patient = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_passing),
+            wait=tenacity.wait_exponential(multiplier=0.5, max=10.0),
+            stop=tenacity.stop_after_delay(self.outage),
+            reraise=True,
+        )
+        try:
+            return patient(call, namespace=self.namespace, _request_timeout=TIMEOUT, **arguments)
+        except ApiException as error:
+            if error.status in none:
+                return None
+            raise _typed(error, self.namespace) from error
+        except (HTTPError, OSError) as error:
+            what = "the Kubernetes API does not answer"
+            raise ServiceError(what, where=self.namespace, found=str(error)) from error
+
+
+def _is_passing(error: BaseException) -> bool:
+    if isinstance(error, ApiException):
+        return error.status in PASSING
+    return isinstance(error, HTTPError | OSError)
 
 
 def _connect(namespace: str) -> str:
     """Loads the credentials of this pod, or a kubeconfig; returns the namespace."""
-    from kubernetes import config
-
     if ACCOUNT.exists():
         config.load_incluster_config()
         return namespace or ACCOUNT.read_text().strip()
@@ -128,14 +125,13 @@ def _connect(namespace: str) -> str:
         config.load_kube_config(path)
         context = config.list_kube_config_contexts(path)[1]["context"]
     except config.ConfigException as error:
+        what, where = "no Kubernetes cluster is known", "pretraining.launcher"
         fix = "run in a pod with a service account, set KUBECONFIG, or pretraining.launcher=local"
-        raise ConfigError(
-            "no Kubernetes cluster is known", where="pretraining.launcher", found=str(error), fix=fix
-        ) from error
+        raise ConfigError(what, where=where, found=str(error), fix=fix) from error
     return namespace or context.get("namespace", "default")
 
 
-def _typed(error: Any, where: str) -> Exception:
+def _typed(error: ApiException, where: str) -> Exception:
     found = f"{error.status} {error.reason}: {error.body}"
     if error.status in (401, 403):
         fix = "the service account needs rights on trainjobs and pods/log: see the chart's accounts.yaml"

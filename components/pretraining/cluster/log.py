@@ -1,4 +1,4 @@
-"""The log of a TrainJob's first pod, line by line into this step's own log."""
+"""Log streaming of a TrainJob's rank-0 pod into this step's own log, through breaks and restarts."""
 
 from __future__ import annotations
 

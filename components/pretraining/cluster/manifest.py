@@ -51,13 +51,12 @@ def trainjob(name: str, command: list[str], place: Place, annotations: Mapping[s
     }
     if place.deadline_seconds:
         spec["activeDeadlineSeconds"] = place.deadline_seconds
-    if place.pod:
-        spec["runtimePatches"] = [_patch(dict(place.pod))]
-    metadata = {"name": name, "namespace": place.namespace, "labels": labels}
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}", "kind": "TrainJob",
-        "metadata": {**metadata, "annotations": dict(annotations)}, "spec": spec,
-    }  # fmt: skip
+    if place.pod:  # in the shape that replaced `podTemplateOverrides` in Trainer 2.2
+        job = {"name": "node", "template": {"spec": {"template": {"spec": dict(place.pod)}}}}
+        patch = {"template": {"spec": {"replicatedJobs": [job]}}}
+        spec["runtimePatches"] = [{"manager": MANAGER, "trainingRuntimeSpec": patch}]
+    metadata = {"name": name, "namespace": place.namespace, "labels": labels, "annotations": {**annotations}}
+    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "TrainJob", "metadata": metadata, "spec": spec}
 
 
 def _trainer(command: list[str], place: Place) -> dict[str, Any]:
@@ -78,12 +77,6 @@ def _trainer(command: list[str], place: Place) -> dict[str, Any]:
     return trainer
 
 
-def _patch(pod: dict[str, Any]) -> dict[str, Any]:
-    """A patch of the pods, in the shape that replaced `podTemplateOverrides` in Trainer 2.2."""
-    job = {"name": "node", "template": {"spec": {"template": {"spec": pod}}}}
-    return {"manager": MANAGER, "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [job]}}}}
-
-
 @dataclass(frozen=True)
 class State:
     """What a TrainJob's status says.
@@ -100,11 +93,9 @@ class State:
 
 
 def state(body: Mapping[str, Any]) -> State:
-    """There is no condition for 'running': that is read from the counts of pods."""
+    """The state of a TrainJob; there is no condition for 'running': that is read from the counts of pods."""
     status = body.get("status") or {}
-    conditions = {
-        entry["type"]: entry for entry in status.get("conditions") or [] if entry["status"] == "True"
-    }
+    conditions = {one["type"]: one for one in status.get("conditions") or [] if one["status"] == "True"}
     for kind in ("Failed", "Complete"):
         if kind in conditions:
             reason, message = (conditions[kind].get(name, "") for name in ("reason", "message"))

@@ -1,4 +1,4 @@
-"""Training on this machine: in this process, or as many as asked under torchrun, started anew if one dies."""
+"""Local launcher: training in this process, or in several under torchrun, restarted if one dies or hangs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.lib.core.settings import from_dict
 from components.lib.storage.store import Store
 from components.pretraining.config import Config as Settings
 from components.pretraining.job import Job
-from components.pretraining.watchdog import Node
+from components.pretraining.watchdog import Watchdog
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,25 @@ def launch(job: Job, options: Config) -> None:
 
             train(folder)
             return
-        node = Node(folder, ["--standalone", f"--nproc-per-node={nproc}"], settings.hang_seconds)
-        _until_done(job, node, settings.restarts)
+        flags = ["--standalone", f"--nproc-per-node={nproc}"]
+        _until_done(job, Watchdog(folder, flags, settings.hang_seconds), settings.restarts)
 
 
-def _until_done(job: Job, node: Node, restarts: int) -> None:
-    """Starts the processes again after a fault that may pass; they resume from their last checkpoint."""
+def _until_done(job: Job, watchdog: Watchdog, restarts: int) -> None:
+    """Restarts the processes after a fault that may pass; they resume from their last checkpoint."""
     store, furthest, spent = Store(job.store), -1, 0
     while store.find(job.key) is None:  # they may have died after their work was done
         try:
-            node.run()
+            watchdog.run()
             return
         except TrunklineError as error:
-            told_to_stop = type(error) is Interrupted
-            if told_to_stop or not error.retriable:
+            if type(error) is Interrupted or not error.retriable:  # told to stop
                 raise
-            spent = 0 if node.reached > furthest else spent + 1
-            furthest = max(furthest, node.reached)
+            spent = 0 if watchdog.reached > furthest else spent + 1
+            furthest = max(furthest, watchdog.reached)
             if spent >= restarts:
                 raise
-            print(f"pretraining: starting again after step {node.reached}: {error}", flush=True)
+            print(f"pretraining: starting again after step {watchdog.reached}: {error}", flush=True)
             time.sleep(min(30, 2**spent - 1))
 
 

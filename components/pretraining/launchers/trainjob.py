@@ -1,4 +1,4 @@
-"""Training on a cluster: a Kubeflow TrainJob, made or adopted, followed to its end, and cleared away."""
+"""TrainJob launcher: training on a cluster by Kubeflow Trainer; creates or adopts a job, and follows it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ from components.pretraining.job import Job
 POLL = 5.0  # seconds between two looks at the job
 LAST_LINES = 15.0  # seconds that the log may take to come to its end
 PASSED_ON = (  # variables of this step that the pods get as well; no secrets
-    "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID", "MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_URI",
-    "MLFLOW_WORKSPACE", "TRUNKLINE_COMMIT",
-)  # fmt: skip
+    "MLFLOW_EXPERIMENT_ID MLFLOW_RUN_ID MLFLOW_TRACKING_AUTH MLFLOW_TRACKING_URI MLFLOW_WORKSPACE "
+    "TRUNKLINE_COMMIT"
+).split()
+KINDS = ("TrainingRuntime", "ClusterTrainingRuntime")
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ class Config:
     resources: dict[str, Any] = setting({}, "of a pod, such as {cpu: 8, memory: 64Gi, nvidia.com/gpu: 8}")
     image: str = setting("", "of the pods; empty: that of this step, else the runtime's")
     runtime: str = setting("trunkline-torch", "the TrainingRuntime, as the chart installs it")
-    runtime_kind: str = setting("TrainingRuntime", "its kind",
-                                choices=("TrainingRuntime", "ClusterTrainingRuntime"))  # fmt: skip
+    runtime_kind: str = setting("TrainingRuntime", "its kind", choices=KINDS)
     namespace: str = setting("", "empty: that of this step")
     queue: str = setting("", "Kueue's LocalQueue, in which the job waits for its turn")
     hours: float = setting(0.0, "after which the job is ended; 0 = never", minimum=0.0)
@@ -55,10 +55,11 @@ class Config:
         """What Trainer would refuse, or worse: take."""
         for name in (*self.environment, *(key for keys in self.secrets.values() for key in keys)):
             if name.startswith("PET_"):
-                yield ConfigError(
-                    "the variables of rendezvous are Trainer's own", where="pretraining.launch.environment",
-                    found=name, fix="nodes and pretraining.nproc say it",
-                )  # fmt: skip
+                what, fix = (
+                    "the variables of rendezvous are Trainer's own",
+                    "nodes and pretraining.nproc say it",
+                )
+                yield ConfigError(what, where="pretraining.launch.environment", found=name, fix=fix)
 
 
 def launch(job: Job, options: Config) -> None:
@@ -75,10 +76,9 @@ def launch(job: Job, options: Config) -> None:
     settings = from_dict(Settings, job.config, "pretraining")
     store = Store(job.store)
     if store.objects.local("") is not None and not options.pod:
-        raise ConfigError(
-            "the pods cannot reach the store", where="store", found=store.uri, expected="s3://bucket/prefix",
-            fix="or mount a shared volume by pretraining.launch.pod.volumes",
-        )  # fmt: skip
+        what, expected = "the pods cannot reach the store", "s3://bucket/prefix"
+        fix = "or mount a shared volume by pretraining.launch.pod.volumes"
+        raise ConfigError(what, where="store", found=store.uri, expected=expected, fix=fix)
     cluster = Cluster(options.namespace)
     job = replace(job, config={**job.config, "nproc": settings.nproc or _gpus(options) or 1})
     with signals.noted() as told:
@@ -87,7 +87,7 @@ def launch(job: Job, options: Config) -> None:
 
 
 class _Launch:
-    """One TrainJob and what it leaves in the store."""
+    """One TrainJob from creation to deletion, and its files in the store."""
 
     def __init__(self, job: Job, store: Store, cluster: Cluster, told: list[int]) -> None:
         self.job, self.store, self.cluster, self.told = job, store, cluster, told
@@ -212,12 +212,19 @@ def _body(job: Job, options: Config, cluster: Cluster) -> dict[str, Any]:
     if gpus := _gpus(options):
         environment[hardware.ACCELERATORS] = str(gpus)
     place = Place(
-        namespace=cluster.namespace, runtime=options.runtime, runtime_kind=options.runtime_kind,
-        image=options.image or os.environ.get("TRUNKLINE_IMAGE", ""), nodes=options.nodes,
-        nproc=job.config["nproc"], resources=options.resources, queue=options.queue,
-        deadline_seconds=int(options.hours * 3600), environment={**environment, **options.environment},
-        secrets=options.secrets, pod=options.pod,
-    )  # fmt: skip
+        namespace=cluster.namespace,
+        runtime=options.runtime,
+        runtime_kind=options.runtime_kind,
+        image=options.image or os.environ.get("TRUNKLINE_IMAGE", ""),
+        nodes=options.nodes,
+        nproc=job.config["nproc"],
+        resources=options.resources,
+        queue=options.queue,
+        deadline_seconds=int(options.hours * 3600),
+        environment={**environment, **options.environment},
+        secrets=options.secrets,
+        pod=options.pod,
+    )
     command = ["python", "-m", "components.pretraining.watchdog", f"{job.store}/launches/{job.key.digest}"]
     origin = {"trunkline.key": job.key.digest, "trunkline.run": str(job.run["run_id"])}
     return trainjob(f"trunkline-{job.key.digest[:20]}", command, place, origin)

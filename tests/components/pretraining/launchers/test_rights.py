@@ -1,5 +1,7 @@
 """The chart gives the launcher the rights that it needs: the API of the tests refuses everything else."""
 
+import itertools
+
 import pytest
 
 from components.lib.core.errors import AccessError, DataError
@@ -14,11 +16,9 @@ CHANGING = {"create", "delete", "patch", "update", "deletecollection"}
 
 
 def granted():
-    return {
-        Act(verb, group, resource)
-        for rule in rights.rules("pipeline-runner")
-        for verb in rule["verbs"] for group in rule["apiGroups"] for resource in rule["resources"]
-    }  # fmt: skip
+    rules = rights.rules("pipeline-runner")
+    sides = ((rule["verbs"], rule["apiGroups"], rule["resources"]) for rule in rules)
+    return {Act(*act) for side in sides for act in itertools.product(*side)}
 
 
 def done(api):
@@ -32,9 +32,7 @@ def test_the_launcher_does_what_the_chart_lets_it_do_and_changes_nothing_else(ap
     with pytest.raises(DataError):
         launch(job(f"{s3}/failing"), Config())
     assert done(api) <= granted()
-    assert {one for one in granted() if one.verb in CHANGING} == {
-        one for one in done(api) if one.verb in CHANGING
-    }
+    assert {one for one in granted() if one.verb in CHANGING} <= done(api)
 
 
 @pytest.mark.parametrize("verb", ["get", "create", "delete"])
@@ -61,28 +59,3 @@ def test_without_a_right_on_logs_the_training_goes_on_and_it_is_told(api, s3, ve
 def test_every_account_of_a_step_has_the_same_rights(account):
     assert rights.rules(account) == rights.rules("pipeline-runner") != []
     assert rights.rules("trunkline-postgresql") == []
-
-
-@pytest.mark.parametrize(
-    ("method", "target", "says"),
-    [
-        ("GET", f"/apis/{GROUP}/v1alpha1/namespaces/team/trainjobs/x", f"get trainjobs.{GROUP}"),
-        ("GET", "/api/v1/namespaces/team/pods?labelSelector=a", "list pods"),
-        ("GET", "/api/v1/namespaces/team/pods?watch=true", "watch pods"),
-        ("GET", "/api/v1/namespaces/team/pods/a/log?follow=true", "get pods/log"),
-        ("DELETE", "/api/v1/namespaces/team/pods", "deletecollection pods"),
-        ("PATCH", "/apis/apps/v1/namespaces/team/deployments/a", "patch deployments.apps"),
-    ],
-)
-def test_requests_are_named_as_kubernetes_names_them(method, target, says):
-    assert str(rights.act(method, target)) == says
-
-
-def test_rules_are_read_as_kubernetes_reads_them():
-    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["mine"]}
-    assert rights.allowed([rule], Act("get", "", "secrets", "mine"))
-    assert not rights.allowed([rule], Act("get", "", "secrets", "other"))
-    assert not rights.allowed([rule], Act("list", "", "secrets"))
-    every = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-    assert rights.allowed([every], Act("delete", "apps", "deployments", "a"))
-    assert not rights.allowed([{**every, "resources": ["pods"]}], Act("get", "", "pods/log", "a"))

@@ -1,5 +1,6 @@
 """The TrainJob launcher against a Kubernetes API over HTTP, whose pods are processes."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,18 +10,12 @@ import time
 import pytest
 import torch
 
-from components.lib.core.errors import (
-    ConfigError,
-    ConfigErrors,
-    DataError,
-    Interrupted,
-    ServiceError,
-    WorkerLost,
-)
-from components.lib.core.settings import to_dict
+from components.lib.core import errors
+from components.lib.core.settings import from_dict, to_dict
 from components.lib.storage.artifacts import Key
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
+from components.pretraining.cluster.api import Cluster
 from components.pretraining.config import Config as Settings
 from components.pretraining.job import Job
 from components.pretraining.launchers.trainjob import Config, launch
@@ -28,6 +23,7 @@ from components.pretraining.run import run
 from tests.components import corpora
 from tests.fakes import kubernetes_api
 
+LAUNCHER = "components.pretraining.launchers.trainjob"
 KEY = Key("pretraining", 1, {"steps": 3})
 POD = """
 import json, os, signal, sys, time
@@ -52,7 +48,7 @@ sys.exit(error.exit_code)
 
 @pytest.fixture
 def api(tmp_path, monkeypatch):
-    monkeypatch.setattr("components.pretraining.launchers.trainjob.POLL", 0.1)
+    monkeypatch.setattr(f"{LAUNCHER}.POLL", 0.1)
     monkeypatch.setattr("components.pretraining.cluster.log.PAUSE", 0.1)
     with kubernetes_api.serving(tmp_path) as (server, kubeconfig):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
@@ -76,13 +72,36 @@ def left(s3):
     return list(Store(s3).objects.keys("launches/"))
 
 
+def pods_run(api):
+    """The name of the first TrainJob, when its pods run."""
+    while not api.pods:
+        time.sleep(0.01)
+    return api.made[0]["metadata"]["name"]
+
+
+def gone(api, name):
+    while name in api.jobs:
+        api.delete(name, {})
+        api.get(name)
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def beside(act, *arguments):
+    """Another who acts while we launch."""
+    thread = threading.Thread(target=act, args=arguments)
+    thread.start()
+    yield
+    thread.join(60)
+    assert not thread.is_alive()
+
+
 def test_a_trunk_is_trained_by_two_pods_and_comes_back_through_the_store(api, s3, tmp_path, capfd):
     api.pending, api.cuts = 1.0, 2
     corpora.tokens(tmp_path, store=s3)
-    settings = Settings(
-        trunk={"size": "nano", "sequence_length": 32}, steps=6, global_batch=16, threads=1,
-        launcher="trainjob", launch={"nodes": 2, "queue": "team-queue", "hours": 1.0},
-    )  # fmt: skip
+    launch = {"nodes": 2, "queue": "team-queue", "hours": 1.0}
+    small = {"trunk": {"size": "nano", "sequence_length": 32}, "steps": 6, "global_batch": 16, "threads": 1}
+    settings = Settings(**small, launcher="trainjob", launch=launch)
 
     def admit():
         while not api.made:
@@ -90,11 +109,9 @@ def test_a_trunk_is_trained_by_two_pods_and_comes_back_through_the_store(api, s3
         time.sleep(1)
         api.admit(api.made[0]["metadata"]["name"])
 
-    waiting = threading.Thread(target=admit)
-    waiting.start()
     context = Context(Store(s3), stage="pretraining")
-    run(settings, context, tokens=tmp_path / "tokens.json", trunk=tmp_path / "trunk.json")
-    waiting.join()
+    with beside(admit):
+        run(settings, context, tokens=tmp_path / "tokens.json", trunk=tmp_path / "trunk.json")
     said = capfd.readouterr().out
     assert "waits for its turn in the queue" in said and "its pods run" in said
     assert said.count(" 1/6 ") == 1 and api.cut == 2  # rank 0's log, each line once, in spite of the cuts
@@ -112,10 +129,13 @@ def test_every_setting_reaches_an_object_that_trainer_takes(api, s3, monkeypatch
         monkeypatch.setenv(name, value)
     api.program = pod("commit()")
     options = Config(
-        resources={"cpu": 8, "memory": "64Gi", "nvidia.com/gpu": 4}, environment={"NCCL_DEBUG": "WARN"},
-        secrets={"keys": ("AWS_ACCESS_KEY_ID",)}, runtime="torch-distributed",
-        runtime_kind="ClusterTrainingRuntime", pod={"nodeSelector": {"pool": "gpu"}},
-    )  # fmt: skip
+        resources={"cpu": 8, "memory": "64Gi", "nvidia.com/gpu": 4},
+        environment={"NCCL_DEBUG": "WARN"},
+        secrets={"keys": ("AWS_ACCESS_KEY_ID",)},
+        runtime="torch-distributed",
+        runtime_kind="ClusterTrainingRuntime",
+        pod={"nodeSelector": {"pool": "gpu"}},
+    )
     launch(job(s3, nproc=0), options)
     spec = api.made[0]["spec"]
     assert spec["runtimeRef"]["name"] == "torch-distributed"
@@ -130,78 +150,62 @@ def test_every_setting_reaches_an_object_that_trainer_takes(api, s3, monkeypatch
 
 def test_a_second_launcher_adopts_the_running_job(api, s3, capfd):
     api.program = pod("time.sleep(3)\n" + FINE)
-    first = threading.Thread(target=launch, args=(job(s3), Config()))
-    first.start()
-    while not api.pods:
-        time.sleep(0.05)
-    launch(job(s3), Config())
-    first.join(60)
+    with beside(launch, job(s3), Config()):
+        pods_run(api)
+        launch(job(s3), Config())
     assert "adopted TrainJob" in capfd.readouterr().out
     assert len(api.made) == 1 and committed(s3) and api.jobs == {}
 
 
 def test_a_job_that_another_launcher_cleared_after_its_end_has_ended_well(api, s3, monkeypatch):
-    monkeypatch.setattr("components.pretraining.launchers.trainjob.POLL", 2.0)
+    monkeypatch.setattr(f"{LAUNCHER}.POLL", 2.0)
     api.program = pod("commit()")
 
     def clear():
         while not committed(s3):
             time.sleep(0.01)
-        name = api.made[0]["metadata"]["name"]
-        while name in api.jobs:
-            api.delete(name, {})
-            api.get(name)
-            time.sleep(0.01)
+        gone(api, pods_run(api))
 
-    other = threading.Thread(target=clear)
-    other.start()
-    launch(job(s3), Config())
-    other.join()
+    with beside(clear):
+        launch(job(s3), Config())
     assert len(api.made) == 1 and committed(s3) and left(s3) == []
 
 
 def test_a_job_that_another_launcher_made_anew_is_followed(api, s3, monkeypatch):
-    monkeypatch.setattr("components.pretraining.launchers.trainjob.POLL", 2.0)
+    monkeypatch.setattr(f"{LAUNCHER}.POLL", 2.0)
     api.program = pod("time.sleep(60)")
 
     def replace():
-        while not api.pods:
-            time.sleep(0.01)
-        old = api.made[0]
-        name = old["metadata"]["name"]
+        name, old = pods_run(api), api.made[0]
         api.program = pod("commit()")
-        while name in api.jobs:
-            api.delete(name, {})
-            api.get(name)
+        gone(api, name)
         stamped = {"uid", "creationTimestamp", "deletionTimestamp", "annotations"}
         body = {key: value for key, value in old.items() if key != "status"}
         body["metadata"] = {k: v for k, v in old["metadata"].items() if k not in stamped}
         assert api.create(body)[0] == 201
 
-    other = threading.Thread(target=replace)
-    other.start()
-    launch(job(s3), Config())
-    other.join()
+    with beside(replace):
+        launch(job(s3), Config())
     assert len(api.made) == 2 and committed(s3) and api.jobs == {}
 
 
 def test_the_error_of_a_pod_is_the_error_of_the_stage(api, s3):
     api.program = pod(FAILING)
     for made in (1, 2):  # a finished failed job of the same name is not adopted
-        with pytest.raises(DataError, match="the tokens are bad") as caught:
+        with pytest.raises(errors.DataError, match="the tokens are bad") as caught:
             launch(job(s3), Config())
         assert caught.value.where == "shard 3" and len(api.made) == made
 
 
 def test_pods_that_do_not_see_their_accelerators_do_not_train_on_processors(api, s3):
-    with pytest.raises(ConfigError, match="not seen") as caught:
+    with pytest.raises(errors.ConfigError, match="not seen") as caught:
         launch(job(s3), Config(resources={"nvidia.com/gpu": torch.cuda.device_count() + 1}))
     assert caught.value.exit_code == 78 and len(api.made) == 1
 
 
 def test_lost_pods_start_anew_so_often_and_no_more(api, s3, capfd):
     api.program = pod("os.kill(os.getpid(), signal.SIGKILL)")
-    with pytest.raises(WorkerLost) as caught:
+    with pytest.raises(errors.WorkerLost) as caught:
         launch(job(s3, restarts=2), Config())
     assert len(api.made) == 3 and caught.value.exit_code == 75
     assert "OOMKilled, exit code 137" in caught.value.found
@@ -214,73 +218,52 @@ def test_sigterm_of_the_launcher_ends_the_job(api, s3):
     api.program = pod("time.sleep(60)")
 
     def terminate():
-        while not api.pods:
-            time.sleep(0.05)
+        pods_run(api)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=terminate).start()
     start = time.monotonic()
-    with pytest.raises(Interrupted, match="told to stop"):
+    with beside(terminate), pytest.raises(errors.Interrupted, match="told to stop"):
         launch(job(s3), Config())
     assert time.monotonic() - start < 30  # the grace of a pod
     name = api.made[0]["metadata"]["name"]
     assert name not in api.jobs or "deletionTimestamp" in api.jobs[name]["metadata"]
 
 
-def test_an_api_that_is_ill_for_a_while_is_asked_again(api, s3):
+def test_an_api_that_is_ill_for_a_while_is_asked_again_and_one_that_stays_so_is_told(api, s3):
     api.program = pod("time.sleep(1)\n" + FINE)
     api.ills = 3
     launch(job(s3), Config())
     assert committed(s3) and api.ill == 3
+    api.ills = 1000
+    with pytest.raises(errors.ServiceError, match="Kubernetes failed"):
+        Cluster(outage=1.0).get("x")
 
 
 def test_a_job_that_somebody_deletes_is_not_made_again(api, s3):
     api.program = pod("time.sleep(60)")
 
-    def delete():
-        while not api.pods:
-            time.sleep(0.05)
-        api.delete(api.made[0]["metadata"]["name"], {})
-
-    threading.Thread(target=delete).start()
-    with pytest.raises(Interrupted, match="somebody deleted"):
+    somebody = beside(lambda: api.delete(pods_run(api), {}))
+    with somebody, pytest.raises(errors.Interrupted, match="somebody deleted"):
         launch(job(s3, restarts=3), Config())
     assert len(api.made) == 1
 
 
 def test_a_deadline_is_a_request_to_resume(api, s3):
     api.program = pod("time.sleep(60)")
-    with pytest.raises(Interrupted, match="time is over"):
+    with pytest.raises(errors.Interrupted, match="time is over"):
         launch(job(s3), Config(hours=1 / 3600))
 
 
-def test_without_trainer_or_rights_the_error_says_what_to_do(api, s3, monkeypatch, tmp_path):
-    monkeypatch.setattr(api, "get", lambda name: (403, {"message": "forbidden"}))
-    with pytest.raises(Exception, match="refused") as caught:
-        launch(job(s3), Config())
-    assert caught.value.exit_code == 77 and "service account" in caught.value.fix
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    with pytest.raises(Exception, match="no Kubernetes cluster") as caught:
-        launch(job(s3), Config())
-    assert caught.value.exit_code == 78
-
-
-def test_an_api_that_never_answers_is_told(api, s3, monkeypatch):
-    from components.pretraining.cluster.api import Cluster
-
-    cluster = Cluster(outage=1.0)
-    monkeypatch.setattr(api, "ills", 1000)
-    with pytest.raises(ServiceError, match="Kubernetes failed"):
-        cluster.get("x")
-
-
-def test_variables_of_rendezvous_are_refused_before_work_starts():
-    from components.lib.core.settings import from_dict
-
-    with pytest.raises(ConfigErrors, match="rendezvous"):
+def test_what_cannot_work_is_refused_before_work_starts(api, s3, monkeypatch, tmp_path):
+    with pytest.raises(errors.ConfigErrors, match="rendezvous"):
         from_dict(Config, {"environment": {"PET_NNODES": "2"}}, "pretraining.launch")
-
-
-def test_pods_cannot_reach_a_folder_of_this_machine(api, tmp_path):
-    with pytest.raises(Exception, match="cannot reach the store"):
+    with pytest.raises(errors.ConfigError, match="cannot reach the store"):
         launch(job(str(tmp_path)), Config())
+    monkeypatch.setattr(api, "create", lambda body: (404, {"message": "the server has no such resource"}))
+    with pytest.raises(errors.MissingError, match="knows no TrainJobs") as caught:
+        launch(job(s3), Config())
+    assert "install Kubeflow Trainer" in caught.value.fix
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(errors.ConfigError, match="no Kubernetes cluster"):
+        launch(job(s3), Config())
+    assert not api.made
