@@ -1,7 +1,7 @@
-"""Noise that is computed where it is used: each value is a hash of its image's key and its place.
+"""Counter-based noise computed on the device: each value is a hash of its sample's key and its place.
 
-Two rounds of multiply and shift over 32 bits, with the constants of Wellons' lowbias32; exact integers on
-every device. `Draw` hashes 64 bits on the CPU; pixels are too many to be sent over.
+Wellons' lowbias32, the same integers on every device. `Draw` hashes 64 bits on the CPU; pixels are too many
+to be sent over.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GOLDEN = 0x9E3779B9 - (1 << 32)
 
 
 def uniform(keys: Tensor, count: int) -> Tensor:
-    """(n, count) numbers in (0, 1), 23 bits each, for (n,) whole keys below 2^31."""
+    """(n, count) uniform numbers in (0, 1), 23 bits each, for (n,) whole keys below 2^31."""
     places = torch.arange(count, dtype=torch.int32, device=keys.device)
     words = _mixed(_mixed(keys.to(torch.int32))[:, None] ^ _mixed(places * GOLDEN + 1)[None, :])
     return inside(words)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from components.lib.engine.precision import settle
+from components.lib.engine.precision import set_fp32_precision
 
 TYPICAL = 1000  # newest steps, whose median is the ideal one
 
@@ -144,7 +144,7 @@ def peak_flops(device: torch.device, precision: str, seconds: float = 0.4, size:
 
     The best of short bursts: what else runs here for a moment does not count.
     """
-    settle(precision, device)  # as training will have it
+    set_fp32_precision(precision, device)  # as training will have it
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     size = size if device.type == "cpu" else 8 * size
     left, right = (torch.ones(size, size, dtype=kind, device=device) for _ in range(2))

@@ -1,4 +1,4 @@
-"""The steps since the last row of the history: they stay on the device until somebody reads them."""
+"""Step metrics buffered on the device until the next log row."""
 
 from __future__ import annotations
 
@@ -8,44 +8,42 @@ import torch
 from torch import Tensor
 
 from components.lib.engine.distributed import World
-from components.lib.engine.step import Outcome
+from components.lib.engine.step import StepResult
 
 
-class Recent:
-    """Outcomes of steps, in order."""
+class StepBuffer:
+    """Results of the steps since the last row, in order."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._outcomes: list[Outcome] = []
+        self._results: list[StepResult] = []
 
-    def add(self, outcome: Outcome) -> None:
-        """One more step."""
-        self._outcomes.append(outcome)
+    def add(self, result: StepResult) -> None:
+        """Appends a step."""
+        self._results.append(result)
 
     def clear(self) -> None:
-        """A row was made of them."""
-        self._outcomes.clear()
+        """Empties the buffer, after a row."""
+        self._results.clear()
 
     def read(self) -> tuple[Tensor, list[list[float]], list[bool]]:
-        """(steps, entries, columns) tables of all processes, gradient norms and what was skipped."""
-        if not self._outcomes:
+        """(steps, entries, columns) loss tables summed over all ranks, gradient norms, skipped or not."""
+        if not self._results:
             return torch.empty(0), [], []
-        tables = self.world.sum(torch.stack([outcome.table for outcome in self._outcomes]))
-        norms = torch.stack([outcome.norms for outcome in self._outcomes])
-        bad = torch.stack([outcome.bad for outcome in self._outcomes])
+        tables = self.world.all_reduce(torch.stack([result.table for result in self._results]))
+        norms = torch.stack([result.norms for result in self._results])
+        bad = torch.stack([result.bad for result in self._results])
         return tables, norms.tolist(), bad.tolist()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """JSON of a checkpoint."""
         tables, norms, bad = self.read()
         return {"tables": tables.tolist(), "norms": norms, "bad": bad}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Puts back what `state` gave: the tables are sums already, so one process brings them."""
+        """Puts back what `state` gave: the tables are reduced already, so rank 0 alone brings them."""
         device = self.world.device
         for table, norms, bad in zip(state["tables"], state["norms"], state["bad"], strict=True):
             mine = torch.tensor(table, dtype=torch.float64, device=device)
             mine = mine if self.world.leads else torch.zeros_like(mine)
-            self._outcomes.append(
-                Outcome(mine, torch.tensor(norms, device=device), torch.tensor(bad, device=device))
-            )
+            self.add(StepResult(mine, torch.tensor(norms, device=device), torch.tensor(bad, device=device)))

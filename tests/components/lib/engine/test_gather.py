@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from components.lib.engine.distributed import World, gather, total
+from components.lib.engine.distributed import World, all_gather, all_reduce
 from tests.components.lib.engine import worlds
 
 PAIRS, WIDTH = 8, 6
@@ -31,7 +31,7 @@ def loss(way: str, first: Tensor, second: Tensor) -> Tensor:
     offset = dist.get_rank() * len(first) if dist.is_initialized() else 0
     if way == "alone" or way == "local negatives":
         return half(first, second, 0) + half(second, first, 0)
-    join = gather if way == "ours" else silent
+    join = all_gather if way == "ours" else silent
     if way == "all rows, no gradient":  # every process computes the whole loss, which is then averaged
         every, other = join(first), join(second)
         return (half(every, other, 0) + half(other, every, 0)) / dist.get_world_size()
@@ -50,7 +50,7 @@ def gradient(way: str, world: World | None = None) -> np.ndarray:
     size = world.size if world else 1
     (loss(way, first, second) * size / PAIRS).backward()
     flat = torch.cat([p.grad.flatten() for p in encoder.parameters()])
-    return (world.sum(flat) / size if world else flat).numpy()
+    return (world.all_reduce(flat) / size if world else flat).numpy()
 
 
 WAYS = ("ours", "local rows, no gradient", "all rows, no gradient", "local negatives")
@@ -86,7 +86,7 @@ def test_the_wrong_ways_are_wrong(compared, way):
 
 def _sum_of_squares(world: World) -> list[float]:
     values = torch.arange(3.0).mul(world.rank + 1).requires_grad_(True)
-    total(values).square().sum().backward()
+    all_reduce(values).square().sum().backward()
     return values.grad.tolist()
 
 

@@ -108,8 +108,8 @@ def test_after_too_many_bad_steps_the_last_good_weights_come_back(tmp_path, capf
 
     one.model.prepare = poisoned
     history = one.train()
-    returned = [row for row in history if "returned_to" in row]
-    assert returned == [{"step": 14.0, "returned_to": 6.0}]
+    returned = [row for row in history if "rolled_back_to" in row]
+    assert returned == [{"step": 14.0, "rolled_back_to": 6.0}]
     assert sum(row.get("skipped", 0) for row in history) == 6
     assert history[-1]["validation/loss"] < history[0]["loss"]
     assert all(torch.isfinite(p).all() for p in one.model.parameters())
@@ -129,10 +129,10 @@ def test_returning_does_not_go_on_for_ever(tmp_path):
 def _state(one) -> dict:
     return {
         "history": [],
-        "recent": one._recent.state(),
+        "buffer": one._buffer.state(),
         "meter": one.meter.state(),
         "streak": 0,
-        "returns": 0,
+        "rollbacks": 0,
     }
 
 

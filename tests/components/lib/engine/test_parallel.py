@@ -13,7 +13,7 @@ from components.lib.engine.distributed import ALONE, World
 from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
-from components.lib.engine.parallel import blocks, choose, gather
+from components.lib.engine.parallel import blocks, choose, unshard
 from components.lib.engine.plan import Plan
 from components.lib.engine.trainable import Loss, WeightedSum
 from components.lib.storage.objects import connect
@@ -79,7 +79,7 @@ def fit(world: World, kind: type[nn.Module], folder: str = "", stop: int = 0, **
     except Interrupted:
         history = []
     sharded = type(next(model.parameters())).__name__
-    gather(model)
+    unshard(model)
     state = {name: tensor.tolist() for name, tensor in model.state_dict().items()}
     return {"history": history, "state": state, "kind": sharded}
 

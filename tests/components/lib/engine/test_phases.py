@@ -15,7 +15,7 @@ from components.lib.engine.lars import Lars
 from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
-from components.lib.engine.plan import Plan, passes
+from components.lib.engine.plan import Plan, accumulation
 from components.lib.engine.trainable import Loss, Phase, WeightedSum
 from components.lib.storage.objects import connect
 from tests.components.lib.engine import worlds
@@ -207,9 +207,9 @@ def test_lars_leaves_all_as_it_is_after_a_bad_gradient():
     ],
 )
 def test_passes_are_solved_again_for_any_world(batch, world, most, solved):
-    assert passes(batch, world, most) == solved
+    assert accumulation(batch, world, most) == solved
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused():
     with pytest.raises(ConfigError, match="shared out"):
-        passes(24, 5, 0)
+        accumulation(24, 5, 0)
