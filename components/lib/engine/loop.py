@@ -24,7 +24,7 @@ from components.lib.engine.order import Order, rank_batch
 from components.lib.engine.plan import HeldOut, Plan, accumulation
 from components.lib.engine.progress import Progress
 from components.lib.engine.randomness import hashed
-from components.lib.engine.step import Step
+from components.lib.engine.step import MicroBatch, Step
 from components.lib.engine.step_buffer import StepBuffer
 from components.lib.engine.trainable import WeightedSum
 from components.lib.engine.transfer import pinned
@@ -114,18 +114,19 @@ class Run:
             with self.meter.wait("checkpoint"):
                 self.checkpoints.wait(needed)
 
-    def _micro_batches(self, step: int) -> list[list[Any]]:
+    def _micro_batches(self, step: int) -> list[MicroBatch]:
         lengths = getattr(self.samples, "length", None)
         draw = rank_batch(self.order.draw(step), lengths, self.world.rank, self.world.size)
         parts = [draw.part(at, at + self.micro_batch) for at in range(0, len(draw), self.micro_batch)]
-        return [pinned(self.model.prepare(self.samples, part), self.world.device) for part in parts]
+        made = [MicroBatch(self.model.prepare(self.samples, part), self.engine.keys(part)) for part in parts]
+        return [pinned(micro_batch, self.world.device) for micro_batch in made]
 
-    def _take(self, micro_batches: list[list[Any]], stop: bool) -> bool:
+    def _take(self, micro_batches: list[MicroBatch], stop: bool) -> bool:
         """One step; returns whether any rank was told to stop."""
-        torch.manual_seed(int(hashed(self.order.seed, "dropout", self.step, self.world.rank)[0] >> 1))
+        torch.manual_seed(int(hashed(self.order.seed, "torch", self.step, self.world.rank)[0] >> 1))
         result, stopping = self.engine.take(self.step, micro_batches, stop)
         self._buffer.add(result)
-        for batches in micro_batches:
+        for batches in (micro_batch.batches for micro_batch in micro_batches):
             sums = {n: float(sum(getattr(b, n, 0) for b in batches)) for n in ("real", "slots", "flops")}
             self.meter.count(samples=float(len(batches[0])), **sums)
         return stopping

@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from components.lib.engine.distributed import World
+from components.lib.engine.dropout import contexts
 from components.lib.engine.normalization import sync_batch_norms
 from components.lib.engine.plan import Plan
 from components.lib.engine.trainable import Loss, Phase, WeightedSum
@@ -47,10 +48,10 @@ def prepare(model: WeightedSum, plan: Plan, world: World) -> None:
     if world.size > 1:
         sync_batch_norms(model)
     for block in blocks(model):
-        if plan.recompute:
-            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
         if plan.compile:
-            block.compile()
+            block.forward = torch.compile(block.forward)
+        if plan.recompute:  # outside: what is compiled would not be looked for within a checkpoint
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False, context_fn=contexts)
     if world.size > 1 and choose(plan.parallel, model, world) == "fsdp":
         half = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
         policy = half if plan.precision == "bf16" else MixedPrecisionPolicy()

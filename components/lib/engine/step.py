@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from components.lib.core.failpoints import reach
+from components.lib.engine import dropout
 from components.lib.engine.checkpoint.layout import capture, restore
 from components.lib.engine.distributed import DelayedScalar, World
 from components.lib.engine.guard import Guard
@@ -18,10 +19,24 @@ from components.lib.engine.optimization import optimizer, set_rate, update
 from components.lib.engine.parallel import Pass, no_sync, prepare, wrap
 from components.lib.engine.plan import Plan
 from components.lib.engine.precision import autocast, set_fp32_precision
+from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss, WeightedSum, only_phase
 from components.lib.engine.transfer import moved
 
 Batches = list[Any]  # one a term
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """What one forward pass reads.
+
+    Attributes:
+        batches: one a term.
+        keys: (n,) dropout keys of the samples, or None.
+    """
+
+    batches: Batches
+    keys: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,7 @@ class Step:
 
     def __init__(self, model: WeightedSum, plan: Plan, world: World) -> None:
         set_fp32_precision(plan.precision, world.device)
+        self._drops = dropout.convert(model)
         prepare(model, plan, world)
         self.model, self.plan, self.world = model, plan, world
         self.phases, self.table = model.phases(), Table(model)
@@ -60,13 +76,13 @@ class Step:
         self._scales = torch.tensor(self.table.scales, device=world.device) * world.size
         self._stop = DelayedScalar()
 
-    def take(self, number: int, micro_batches: list[Batches], stop: bool) -> tuple[StepResult, bool]:
+    def take(self, number: int, micro_batches: list[MicroBatch], stop: bool) -> tuple[StepResult, bool]:
         """Step `number`, and whether any rank was told to `stop`.
 
         There is no host sync in here: a request to stop is known one step late where the device is no CPU.
         """
         device = self.world.device
-        counted = torch.stack([self.table.weights(batches) for batches in micro_batches])
+        counted = torch.stack([self.table.weights(micro_batch.batches) for micro_batch in micro_batches])
         mine = torch.cat([counted.flatten(), torch.tensor([float(stop)], dtype=torch.float64)])
         mine = mine.to(device, non_blocking=True)
         weights = mine[:-1].view_as(counted)
@@ -87,6 +103,10 @@ class Step:
         result = StepResult(torch.stack(sums).sum(dim=0), torch.stack(norms), torch.stack(bad).any())
         return result, self._stop.read(shared[-1]) > 0
 
+    def keys(self, draw: Draw) -> Tensor | None:
+        """The dropout keys of a micro-batch, if the model has dropout."""
+        return dropout.keys_of(draw) if self._drops else None
+
     def state(self) -> dict[str, Tensor]:
         """All tensors of a checkpoint: weights, buffers, moments, guard."""
         return {**capture(self.model, self.optimizers.values()), **self.guard.state()}
@@ -96,16 +116,17 @@ class Step:
         restore(self.model, self.optimizers.values(), tensors)
         self.guard.restore(tensors)
 
-    def _run(self, name: str, micro_batches: list[Batches], scales: Tensor) -> list[list[Loss]]:
+    def _run(self, name: str, micro_batches: list[MicroBatch], scales: Tensor) -> list[list[Loss]]:
         """Forward and backward of each micro-batch in one phase, gradients accumulated; their losses."""
         made = []
         with only_phase(self.phases[name], self.phases):
-            for number, batches in enumerate(micro_batches):
-                batches = moved(batches, self.world.device)
-                module = self._module(name, batches)
-                with no_sync(module, last=number == len(micro_batches) - 1):
+            for number, micro_batch in enumerate(micro_batches):
+                micro_batch = moved(micro_batch, self.world.device)
+                module = self._module(name, micro_batch.batches)
+                last = number == len(micro_batches) - 1
+                with no_sync(module, last), dropout.keyed(micro_batch.keys, list(self.phases).index(name)):
                     with autocast(self.plan.precision, self.world.device):
-                        losses: list[Loss] = module(batches)
+                        losses: list[Loss] = module(micro_batch.batches)
                     if reach("training.loss"):
                         losses[0].total = losses[0].total * torch.nan
                     torch.autograd.backward(_total(losses, scales))

@@ -44,7 +44,7 @@ class Objective(nn.Module):
         super().__init__()
         self.config, self.trunk = config, trunk
         self.head = nn.Linear(trunk.width, 1)
-        self.generator = decoders.Unfolding(config.latent, trunk.shape[0], trunk.shape[1:])
+        self.generator = decoders.CodeDecoder(config.latent, trunk.shape[0], trunk.shape[1:])
 
     def phases(self) -> dict[str, Phase]:
         """First the discriminator moves, then the generator."""

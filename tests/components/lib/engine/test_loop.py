@@ -38,7 +38,7 @@ def test_two_runs_are_equal_to_the_bit():
 
 @pytest.mark.parametrize("micro_batch", [1, 2, 4])
 def test_accumulation_changes_nothing(micro_batch):
-    whole, parts = run(terms=2), run(terms=2, micro_batch=micro_batch)
+    whole, parts = (run(terms=2, dropout=0.3, micro_batch=size) for size in (0, micro_batch))
     whole.train(), parts.train()
     assert weights(parts) == pytest.approx(weights(whole), abs=1e-5)
 
@@ -112,7 +112,8 @@ def test_steps_that_are_never_finite_stop_the_run():
 
 
 def _train_in_world(world, folder: str, steps: int) -> dict:
-    one = run(20, terms=2, world=world, checkpoints=checkpoints(folder, world), checkpoint_every=5)
+    kept = checkpoints(folder, world)
+    one = run(20, terms=2, dropout=0.3, world=world, checkpoints=kept, checkpoint_every=5)
     if steps < 20:
         take = one._take
         one._take = lambda *arguments: take(*arguments) or one.step + 1 >= steps
@@ -128,7 +129,7 @@ def spawn(size: int, folder, steps: int = 20) -> dict:
 
 
 def test_two_processes_train_the_same_model_as_one(tmp_path):
-    reference = run(20, terms=2)
+    reference = run(20, terms=2, dropout=0.3)
     history = reference.train()
     result = spawn(2, tmp_path)
     assert result["weights"] == pytest.approx(weights(reference), abs=1e-5)
@@ -139,10 +140,10 @@ def test_two_processes_train_the_same_model_as_one(tmp_path):
 
 @pytest.mark.fault("F29")
 def test_the_number_of_processes_may_change_between_save_and_resume(tmp_path):
-    reference = run(20, terms=2)
+    reference = run(20, terms=2, dropout=0.3)
     reference.train()
     spawn(2, tmp_path, steps=9)
-    second = run(20, terms=2, checkpoints=checkpoints(tmp_path))
+    second = run(20, terms=2, dropout=0.3, checkpoints=checkpoints(tmp_path))
     second.train()
     assert second.step == 20
     assert weights(second) == pytest.approx(weights(reference), abs=1e-5)

@@ -59,8 +59,9 @@ def run(
 ) -> Run:
     torch.manual_seed(0)
     names = [f"term{number}" for number in range(terms)]
+    dropout = options.pop("dropout", 0.0)
     model = model or WeightedSum(
-        {name: Regression(options.pop("dropout", 0.0)) for name in names},
+        {name: Regression(dropout) for name in names},
         {name: 1.0 + number for number, name in enumerate(names)},
     )
     samples = torch.from_numpy(np.random.default_rng(0).normal(size=(SAMPLES, WIDTH))).float()
