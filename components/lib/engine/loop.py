@@ -24,8 +24,7 @@ from components.lib.engine.order import Order, rank_batch
 from components.lib.engine.plan import HeldOut, Plan, accumulation
 from components.lib.engine.progress import Progress
 from components.lib.engine.randomness import hashed
-from components.lib.engine.step import MicroBatch, Step
-from components.lib.engine.step_buffer import StepBuffer
+from components.lib.engine.step import MicroBatch, Step, StepBuffer
 from components.lib.engine.trainable import WeightedSum
 from components.lib.engine.transfer import pinned
 
@@ -125,7 +124,7 @@ class Run:
         """One step; returns whether any rank was told to stop."""
         torch.manual_seed(int(hashed(self.order.seed, "torch", self.step, self.world.rank)[0] >> 1))
         result, stopping = self.engine.take(self.step, micro_batches, stop)
-        self._buffer.add(result)
+        self._buffer.append(result)
         for batches in (micro_batch.batches for micro_batch in micro_batches):
             sums = {n: float(sum(getattr(b, n, 0) for b in batches)) for n in ("real", "slots", "flops")}
             self.meter.count(samples=float(len(batches[0])), **sums)

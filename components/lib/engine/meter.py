@@ -99,11 +99,11 @@ class Meter:
         now, (start, counts, lost) = time.perf_counter(), self._lap
         self._lap = (now, dict(self.counts), dict(self.lost))
         new = {name: value - counts.get(name, 0) for name, value in self.counts.items()}
-        shares = {
-            name: (self.lost[name] - lost.get(name, 0.0)) / (now - start) for name in ("data", "checkpoint")
-        }
-        named = {f"{name}_wait_share": round(share, 4) for name, share in shares.items()}
-        return {**_rates(new, now - start, world, self.peak), **named, "memory_bytes": float(memory())}
+        rates = _rates(new, now - start, world, self.peak)
+        for name in ("data", "checkpoint"):
+            share = (self.lost[name] - lost.get(name, 0.0)) / (now - start)
+            rates[f"{name}_wait_share"] = round(share, 4)
+        return {**rates, "memory_bytes": float(memory())}
 
     def summary(self, world: int = 1) -> dict[str, float]:
         """Rates over all ranks while training, goodput, and seconds lost."""

@@ -54,6 +54,36 @@ class StepResult:
     bad: Tensor
 
 
+class StepBuffer(list[StepResult]):
+    """Step metrics buffered on the device until the next log row."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    def read(self) -> tuple[Tensor, list[list[float]], list[bool]]:
+        """(steps, entries, columns) loss tables summed over all ranks, gradient norms, skipped or not."""
+        if not self:
+            return torch.empty(0), [], []
+        tables, norms, bad = (torch.stack([getattr(r, n) for r in self]) for n in ("table", "norms", "bad"))
+        return self.world.all_reduce(tables), norms.tolist(), bad.tolist()
+
+    def state(self) -> dict[str, Any]:
+        """JSON of a checkpoint."""
+        tables, norms, bad = self.read()
+        return {"tables": tables.tolist(), "norms": norms, "bad": bad}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Puts back what `state` gave: the tables are reduced already, so rank 0 alone brings them."""
+        device = self.world.device
+        for table, norms, bad in zip(state["tables"], state["norms"], state["bad"], strict=True):
+            mine = torch.tensor(table, dtype=torch.float64, device=device)
+            mine = mine if self.world.leads else torch.zeros_like(mine)
+            self.append(
+                StepResult(mine, torch.tensor(norms, device=device), torch.tensor(bad, device=device))
+            )
+
+
 class Step:
     """Takes steps of `model`: forward and backward of all micro-batches, then the update, phase after phase.
 

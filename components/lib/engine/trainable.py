@@ -1,11 +1,25 @@
-"""The contract of objectives and tasks (batches in, loss sums out), and the weighted sum of several."""
+"""The contract of objectives and tasks (batches in, loss sums out), and the weighted sum of several.
+
+An objective or a task is an nn.Module that owns trunk and head, and has
+    prepare(samples, draw) -> batch  on the CPU; a pure function, called in the loader's thread. A batch
+                                     has a length and the `weight` of its loss; its tensors may be in
+                                     dataclasses, lists, tuples and dicts.
+    forward(batch) -> Loss
+It may also have
+    phases() -> dict[str, Phase]     several phases a step, in this order (a GAN's two players); it is then
+                                     called with (batch, phase). Without it: one, over everything.
+    after_step(step, steps)          updates without gradient, such as an EMA teacher, after step `step` of
+                                     `steps`. What it updates must be a parameter without gradient or a
+                                     buffer: those are in the checkpoint.
+    PARTS                            names of the parts of its loss; by phase, if it has phases.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -71,33 +85,6 @@ class Entry:
     phase: str
     label: str
     parts: tuple[str, ...]
-
-
-class Batch(Protocol):
-    """Tensors for one forward pass; those in dataclasses, lists, tuples and dicts go to the device."""
-
-    weight: float
-
-
-class Trainable(Protocol):
-    """An objective or a task: an nn.Module that owns trunk and head.
-
-    It may also have
-        phases() -> dict[str, Phase]     several phases a step, in this order (a GAN's two players); it is
-                                         then called with (batch, phase). Without it: one, over everything.
-        after_step(step, steps)          updates without gradient, such as an EMA teacher, after step `step`
-                                         of `steps`. What it updates must be a parameter without gradient or
-                                         a buffer: those are in the checkpoint.
-        PARTS                            names of the parts of its loss; by phase, if it has phases.
-    """
-
-    def prepare(self, samples: Any, draw: Draw) -> Any:
-        """The batch of `draw` from `samples`, on the CPU; a pure function, called in the loader's thread."""
-        ...
-
-    def __call__(self, batch: Any) -> Loss:
-        """The loss of a batch."""
-        ...
 
 
 class WeightedSum(nn.Module):
