@@ -35,7 +35,7 @@ from components.lib.engine.losses import Row
 from components.lib.engine.meter import Meter, peak_flops
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order, permuted
-from components.lib.engine.parallel import gather
+from components.lib.engine.parallel import unshard
 from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
@@ -83,7 +83,7 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     identity = _identity(config, job, order, plan)
     checkpoints = Checkpoints(store.objects, job.checkpoints, identity, world=world)
     context = Context(store, **job.run) if world.leads else Context(store)  # one process speaks for all
-    with track(context, job.key.digest) as tracker, together():
+    with track(context, job.key.digest) as tracker, as_worker_lost():
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
         run = Run(
             model, samples, order, plan, world, checkpoints=checkpoints, meter=meter,
@@ -91,7 +91,7 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
             held_out=HeldOut(validation, _draws(config, len(validation))),
         )  # fmt: skip
         history = run.train()
-        gather(model)
+        unshard(model)
         if world.leads:
             measured = {**meter.summary(world.size), "peak_flops_per_second": meter.peak * world.size}
             tracker.history(history)  # what was lost on the way, with a machine perhaps
@@ -187,8 +187,8 @@ def _commit(draft: Draft, trunk: Any, tokenizer: Path, history: list[Row]) -> No
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """A process that loses contact with the others was not at fault itself."""
+def as_worker_lost() -> Iterator[None]:
+    """An error of a collective becomes WorkerLost: another rank failed first."""
     try:
         yield
     except TrunklineError:
@@ -209,7 +209,7 @@ def main(place: str) -> int:
         train(place)
     except Exception as raised:
         error = raised if isinstance(raised, TrunklineError) else unexpected(raised)
-        heartbeat.last_words(error)
+        heartbeat.report_error(error)
         print(error, file=sys.stderr, flush=True)
         return error.exit_code
     finally:

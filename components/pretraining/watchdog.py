@@ -24,7 +24,7 @@ from typing import IO
 import psutil
 
 from components.lib.core import hardware, heartbeat, signals
-from components.lib.core.errors import InternalError, Interrupted, TrunklineError, WorkerLost, first_cause
+from components.lib.core.errors import InternalError, Interrupted, TrunklineError, WorkerLost, root_cause
 from components.lib.storage import objects
 
 STARTUP = 900.0  # seconds before the first step: imports, data, the compiler
@@ -90,7 +90,7 @@ class Watchdog:
             if len(told) > passed:
                 passed = len(told)
                 _signal(workers or [psutil.Process(process.pid)], signal.SIGTERM)
-            pulse = heartbeat.pulse(folder)
+            pulse = heartbeat.latest(folder)
             self.reached = max(self.reached, pulse.step if pulse else -1)
             begun = self.reached >= 0
             silent = pulse.age if pulse else 0.0 if begun else time.monotonic() - start - STARTUP
@@ -132,7 +132,7 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def _hang(workers: list[psutil.Process], pulse: heartbeat.Pulse | None) -> WorkerLost:
+def _hang(workers: list[psutil.Process], pulse: heartbeat.Heartbeat | None) -> WorkerLost:
     """Ends processes that hang: their stacks go to the log first."""
     _signal(workers, signal.SIGUSR1)
     time.sleep(DIAGNOSIS)
@@ -145,8 +145,8 @@ def _hang(workers: list[psutil.Process], pulse: heartbeat.Pulse | None) -> Worke
 def _cause(folder: Path, code: int, log: str) -> TrunklineError:
     """Root cause: of several processes that failed, the first that did not only because another one had."""
     errors = heartbeat.errors(folder)
-    if errors and not isinstance(first_cause(errors), WorkerLost):
-        return first_cause(errors)
+    if errors and not isinstance(root_cause(errors), WorkerLost):
+        return root_cause(errors)
     died = [int(found) for found in _DIED.findall(log)]
     killed = next((number for number in died if number < 0), None)
     if killed is None and not errors:

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
+import torch.distributed as dist
 
 from components.lib.engine.distributed import World
 from components.lib.engine.parallel import STATE
@@ -96,9 +97,9 @@ def goodput(gpus: int) -> float:
 def _all_reduce(world: World, size: int, times: int) -> float:
     values, seconds = torch.zeros(size), []
     for _ in range(times):
-        world.barrier()
+        dist.barrier()
         start = time.perf_counter()
-        world.sum(values)
+        world.all_reduce(values)
         seconds.append(time.perf_counter() - start)
     return median(seconds)
 

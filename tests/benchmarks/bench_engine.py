@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 
 from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import ALONE, World
@@ -111,7 +112,7 @@ def _turns(world: World, batch: int, rounds: int) -> list[dict[str, float]]:
         rates.append(dict.fromkeys(runs, 0.0))
         for kind, run in runs.items():
             run.step, before = 0, run.meter.counts["real"]
-            world.barrier()
+            dist.barrier()
             if kind != "alone" or world.leads:
                 seconds = _seconds(run.train)
                 rates[-1][kind] = (run.meter.counts["real"] - before) / seconds

@@ -1,4 +1,4 @@
-"""One typed hierarchy of errors: what is wrong, where, what is right, and whether to try again.
+"""Typed exception hierarchy: what is wrong, where, what is expected, the fix, and whether a retry may help.
 
 Exit codes follow BSD's sysexits.h, so that a shell, Argo or a JobSet failure policy can act on them.
 """
@@ -48,18 +48,8 @@ class TrunklineError(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON copy of the error, for the run's ledger and the exit record."""
-        return {
-            "kind": type(self).__name__,
-            "family": self.family,
-            "stage": self.stage,
-            "what": self.what,
-            "where": self.where,
-            "found": self.found,
-            "expected": self.expected,
-            "fix": self.fix,
-            "retriable": self.retriable,
-            "exit_code": self.exit_code,
-        }
+        names = "family stage what where found expected fix retriable exit_code".split()
+        return {"kind": type(self).__name__, **{name: getattr(self, name) for name in names}}
 
 
 class InternalError(TrunklineError):
@@ -143,7 +133,7 @@ class ConfigErrors(ConfigError):
 
 
 def unexpected(error: Exception) -> InternalError:
-    """An exception that nobody foresaw: its traceback goes to stderr, where a report can be made from it."""
+    """Wraps an unforeseen exception; its traceback goes to stderr, for a bug report."""
     traceback.print_exception(error)
     return InternalError(f"{type(error).__name__}: {error}", fix="this is a bug: please report it")
 
@@ -162,7 +152,7 @@ def collected() -> Iterator[list[TrunklineError]]:
 
 
 def revived(record: Mapping[str, Any]) -> TrunklineError:
-    """The error that `to_dict` made `record` of, in another process perhaps."""
+    """Deserialises what `to_dict` made, in another process perhaps."""
     kinds = {kind.__name__: kind for kind in _kinds(TrunklineError)}
     error: TrunklineError
     if record.get("errors"):
@@ -174,8 +164,8 @@ def revived(record: Mapping[str, Any]) -> TrunklineError:
     return error
 
 
-def first_cause(errors: Sequence[TrunklineError]) -> TrunklineError:
-    """Of several processes' errors, the first that was not only the loss of another process."""
+def root_cause(errors: Sequence[TrunklineError]) -> TrunklineError:
+    """Root cause: the first error that is not WorkerLost."""
     return next((error for error in errors if not isinstance(error, WorkerLost)), errors[0])
 
 

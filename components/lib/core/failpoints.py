@@ -1,4 +1,4 @@
-"""Places where a fault can be made to strike: a test arms them, and nothing else does.
+"""Fault injection: named failpoints that tests arm through files; no-ops otherwise.
 
 `TRUNKLINE_FAILPOINTS` names a folder. The file `<folder>/<name>` arms the failpoint of that name with one
 line, `ACTION [at=N] [rank=R]`: the Nth time (1, if left out) that a process (of rank R, if given) reaches it,
@@ -21,13 +21,13 @@ _reached: Counter[str] = Counter()
 
 
 def reach(name: str) -> bool:
-    """Says that this process has come to the place `name`: without a folder in the environment, a no-op.
+    """The failpoint `name`: without a folder in the environment, a no-op.
 
     Returns:
-        Whether what is made here is to be spoiled: the place is armed with `poison`.
+        Whether the caller is to corrupt its value: the failpoint is armed with `poison`.
 
     Raises:
-        ServiceError: if the place is armed with `fail`; `kill`, `stop` and `terminate` signal this process.
+        ServiceError: if it is armed with `fail`; `kill`, `stop` and `terminate` signal this process.
     """
     folder = os.environ.get(VARIABLE)
     return _strike(Path(folder, name)) if folder else False

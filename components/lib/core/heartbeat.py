@@ -1,4 +1,4 @@
-"""How the processes of one machine tell the one that watches them that they live, and why they died.
+"""Heartbeat files: ranks report liveness and errors to the watchdog of their machine.
 
 `TRUNKLINE_HEARTBEAT` names a folder on this machine. Without it, as in a test, nothing is written.
 """
@@ -15,18 +15,18 @@ from pathlib import Path
 from components.lib.core.errors import TrunklineError, revived
 
 VARIABLE = "TRUNKLINE_HEARTBEAT"
-INTERVAL = 0.25  # seconds between two beats of a process, at least
+INTERVAL = 0.25  # least seconds between two heartbeats of a rank
 
 _last = 0.0
 
 
 @dataclass(frozen=True)
-class Pulse:
-    """The newest beat of any process whose work is not done.
+class Heartbeat:
+    """The newest heartbeat of any rank whose work is not done.
 
     Attributes:
-        step: how far training has come.
-        age: seconds since then. The clock is the machine's monotonic one, so that no jump of time matters.
+        step: the last step that any rank has finished.
+        age: seconds since then, by the machine's monotonic clock: no jump of time matters.
     """
 
     step: int
@@ -34,7 +34,7 @@ class Pulse:
 
 
 def beat(step: int) -> None:
-    """Says that this process has finished `step` steps; cheap enough for every step."""
+    """Reports `step` finished steps of this rank; cheap enough for every step."""
     global _last
     now = time.monotonic()
     if now - _last < INTERVAL:
@@ -46,29 +46,29 @@ def beat(step: int) -> None:
 
 
 def finish() -> None:
-    """Says that the work of this process is done: how long it takes to end is nobody's concern."""
+    """Reports that this rank is done, so that the time it takes to exit does not count as a hang."""
     folder = os.environ.get(VARIABLE)
     if folder:
         Path(folder, f"{_rank()}.beat").unlink(missing_ok=True)
 
 
-def last_words(error: TrunklineError) -> None:
-    """Leaves the error by which this process ends."""
+def report_error(error: TrunklineError) -> None:
+    """Reports the error by which this rank ends."""
     folder = os.environ.get(VARIABLE)
     if folder:
         _write(Path(folder, f"{_rank()}.error"), [time.monotonic(), error.to_dict()])
 
 
-def pulse(folder: Path) -> Pulse | None:
-    """The newest beat in `folder`, None before the first."""
+def latest(folder: Path) -> Heartbeat | None:
+    """The newest heartbeat in `folder`, None before the first."""
     beats = [json.loads(path.read_text()) for path in folder.glob("*.beat")]
     if not beats:
         return None
-    return Pulse(max(step for step, _ in beats), time.monotonic() - max(when for _, when in beats))
+    return Heartbeat(max(step for step, _ in beats), time.monotonic() - max(when for _, when in beats))
 
 
 def errors(folder: Path) -> list[TrunklineError]:
-    """The errors of the processes that could still say one, the earliest first."""
+    """The errors that ranks reported, the earliest first."""
     found = sorted(json.loads(path.read_text()) for path in folder.glob("*.error"))
     return [revived(error) for _, error in found]
 
@@ -78,7 +78,7 @@ def _rank() -> str:
 
 
 def _write(path: Path, value: object) -> None:
-    """Whole or not at all: the watcher reads at any moment."""
+    """Atomic write: the watchdog reads at any moment."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     temporary.write_text(json.dumps(value))
     temporary.replace(path)

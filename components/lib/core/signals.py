@@ -1,4 +1,4 @@
-"""Requests to stop: SIGTERM from a cluster, SIGINT from a keyboard."""
+"""Graceful shutdown: handlers of SIGTERM (from a cluster) and SIGINT (from a keyboard)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def noted() -> Iterator[list[int]]:
-    """For work that saves its state first: a list of the requests that came.
+    """Deferred shutdown, for work that saves its state first: a list of the signals received so far.
 
     Outside the main thread, signals cannot be caught: there it stays empty.
     """
@@ -26,10 +26,10 @@ def noted() -> Iterator[list[int]]:
 
 @contextmanager
 def obeyed() -> Iterator[None]:
-    """For work without a state to save: the first request raises Interrupted, the next are ignored."""
+    """Immediate shutdown, for work without state to save: the first signal raises Interrupted, once."""
 
     def obey(number: int, _: FrameType | None) -> None:
-        for each in SIGNALS:  # a keyboard and the process above may both ask; what cleans up is left in peace
+        for each in SIGNALS:  # a keyboard and the process above may both ask; cleaning up is not interrupted
             signal.signal(each, signal.SIG_IGN)
         found = signal.Signals(number).name
         raise Interrupted("the stage was told to stop", found=found, fix="run again to go on")

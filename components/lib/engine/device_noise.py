@@ -1,7 +1,7 @@
-"""Noise that is computed where it is used: each value is a hash of its image's key and its place.
+"""Counter-based noise computed on the device: each value is a hash of its sample's key and its place.
 
-Two rounds of multiply and shift over 32 bits, with the constants of Wellons' lowbias32; exact integers on
-every device. `Draw` hashes 64 bits on the CPU; pixels are too many to be sent over.
+Wellons' lowbias32, the same integers on every device. `Draw` hashes 64 bits on the CPU; pixels are too many
+to be sent over.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ GOLDEN = 0x9E3779B9 - (1 << 32)
 
 
 def uniform(keys: Tensor, count: int) -> Tensor:
-    """(n, count) numbers in (0, 1), 23 bits each, for (n,) whole keys below 2^31."""
-    places = torch.arange(count, dtype=torch.int32, device=keys.device)
-    words = _mixed(_mixed(keys.to(torch.int32))[:, None] ^ _mixed(places * GOLDEN + 1)[None, :])
-    return inside(words)
+    """(n, count) uniform numbers in (0, 1), 23 bits each, for (n,) whole keys below 2^31."""
+    return inside(_words(keys, count))
 
 
 def inside(words: Tensor) -> Tensor:
@@ -27,12 +25,26 @@ def inside(words: Tensor) -> Tensor:
     return ((words >> 9) & 0x7FFFFF).float().add_(0.5).mul_(2.0**-23)
 
 
+def bernoulli(keys: Tensor, count: int, chance: float) -> tuple[Tensor, float]:
+    """(n, count) bool, true with probability `chance` in steps of 2^-16, and that probability exactly."""
+    false = round((1 - chance) * 2**16)
+    halves = _words(keys, -(-count // 2)).view(torch.int16)[:, :count]
+    return halves >= false - 2**15, 1 - false / 2**16
+
+
 def gaussian(keys: Tensor, count: int) -> Tensor:
     """(n, count) normal numbers; the largest is 5.3."""
     return torch.erfinv(uniform(keys, count).mul_(2).sub_(1)).mul_(math.sqrt(2))
 
 
-def _mixed(words: Tensor) -> Tensor:
+def _words(keys: Tensor, count: int) -> Tensor:
+    """(n, count) 32-bit hashes of (key, place)."""
+    places = torch.arange(count, dtype=torch.int32, device=keys.device)
+    return mixed(mixed(keys.to(torch.int32))[:, None] ^ mixed(places * GOLDEN + 1)[None, :])
+
+
+def mixed(words: Tensor) -> Tensor:
+    """lowbias32: a bijection of int32 words in which every bit depends on every bit."""
     words = (words ^ ((words >> 16) & 0xFFFF)) * FIRST
     words = (words ^ ((words >> 15) & 0x1FFFF)) * SECOND
     return words ^ ((words >> 16) & 0xFFFF)

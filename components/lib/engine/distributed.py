@@ -1,4 +1,4 @@
-"""Processes that train one model together."""
+"""Process group of a training: ranks, collectives with and without gradient, reads without a host sync."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that train together; a world of one has no process group."""
+    """The rank of this process among those that train together; a world of one has no process group."""
 
     rank: int
     size: int
@@ -21,11 +21,11 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process speaks for all: it writes files and metrics."""
+        """Whether this is rank 0, which writes files and metrics."""
         return self.rank == 0
 
-    def sum(self, values: Tensor) -> Tensor:
-        """`values` added up over all processes; not differentiable."""
+    def all_reduce(self, values: Tensor) -> Tensor:
+        """`values` summed over all ranks; not differentiable."""
         if self.size == 1:
             return values
         total = values.clone()
@@ -33,23 +33,18 @@ class World:
         return total
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in at least one process."""
-        return bool(self.sum(torch.tensor(float(flag), device=self.device)).item() > 0)
+        """Whether the flag is set on at least one rank."""
+        return bool(self.all_reduce(torch.tensor(float(flag), device=self.device)).item() > 0)
 
-    def tell(self, text: str) -> str:
-        """The `text` of the leading process, on every process."""
+    def broadcast(self, text: str) -> str:
+        """The `text` of rank 0, on every rank; nothing is pickled."""
         if self.size == 1:
             return text
         data = torch.tensor(list(text.encode()), dtype=torch.uint8, device=self.device)
-        size = self.sum(torch.tensor(len(data) if self.leads else 0, device=self.device))
+        size = self.all_reduce(torch.tensor(len(data) if self.leads else 0, device=self.device))
         data = data if self.leads else torch.empty(int(size), dtype=torch.uint8, device=self.device)
         dist.broadcast(data, 0)
         return bytes(data.tolist()).decode()
-
-    def barrier(self) -> None:
-        """Waits for all processes."""
-        if self.size > 1:
-            dist.barrier()
 
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -73,14 +68,14 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
-class Late:
-    """A number of the device that the host reads one step late, so that it never waits for the device."""
+class DelayedScalar:
+    """Device scalar read one step late, to avoid a host sync."""
 
     def __init__(self) -> None:
         self._before: tuple[Tensor, torch.cuda.Event] | None = None
 
     def read(self, value: Tensor) -> float:
-        """The value of the call before, 0.0 at first; on a CPU, which nobody waits for, that of this call."""
+        """The value of the call before, 0.0 at first; on a CPU, where there is no sync, that of this call."""
         if value.device.type == "cpu":
             return value.item()
         host = torch.empty((), dtype=value.dtype, pin_memory=True)
@@ -94,24 +89,22 @@ class Late:
         return before[0].item()
 
 
-class _Sum(torch.autograd.Function):
-    """A sum over all processes, whose gradient is summed over all processes."""
+class _AllReduce(torch.autograd.Function):
+    """Sum over all ranks, whose gradient is summed over all ranks; torch.distributed.nn's is deprecated."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor) -> Tensor:
-        whole = values.clone()
-        dist.all_reduce(whole)
-        return whole
+        total = values.contiguous().clone()
+        dist.all_reduce(total)
+        return total
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
-        whole = gradient.contiguous().clone()
-        dist.all_reduce(whole)
-        return whole
+        return _AllReduce.forward(ctx, gradient)
 
 
-class _Gather(torch.autograd.Function):
-    """Rows of all processes in rank order; the gradient of a row is summed over all processes."""
+class _AllGather(torch.autograd.Function):
+    """Rows of all ranks in rank order; the gradient of a row is summed over all ranks."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor) -> Tensor:
@@ -121,22 +114,21 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
+        total = _AllReduce.forward(ctx, gradient)
         return total.chunk(dist.get_world_size())[dist.get_rank()]
 
 
-def gather(rows: Tensor) -> Tensor:
-    """(n, d) of this process -> (n * world, d) of all, with gradient; each process must bring the same n."""
+def all_gather(rows: Tensor) -> Tensor:
+    """(n, d) of this rank -> (n * world, d) of all, with gradient; each rank must bring the same n."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return rows
-    gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _AllGather.apply(rows)  # type: ignore[no-untyped-call]
     return gathered
 
 
-def total(values: Tensor) -> Tensor:
-    """`values` added up over all processes, with gradient; for statistics of the global batch."""
+def all_reduce(values: Tensor) -> Tensor:
+    """`values` summed over all ranks, with gradient; for statistics of the global batch."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return values
-    whole: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
-    return whole
+    total: Tensor = _AllReduce.apply(values)  # type: ignore[no-untyped-call]
+    return total

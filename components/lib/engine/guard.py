@@ -1,18 +1,18 @@
-"""Steps that would do harm: gradients that are not finite, or far larger than usual."""
+"""Skips steps whose gradient is not finite, or whose norm spikes above the running mean."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-WINDOW = 128  # good steps that say what is usual
+WINDOW = 128  # good steps whose mean norm is the usual one
 
 
 class Guard:
-    """Judges gradient norms on the device; all processes see the same norm, so all judge alike.
+    """Judges gradient norms on the device; all ranks see the same norm, so all judge alike.
 
     Args:
-        phases: how many optimizers a step has; each has norms of its own.
+        phases: optimizers of a step; each has a window of norms of its own.
         spike: a norm above this many times the mean of the last good ones is a spike; 0 = there are none.
     """
 
@@ -22,7 +22,7 @@ class Guard:
         self.seen = torch.zeros(phases, dtype=torch.int64, device=device)
 
     def judge(self, phase: int, norm: Tensor) -> Tensor:
-        """Whether the update is to be skipped, shape (). Bad norms are kept out of what is usual."""
+        """Whether to skip the update, shape (); a bad norm does not enter the window."""
         bad = ~norm.isfinite()
         if self.spike:
             norms, seen = self.norms[phase], self.seen[phase]
@@ -33,7 +33,7 @@ class Guard:
         return bad
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """The tensors of a checkpoint."""
         return {"guard/norms": self.norms, "guard/seen": self.seen}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""LARS: each matrix moves by a share of its own size (You, Gitman and Ginsburg, 2017)."""
+"""LARS optimizer: layer-wise adaptive rate scaling (You, Gitman and Ginsburg, 2017)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 class Lars(torch.optim.Optimizer):
     """Momentum on gradients scaled by trust * |weight| / |gradient + decay|, as SimCLR and BYOL use it.
 
-    A group that is not `scaled` (vectors) is plain momentum. Like torch's fused optimizers it divides by
-    the attribute `grad_scale` and changes nothing where `found_inf` is set.
+    A group that is not `scaled` (vectors) is plain SGD with momentum. Like torch's fused optimizers it
+    divides by the attribute `grad_scale` and changes nothing where `found_inf` is set.
     """
 
     grad_scale: Tensor | None = None
@@ -38,7 +38,7 @@ class Lars(torch.optim.Optimizer):
         gradient = weight.grad if self.grad_scale is None else weight.grad / self.grad_scale
         gradient = gradient.add(weight, alpha=group["weight_decay"])
         if group["scaled"]:
-            sizes = torch.stack([whole(torch.linalg.vector_norm(each)) for each in (weight, gradient)])
+            sizes = torch.stack([full_tensor(torch.linalg.vector_norm(each)) for each in (weight, gradient)])
             share = group["trust"] * sizes[0] / sizes[1]
             gradient = gradient * torch.where((sizes > 0).all(), share, torch.ones_like(share))
         state = self.state[weight]
@@ -53,7 +53,7 @@ class Lars(torch.optim.Optimizer):
         weight.copy_(moved)
 
 
-def whole(number: Tensor) -> Tensor:
-    """A number computed from a tensor of which each process holds a part."""
-    added: Tensor = number.full_tensor() if hasattr(number, "full_tensor") else number
-    return added
+def full_tensor(value: Tensor) -> Tensor:
+    """The value of a DTensor over all ranks; a plain tensor as it is."""
+    full: Tensor = value.full_tensor() if hasattr(value, "full_tensor") else value
+    return full

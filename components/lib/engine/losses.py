@@ -1,4 +1,4 @@
-"""Losses as tables of sums, which add up over passes, processes and steps, and their names."""
+"""Loss sums as tables, additive over micro-batches, ranks and steps, and their names in the history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = dict[str, float]
 
 
 class Table:
-    """The columns of a table: a row an entry, with its sum, its weight and its parts, in float64."""
+    """Layout of a loss table: a row an entry, with its sum, its weight and its parts, in float64."""
 
     def __init__(self, model: WeightedSum) -> None:
         self.entries: list[Entry] = model.entries()
@@ -27,7 +27,7 @@ class Table:
         self.shape = (len(self.entries), 2 + max(len(entry.parts) for entry in self.entries))
 
     def of(self, losses: list[Loss], weights: Tensor) -> Tensor:
-        """The table of one pass; `weights` are on the device already, so that nothing waits for it."""
+        """The table of one micro-batch; `weights` are on the device already, to avoid a host sync."""
         rows = []
         for entry, loss, weight in zip(self.entries, losses, weights, strict=True):
             parts = [loss.parts[name].detach().double() for name in entry.parts]
@@ -36,11 +36,11 @@ class Table:
         return torch.stack(rows)
 
     def weights(self, batches: list[Any]) -> Tensor:
-        """(entries,) supervised units of each entry's batch, on the CPU."""
+        """(entries,) weight of each entry: supervised units of its batch, on the CPU."""
         return torch.tensor([batches[term].weight for term in self.terms], dtype=torch.float64)
 
     def named(self, table: Tensor) -> Row:
-        """The means: the total loss, each entry and its parts."""
+        """Mean losses by name: the total, each entry and its parts."""
         row: Row = {}
         total = 0.0
         for entry, scale, sums in zip(self.entries, self.scales, table.tolist(), strict=True):
@@ -54,7 +54,7 @@ class Table:
 
 @torch.no_grad()
 def measure(model: WeightedSum, held_out: HeldOut, precision: str, world: World) -> Tensor:
-    """The table over held-out draws, dealt to the processes in turn; all make the same number of passes."""
+    """Validation: the loss table over held-out batches, dealt to the ranks in turn, the same number each."""
     table, was = Table(model), model.training
     model.eval()
     total = torch.zeros(table.shape, dtype=torch.float64, device=world.device)
@@ -68,4 +68,4 @@ def measure(model: WeightedSum, held_out: HeldOut, precision: str, world: World)
         if mine < len(held_out.draws):
             total += table.of(losses, table.weights(batches).to(world.device))
     model.train(was)
-    return world.sum(total)
+    return world.all_reduce(total)

@@ -1,4 +1,4 @@
-"""How fast training goes, and where the time goes."""
+"""Throughput, MFU and goodput: how fast training goes, and where the time goes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 
 import torch
 
-from components.lib.engine.precision import settle
+from components.lib.engine.precision import set_fp32_precision
 
-TYPICAL = 1000  # newest steps, whose median is the ideal one
+WINDOW = 1000  # newest steps, whose median is the ideal step time
 
 
 class Meter:
-    """Counts and clock of a run on this process, from when it is made.
+    """Counters and clock of a run on this rank, from construction on.
 
     All time since the run first began, restarts included, is in steps or lost to something that has a name;
-    of the time in steps, as many median steps as there were are ideal, and the rest went to `slow_steps`.
+    of the time in steps, the median step time of each is ideal, and the rest is `slow_steps`.
 
     Args:
-        peak: FLOP/s that this process's device can do; 0 = not known.
+        peak: FLOP/s of this rank's device; 0 = not known.
 
     Attributes:
-        counts: of this process: samples; real tokens (or samples) that carry data; slots computed on, padding
-            included; flops of forward and backward passes over real lengths, as Megatron counts them.
-        lost: seconds by name, of all processes that the run had, one after the other.
+        counts: of this rank: samples; real tokens (or samples); slots computed on, padding included; flops of
+            forward and backward passes over real lengths, as Megatron counts them.
+        lost: seconds by name, over all restarts of the run.
     """
 
     def __init__(self, peak: float = 0.0) -> None:
@@ -39,12 +39,12 @@ class Meter:
         self.steps, self.step_seconds = 0, 0.0
         self._start, self._began = time.perf_counter(), time.time()
         self._before = 0.0  # seconds until this process began
-        self._typical: deque[float] = deque(maxlen=TYPICAL)
+        self._typical: deque[float] = deque(maxlen=WINDOW)
         self._old: dict[str, float] = {}  # what was lost until then
         self._lap: tuple[float, dict[str, float], dict[str, float]] = (self._start, {}, {})
 
     def started(self) -> None:
-        """What came before this was getting ready."""
+        """Ends the startup time."""
         self.lost["startup"] += time.perf_counter() - self._start
 
     def count(self, **counts: float) -> None:
@@ -54,7 +54,7 @@ class Meter:
 
     @contextmanager
     def wait(self, name: str) -> Iterator[None]:
-        """Adds the time of the block to what was lost to `name` (data, checkpoint, evaluation, ...)."""
+        """Adds the time of the block to what is lost to `name` (data, checkpoint, ...)."""
         start = time.perf_counter()
         try:
             yield
@@ -63,22 +63,19 @@ class Meter:
 
     @contextmanager
     def stepping(self) -> Iterator[None]:
-        """The time of one step."""
+        """Times one step."""
         start = time.perf_counter()
         yield
         self._typical.append(time.perf_counter() - start)
         self.steps, self.step_seconds = self.steps + 1, self.step_seconds + self._typical[-1]
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps, so that the account goes on after a restart."""
+        """JSON of a checkpoint, so that the account goes on after a restart."""
         steps = {"steps": self.steps, "step_seconds": self.step_seconds}
         return {**steps, "lost": dict(self.lost), "scheduled": self.scheduled(), "saved": time.time()}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Goes on with the account of the process that saved `state`.
-
-        What that one did afterwards is lost, like the time until this one began: to `interruption`.
-        """
+        """Continues the account saved as `state`; the time from then on is lost to `interruption`."""
         gap = max(0.0, self._began - state["saved"])
         self._before = state["scheduled"] + gap
         self.steps, self.step_seconds = self.steps + state["steps"], self.step_seconds + state["step_seconds"]
@@ -98,18 +95,18 @@ class Meter:
         return {"scheduled": self.scheduled(), "ideal": ideal, "slow_steps": slow, **self.lost}
 
     def lap(self, world: int = 1) -> dict[str, float]:
-        """Rates over all processes since the lap before."""
+        """Rates over all ranks since the last call."""
         now, (start, counts, lost) = time.perf_counter(), self._lap
         self._lap = (now, dict(self.counts), dict(self.lost))
         new = {name: value - counts.get(name, 0) for name, value in self.counts.items()}
-        shares = {
-            name: (self.lost[name] - lost.get(name, 0.0)) / (now - start) for name in ("data", "checkpoint")
-        }
-        named = {f"{name}_wait_share": round(share, 4) for name, share in shares.items()}
-        return {**_rates(new, now - start, world, self.peak), **named, "memory_bytes": float(memory())}
+        rates = _rates(new, now - start, world, self.peak)
+        for name in ("data", "checkpoint"):
+            share = (self.lost[name] - lost.get(name, 0.0)) / (now - start)
+            rates[f"{name}_wait_share"] = round(share, 4)
+        return {**rates, "memory_bytes": float(memory())}
 
     def summary(self, world: int = 1) -> dict[str, float]:
-        """Rates over all processes while training, goodput, and seconds lost."""
+        """Rates over all ranks while training, goodput, and seconds lost."""
         mine = {name: seconds - self._old.get(name, 0.0) for name, seconds in self.lost.items()}
         aside = sum(mine.get(name, 0.0) for name in ("startup", "restore", "checkpoint", "evaluation"))
         busy = time.perf_counter() - self._start - aside
@@ -133,18 +130,18 @@ def _rates(counts: dict[str, float], seconds: float, world: int, peak: float) ->
 
 
 def memory() -> int:
-    """The most bytes that this process had at once: on its GPU, else of the machine's memory."""
+    """Peak memory of this process in bytes: on its GPU, else of the machine."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def peak_flops(device: torch.device, precision: str, seconds: float = 0.4, size: int = 1024) -> float:
-    """FLOP/s of a square matrix product on this device now: the honest denominator of MFU.
+    """Measured peak FLOP/s of a square matrix product on this device: the denominator of MFU.
 
     The best of short bursts: what else runs here for a moment does not count.
     """
-    settle(precision, device)  # as training will have it
+    set_fp32_precision(precision, device)  # as training will have it
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     size = size if device.type == "cpu" else 8 * size
     left, right = (torch.ones(size, size, dtype=kind, device=device) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Optimizers with decay groups, and learning-rate schedules as plain functions of the step."""
+"""Optimizers with weight-decay groups, gradient clipping, and learning-rate schedules of the step."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from components.lib.engine.lars import Lars, whole
+from components.lib.engine.lars import Lars, full_tensor
 from components.lib.engine.trainable import Phase
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then `kind`: cosine to `floor`, wsd (flat, then linear to 0) or linear to `floor`.
+    """Learning-rate schedule: linear warm-up, then cosine or linear decay to `floor`, or wsd.
 
-    wsd: warm-up, stable, decay (Hu et al., "MiniCPM", 2024), whose last fifth decays.
+    wsd: warm-up, stable, decay (Hu et al., "MiniCPM", 2024), whose last fifth decays linearly to 0.
 
     Attributes:
         warmup: share of the steps that warm up.
@@ -64,7 +64,7 @@ def optimizer(kind: str, phase: Phase, *, weight_decay: float, betas: tuple[floa
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate of the next step, of which each group takes its share."""
+    """Sets the learning rate of the next step, times the share of each group."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["share"]
 
@@ -72,13 +72,13 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def update(
     optimizer: torch.optim.Optimizer, clip: float, judge: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """One step on gradients clipped to norm `clip`; returns the norm before clipping, and if it was bad: ().
+    """One optimizer step on gradients clipped to norm `clip`; the norm before clipping, and if it was bad.
 
-    A norm that `judge` calls bad makes the optimizer leave weights and moments as they are. It selects, it
-    does not multiply (0 * NaN is NaN), and the host does not wait for the answer.
+    Both have shape (). On a bad norm, by `judge`, the optimizer leaves weights and moments as they are: it
+    selects, it does not multiply (0 * NaN is NaN), and there is no host sync.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+    norm = full_tensor(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
     optimizer.grad_scale = (norm / clip).clamp(min=1.0)  # type: ignore[attr-defined]
     bad = judge(norm)
     optimizer.found_inf = bad.float()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The order of samples as a pure function of the step: nothing to save, nothing to replay.
+"""Sampling order as a pure function of the step: no state to save, nothing to replay on resume.
 
 Epoch e visits the samples in the order of a keyed permutation: a Feistel network over the next power of
 two, walked until it falls below the number of samples (Black and Rogaway, "Ciphers with arbitrary
@@ -23,7 +23,7 @@ BLOCK = 2**16  # positions
 
 @dataclass(frozen=True)
 class Order:
-    """The samples of every step.
+    """The global batch of every step: a shuffled epoch after the other.
 
     Attributes:
         samples: how many there are.
@@ -47,12 +47,12 @@ class Order:
         return Draw(ids, epochs, self.seed)
 
 
-def dealt(draw: Draw, costs: Ints | None, rank: int, world: int) -> Draw:
-    """The part of a global batch that belongs to `rank` of `world` processes: as many samples for each.
+def rank_batch(draw: Draw, costs: Ints | None, rank: int, world: int) -> Draw:
+    """Load-balanced share of a global batch for `rank` of `world`: the same number of samples for each.
 
     Args:
-        costs: of every sample, such as its length. A step takes as long as its slowest process, so samples
-            are dealt out from the dearest on, each round by who has least so far; None: by their places.
+        costs: of every sample, such as its length. A step takes as long as its slowest rank, so samples are
+            dealt out from the dearest on, each round by who has least so far; None: by their places.
     """
     if world == 1:
         return draw
@@ -74,11 +74,10 @@ def _block(samples: int, seed: int, number: int) -> tuple[Ints, Ints]:
 
 
 def permuted(places: Ints, epochs: Ints, size: int, seed: int) -> Ints:
-    """Where each place of [0, size) goes in the permutation of its epoch; a bijection for each epoch."""
+    """Keyed permutation of [0, size), another for each epoch: where each place goes."""
     bits, first = max(1, (size - 1).bit_length()), epochs.min()
-    keys = hashed(seed, "order", np.arange(ROUNDS)[:, None], np.arange(first, epochs.max() + 1)).astype(
-        np.uint32
-    )
+    words = hashed(seed, "order", np.arange(ROUNDS)[:, None], np.arange(first, epochs.max() + 1))
+    keys = words.astype(np.uint32)
     epochs = epochs - first
     moved = _feistel(places, epochs, keys, bits)
     outside = np.flatnonzero(moved >= size)
@@ -89,7 +88,7 @@ def permuted(places: Ints, epochs: Ints, size: int, seed: int) -> Ints:
 
 
 def _feistel(words: Ints, epochs: Ints, keys: Keys, bits: int) -> Ints:
-    """A bijection of numbers of `bits` bits: each half in turn changes by a hash of the other."""
+    """Feistel network over `bits` bits: each half in turn is XORed with a hash of the other."""
     width = bits // 2
     low, high = (words & ((1 << width) - 1)).astype(np.uint32), (words >> width).astype(np.uint32)
     for turn in range(0, ROUNDS, 2):
@@ -99,9 +98,9 @@ def _feistel(words: Ints, epochs: Ints, keys: Keys, bits: int) -> Ints:
 
 
 def _mix(words: Keys) -> Keys:
-    """32 bits of which each depends on each, in place: half of the width, a sixth of the time of 64.
+    """32-bit hash lowbias32, in place; half of the width, a sixth of the time of a 64-bit one.
 
-    Wellons, "Prospecting for hash functions", 2018 (lowbias32).
+    Wellons, "Prospecting for hash functions", 2018.
     """
     words ^= words >> np.uint32(16)
     words *= np.uint32(0x7FEB352D)

@@ -1,4 +1,4 @@
-"""All that decides a training run besides the model and the data."""
+"""Hyper-parameters of a training run: all that decides it besides the model and the data."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from components.lib.engine.randomness import Draw
 
 @dataclass(frozen=True)
 class Plan:
-    """How a model is trained.
+    """Hyper-parameters of one training.
 
     Attributes:
         optimizer: adamw or lars, whose momentum is the first of `betas`.
-        micro_batch: the most samples a process takes in one forward pass; 0 = its whole share of the batch.
-        parallel: how several processes hold the model: auto, ddp or fsdp.
-        recompute: activations of blocks in the backward pass, instead of keeping them.
-        compile: each block, by torch.compile.
+        micro_batch: largest micro-batch of a rank, in samples; 0 = its whole share of the global batch.
+        parallel: auto, ddp or fsdp.
+        recompute: activation checkpointing: blocks are recomputed in the backward pass.
+        compile: torch.compile of each block.
         clip: largest norm of the gradient.
-        spike: a gradient this many times as large as usual is skipped; 0 = never.
-        bad_steps: how many steps in a row may be skipped, for a gradient that is not finite or a spike.
-        returns: how often the weights may then go back to the last checkpoint, before the run ends.
+        spike: a gradient norm this many times the usual one is skipped; 0 = never.
+        bad_steps: consecutive skipped steps (gradient not finite, or a spike) before a rollback.
+        max_rollbacks: rollbacks to the last checkpoint before the run fails.
         report_every: steps between rows of the history.
         unit: what the rate of progress counts.
         evaluate_every, checkpoint_every: steps; 0 = never (evaluation still happens at the end).
@@ -41,7 +41,7 @@ class Plan:
     compile: bool = False
     spike: float = 0.0
     bad_steps: int = 10
-    returns: int = 2
+    max_rollbacks: int = 2
     report_every: int = 10
     evaluate_every: int = 0
     checkpoint_every: int = 0
@@ -52,26 +52,24 @@ class Plan:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Samples that are measured, never trained on, and the fixed draws of them."""
+    """Validation samples, and the fixed batches of them that are measured."""
 
     samples: Any
     draws: tuple[Draw, ...]
 
 
-def passes(batch: int, world: int, most: int) -> tuple[int, int]:
-    """How `world` processes take a global batch: (samples a pass, passes) of each.
+def accumulation(batch: int, world: int, most: int) -> tuple[int, int]:
+    """Gradient accumulation of each of `world` ranks: (samples a micro-batch, micro-batches a step).
 
-    The batch is the same for every world, so the passes are solved again: the fewest of equal size that
-    hold at most `most` samples (0 = any number).
+    The global batch is the same for every world, so this is solved again: the fewest micro-batches of equal
+    size with at most `most` samples (0 = any number).
 
     Raises:
-        ConfigError: if the batch cannot be shared out evenly.
+        ConfigError: if the batch cannot be divided evenly.
     """
     share, rest = divmod(batch, world)
     if rest or not share:
-        raise ConfigError(
-            "the global batch cannot be shared out evenly", where="global_batch", found=batch,
-            expected=f"a multiple of {world} processes",
-        )  # fmt: skip
+        what, expected = "the global batch cannot be shared out evenly", f"a multiple of {world} processes"
+        raise ConfigError(what, where="global_batch", found=batch, expected=expected)
     size = next(size for size in range(min(most or share, share), 0, -1) if share % size == 0)
     return size, share // size

@@ -1,4 +1,4 @@
-"""Random numbers without state: each is a pure function of (seed, stream, coordinates).
+"""Counter-based random numbers, without state: pure functions of (seed, stream, coordinates).
 
 SplitMix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA
 2014) hashes the coordinates one after the other. So a mask or a crop depends on its sample alone: not on
@@ -39,7 +39,7 @@ def hashed(seed: int, stream: str, *coordinates: npt.ArrayLike) -> Words:
 
 
 def more(words: Words, *coordinates: npt.ArrayLike) -> Words:
-    """What `hashed` makes of these coordinates after those that it made `words` of."""
+    """Continues `hashed` by further coordinates."""
     for coordinate in coordinates:
         with np.errstate(over="ignore"):
             words = mix(words + GOLDEN * (np.asarray(coordinate).astype(np.uint64) + np.uint64(1)))
@@ -53,12 +53,12 @@ def uniform(seed: int, stream: str, *coordinates: npt.ArrayLike) -> npt.NDArray[
 
 @dataclass(frozen=True)
 class Draw:
-    """Which samples a batch has, and the randomness that belongs to them.
+    """The sample ids of a batch, and the random numbers that belong to each sample.
 
     Attributes:
         ids: (n,) sample numbers.
         epochs: (n,) how often each was seen before.
-        training: False while the loss is measured on held-out samples.
+        training: False in validation.
     """
 
     ids: Ints

@@ -1,11 +1,25 @@
-"""What the engine trains: anything that prepares batches and returns losses as sums."""
+"""The contract of objectives and tasks (batches in, loss sums out), and the weighted sum of several.
+
+An objective or a task is an nn.Module that owns trunk and head, and has
+    prepare(samples, draw) -> batch  on the CPU; a pure function, called in the loader's thread. A batch
+                                     has a length and the `weight` of its loss; its tensors may be in
+                                     dataclasses, lists, tuples and dicts.
+    forward(batch) -> Loss
+It may also have
+    phases() -> dict[str, Phase]     several phases a step, in this order (a GAN's two players); it is then
+                                     called with (batch, phase). Without it: one, over everything.
+    after_step(step, steps)          updates without gradient, such as an EMA teacher, after step `step` of
+                                     `steps`. What it updates must be a parameter without gradient or a
+                                     buffer: those are in the checkpoint.
+    PARTS                            names of the parts of its loss; by phase, if it has phases.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,12 +27,12 @@ from components.lib.core.errors import ConfigError
 from components.lib.engine.randomness import Draw
 
 MAIN = "main"  # the phase of every objective that names none
-DEFAULT = (1.0, None, None)  # the dials of a phase that leaves them to the plan
+DEFAULT = (1.0, None, None)  # rate, betas and weight decay of a phase that leaves them to the plan
 
 
 @dataclass
 class Loss:
-    """A loss as a sum, so that it can be divided by the weight of the whole global batch.
+    """A loss as a sum over units, to be divided by the weight of the whole global batch.
 
     Attributes:
         total: () sum over the supervised units of this batch, with gradient.
@@ -33,11 +47,11 @@ class Loss:
 
 @dataclass(frozen=True)
 class Phase:
-    """One forward and backward pass of a step, with an optimizer of its own.
+    """Optimization phase: a forward and backward pass with its own optimizer, as of a GAN's two players.
 
     Attributes:
-        parameters: what it moves; other weights have no gradient meanwhile.
-        rate: times the learning rate of the plan.
+        parameters: what it trains; others get no gradient meanwhile.
+        rate: factor on the learning rate of the plan.
         betas, weight_decay: instead of the plan's.
     """
 
@@ -46,14 +60,13 @@ class Phase:
     betas: tuple[float, float] | None = None
     weight_decay: float | None = None
 
-    def joined(self, other: Phase) -> Phase:
-        """One phase over the weights of both; raises ConfigError if both want dials of their own."""
-        mine, theirs = (
-            (self.rate, self.betas, self.weight_decay),
-            (other.rate, other.betas, other.weight_decay),
-        )
+    def merged(self, other: Phase) -> Phase:
+        """One phase over the parameters of both; ConfigError if their own hyper-parameters differ."""
+        mine, theirs = ((phase.rate, phase.betas, phase.weight_decay) for phase in (self, other))
         if DEFAULT not in (mine, theirs) and mine != theirs:
-            raise ConfigError("two objectives want other dials for one phase", found=mine, expected=theirs)
+            raise ConfigError(
+                "two objectives want other hyper-parameters for one phase", found=mine, expected=theirs
+            )
         known = {id(parameter) for parameter in self.parameters}
         new = (parameter for parameter in other.parameters if id(parameter) not in known)
         return Phase((*self.parameters, *new), *(theirs if mine == DEFAULT else mine))
@@ -61,7 +74,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Entry:
-    """A loss that is minimised: that of one term in one phase.
+    """A minimised loss: that of one term (objective) in one phase.
 
     Attributes:
         label: its name in the history.
@@ -74,35 +87,8 @@ class Entry:
     parts: tuple[str, ...]
 
 
-class Batch(Protocol):
-    """Tensors for one forward pass; those in dataclasses, lists, tuples and dicts go to the device."""
-
-    weight: float
-
-
-class Trainable(Protocol):
-    """An objective or a task: an nn.Module that owns trunk and head.
-
-    It may also have
-        phases() -> dict[str, Phase]     several passes a step, in this order (a GAN's two players); it is
-                                         then called with (batch, phase). Without it: one, over everything.
-        after_step(step, steps)          moves what no gradient moves, such as an EMA teacher, after step
-                                         `step` of `steps`. What it moves must be a parameter without
-                                         gradient or a buffer: those are in the checkpoint.
-        PARTS                            names of the parts of its loss; by phase, if it has phases.
-    """
-
-    def prepare(self, samples: Any, draw: Draw) -> Any:
-        """The batch of `draw` from `samples`, on the CPU; a pure function, called in the loader's thread."""
-        ...
-
-    def __call__(self, batch: Any) -> Loss:
-        """The loss of a batch."""
-        ...
-
-
 class WeightedSum(nn.Module):
-    """Several objectives on one trunk: each term is divided by its own weight, then scaled and added.
+    """Multi-task loss: objectives on one trunk, each divided by its own weight, then scaled and added.
 
     A term is called by the name of its objective; its parts are `name/part`.
     """
@@ -130,19 +116,19 @@ class WeightedSum(nn.Module):
         """The phases of all terms by name, in the order in which terms name them.
 
         Raises:
-            ConfigError: if two phases move one weight, or two terms want other dials for one phase.
+            ConfigError: if two phases train one weight, or two terms want other hyper-parameters for a phase.
         """
         merged: dict[str, Phase] = {}
         for term in self.terms.values():
             for name, phase in _phases(term).items():
-                merged[name] = merged[name].joined(phase) if name in merged else phase
+                merged[name] = merged[name].merged(phase) if name in merged else phase
         owners = [id(p) for phase in merged.values() for p in phase.parameters]
         if len(owners) != len(set(owners)):
             raise ConfigError("two phases move the same weight", where="objective", found=", ".join(merged))
         return merged
 
     def entries(self) -> list[Entry]:
-        """What is minimised, phase after phase, term after term: the order of the losses of a step."""
+        """The minimised losses in the order of a step: phase after phase, term after term."""
         found = []
         for phase in self.phases():
             for name, term in self.terms.items():
@@ -154,7 +140,7 @@ class WeightedSum(nn.Module):
         return found
 
     def after_step(self, step: int, steps: int) -> None:
-        """Lets objectives move what no gradient moves, such as an EMA teacher."""
+        """Updates without gradient, such as an EMA teacher."""
         for term in self.terms.values():
             if hasattr(term, "after_step"):
                 term.after_step(step, steps)  # type: ignore[operator]
@@ -169,8 +155,8 @@ def _phases(term: nn.Module) -> dict[str, Phase]:
 
 
 @contextmanager
-def alone(phase: Phase, phases: dict[str, Phase]) -> Iterator[None]:
-    """Within, only the weights of `phase` collect a gradient."""
+def only_phase(phase: Phase, phases: dict[str, Phase]) -> Iterator[None]:
+    """Within, only the parameters of `phase` require a gradient."""
     others = [p for other in phases.values() if other is not phase for p in other.parameters]
     for parameter in others:
         parameter.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Batches between the host and the device that trains."""
+"""Batches between host and device: pinned memory, asynchronous copies, nested containers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ T = TypeVar("T")
 
 
 def pinned(batch: T, device: torch.device) -> T:
-    """The same in page-locked memory, if `device` copies from it by itself, while the host goes on."""
+    """The batch in pinned (page-locked) memory, if the device is a GPU, so that its copy is asynchronous."""
     return mapped(batch, Tensor.pin_memory) if device.type == "cuda" else batch
 
 
 def moved(batch: T, device: torch.device) -> T:
-    """The same on a device; the host does not wait for a copy from page-locked memory."""
+    """The batch on a device; a copy from pinned memory does not block the host."""
     return mapped(batch, lambda tensor: tensor.to(device, non_blocking=True))
 
 
 def constant(values: Sequence[float], like: Tensor) -> Tensor:
-    """(n,) of the type of `like`, made on its device: for a copy from the host, the host would wait."""
+    """(n,) constants of the type and device of `like`, made there: a copy from the host would be a sync."""
     return torch.stack([like.new_full((), value) for value in values])
 
 
 def mapped(batch: T, change: Callable[[Tensor], Tensor]) -> T:
-    """The same with `change` of each tensor in its dataclasses, lists, tuples and dicts, however deep."""
+    """Tree map: `change` of each tensor in nested dataclasses, lists, tuples and dicts."""
     whole: Any = batch
     if isinstance(whole, Tensor):
         whole = change(whole)

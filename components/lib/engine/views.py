@@ -1,4 +1,4 @@
-"""Two views of the same samples, as the objectives that compare views take them."""
+"""Batches of positive pairs: two views of each sample, for contrastive and self-distillation objectives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Views:
 
     Attributes:
         ids: (n,) sample numbers: a sample that is in the batch twice is no negative of itself.
-        passes: what is computed on a view, in forward and backward passes of the trunk.
+        passes: compute on a view, in forward and backward passes of the trunk.
     """
 
     first: Any
@@ -37,10 +37,10 @@ class Views:
 
     @property
     def slots(self) -> int:
-        """Tokens that are computed."""
+        """Tokens computed on, padding included."""
         return int(self.first.slots + self.second.slots)
 
     @property
     def flops(self) -> float:
-        """Of the trunk; the heads' are few."""
+        """FLOPs of the trunk; the heads' are few."""
         return float(self.first.flops + self.second.flops) * self.passes

@@ -1,7 +1,7 @@
-"""Signs of collapse: features that say the same of every sample, or along a few directions only.
+"""Diagnostics of representation collapse: features that are constant, or vary along a few directions only.
 
-Measured on pooled features of unit length, as sums over the units of a loss, so that they stand in the
-history beside it. Alignment and uniformity: Wang and Isola, ICML 2020.
+Measured on L2-normalised pooled features, as sums over the units of a loss, so that they stand in the history
+beside it. Alignment and uniformity: Wang and Isola, ICML 2020.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PARTS = (*SPREAD, "alignment")
 
 @torch.no_grad()
 def spread(features: Tensor, weight: float) -> dict[str, Tensor]:
-    """How far apart samples are: means of this batch, times `weight`.
+    """Spread of the features: means of this batch, times `weight`.
 
     feature_std: of a coordinate, times the root of the width: 1 if spread evenly, 0 if collapsed.
     effective_rank: (sum of eigenvalues)^2 / sum of their squares, of the covariance: from 1 to the width.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from components.lib.core.settings import setting
 from components.lib.engine import device_noise
-from components.lib.engine.normalization import still
+from components.lib.engine.normalization import frozen_running_statistics
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import MAIN, Loss, Phase
 from components.lib.engine.transfer import moved
@@ -44,7 +44,7 @@ class Objective(nn.Module):
         super().__init__()
         self.config, self.trunk = config, trunk
         self.head = nn.Linear(trunk.width, 1)
-        self.generator = decoders.Unfolding(config.latent, trunk.shape[0], trunk.shape[1:])
+        self.generator = decoders.CodeDecoder(config.latent, trunk.shape[0], trunk.shape[1:])
 
     def phases(self) -> dict[str, Phase]:
         """First the discriminator moves, then the generator."""
@@ -66,11 +66,11 @@ class Objective(nn.Module):
         """Hinge losses, summed over images; each player sees made images of its own."""
         keys = batch.extra["keys"][:, int(phase == "generator")]
         if phase == "generator":
-            with still(self.trunk):
+            with frozen_running_statistics(self.trunk):
                 return Loss(-self._judged(self._made(batch, keys))[0].sum(), batch.weight)
         with torch.no_grad():
             made = self._made(batch, keys)
-        with still(self.trunk):  # the statistics that the trunk keeps are those of images
+        with frozen_running_statistics(self.trunk):  # these are of real images
             fake, _ = self._judged(made)
         real, pooled = self._judged(batch.pixels())
         total = (1 - real).relu().sum() + (1 + fake).relu().sum()

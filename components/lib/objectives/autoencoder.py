@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.core.settings import setting
-from components.lib.engine.distributed import gather
+from components.lib.engine.distributed import all_gather
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
 from components.lib.engine.transfer import moved
@@ -55,7 +55,7 @@ class Objective(nn.Module):
         code = self.trunk.pool(self.trunk.read(pixels))
         error = (self.decoder(code).float() - pixels).square().flatten(1).mean(dim=1).sum()
         sparsity = code.float().abs().mean(dim=1).sum()
-        decorrelation = len(code) * covariance(gather(code.float()) if self.training else code.float())
+        decorrelation = len(code) * covariance(all_gather(code.float()) if self.training else code.float())
         total = error + self.config.sparsity * sparsity + self.config.decorrelation * decorrelation
         parts = {"error": error, "sparsity": sparsity, "decorrelation": decorrelation}
         parts = {name: value.detach() for name, value in parts.items()}

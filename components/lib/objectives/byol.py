@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.core.settings import setting
-from components.lib.engine.normalization import still
+from components.lib.engine.normalization import frozen_running_statistics
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
 from components.lib.engine.views import Views
@@ -58,7 +58,7 @@ class Objective(nn.Module):
         pooled = [self.trunk.pool(self.trunk(view), view) for view in views]
         guesses = [self.predictor(self.projector(one)) for one in pooled]
         trunk: Any = self.teacher["trunk"]
-        with torch.no_grad(), still(self.teacher):
+        with torch.no_grad(), frozen_running_statistics(self.teacher):
             targets = [self.teacher["projector"](trunk.pool(trunk(view), view)) for view in views]
         total = distance(guesses[0].float(), targets[1].float())
         total = total + distance(guesses[1].float(), targets[0].float())

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.core.settings import setting
-from components.lib.engine.distributed import gather
+from components.lib.engine.distributed import all_gather
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
 from components.lib.engine.views import Views
@@ -59,7 +59,7 @@ class Objective(nn.Module):
         first, second = (nn.functional.normalize(self.head(view).float(), dim=1) for view in pooled)
         rows, columns, all_ids = torch.cat([first, second]), torch.cat([first, second]), batch.ids
         if self.training:  # held-out batches are dealt to the processes whole
-            columns, all_ids = torch.cat([gather(first), gather(second)]), self._all_ids(batch.ids)
+            columns, all_ids = torch.cat([all_gather(first), all_gather(second)]), self._all_ids(batch.ids)
         with torch.autocast(rows.device.type, enabled=False):  # bf16 cannot tell similar views apart
             similarity = compare(rows, columns, batch.ids, all_ids)
             total = LOSSES[self.config.loss](similarity, self.config)
@@ -68,7 +68,7 @@ class Objective(nn.Module):
 
     def _all_ids(self, ids: Tensor) -> Tensor:
         with torch.no_grad():
-            return gather(ids[:, None].double()).long().flatten()
+            return all_gather(ids[:, None].double()).long().flatten()
 
 
 def compare(rows: Tensor, columns: Tensor, ids: Tensor, all_ids: Tensor) -> Tensor:

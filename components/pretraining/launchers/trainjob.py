@@ -15,8 +15,8 @@ from components.lib.core.errors import (
     Interrupted,
     TrunklineError,
     WorkerLost,
-    first_cause,
     revived,
+    root_cause,
 )
 from components.lib.core.settings import from_dict, setting
 from components.lib.storage.store import Store
@@ -175,7 +175,7 @@ class _Launch:
             where = "pretraining.launch.runtime"
             return ConfigError("the runtime cannot be used", where=where, found=ended.text)
         if errors:
-            return first_cause(errors)
+            return root_cause(errors)
         found = "; ".join(filter(None, (self._death(name), ended.text)))
         fix = "if memory ran out, lower pretraining.micro_batch or raise pretraining.launch.resources"
         return WorkerLost("the TrainJob failed without a word", where=name, found=found, fix=fix)

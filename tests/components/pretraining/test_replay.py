@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from components.lib.engine.order import Order, dealt
+from components.lib.engine.order import Order, rank_batch
 from components.pretraining.replay import Replay, order
 
 
@@ -26,7 +26,7 @@ def test_it_does_not_depend_on_the_processes(world):
     replay = Replay(1000, 64, 7, 400, 21)
     for step in (0, 3, 99):
         whole = replay.draw(step)
-        parts = [dealt(whole, None, rank, world) for rank in range(world)]
+        parts = [rank_batch(whole, None, rank, world) for rank in range(world)]
         assert np.array_equal(whole.ids, np.concatenate([part.ids for part in parts]))
         assert np.array_equal(whole.epochs, np.concatenate([part.epochs for part in parts]))
         old = [int((part.ids >= 400).sum()) for part in parts]

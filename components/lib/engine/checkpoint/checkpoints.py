@@ -1,9 +1,9 @@
-"""Checkpoints that are whole or do not exist, are never unpickled, and are written while training goes on.
+"""Sharded checkpoints with an atomic commit, saved in the background, never unpickled.
 
-    <prefix>/<step>-<attempt>/shard-<rank>.safetensors   the rows that each process writes
+    <prefix>/<step>-<attempt>/shard-<rank>.safetensors   the rows that each rank writes
     <prefix>/<step>-<attempt>/state.json                 step, settings, history; which rows are where
     <prefix>/<step>.<generation>.commit.json             sizes and SHA-256, written last by a conditional put
-    <prefix>/<generation>.run.json                       a process that took the run over, the newest owns it
+    <prefix>/<generation>.run.json                       ownership: the newest generation owns the run
 
 The order of data and all randomness are functions of the step, so a checkpoint holds no state of either.
 """
@@ -15,30 +15,23 @@ import math
 import os
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from components.lib.core.errors import ConfigError, IntegrityError, Interrupted, MissingError
 from components.lib.core.failpoints import reach
-from components.lib.engine.checkpoint.layout import spread
-from components.lib.engine.checkpoint.load import Reader
+from components.lib.engine.checkpoint import load
+from components.lib.engine.checkpoint.layout import RowsNeeded, all_rows, layout_of
 from components.lib.engine.checkpoint.save import Saver, Snapshot
 from components.lib.engine.distributed import ALONE, World
 from components.lib.storage.objects import Objects
 
-Needed = Callable[[str, tuple[int, ...]], tuple[int, int]]
 TRIES = 3  # saves in a row that may fail because the store does not answer
 
 
-def everything(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
-    """All rows."""
-    return 0, shape[0] if shape else 1
-
-
 class Checkpoints:
-    """The checkpoints of one training run, under `prefix` of the store; all processes call all methods.
+    """The checkpoints of one training run, under `prefix` of the store; all ranks call all methods.
 
     Args:
         identity: what must be equal between the run that saved and the run that resumes.
@@ -59,53 +52,50 @@ class Checkpoints:
     def save(
         self, step: int, tensors: dict[str, Tensor], state: dict[str, Any], score: float | None = None
     ) -> None:
-        """Copies `tensors`, and commits them with the JSON `state` in the background.
+        """Snapshots `tensors`, and commits them with the JSON `state` in the background.
 
         Raises:
             TrunklineError: if the save before this one failed and training should not go on.
         """
-        self._settle()
+        self._await_save()
         self._attempts += 1
         folder = f"{self.prefix}/{step:09d}-{self.generation:04d}-{self._attempts}"
-        rows = spread(tensors, self.world)
-        index = {
-            name: [part.shape, [(r.rank, r.start, r.stop) for r in part.rows]] for name, part in rows.items()
-        }
-        notes = {"step": step, "identity": self.identity, "tensors": index, **state}
-        snapshot = Snapshot(folder, json.dumps(notes), rows, score)
+        layout = layout_of(tensors, self.world)
+        index = {n: [t.shape, [(r.rank, r.start, r.stop) for r in t.ranges]] for n, t in layout.items()}
+        whole = {"step": step, "identity": self.identity, "tensors": index, **state}
+        snapshot = Snapshot(folder, json.dumps(whole), layout, score)
         self._saver.start(snapshot, tensors, lambda record: self._commit(step, record))
 
     def wait(self, needed: bool = True) -> None:
-        """Until the last save is committed.
+        """Joins the last save.
 
         Args:
-            needed: whether somebody is to resume from it.
+            needed: whether a resume depends on it.
 
         Raises:
             TrunklineError: if it is needed and not committed, or if the run belongs to another process now.
         """
-        self._settle(last=needed)
+        self._await_save(last=needed)
 
-    def load(self, needed: Needed = everything) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def load(self, needed: RowsNeeded = all_rows) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The newest checkpoint whose files are what was committed, or None if none was ever committed.
 
         Takes the run over: a process that has it still can commit nothing more.
 
         Args:
-            needed: which rows of a tensor this process wants.
+            needed: which rows of a tensor this rank needs.
 
         Raises:
             IntegrityError: if there are checkpoints and every one is damaged.
             ConfigError: if the checkpoint belongs to other settings or data.
         """
         self._claim()
-        commits: list[str] = json.loads(
-            self.world.tell(json.dumps(self._commits()) if self.world.leads else "")
-        )
+        listed = json.dumps(self._commits()) if self.world.leads else ""
+        commits: list[str] = json.loads(self.world.broadcast(listed))
         for commit in commits:
             found = None
             try:
-                found = Reader(self.objects, self.world).read(commit, needed)
+                found = load.read(self.objects, commit, needed)
             except (IntegrityError, MissingError) as error:
                 print(f"checkpoint {commit} is damaged, trying the one before: {error}", file=sys.stderr)
             if not self.world.any(found is None) and found is not None:
@@ -118,23 +108,23 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Deletes them all: the run has handed over its result."""
+        """Deletes them all, after the run has committed its result."""
         for commit in self._commits():
             self.objects.delete(commit)
         for key in list(self.objects.keys(f"{self.prefix}/")):
             self.objects.delete(key)
 
     def _claim(self) -> None:
-        """Takes the next generation of the run."""
+        """Takes ownership of the run: the next generation."""
         if self.world.leads:
             owner = json.dumps({"host": socket.gethostname(), "process": os.getpid()}).encode()
-            mine = self._newest() + 1
+            mine = self._latest_generation() + 1
             while not self.objects.write(f"{self.prefix}/{mine:04d}.run.json", owner, if_absent=True):
                 mine += 1
             self.generation = mine
-        self.generation = int(self.world.tell(str(self.generation)))
+        self.generation = int(self.world.broadcast(str(self.generation)))
 
-    def _newest(self) -> int:
+    def _latest_generation(self) -> int:
         keys = self.objects.keys(f"{self.prefix}/")
         return max((int(key[-13:-9]) for key in keys if key.endswith(".run.json")), default=0)
 
@@ -144,8 +134,8 @@ class Checkpoints:
         return sorted((key for key in keys if key.endswith(".commit.json")), reverse=True)
 
     def _commit(self, step: int, record: dict[str, Any]) -> None:
-        """Called on the leading process when all files are in the store."""
-        if self._newest() > self.generation:
+        """Called on rank 0 when all files are in the store."""
+        if self._latest_generation() > self.generation:
             where, fix = self.prefix, "nothing, if that one runs; else run again"
             raise Interrupted("another process has taken this run over", where=where, fix=fix)
         reach("checkpoint.before_commit")
@@ -156,8 +146,13 @@ class Checkpoints:
         self._prune()
 
     def _prune(self) -> None:
-        """Deletes what is not to be kept: commits first, so that what is half deleted does not look whole."""
-        records = {key: self._record(key) for key in self._commits()}
+        """Retention: the newest `keep` and the best one; commits go first: none is half there."""
+        records: dict[str, dict[str, Any]] = {}
+        for key in self._commits():
+            try:
+                records[key] = json.loads(self.objects.read(key))
+            except (ValueError, MissingError):  # damaged
+                records[key] = {}
         sound = [key for key in records if key not in self._damaged]
         scored = {key: score for key in sound if (score := records[key].get("score")) is not None}
         finite = [key for key in scored if math.isfinite(scored[key])]
@@ -170,16 +165,8 @@ class Checkpoints:
             if not key.endswith((".commit.json", ".run.json")) and not key.startswith(folders):
                 self.objects.delete(key)
 
-    def _record(self, commit: str) -> dict[str, Any]:
-        """What a commit says; nothing, if it is damaged."""
-        try:
-            record: dict[str, Any] = json.loads(self.objects.read(commit))
-        except (ValueError, MissingError):
-            return {}
-        return record
-
-    def _settle(self, last: bool = False) -> None:
-        """Waits for the save in the background. That the store does not answer is borne for a while."""
+    def _await_save(self, last: bool = False) -> None:
+        """Joins the background save; up to TRIES failures in a row of the store are tolerated."""
         error = self._saver.wait()
         self._failed = self._failed + 1 if error else 0
         if error is None:

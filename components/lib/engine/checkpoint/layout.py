@@ -1,15 +1,14 @@
-"""The state of a run as named tensors, and which process holds which rows of them.
+"""Checkpoint layout: named tensors and the rows that each rank owns.
 
-A tensor is whole on every process, or cut by rows as FSDP cuts it. A process writes the rows it holds; of
-tensors that all hold, each writes its share. A process that resumes asks for the rows that it now needs, so
-the world may change in between.
+A tensor is replicated on every rank, or sharded by rows as FSDP does it. A rank writes the rows it holds; of
+replicated tensors each rank writes its share. A rank that resumes asks for the rows that it now needs, so the
+world may change in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +17,12 @@ from torch.distributed.tensor import DTensor
 from components.lib.core.errors import ConfigError
 from components.lib.engine.distributed import World
 
+RowsNeeded = Callable[[str, tuple[int, ...]], tuple[int, int]]  # of name and shape: rows [start, stop)
+
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows [start, stop) of a tensor, in the file of process `rank`."""
+class RowRange:
+    """Rows [start, stop) of a tensor, in the shard file of `rank`."""
 
     rank: int
     start: int
@@ -29,16 +30,16 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A tensor of `shape` and where its rows are, in order; a number counts as one row."""
+class TensorLayout:
+    """A tensor of `shape` and which shard files hold its rows, in order; a scalar counts as one row."""
 
     shape: tuple[int, ...]
-    rows: tuple[Rows, ...]
+    ranges: tuple[RowRange, ...]
 
 
 def capture(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """Weights, persistent buffers and the optimizers' moments, by name."""
-    tensors = dict(_weights(model))
+    """Weights, persistent buffers and optimizer moments, by name."""
+    tensors = dict(_unique_tensors(model))
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     for optimizer in optimizers:
         for parameter, moments in optimizer.state.items():
@@ -50,86 +51,89 @@ def capture(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> di
 def restore(
     model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], tensors: dict[str, Tensor]
 ) -> None:
-    """Puts back, in place, what `capture` took; `tensors` are the rows that this process needs."""
+    """Puts back, in place, what `capture` took; `tensors` are the rows that this rank needs."""
     with torch.no_grad():
-        for name, tensor in _weights(model):
+        for name, tensor in _unique_tensors(model):
             if name not in tensors:
                 raise ConfigError("a checkpoint of another model", where=name, found="no such tensor in it")
-            held(tensor).copy_(tensors[name])
+            local_rows(tensor).copy_(tensors[name])
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     for optimizer in optimizers:
         for parameter in (p for group in optimizer.param_groups for p in group["params"]):
             prefix = f"optimizer/{names[parameter]}/"
-            moments = {key: value for key, value in tensors.items() if key.startswith(prefix)}
+            moments = {
+                key.removeprefix(prefix): _like(parameter, value)
+                for key, value in tensors.items()
+                if key.startswith(prefix)
+            }
             if moments:
-                optimizer.state[parameter] = {
-                    key.removeprefix(prefix): _like(parameter, value) for key, value in moments.items()
-                }
+                optimizer.state[parameter] = moments
 
 
-def spread(tensors: dict[str, Tensor], world: World) -> dict[str, Spread]:
-    """Who writes what: the same answer on every process."""
-    found: dict[str, Spread] = {}
+def layout_of(tensors: dict[str, Tensor], world: World) -> dict[str, TensorLayout]:
+    """Which rank writes what; the same answer on every rank."""
+    found: dict[str, TensorLayout] = {}
     loads = [0] * world.size
     for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].numel(), item[0])):
         shape = tuple(tensor.shape)
         if isinstance(tensor, DTensor):
-            found[name] = Spread(shape, tuple(_cuts(shape[0], world.size)))
+            found[name] = TensorLayout(shape, tuple(_sharded_rows(shape[0], world.size)))
         else:
             rank = loads.index(min(loads))
             loads[rank] += tensor.numel() * tensor.element_size()
-            found[name] = Spread(shape, (Rows(rank, 0, shape[0] if shape else 1),))
+            found[name] = TensorLayout(shape, (RowRange(rank, *all_rows(name, shape)),))
     return found
 
 
-def held(tensor: Tensor) -> Tensor:
-    """The rows that this process holds."""
+def local_rows(tensor: Tensor) -> Tensor:
+    """The rows that this rank holds."""
     return tensor.to_local().detach() if isinstance(tensor, DTensor) else tensor.detach()
 
 
-def needed(model: nn.Module, world: World) -> Any:
-    """A function of a name and a shape: the (start, stop) of the rows that this process needs of it."""
-    cut = {name for name, tensor in _weights(model) if isinstance(tensor, DTensor)}
-    shapes = {name: tuple(tensor.shape) for name, tensor in _weights(model)}
+def all_rows(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """[0, rows): what a replicated tensor needs."""
+    return 0, shape[0] if shape else 1
+
+
+def rows_needed(model: nn.Module, world: World) -> RowsNeeded:
+    """Which rows of a checkpointed tensor this rank needs: its shard of sharded ones, else all."""
+    sharded = {n: tuple(t.shape) for n, t in _unique_tensors(model) if isinstance(t, DTensor)}
 
     def answer(name: str, shape: tuple[int, ...]) -> tuple[int, int]:
         owner = name
         if name.startswith("optimizer/"):
             owner = f"model/{name.removeprefix('optimizer/').rpartition('/')[0]}"
-        if owner in cut and shape == shapes[owner]:
-            mine = list(_cuts(shape[0], world.size))[world.rank]
-            return mine.start, mine.stop
-        return 0, shape[0] if shape else 1
+        if sharded.get(owner) != shape:
+            return all_rows(name, shape)
+        mine = list(_sharded_rows(shape[0], world.size))[world.rank]
+        return mine.start, mine.stop
 
     return answer
 
 
-def _cuts(rows: int, size: int) -> Iterator[Rows]:
-    """As torch.chunk cuts: equal parts, the last ones smaller or empty."""
+def _sharded_rows(rows: int, size: int) -> Iterator[RowRange]:
+    """As torch.chunk divides: equal parts, the last ones smaller or empty."""
     part = -(-rows // size)
     for rank in range(size):
-        yield Rows(rank, min(rank * part, rows), min((rank + 1) * part, rows))
+        yield RowRange(rank, min(rank * part, rows), min((rank + 1) * part, rows))
 
 
 def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """A moment on the device of its weight, laid out and cut as it is; a step count stays a number.
+    """A moment on the device of its weight, with its strides and sharding; a step count stays a scalar.
 
     Fused kernels walk through a weight and its moments side by side: they must have the same strides.
     """
-    if not isinstance(parameter, DTensor) or not value.ndim:
-        alike = value.shape == parameter.shape
-        return (
-            torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-            if alike
-            else value.to(parameter.device)
-        )
-    value = value.to(parameter.device)
-    mesh, placements = parameter.device_mesh, parameter.placements
-    return DTensor.from_local(value, mesh, placements, shape=parameter.shape, stride=parameter.stride())
+    if isinstance(parameter, DTensor) and value.ndim:
+        mesh, placements, stride = parameter.device_mesh, parameter.placements, parameter.stride()
+        value = value.to(parameter.device)
+        return DTensor.from_local(value, mesh, placements, shape=parameter.shape, stride=stride)
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value.to(parameter.device)
 
 
-def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Shared tensors once: state_dict lists a tied weight under each of its names."""
+def _unique_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The state dict without repeats: it lists a tied weight under each of its names."""
     seen: set[int] = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:

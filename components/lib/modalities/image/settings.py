@@ -49,7 +49,7 @@ class Pretraining:
     architecture: str = setting("cnn", "family of networks", choices=ARCHITECTURES)
     size: str = setting("small", "layers and width, by name", choices=SIZES)
     patch: int = setting(4, "side of the squares that a ViT reads", minimum=1, maximum=256)
-    dropout: float = setting(0.0, "of a ViT's hidden states and attention", minimum=0.0, maximum=0.9)
+    dropout: float = setting(0.0, "of a ViT's hidden states", minimum=0.0, maximum=0.9)
     crop: float = setting(0.2, "smallest share of the area that a view shows", minimum=0.01, maximum=1.0)
     flip: float = setting(0.5, "chance that a view is mirrored", minimum=0.0, maximum=1.0)
     jitter: float = setting(

@@ -86,7 +86,13 @@ class Pretraining:
                         choices=("chunk", "document"))  # fmt: skip
     crop: float = setting(0.6, "largest share of a document that one of several views shows",
                           minimum=0.05, maximum=1.0)  # fmt: skip
-    dropout: float = setting(0.0, "of hidden states and attention", minimum=0.0, maximum=0.9)
+    dropout: float = setting(0.0, "of hidden states; llama has none", minimum=0.0, maximum=0.9)
+
+    def check(self) -> Iterator[ConfigError]:
+        """What spans several fields."""
+        if self.dropout and self.architecture == "llama":
+            where, fix = "pretraining.trunk.dropout", "set it to 0, or choose another architecture"
+            yield ConfigError("llama has no dropout", where=where, found=self.dropout, expected=0, fix=fix)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from components.lib.engine.dropout import rekeyed
 from components.lib.models import loading
 from components.lib.models.text import attention, last_block
 from components.lib.models.text.architectures import CAUSAL
@@ -19,7 +20,7 @@ class Trunk(nn.Module):
 
     Attributes:
         model, width: the model, and the length of its hidden states.
-        unread: weights of matrices that a token passes by if it is not among the places of `forward`.
+        unread: last-block weights skipped for a token whose output is not needed (for FLOPs).
     """
 
     def __init__(self, model: Any) -> None:
@@ -42,7 +43,8 @@ class Trunk(nn.Module):
             arguments["use_cache"] = False
         if packed.ids.device.type == "cuda":
             arguments |= {"bounds": packed.bounds, "longest": packed.longest}
-        hidden: Tensor = self.model(**arguments, places=places).last_hidden_state
+        with rekeyed(packed.token_keys):
+            hidden: Tensor = self.model(**arguments, places=places).last_hidden_state
         if places is None:
             return hidden
         return hidden[0] if self.unread else hidden.flatten(0, 1)[places]

@@ -1,4 +1,4 @@
-"""Transformer architectures by a few dials, built by `transformers` with random weights.
+"""Transformer configurations by architecture and size, built by `transformers` with random weights.
 
 Sizes up to `medium` are Google's BERT miniatures (Turc et al., 2019); `nano` and `micro` are for CPUs.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# name: (layers, width, heads, width of the feed-forward)
+# name: (layers, hidden size, heads, feed-forward size)
 SIZES = {
     "nano": (1, 64, 2, 128),
     "micro": (1, 128, 2, 256),
@@ -24,12 +24,12 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Dials:
-    """What a trunk is built from.
+    """Hyper-parameters of a text trunk.
 
     Attributes:
         positions: longest input, in tokens.
         special: ids by name: pad, unk, bos, eos, mask.
-        dropout: of hidden states and attention, while training.
+        dropout: of hidden states; none of attention weights, so that attention keeps its fast kernels.
     """
 
     size: str
@@ -37,6 +37,12 @@ class Dials:
     positions: int
     special: dict[str, int]
     dropout: float = 0.0
+
+    def shape(self) -> dict[str, int]:
+        """Sizes under the names of `transformers`, the feed-forward's left out."""
+        layers, width, heads, _ = SIZES[self.size]
+        sizes = {"vocab_size": self.vocabulary, "max_position_embeddings": self.positions}
+        return {**sizes, "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
 
     def ids(self) -> dict[str, int]:
         """The special ids under the names of `transformers`."""
@@ -48,13 +54,9 @@ def bert(dials: Dials) -> Any:
     """Devlin et al., "BERT", 2019: absolute positions, post-norm, pooled by a layer on the first token."""
     from transformers import BertConfig
 
-    layers, width, heads, inner = SIZES[dials.size]
-    return BertConfig(
-        vocab_size=dials.vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=inner, max_position_embeddings=dials.positions,
-        hidden_dropout_prob=dials.dropout, attention_probs_dropout_prob=dials.dropout,
-        pad_token_id=dials.special["pad"],
-    )  # fmt: skip
+    inner, pad, drop = SIZES[dials.size][3], dials.special["pad"], dials.dropout
+    options = {"hidden_dropout_prob": drop, "attention_probs_dropout_prob": 0.0, "pad_token_id": pad}
+    return BertConfig(**dials.shape(), intermediate_size=inner, **options)
 
 
 def modernbert(dials: Dials) -> Any:
@@ -64,15 +66,11 @@ def modernbert(dials: Dials) -> Any:
     """
     from transformers import ModernBertConfig
 
-    layers, width, heads, inner = SIZES[dials.size]
-    special = dials.ids()
-    return ModernBertConfig(
-        vocab_size=dials.vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=2 * inner // 3, max_position_embeddings=dials.positions,
-        global_attn_every_n_layers=1, classifier_pooling="mean",
-        attention_dropout=dials.dropout, mlp_dropout=dials.dropout, embedding_dropout=dials.dropout,
-        **special, cls_token_id=special["bos_token_id"], sep_token_id=special["eos_token_id"],
-    )  # fmt: skip
+    inner, special, drop = 2 * SIZES[dials.size][3] // 3, dials.ids(), dials.dropout
+    special |= {"cls_token_id": special["bos_token_id"], "sep_token_id": special["eos_token_id"]}
+    options = {"global_attn_every_n_layers": 1, "classifier_pooling": "mean"}
+    options |= {"attention_dropout": 0.0, "mlp_dropout": drop, "embedding_dropout": drop}
+    return ModernBertConfig(**dials.shape(), intermediate_size=inner, **options, **special)
 
 
 def gpt2(dials: Dials) -> Any:
@@ -80,23 +78,18 @@ def gpt2(dials: Dials) -> Any:
     from transformers import GPT2Config
 
     layers, width, heads, inner = SIZES[dials.size]
-    return GPT2Config(
-        vocab_size=dials.vocabulary, n_embd=width, n_layer=layers, n_head=heads, n_inner=inner,
-        n_positions=dials.positions, resid_pdrop=dials.dropout, embd_pdrop=dials.dropout,
-        attn_pdrop=dials.dropout, use_cache=False, **dials.ids(),
-    )  # fmt: skip
+    sizes = {"n_embd": width, "n_layer": layers, "n_head": heads, "n_inner": inner}
+    sizes |= {"vocab_size": dials.vocabulary, "n_positions": dials.positions}
+    drops = {"resid_pdrop": dials.dropout, "embd_pdrop": dials.dropout, "attn_pdrop": 0.0}
+    return GPT2Config(**sizes, **drops, use_cache=False, **dials.ids())
 
 
 def llama(dials: Dials) -> Any:
-    """Touvron et al., "LLaMA", 2023: causal, rotary positions, gated feed-forward, RMS norm."""
+    """Touvron et al., "LLaMA", 2023: causal, rotary positions, gated feed-forward, RMS norm, no dropout."""
     from transformers import LlamaConfig
 
-    layers, width, heads, inner = SIZES[dials.size]
-    return LlamaConfig(
-        vocab_size=dials.vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=2 * inner // 3, max_position_embeddings=dials.positions,
-        attention_dropout=dials.dropout, tie_word_embeddings=True, use_cache=False, **dials.ids(),
-    )  # fmt: skip
+    inner, options = 2 * SIZES[dials.size][3] // 3, {"tie_word_embeddings": True, "use_cache": False}
+    return LlamaConfig(**dials.shape(), intermediate_size=inner, **options, **dials.ids())
 
 
 ARCHITECTURES: dict[str, Callable[[Dials], Any]] = {
@@ -105,4 +98,4 @@ ARCHITECTURES: dict[str, Callable[[Dials], Any]] = {
     "gpt2": gpt2,
     "llama": llama,
 }
-CAUSAL = ("gpt2", "llama")  # model types whose tokens see only what came before
+CAUSAL = ("gpt2", "llama")  # model types with causal attention

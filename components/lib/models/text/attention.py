@@ -1,8 +1,8 @@
-"""Attention by what is fastest and exact where it runs; `transformers` models call it by the name `NAME`.
+"""Scaled dot-product attention by the fastest exact kernel, for `transformers` models by the name `NAME`.
 
-On a CPU, torch's own backward pass is slow in bf16 (several times two matrix products, see
-tests/benchmarks/LOG.md), so short rows are computed plainly. On a GPU, the segments of packed rows go to a
-kernel of variable lengths, which costs their own squares alone and needs no mask.
+On a CPU, torch's SDPA backward is slow in bf16 (several times two matrix products, see
+tests/benchmarks/LOG.md), so short rows are computed by plain matrix products. On a GPU, the segments of
+packed rows go to a varlen kernel, which costs their own squares alone and needs no mask.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 NAME = "trunkline"
-PLAIN = {torch.bfloat16: 2048, torch.float32: 256}  # longest rows that are computed plainly on a CPU
+PLAIN = {torch.bfloat16: 2048, torch.float32: 256}  # longest rows for plain matrix products on a CPU
 
 
 def register() -> str:
-    """Makes the attention known to `transformers`; its name there."""
+    """Registers the attention with `transformers`; returns its name there."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
@@ -27,16 +27,23 @@ def register() -> str:
 
 
 def attend(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    dropout: float = 0.0, scaling: float | None = None, bounds: Tensor | None = None, longest: int = 0,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    bounds: Tensor | None = None,
+    longest: int = 0,
     **more: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
+) -> tuple[Tensor, None]:
     """(B, H, L, D) queries, keys, values -> (B, L, H, D).
 
     Args:
         attention_mask: (B, 1, L, L), added to the scores, or bool.
-        bounds: (n + 1,) where segments start in the flattened rows, the last one's end included.
-        longest: of the segments.
+        bounds: (n + 1,) cumulative segment bounds in the flattened rows (`cu_seqlens`).
+        longest: length of the longest segment.
     """
     scale = scaling or query.shape[-1] ** -0.5
     if bounds is not None and query.dtype in (torch.bfloat16, torch.float16) and not dropout:

@@ -1,7 +1,7 @@
-"""The last block of an encoder, computed only where a head reads it.
+"""Sparse last block of an encoder: its feed-forward is computed only at the positions that the head reads.
 
-Behind its attention a block treats each token by itself, so a token that nobody reads needs nothing there.
-What is read, and the gradient, are those of the whole block: with 30 % of the tokens read, at half its cost.
+Behind its attention a block treats each token by itself. Outputs and gradients equal those of the full block;
+with 30 % of the tokens read it costs half.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from typing import Any
 
 from torch import Tensor
 
+from components.lib.engine.dropout import rekeyed
+
 
 def narrow(model: Any) -> int:
-    """Lets an encoder of `transformers` take `places`, (m,) in the flattened rows: the tokens that are read.
+    """Patches the last block of an encoder to take `places`, (m,) positions in the flattened rows.
 
     Its `last_hidden_state` is then (1, m, width).
 
     Returns:
-        How many weights of matrices a token that is not read passes by; 0 for a model that is left as it is.
+        Matrix weights that a token which is not read skips (for FLOPs); 0 where there is no patch.
     """
     kind = model.config.model_type
     if kind not in FORWARD:
@@ -33,16 +35,18 @@ def narrow(model: Any) -> int:
 def _bert(
     block: Any, hidden: Tensor, mask: Tensor | None, *cross: None, places: Tensor | None = None, **more: Any
 ) -> Tensor:
-    seen, _ = block.attention.self(hidden, mask, **more)  # `cross` is what an encoder alone has not
-    read: Tensor = block.attention.output(_at(seen, places), _at(hidden, places))
-    answer: Tensor = block.feed_forward_chunk(read)
+    seen, _ = block.attention.self(hidden, mask, **more)  # `cross`-attention: None
+    with rekeyed(partial(_at, places=places)):
+        read: Tensor = block.attention.output(_at(seen, places), _at(hidden, places))
+        answer: Tensor = block.feed_forward_chunk(read)
     return answer
 
 
 def _modernbert(block: Any, hidden: Tensor, places: Tensor | None = None, **more: Any) -> Tensor:
     seen, _ = block.attn(block.attn_norm(hidden), **more)
     read = _at(hidden + seen, places)
-    answer: Tensor = read + block.mlp(block.mlp_norm(read))
+    with rekeyed(partial(_at, places=places)):
+        answer: Tensor = read + block.mlp(block.mlp_norm(read))
     return answer
 
 

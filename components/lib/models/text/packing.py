@@ -1,4 +1,4 @@
-"""Several segments in one row, without padding and without seeing each other."""
+"""Sequence packing: several segments in one row, with little padding, that do not attend to each other."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from components.lib.engine.device_noise import mixed
 from components.lib.engine.randomness import Ints
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Segments of tokens in rows; segment s is the s-th sample of the batch, whichever row it is in.
+    """Packed token rows; segment s is the s-th sample of the batch, whichever row it is in.
 
     Attributes:
         ids: (R, L) token ids.
         segments: (R, L) s + 1 at the tokens of segment s, 0 at padding.
-        positions: (R, L) place in the segment.
-        places: (T,) where each token stands in the flattened rows, segment after segment.
+        positions: (R, L) position in the segment.
+        places: (T,) index of each token in the flattened rows, segment after segment.
         starts: (n + 1,) where each segment starts in `places`.
-        bounds: (m + 1,) int32 where the segments, and the gaps between them, start in the flattened rows.
-        longest: of those, in tokens.
+        bounds: (m + 1,) int32 cumulative bounds of segments and gaps in the flattened rows (`cu_seqlens`).
+        longest: the longest of those, in tokens.
         whole: every row is one segment without padding, so that no mask is needed.
         flops: of a forward and backward pass of the trunk.
     """
@@ -46,18 +47,22 @@ class Packed:
         """Tokens that carry data."""
         return len(self.places)
 
+    def token_keys(self, keys: Tensor) -> Tensor:
+        """(R, L) dropout keys of tokens, by sample and position, from (n,) of samples; any at padding."""
+        return keys[self.segments - 1] ^ mixed(self.positions.to(torch.int32))
+
     @property
     def slots(self) -> int:
-        """Tokens that are computed, padding included."""
+        """Tokens computed on, padding included."""
         return self.ids.numel()
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Rows, and what is to be predicted at some of their places.
+    """Packed rows with prediction targets.
 
     Attributes:
-        places: (m,) where those tokens stand in the flattened rows.
+        places: (m,) indices of the predicted tokens in the flattened rows.
         targets: (m,) token ids.
     """
 
@@ -81,14 +86,14 @@ class Targets:
 
     @property
     def slots(self) -> int:
-        """Tokens that are computed."""
+        """Tokens computed on, padding included."""
         return self.packed.slots
 
 
 def pack(flat: Ints, starts: Ints, length: int, padding: int) -> Packed:
-    """Packs segments `flat[starts[s]:starts[s + 1]]`, none longer than `length`, into rows of `length`.
+    """Bin packing of segments `flat[starts[s]:starts[s + 1]]`, none longer than `length`, into rows.
 
-    Best fit, longest first (Johnson et al., 1974); a row is as long as the longest if all fit alone.
+    Best-fit decreasing (Johnson et al., 1974); rows are cut to the fullest one.
     """
     sizes = np.diff(starts)
     row, column, rows = _best_fit(sizes, length)

@@ -1,4 +1,4 @@
-"""The loss of predicting one of very many, such as a token of the vocabulary."""
+"""Memory-efficient cross-entropy over a large vocabulary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CACHED, RESIDENT = 2**18, 2**26  # logits that are widened at once: on a CPU they stay in its cache
+CACHED, RESIDENT = 2**18, 2**26  # logits widened to fp32 at once: on a CPU (they stay in its cache), on a GPU
 
 
 def predict(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,7 +24,7 @@ def predict(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Makes the gradient on the way, while a part is in the cache; the backward pass only scales it."""
+    """Fused forward and gradient, chunk by chunk; the backward pass only scales it."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Networks for images by a few dials, built by `transformers` with random weights.
+"""Vision model configurations by architecture and size, built by `transformers` with random weights.
 
 `nano` and `micro` are for CPUs and tests; `tiny`, `small` and `base` of a ViT are those of DeiT (Touvron et
 al., 2021); a small ResNet is ResNet-18, a base one ResNet-50.
@@ -43,16 +43,16 @@ MLP = {
     "base": (1024, 256, 64),
 }
 
-BATCH_NORM = ("cnn", "resnet")  # whose statistics are those of the images that pass together
+BATCH_NORM = ("cnn", "resnet")  # architectures with batch norm
 
 
 @dataclass(frozen=True)
 class Dials:
-    """What a network for images is built from.
+    """Hyper-parameters of an image trunk.
 
     Attributes:
-        patch: side of the squares that a ViT cuts an image into.
-        dropout: of a ViT, while training.
+        patch: patch size of a ViT, in pixels.
+        dropout: of the hidden states of a ViT; none of attention weights.
     """
 
     size: str
@@ -62,19 +62,16 @@ class Dials:
     patch: int
     dropout: float = 0.0
 
-    @property
-    def image(self) -> list[int]:
-        """Height and width, as configs hold them."""
-        return [self.height, self.width]
+    def image(self) -> dict[str, Any]:
+        """The input under the names of `transformers`."""
+        return {"num_channels": self.channels, "image_size": [self.height, self.width]}
 
 
 def cnn(dials: Dials) -> Any:
-    """Plain convolutions, as in tutorials of contrastive learning."""
+    """Plain convolutional network, as in tutorials of contrastive learning."""
     from components.lib.models.vision.networks import SmallCnnConfig
 
-    return SmallCnnConfig(
-        num_channels=dials.channels, image_size=dials.image, hidden_sizes=list(CNN[dials.size])
-    )
+    return SmallCnnConfig(**dials.image(), hidden_sizes=list(CNN[dials.size]))
 
 
 def resnet(dials: Dials) -> Any:
@@ -82,10 +79,8 @@ def resnet(dials: Dials) -> Any:
     from components.lib.models.vision.networks import SmallResNetConfig
 
     stem, widths, depths, kind = RESNET[dials.size]
-    return SmallResNetConfig(
-        num_channels=dials.channels, image_size=dials.image, embedding_size=stem, hidden_sizes=list(widths),
-        depths=list(depths), layer_type=kind,
-    )  # fmt: skip
+    stages = {"hidden_sizes": list(widths), "depths": list(depths), "layer_type": kind}
+    return SmallResNetConfig(**dials.image(), embedding_size=stem, **stages)
 
 
 def vit(dials: Dials) -> Any:
@@ -97,20 +92,17 @@ def vit(dials: Dials) -> Any:
     from transformers import IJepaConfig
 
     layers, width, heads = VIT[dials.size]
-    return IJepaConfig(
-        hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
-        hidden_dropout_prob=dials.dropout, attention_probs_dropout_prob=dials.dropout, layer_norm_eps=1e-6,
-        image_size=dials.image, patch_size=dials.patch, num_channels=dials.channels,
-    )  # fmt: skip
+    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
+    sizes |= {"intermediate_size": 4 * width, "patch_size": dials.patch}
+    drops = {"hidden_dropout_prob": dials.dropout, "attention_probs_dropout_prob": 0.0}
+    return IJepaConfig(**dials.image(), **sizes, **drops, layer_norm_eps=1e-6)
 
 
 def mlp(dials: Dials) -> Any:
     """Hinton and Salakhutdinov, "Reducing the dimensionality of data", 2006: 784-256-32 on 28 x 28."""
     from components.lib.models.vision.networks import SmallMlpConfig
 
-    return SmallMlpConfig(
-        num_channels=dials.channels, image_size=dials.image, hidden_sizes=list(MLP[dials.size])
-    )
+    return SmallMlpConfig(**dials.image(), hidden_sizes=list(MLP[dials.size]))
 
 
 ARCHITECTURES: dict[str, Callable[[Dials], Any]] = {"cnn": cnn, "resnet": resnet, "vit": vit, "mlp": mlp}

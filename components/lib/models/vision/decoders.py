@@ -1,4 +1,4 @@
-"""From features back to pixels. Thrown away after pre-training, like every head."""
+"""Decoders from features to pixels; discarded after pre-training, like every head."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 CHANNELS = 128  # at the coarsest size; halved each time the size doubles, but never below a quarter
-COARSEST = 8  # pixels a side, at most, from which a code is unfolded
+COARSEST = 8  # largest side of the map that a code is projected to
 GROUPS = 8
-HIDDEN = 256  # numbers from which a place draws its square
+HIDDEN = 256  # channels of the hidden 1 x 1 convolution of the sub-pixel decoder
 
 
 class Upsampling(nn.Module):
-    """(n, width, h, w) maps -> (n, channels, H, W): doubled and convolved until the size is right.
+    """(n, width, h, w) maps -> (n, channels, H, W): nearest upsampling by 2 and convolution, repeated.
 
-    Group norm: what is decoded depends on no other sample.
+    Group norm, not batch norm: a sample's output depends on no other sample.
     """
 
     def __init__(self, width: int, channels: int, size: tuple[int, int], start: tuple[int, int]) -> None:
@@ -38,11 +38,10 @@ class Upsampling(nn.Module):
         return self.last(maps)
 
 
-class Squares(nn.Module):
-    """(n, width, h, w) maps -> (n, channels, H, W): each place draws its own square of pixels.
+class SubPixelDecoder(nn.Module):
+    """Sub-pixel decoder (Shi et al., "ESPCN", CVPR 2016): (n, width, h, w) maps -> (n, channels, H, W).
 
-    Shi et al., "ESPCN", CVPR 2016. What pre-training is after is the trunk: convolutions at full size cost
-    three times what a small trunk does.
+    Each place predicts its own square of pixels: convolutions at full size cost three times a small trunk.
     """
 
     def __init__(self, width: int, channels: int, size: tuple[int, int], start: tuple[int, int]) -> None:
@@ -57,8 +56,8 @@ class Squares(nn.Module):
         return pixels[..., : self.size[0], : self.size[1]]
 
 
-class Unfolding(nn.Module):
-    """(n, width) codes -> (n, channels, H, W)."""
+class CodeDecoder(nn.Module):
+    """(n, width) codes -> (n, channels, H, W): a linear projection to a small map, then upsampling."""
 
     def __init__(self, width: int, channels: int, size: tuple[int, int]) -> None:
         super().__init__()
@@ -74,8 +73,8 @@ class Unfolding(nn.Module):
         return self.up(maps)
 
 
-class Mirror(nn.Module):
-    """(n, width) codes -> (n, channels, H, W) by the layers of a fully connected trunk in reverse."""
+class MirroredMlp(nn.Module):
+    """(n, width) codes -> (n, channels, H, W): a fully connected trunk mirrored."""
 
     def __init__(self, widths: list[int], channels: int, size: tuple[int, int]) -> None:
         super().__init__()
@@ -93,18 +92,18 @@ def of_code(trunk: Any) -> nn.Module:
     """The decoder of a trunk's pooled features."""
     channels, *size = trunk.shape
     if trunk.flat:
-        return Mirror(list(trunk.model.config.hidden_sizes), channels, (size[0], size[1]))
-    return Unfolding(trunk.width, channels, (size[0], size[1]))
+        return MirroredMlp(list(trunk.model.config.hidden_sizes), channels, (size[0], size[1]))
+    return CodeDecoder(trunk.width, channels, (size[0], size[1]))
 
 
 def of_maps(trunk: Any, channels: int) -> nn.Module:
-    """The decoder of a trunk's features place by place, to any number of channels."""
+    """The decoder of a trunk's feature maps, to any number of channels."""
     height, width = trunk.shape[1:]
     with torch.no_grad():
         was = trunk.training
         maps = trunk.eval().maps(trunk.read(torch.zeros(1, *trunk.shape)))
         trunk.train(was)
-    return Squares(trunk.width, channels, (height, width), (maps.shape[2], maps.shape[3]))
+    return SubPixelDecoder(trunk.width, channels, (height, width), (maps.shape[2], maps.shape[3]))
 
 
 def _doublings(start: tuple[int, int], size: tuple[int, int]) -> list[tuple[int, int]]:

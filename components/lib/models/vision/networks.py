@@ -1,7 +1,7 @@
-"""Networks for small images that `transformers` lacks, as its own kind of models.
+"""CNN, MLP and CIFAR ResNet for small images, as `transformers` models.
 
-`register` makes its Auto classes know them, so that they are saved and loaded as any other: config.json and
-safetensors, no code in the folder. Each has `pooler_output`, and a classifier of one layer on it.
+`register` adds them to its Auto classes, so that they are saved and loaded as any other: config.json and
+safetensors, no code in the folder. Each has `pooler_output`, and a linear classifier on it.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class SmallResNetForImageClassification(_Classifier):
 
 
 def register() -> None:
-    """Makes the Auto classes of `transformers` know these networks; again is harmless."""
+    """Registers these networks with the Auto classes of `transformers`; idempotent."""
     for config, model, classifier in (
         (SmallCnnConfig, SmallCnn, SmallCnnForImageClassification),
         (SmallMlpConfig, SmallMlp, SmallMlpForImageClassification),

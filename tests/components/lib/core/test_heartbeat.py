@@ -9,8 +9,8 @@ from components.lib.core.errors import (
     DataError,
     Interrupted,
     WorkerLost,
-    first_cause,
     revived,
+    root_cause,
 )
 
 
@@ -27,10 +27,10 @@ def say(monkeypatch, rank, step):
 
 
 def test_the_newest_beat_counts(folder, monkeypatch):
-    assert heartbeat.pulse(folder) is None
+    assert heartbeat.latest(folder) is None
     say(monkeypatch, 0, 3)
     say(monkeypatch, 1, 4)
-    pulse = heartbeat.pulse(folder)
+    pulse = heartbeat.latest(folder)
     assert pulse.step == 4 and 0 <= pulse.age < 60
 
 
@@ -39,14 +39,14 @@ def test_who_is_done_is_not_watched(folder, monkeypatch):
     say(monkeypatch, 1, 8)
     monkeypatch.setenv("RANK", "0")
     heartbeat.finish()
-    assert heartbeat.pulse(folder).step == 8
+    assert heartbeat.latest(folder).step == 8
 
 
 def test_the_first_error_that_is_nobody_elses_is_the_cause(folder, monkeypatch):
     for rank, error in enumerate([WorkerLost("the others are gone"), DataError("bad", where="row 3")]):
         monkeypatch.setenv("RANK", str(rank))
-        heartbeat.last_words(error)
-    cause = first_cause(heartbeat.errors(folder))
+        heartbeat.report_error(error)
+    cause = root_cause(heartbeat.errors(folder))
     assert isinstance(cause, DataError) and cause.where == "row 3"
 
 
@@ -54,7 +54,7 @@ def test_without_a_watcher_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.delenv(heartbeat.VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     heartbeat.beat(1)
-    heartbeat.last_words(DataError("x"))
+    heartbeat.report_error(DataError("x"))
     assert list(tmp_path.iterdir()) == []
 
 

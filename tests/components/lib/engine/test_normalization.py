@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from components.lib.engine.normalization import share_statistics
+from components.lib.engine.normalization import sync_batch_norms
 
 
 def both(momentum):
     torch.manual_seed(0)
     theirs = nn.BatchNorm2d(3, momentum=momentum)
     ours = nn.BatchNorm2d(3, momentum=momentum)
-    share_statistics(ours)
+    sync_batch_norms(ours)
     assert type(ours) is not type(theirs)
     return ours, theirs
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.lib.engine.order import Order, dealt, permuted
+from components.lib.engine.order import Order, permuted, rank_batch
 from components.lib.engine.randomness import Draw, hashed, uniform
 
 
@@ -57,7 +57,7 @@ def test_ranks_share_out_the_same_global_batch(world):
     order = Order(samples=37, batch=12, seed=1)
     for step in (0, 2, 3, 10**6):
         whole = order.draw(step)
-        parts = [dealt(whole, None, rank, world) for rank in range(world)]
+        parts = [rank_batch(whole, None, rank, world) for rank in range(world)]
         assert np.concatenate([part.ids for part in parts]).tolist() == whole.ids.tolist()
         assert np.concatenate([part.epochs for part in parts]).tolist() == whole.epochs.tolist()
 
@@ -69,7 +69,7 @@ def test_processes_get_like_amounts_of_work(world):
     order, sums = Order(samples=6000, batch=32 * world, seed=1), []
     for step in range(20):
         whole = order.draw(step)
-        parts = [dealt(whole, costs, rank, world) for rank in range(world)]
+        parts = [rank_batch(whole, costs, rank, world) for rank in range(world)]
         assert [len(part) for part in parts] == [32] * world
         assert sorted(np.concatenate([part.ids for part in parts])) == sorted(whole.ids)
         for part in parts:  # in the order of the batch: no pass has all of the long ones

@@ -2,50 +2,54 @@
 
 import shutil
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from components.lib.core.errors import Interrupted
-from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import ALONE, World
-from components.lib.engine.loop import Run
-from components.lib.engine.optimization import Schedule
-from components.lib.engine.order import Order
-from components.lib.engine.parallel import blocks, choose, gather
-from components.lib.engine.plan import Plan
-from components.lib.engine.trainable import Loss, WeightedSum
-from components.lib.storage.objects import connect
+from components.lib.engine.parallel import blocks, choose, unshard
+from components.lib.engine.trainable import Loss
 from tests.components.lib.engine import worlds
 from tests.components.lib.engine.test_phases import Game
-from tests.components.lib.engine.toys import SAMPLES, WIDTH, Batch
-
-STEPS = 10
+from tests.components.lib.engine.toys import WIDTH, Batch, Regression, close, run, state, stopped
 
 
 class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 7), nn.GELU(), nn.Linear(7, WIDTH))
+        inner = nn.Linear(WIDTH, 7), nn.Dropout(0.2), nn.GELU(), nn.Linear(7, WIDTH)
+        self.net = nn.Sequential(nn.LayerNorm(WIDTH), *inner)
 
     def forward(self, values):
         return values + self.net(values)
 
 
-class Deep(nn.Module):
-    """Layers used twice in a pass, a weight shared by both ends, and one that is never used."""
+class Plain(nn.Module):
+    """Two layers with dropout."""
 
     PARTS = ("absolute",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([Layer() for _ in range(3)])
-        self.table, self.unused = nn.Linear(WIDTH, 5, bias=False), nn.Linear(3, 3)
-        self.teacher = nn.ModuleList([Layer() for _ in range(2)]).requires_grad_(False)
+        self.layers = nn.ModuleList([Layer() for _ in range(2)])
 
     def prepare(self, samples, draw) -> Batch:
         return Batch(samples[draw.ids], torch.from_numpy(draw.uniform("noise", 5)).float())
+
+    def forward(self, batch: Batch) -> Loss:
+        error = self.layers[1](self.layers[0](batch.inputs)) - batch.targets.sum(dim=1, keepdim=True)
+        return Loss(error.square().sum(), batch.weight, {"absolute": error.abs().sum().detach()})
+
+
+class Deep(Plain):
+    """Layers used twice in a pass, a weight shared by both ends, one that is never used, and a teacher."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers.append(Layer())
+        self.table, self.unused = nn.Linear(WIDTH, 5, bias=False), nn.Linear(3, 3)
+        self.teacher = nn.ModuleList([Layer() for _ in range(2)]).requires_grad_(False)
 
     def encode(self, values):
         for layer in self.layers:
@@ -64,34 +68,23 @@ class Deep(nn.Module):
         torch._foreach_lerp_(slow, [weight.detach() for weight in fast], 0.1)
 
 
-def fit(world: World, kind: type[nn.Module], folder: str = "", stop: int = 0, **options) -> dict:
-    torch.manual_seed(0)
-    model = WeightedSum({"one": kind()}, {"one": 1.0})
-    samples = torch.from_numpy(np.random.default_rng(0).normal(size=(SAMPLES, WIDTH))).float()
-    plan = Plan(Schedule("cosine", 1e-2, STEPS, 0.1), quiet=True, report_every=1, **options)
-    kept = Checkpoints(connect(folder), "c", {}, world=world) if folder else None
-    run = Run(model, samples, Order(SAMPLES, 8, seed=7), plan, world, checkpoints=kept)
-    if stop:
-        take = run._take
-        run._take = lambda *arguments: take(*arguments) or run.step + 1 >= stop
+def fit(world: World, stop: int = 0, **options) -> dict:
+    one = stopped(run(10, world=world, report_every=1, **options), stop)
     try:
-        history = run.train()
+        history = one.train()
     except Interrupted:
         history = []
-    sharded = type(next(model.parameters())).__name__
-    gather(model)
-    state = {name: tensor.tolist() for name, tensor in model.state_dict().items()}
-    return {"history": history, "state": state, "kind": sharded}
+    sharded = type(next(one.model.parameters())).__name__
+    unshard(one.model)
+    return {"history": history, "state": state(one), "kind": sharded}
 
 
 def fit_all(world: World, cases: list[dict]) -> list[dict]:
     return [fit(world, **case) for case in cases]
 
 
-def close(ours: dict, theirs: dict, tolerance: float) -> None:
-    assert ours["state"].keys() == theirs["state"].keys()
-    for name, values in ours["state"].items():
-        np.testing.assert_allclose(values, theirs["state"][name], atol=tolerance, rtol=0, err_msg=name)
+def same(ours: dict, theirs: dict, tolerance: float) -> None:
+    close(ours["state"], theirs["state"], tolerance)
     for our, their in zip(ours["history"], theirs["history"], strict=True):
         assert their == pytest.approx(our, abs=tolerance, rel=tolerance)
 
@@ -101,66 +94,72 @@ CASES = [
     for kind in (Deep, Game)
     for parallel in ("ddp", "fsdp")
     for more in ({}, {"micro_batch": 2}, {"recompute": True}, {"optimizer": "lars"})
-    if not (kind is Game and "micro_batch" in more)  # batch norm knows the pass, not the step
+    if not (kind is Game and "micro_batch" in more)  # batch norm knows the micro-batch, not the step
 ]
+CASES.append({"kind": Regression, "parallel": "ddp", "terms": 2, "evaluate_every": 4})
+NAMES = ["-".join(str(getattr(value, "__name__", value)) for value in case.values()) for case in CASES]
 
 
 @pytest.fixture(scope="module")
 def of_two():
-    return worlds.run(fit_all, 2, CASES)[0]
+    first, second = worlds.run(fit_all, 2, CASES)
+    assert first == second
+    return first
 
 
-@pytest.mark.parametrize(
-    "number",
-    range(len(CASES)),
-    ids=lambda n: "-".join(str(getattr(v, "__name__", v)) for v in CASES[n].values()),
-)
+@pytest.mark.parametrize("number", range(len(CASES)), ids=NAMES)
 def test_two_processes_are_one(number, of_two):
+    """Also the running statistics of batch norm, averages that follow, and the validation."""
     case = CASES[number]
     alone = fit(ALONE, **{**case, "recompute": False})
     assert of_two[number]["kind"] == ("DTensor" if case["parallel"] == "fsdp" else "Parameter")
-    close(alone, of_two[number], 2e-5)
+    same(alone, of_two[number], 2e-5)
 
 
-def test_cut_and_whole_are_equal(of_two):
+def test_sharded_and_replicated_are_equal(of_two):
     """FSDP2 adds up the gradients of the two processes as DDP does."""
     for number, case in enumerate(CASES):
-        if case["parallel"] == "ddp":
-            other = CASES.index({**case, "parallel": "fsdp"})
-            close(of_two[number], of_two[other], 1e-6)
+        if {**case, "parallel": "fsdp"} in CASES:
+            same(of_two[number], of_two[CASES.index({**case, "parallel": "fsdp"})], 1e-6)
 
 
-@pytest.mark.parametrize("before", ["one", "ddp", "fsdp"])
-def test_a_checkpoint_fits_any_world(tmp_path, before):
-    """Saved by one process, two whole or two cut; resumed by each, and bit for bit by the same."""
-    worlds_of = {"one": 1, "ddp": 2, "fsdp": 2}
-    reference = _any(before, worlds_of[before])
-    for after, size in worlds_of.items():
-        folder = str(tmp_path / after)
-        _any(before, worlds_of[before], folder=folder, stop=4)
-        resumed = _any(after, size, folder=folder)
-        if after == before:
-            assert resumed["state"] == reference["state"] and resumed["history"] == reference["history"]
-        close(reference, resumed, 2e-5)
+WAYS = ("one", "ddp", "fsdp")
 
 
-def _any(parallel: str, size: int, **options) -> dict:
-    case = {"kind": Deep, "parallel": "auto" if size == 1 else parallel, **options}
-    return fit(ALONE, **case) if size == 1 else worlds.run(fit_all, size, [case])[0][0]
+def fit_ways(cases: dict) -> dict:
+    """A deep model by its way: of one process here, all of two processes at once."""
+    two = {key: {**case, "kind": Deep} for key, case in cases.items() if case["parallel"] != "one"}
+    found = dict(zip(two, worlds.run(fit_all, 2, list(two.values()))[0], strict=True))
+    alone = {"kind": Deep, "parallel": "auto"}
+    return found | {key: fit(ALONE, **{**case, **alone}) for key, case in cases.items() if key not in two}
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory):
+    """Trainings that nothing stopped by their way, and resumed ones by the ways before and after."""
+    folders = {(a, b): str(tmp_path_factory.mktemp(f"{a}-{b}")) for a in WAYS for b in WAYS}
+    whole = fit_ways({way: {"parallel": way} for way in WAYS})
+    fit_ways({(a, b): {"parallel": a, "folder": folder, "stop": 4} for (a, b), folder in folders.items()})
+    return whole, fit_ways({(a, b): {"parallel": b, "folder": f} for (a, b), f in folders.items()})
+
+
+@pytest.mark.parametrize("after", WAYS)
+@pytest.mark.parametrize("before", WAYS)
+def test_a_checkpoint_fits_any_world(crossed, before, after):
+    """Saved by one process, two replicated or two sharded; resumed by each, and bit for bit by the same."""
+    whole, resumed = crossed
+    same(whole[before], resumed[before, after], 0.0 if after == before else 2e-5)
 
 
 def test_blocks_are_the_outermost_layers():
     assert [type(block) for block in blocks(nn.Sequential(Deep()))] == [Layer] * 5
 
 
-def test_a_small_model_stays_whole():
-    assert choose("auto", Deep(), World(0, 2, torch.device("cpu"))) == "ddp"
-
-
-def test_a_model_that_fills_the_memory_is_cut():
+def test_a_model_that_fills_the_memory_is_sharded():
     with torch.device("meta"):
         large = nn.Linear(10**6, 10**6)
-    assert choose("auto", large, World(0, 2, torch.device("cpu"))) == "fsdp"
+    world = World(0, 2, torch.device("cpu"))
+    assert choose("auto", large, world) == "fsdp" and choose("auto", Deep(), world) == "ddp"
 
 
 @pytest.mark.skipif(
@@ -168,9 +167,9 @@ def test_a_model_that_fills_the_memory_is_cut():
 )
 @pytest.mark.filterwarnings("ignore")  # torch's own, while it compiles
 def test_compiled_blocks_train_the_same_model():
-    """In one graph each: a break would cost what compiling gains."""
+    """Also recomputed; in one graph each: a break would cost what compiling gains."""
     counters = torch._dynamo.utils.counters
     counters.clear()
-    eager, compiled = (fit(ALONE, kind=Deep, compile=dial) for dial in (False, True))
+    eager, compiled = (fit(ALONE, kind=Plain, compile=dial, recompute=dial) for dial in (False, True))
     assert counters["stats"]["unique_graphs"] >= 1 and not counters["graph_break"]
-    close(eager, compiled, 1e-5)
+    same(eager, compiled, 1e-5)

@@ -9,19 +9,23 @@ import torch
 from torch import nn
 
 from components.lib.core.errors import ConfigError, Interrupted
-from components.lib.engine.checkpoint.checkpoints import Checkpoints
-from components.lib.engine.distributed import World
 from components.lib.engine.lars import Lars
-from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
-from components.lib.engine.plan import Plan, passes
+from components.lib.engine.plan import accumulation
 from components.lib.engine.trainable import Loss, Phase, WeightedSum
-from components.lib.storage.objects import connect
-from tests.components.lib.engine import worlds
-from tests.components.lib.engine.toys import SAMPLES, WIDTH, Batch, Regression
+from tests.components.lib.engine.toys import (
+    SAMPLES,
+    WIDTH,
+    Batch,
+    Regression,
+    close,
+    run,
+    samples,
+    state,
+    stopped,
+)
 
-ALONE = World(0, 1, torch.device("cpu"))
 STEPS = 12
 
 
@@ -64,28 +68,6 @@ class Game(nn.Module):
             slow.lerp_(fast.detach(), share)
 
 
-def samples() -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).normal(size=(SAMPLES, WIDTH))).float()
-
-
-def game(world: World = ALONE, steps: int = STEPS, folder=None, **options) -> Run:
-    torch.manual_seed(0)
-    model = WeightedSum({"game": Game()}, {"game": 1.0})
-    plan = Plan(Schedule("cosine", 1e-2, STEPS, 0.1), quiet=True, report_every=2, **options)
-    kept = Checkpoints(connect(str(folder)), "c", {}) if folder else None
-    return Run(model, samples(), Order(SAMPLES, 8, seed=7), plan, world, checkpoints=kept)
-
-
-def state(run: Run) -> dict[str, list]:
-    return {name: tensor.tolist() for name, tensor in run.model.state_dict().items()}
-
-
-def close(ours: dict, theirs: dict, tolerance: float) -> None:
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_allclose(ours[name], theirs[name], atol=tolerance, rtol=0, err_msg=name)
-
-
 def by_hand() -> nn.Module:
     """The same game as anybody would write it."""
     torch.manual_seed(0)
@@ -110,43 +92,24 @@ def by_hand() -> nn.Module:
 
 
 def test_two_phases_are_what_one_would_write_by_hand():
-    run = game()
-    run.train()
-    close(state(run), {f"terms.game.{k}": v.tolist() for k, v in by_hand().state_dict().items()}, 1e-6)
-    assert {"game/main", "game/maker", "game/main/absolute"} <= run.history[0].keys()
+    one = run(STEPS, kind=Game)
+    history = one.train()
+    close(state(one), {f"terms.term0.{k}": v.tolist() for k, v in by_hand().state_dict().items()}, 1e-6)
+    assert {"term0/main", "term0/maker", "term0/main/absolute"} <= history[0].keys()
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "lars"])
 def test_teachers_statistics_and_moments_resume_to_the_bit(tmp_path, optimizer):
-    reference = game(optimizer=optimizer)
-    reference.train()
-    first = game(folder=tmp_path, optimizer=optimizer)
-    take = first._take
-    first._take = lambda *arguments: take(*arguments) or first.step == 6
+    reference, first, second = (
+        run(STEPS, kind=Game, optimizer=optimizer, folder=folder) for folder in ("", tmp_path, tmp_path)
+    )
+    history = reference.train()
     with pytest.raises(Interrupted):
-        first.train()
-    second = game(folder=tmp_path, optimizer=optimizer)
-    history = second.train()
-    assert state(second) == state(reference) and history == reference.history
-
-
-def _game(world: World) -> dict:
-    run = game(world)
-    run.train()
-    return state(run)
-
-
-def test_two_processes_play_the_same_game(tmp_path):
-    """Also the running statistics of batch norm, and the average that follows the maker."""
-    alone = game()
-    alone.train()
-    first, second = worlds.run(_game, 2)
-    assert first == second
-    close(first, state(alone), 1e-5)
+        stopped(first, 7).train()
+    assert second.train() == history and state(second) == state(reference)
 
 
 def test_a_weight_has_one_phase():
-    torch.manual_seed(0)
     one = Game()
     one.phases = lambda: {"a": Phase(tuple(one.judge.parameters())), "b": Phase(tuple(one.parameters()))}
     with pytest.raises(ConfigError, match="two phases"):
@@ -164,14 +127,13 @@ def test_a_plain_objective_joins_the_main_phase():
 
 def test_lars_is_the_formula_of_the_paper():
     generator = np.random.default_rng(1)
-    weight, bias = generator.normal(size=(4, 3)), generator.normal(size=4)
-    ours = [nn.Parameter(torch.from_numpy(array.copy())) for array in (weight, bias)]
+    moved = [generator.normal(size=(4, 3)), generator.normal(size=4)]
+    ours = [nn.Parameter(torch.from_numpy(array.copy())) for array in moved]
     groups = [
         {"params": [ours[0]], "weight_decay": 0.1, "scaled": True},
         {"params": [ours[1]], "weight_decay": 0.0, "scaled": False},
     ]
-    optimizer = Lars(groups, lr=0.5, momentum=0.9)
-    moved, slow = [weight, bias], [np.zeros_like(weight), np.zeros_like(bias)]
+    optimizer, slow = Lars(groups, lr=0.5, momentum=0.9), [np.zeros_like(array) for array in moved]
     for _ in range(5):
         gradients = [generator.normal(size=array.shape) for array in moved]
         for parameter, gradient in zip(ours, gradients, strict=True):
@@ -188,8 +150,7 @@ def test_lars_is_the_formula_of_the_paper():
 def test_lars_leaves_all_as_it_is_after_a_bad_gradient():
     weight = nn.Parameter(torch.ones(3, 3))
     optimizer = Lars([{"params": [weight]}], lr=0.5)
-    weight.grad = torch.full((3, 3), math.nan)
-    optimizer.found_inf = torch.tensor(1.0)
+    weight.grad, optimizer.found_inf = torch.full((3, 3), math.nan), torch.tensor(1.0)
     optimizer.step()
     assert weight.tolist() == [[1.0] * 3] * 3
     assert optimizer.state[weight]["momentum_buffer"].abs().sum() == 0
@@ -197,19 +158,12 @@ def test_lars_leaves_all_as_it_is_after_a_bad_gradient():
 
 @pytest.mark.parametrize(
     ("batch", "world", "most", "solved"),
-    [
-        (24, 1, 0, (24, 1)),
-        (24, 2, 0, (12, 1)),
-        (24, 2, 5, (4, 3)),
-        (24, 3, 8, (8, 1)),
-        (24, 4, 100, (6, 1)),
-        (14, 2, 4, (1, 7)),
-    ],
+    [(24, 1, 0, (24, 1)), (24, 2, 0, (12, 1)), (24, 2, 5, (4, 3)), (24, 4, 100, (6, 1)), (14, 2, 4, (1, 7))],
 )
-def test_passes_are_solved_again_for_any_world(batch, world, most, solved):
-    assert passes(batch, world, most) == solved
+def test_accumulation_is_solved_again_for_any_world(batch, world, most, solved):
+    assert accumulation(batch, world, most) == solved
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused():
     with pytest.raises(ConfigError, match="shared out"):
-        passes(24, 5, 0)
+        accumulation(24, 5, 0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from components.lib.core.errors import ConfigError
-from components.lib.engine.precision import resolve, settle
+from components.lib.engine.precision import resolve, set_fp32_precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")  # the second by name only: what is set needs no device
 
@@ -29,11 +29,11 @@ def test_a_cpu_computes_in_fp32_or_bf16():
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "tf32")])
 def test_fp32_on_a_gpu_is_fp32_and_all_else_may_round_products(precision, kind):
-    settle(precision, GPU)
+    set_fp32_precision(precision, GPU)
     assert told() == (kind, kind)
 
 
 def test_nothing_is_told_for_a_cpu():
     before = told()
-    settle("bf16", CPU)
+    set_fp32_precision("bf16", CPU)
     assert told() == before

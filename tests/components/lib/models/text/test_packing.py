@@ -42,11 +42,6 @@ def test_whole_means_that_no_mask_is_needed(sizes, whole):
     assert packed.whole is whole
 
 
-def test_moves_to_a_device_whole():
-    packed = pack(np.arange(5), np.array([0, 2, 5]), 8, padding=0)
-    assert len(packed) == 2 and packed.real == 5
-
-
 def test_bounds_cut_the_flattened_rows_into_segments_and_gaps():
     sizes = np.array([5, 3, 4, 1])
     starts = np.concatenate([[0], np.cumsum(sizes)])

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from components.lib.models.vision.decoders import Squares
+from components.lib.models.vision.decoders import SubPixelDecoder
 
 
 @pytest.mark.parametrize(("size", "start"), [((28, 28), (2, 2)), ((33, 20), (3, 2)), ((16, 35), (1, 3))])
 def test_each_place_draws_its_own_square(size, start):
     torch.manual_seed(0)
-    decoder = Squares(8, 3, size, start)
+    decoder = SubPixelDecoder(8, 3, size, start)
     maps = torch.rand(2, 8, *start)
     changed = maps.clone()
     changed[:, :, 0, -1] += 1.0
