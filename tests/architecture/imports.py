@@ -19,7 +19,7 @@ ORDER = "core pages storage data engine models modalities objectives tasks start
 LEVEL = {name: level for level, names in enumerate(ORDER.split()) for name in names.split(",")}
 
 STAGE, STDLIB = rf"components\.({'|'.join(STAGES)})", "|".join(sys.stdlib_module_names)
-SETTINGS = r"components(\.lib(\.core\.(settings|errors))?)?$"
+DECLARATIONS = r"components(\.lib(\.(core\.\w+|modalities|objectives|tasks|starts|modes))?)?$"
 COMPILING = f"{STDLIB}|{'|'.join(PRODUCT)}|kfp|kfp_server_api|google|yaml"  # kfp brings server and protobuf
 # Reason -> "importer > imported" that breaks it; >> is an import that runs as soon as the importer does.
 RULES = {
@@ -31,7 +31,7 @@ RULES = {
     "a stage does not know its component": rf"components\b.* >+ {STAGE}\.component$",
     "pipelines know stages by their component": rf"pipelines\b.* >+ (?!.*preflight){STAGE}\.(?!component$)",
     "a graph is compiled without it": rf"(pipelines\b.*|{STAGE}\.component) >> (?!({COMPILING})\b)",
-    "settings need the standard library alone": rf"{STAGE}\.config >+ (?!({STDLIB})\b|{SETTINGS})",
+    "settings need declarations alone": rf"{STAGE}\.config >+ (?!({STDLIB})\b|{DECLARATIONS})",
 }
 
 
