@@ -251,3 +251,12 @@ def test_a_packaged_chart_holds_the_presets(tmp_path):
     with tarfile.open(package(str(CHART), destination=str(tmp_path))) as archive:
         names = {Path(name).name for name in archive.getnames() if "/presets/" in name}
     assert names == {path.name for path in (ROOT / "pipelines" / "presets").glob("*.yaml")}
+
+
+def test_every_object_has_the_labels_of_its_release():
+    usual = {"managed-by": "Helm", "part-of": "trunkline", "instance": "trunkline", "version": "0.1.0"}
+    labels = {f"app.kubernetes.io/{name}": value for name, value in usual.items()}
+    for item in objects(FULL):
+        found = item["metadata"]["labels"]
+        assert labels.items() <= found.items() and found["app.kubernetes.io/component"], item["metadata"]
+        assert found["helm.sh/chart"] == "trunkline-0.1.0"
