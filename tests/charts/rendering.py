@@ -82,8 +82,8 @@ def golden() -> str:
     shipped = "|".join(path.stem for path in (CHART / "presets").glob("*.yaml"))
     text = re.sub(rf"^  ({shipped})\.yaml: \|\n(    .*\n|\n)+", "", text, flags=re.MULTILINE)
     text = re.sub(r"^  trunkline\.json: \|\n(    .*\n|\n)+", "", text, flags=re.MULTILINE)
-    usual = r"helm.sh/chart: .*\n(?: +app.kubernetes.io/.*\n)+(?= +app.kubernetes.io/component)"
-    text = re.sub(usual, "# and those of every object\n", text)
+    usual = r"^    helm.sh/chart: .*\n(    app.kubernetes.io/.*\n)+(?=    app.kubernetes.io/component)"
+    text = re.sub(usual, "    # and those of every object\n", text, flags=re.MULTILINE)
     text = re.sub(r'^(  password: )"\S+"$', r'\1"drawn at random"', text, flags=re.MULTILINE)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 

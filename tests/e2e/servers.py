@@ -14,17 +14,15 @@ from components.lib.registry.tracking.server import probe
 from images import contents
 from tests.fakes.mlflow_server import free_port
 
-RESTRICTED = (
-    "--user", "1001:1001", "--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL",
-    "--security-opt", "no-new-privileges",
-)  # fmt: skip
+RESTRICTED = "--user 1001:1001 --read-only --tmpfs /tmp:mode=1777 --cap-drop ALL".split()
+RESTRICTED += ["--security-opt", "no-new-privileges"]
+SOURCES = r"^(models:/m-[0-9a-f]+|mlflow-artifacts:/[^.#%]+(\.[^.#%]+)*)$"
 # As the chart sets it: no jobs, no pickles, no redirects, nothing fetched from outside, and no model whose
 # files lie anywhere but in the server's own store.
 HARDENED = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_SERVER_X_FRAME_OPTIONS": "SAMEORIGIN",
-    "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX": "^(models:/m-[0-9a-f]+|mlflow-artifacts:/[^.#%]+"
-    "(\\.[^.#%]+)*)$",
+    "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX": SOURCES,
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
     "MLFLOW_MODEL_CATALOG_URI": "",
