@@ -33,10 +33,12 @@ def register(trunk: Manifest, folder: Path) -> None:
 
 
 def trunk_of(store: Store, tokens: Manifest, tokenizer: Path) -> Manifest:
-    """A trunk that is nothing but a tokenizer: labels are judged before weights are read."""
+    """A trunk that is but a tokenizer and a config: labels are judged before weights are read."""
     with store.draft(Key("pretraining", 1, {}, {"tokens": tokens.reference})) as draft:
         for file in sorted(tokenizer.iterdir()):
             draft.write(f"model/{file.name}", file.read_bytes())
+        if not (tokenizer / "config.json").exists():
+            draft.write("model/config.json", '{"model_type": "modernbert"}')
         draft.facts = {"modality": "text"}
         return draft.commit()
 
@@ -84,7 +86,7 @@ REFUSED = {  # name and content of the training file
     "empty labels": csv("a,\nb,y\nc,x\n", "not a class: ''"),
     "empty texts": csv(",x\nb,y\nc,x\n", "the text is empty"),
     "a class of test alone": csv("a,x\nb,y\n", "never trained on", "tasks.topics"),
-    "the test split again": Row(("train.csv", TEST), "too few classes", "tasks.topics.train"),
+    "the test split again": Row(("train.csv", TEST), "in the test split", "tasks.topics"),
     "null labels": record("not a class: None", label=None),
     "numbers with a point": record("not a class: 0.5", label=0.5),
     "NaN labels": Row(("train.parquet", NAN), "not a class: nan", "parquet:1"),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from components.lib.modalities.text.tokenization.plan import Config
 from tokenizers import Tokenizer, models
 
 from components.lib.storage.stage import Context
