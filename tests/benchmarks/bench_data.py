@@ -131,10 +131,9 @@ def measure(step: str, folder: Path) -> tuple[float, float]:
 def _memory(process: psutil.Process) -> int:
     """Bytes of a process and of all below it, without counting a shared page twice."""
     found = 0
-    for pid in [process.pid, *(child.pid for child in process.children(recursive=True))]:
-        with suppress(OSError, psutil.Error):  # it has just ended
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            found += 1024 * sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.Error):  # it has just ended
+            found += one.memory_full_info().pss
     return found
 
 

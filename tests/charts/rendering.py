@@ -88,6 +88,13 @@ def golden() -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
+def server() -> dict[str, Any]:
+    """The pod of MLflow in the golden file, for those who have no Helm."""
+    found = [one for one in yaml.safe_load_all(GOLDEN.read_text()) if one]
+    pod: dict[str, Any] = named(found, "Deployment", "trunkline-mlflow")["spec"]["template"]["spec"]
+    return pod
+
+
 def schema() -> dict[str, Any]:
     """values.schema.json, its definitions put where they are named."""
     found = json.loads((CHART / "values.schema.json").read_text())

@@ -12,11 +12,10 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
 from components.lib.registry.registered_models import Registry
 from components.lib.registry.tracking import explained
-from tests.charts.rendering import CHART, GOLDEN
+from tests.charts.rendering import CHART, server
 from tests.components.lib.registry.test_registered_models import register
 from tests.fakes.mlflow_server import serving
 
@@ -24,13 +23,6 @@ POD = "10.1.2.3"
 NAME = "trunkline-mlflow.kubeflow.svc"
 FOREIGN = "file:///etc /etc s3://another/bucket http://169.254.169.254/latest runs:/0/../../x".split()
 FOREIGN += "mlflow-artifacts:/../../x models:/m-1/../x mlflow-artifacts://evil.example/x".split()
-
-
-@pytest.fixture(scope="module")
-def pod():
-    """The pod of MLflow in the golden render."""
-    found = [item for item in yaml.safe_load_all(GOLDEN.read_text()) if item and item["kind"] == "Deployment"]
-    return found[0]["spec"]["template"]["spec"]
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +37,9 @@ def bucket(s3_server):
 
 
 @pytest.fixture(scope="module")
-def uri(pod, bucket, s3_server, tmp_path_factory):
+def uri(bucket, s3_server, tmp_path_factory):
     """A server with the chart's command, arguments and variables; its init container made the database."""
-    container, tables = pod["containers"][0], pod["initContainers"][0]
+    container, tables = (server()[kind][0] for kind in ("containers", "initContainers"))
     folder = tmp_path_factory.mktemp("hardened")
     database = f"sqlite:///{folder}/server.db"
     environment = {e["name"]: e["value"] for e in container["env"] if "value" in e}
