@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from components.lib.storage.store import Store
+
 # Before anything imports torch, boto3 or transformers. Sub-processes inherit it.
 os.environ |= {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -23,8 +25,8 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI",
-             "TRUNKLINE_PRESETS", "TRUNKLINE_STORE"):  # fmt: skip
+UNSET = "AWS_PROFILE AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3 MLFLOW_RUN_ID MLFLOW_TRACKING_URI TRUNKLINE_PRESETS"
+for name in (*UNSET.split(), "TRUNKLINE_STORE"):
     os.environ.pop(name, None)
 
 
@@ -57,6 +59,19 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{bucket}"
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store on disk."""
+    return Store(str(tmp_path / "store"), cache=tmp_path / "cache")
+
+
+@pytest.fixture(params=["file", "s3"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store on disk, and one on S3."""
+    place = tmp_path / "store" if request.param == "file" else request.getfixturevalue("s3") + "/team"
+    return Store(str(place), cache=tmp_path / "cache")
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sqlite file with MLflow's tables, which take seconds to make."""
@@ -65,6 +80,15 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "mlflow.db"
     connect(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture
+def sqlite_uri(tmp_path: Path, empty_database: Path) -> str:
+    """Tracking without a server, as on a laptop."""
+    path = tmp_path / "runs" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copyfile(empty_database, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="session")

@@ -1,135 +1,115 @@
-"""The import rule, read from the syntax tree: who may import whom."""
+"""The import graph of the product from its syntax trees: lazy and TYPE_CHECKING imports count like all."""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from components import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
-LIGHT = {
-    "components",
-    "images",
-    "pipelines",
-    "kfp",
-    "kfp_server_api",  # kfp brings it, and protobuf
-    "google",
-    "psutil",
-    "tenacity",
-    "urllib3",
-    "yaml",
-}  # with the standard library: all that compiling a graph needs
+PRODUCT = ("components", "images", "pipelines")
+# Packages of lib: each imports those before it; of `starts` and `modes` neither knows the other.
+ORDER = "core pages storage data engine models modalities objectives tasks starts,modes registry"
+LEVEL = {name: level for level, names in enumerate(ORDER.split()) for name in names.split(",")}
+
+STAGE, STDLIB = rf"components\.({'|'.join(STAGES)})", "|".join(sys.stdlib_module_names)
+DECLARATIONS = r"components(\.lib(\.(core\.\w+|modalities|objectives|tasks|starts|modes))?)?$"
+COMPILING = f"{STDLIB}|{'|'.join(PRODUCT)}|kfp|kfp_server_api|google|yaml"  # kfp brings server and protobuf
+# Reason -> "importer > imported" that breaks it; >> is an import that runs as soon as the importer does.
+RULES = {
+    "tests are known to nobody": r".* >+ tests\b",
+    "components know neither pipelines nor images": r"components\b.* >+ (pipelines|images)\b",
+    "images know no more of components than their names": r"images\b.* >+ (pipelines\b|components\.)",
+    "only component.py and pipelines know kfp": r"components\b(?!\.\w+\.component ).* >+ kfp\b",
+    "a stage is known to itself and to pipelines": rf"components\.(\w+)\b.* >+ (?!components\.\1\b){STAGE}\b",
+    "a stage does not know its component": rf"components\b.* >+ {STAGE}\.component$",
+    "pipelines know stages by their component": rf"pipelines\b.* >+ (?!.*preflight){STAGE}\.(?!component$)",
+    "a graph is compiled without it": rf"(pipelines\b.*|{STAGE}\.component) >> (?!({COMPILING})\b)",
+    "settings need declarations alone": rf"{STAGE}\.config >+ (?!({STDLIB})\b|{DECLARATIONS})",
+}
 
 
-@dataclass(frozen=True)
-class Import:
+class Import(NamedTuple):
     """One imported module; `top` is False inside a function or under TYPE_CHECKING."""
 
     module: str
     top: bool
-    line: int
 
 
 def sources() -> list[Path]:
     """Every Python file of the product."""
-    return sorted(
-        path for folder in ("components", "images", "pipelines") for path in (ROOT / folder).rglob("*.py")
-    )
+    return sorted(path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py"))
 
 
 def module_of(path: Path) -> str:
     """components/lib/storage/store.py -> components.lib.storage.store"""
-    parts = path.resolve().relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    return ".".join(path.resolve().relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def modules() -> frozenset[str]:
+    return frozenset(map(module_of, sources()))
 
 
 def imports(text: str, module: str) -> list[Import]:
-    """All imports of a file, wherever they stand; of `from a import b`, both a and a.b."""
+    """All imports of a file, wherever they stand; of `from a import b`, a.b if that is our module, else a."""
     tree = ast.parse(text)
-    inner = {
-        id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _typing_only(function)
-        for node in ast.walk(function)
+    late = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        for inner in ast.walk(node)
     }
-    found = []
-    for node in ast.walk(tree):
-        for name in _names(node, module):
-            found.append(Import(name, id(node) not in inner, node.lineno))  # type: ignore[attr-defined]
-    return found
-
-
-def violations(text: str, module: str) -> list[str]:
-    """What a file with this text may not import, as sentences."""
-    return [
-        f"{module}:{found.line} imports {found.module}: {reason}"
-        for found in imports(text, module)
-        for reason in _reasons(module, found)
-    ]
-
-
-def _reasons(module: str, found: Import) -> Iterator[str]:
-    here, there = module.split("."), found.module.split(".")
-    is_component = here[0] == "components" and here[-1] == "component"
-    if here[0] == "components" and there[0] in ("pipelines", "tests"):
-        yield "components know no pipelines and no tests"
-    if here[0] == "pipelines" and there[0] == "tests":
-        yield "pipelines know no tests"
-    if there[0] == "images" and here[0] == "components":
-        yield "components do not know where they run"
-    if here[0] == "images" and (
-        there[0] in ("pipelines", "tests") or (len(there) > 2 and there[0] == "components")
-    ):
-        yield "images know no more of components than their names"
-    if there[0] == "kfp" and here[0] == "components" and not is_component:
-        yield "only component.py and pipelines know kfp"
-    ours = here[0] == "components" and len(here) > 1
-    if ours and there[0] == "components" and there[1:2] != here[1:2] and set(there[1:2]) <= set(STAGES):
-        yield from ["a stage is known to itself and to pipelines alone"] * len(there[1:2])
-    yield from _layers(here, there)
-    light = there[0] in LIGHT or there[0] in sys.stdlib_module_names
-    if found.top and not light and (is_component or here[0] == "pipelines"):
-        yield "a graph is compiled without it"
-    if here[-1] == "config" and here[0] == "components" and here[1:2] != ["lib"]:
-        own = found.module.startswith(("components.lib.core", "components.lib.modalities"))
-        if (
-            there[0] not in sys.stdlib_module_names
-            and not own
-            and found.module not in ("components", "components.lib")
-        ):
-            yield "settings are checked with the standard library alone"
-
-
-def _layers(here: list[str], there: list[str]) -> Iterator[str]:
-    """component -> run -> config inside a stage; pipelines take nothing of a stage but its component."""
-    stage = there[1] if len(there) > 2 and there[0] == "components" and there[1] in STAGES else ""
-    if not stage:
-        return
-    if here[0] == "components" and there[2] == "component":
-        yield "a stage does not know its component"
-    if here[0] == "pipelines" and there[2] not in ("component", "__init__") and stage != "preflight":
-        yield "pipelines know stages by their component"
-    if here[0] == "components" and here[1:2] == [stage] and here[-1] == "config":
-        yield "settings know nothing of their stage"
-
-
-def _typing_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    return [Import(name, id(node) not in late) for node in ast.walk(tree) for name in _names(node, module)]
 
 
 def _names(node: ast.AST, module: str) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
-        base = node.module or ""
-        if node.level:
-            parents = module.split(".")[: -node.level]
-            base = ".".join([*parents, *([node.module] if node.module else [])])
-        yield base
-        yield from (f"{base}.{alias.name}" for alias in node.names)
+        parents = module.split(".")[: -node.level] if node.level else []
+        base = ".".join([*parents, *([node.module] if node.module else [])])
+        names = (f"{base}.{alias.name}" for alias in node.names)
+        yield from (name if name in modules() else base for name in names)
     elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
         yield from (str(argument.value) for argument in node.args[:1] if isinstance(argument, ast.Constant))
+
+
+def violations(text: str, module: str) -> list[str]:
+    """What a file with this text may not import, as sentences."""
+    found = []
+    for name, top in imports(text, module):
+        edge = f"{module} {'>>' if top else '>'} {name}"
+        found += [f"{edge}: {reason}" for reason, rule in RULES.items() if re.match(rule, edge)]
+        here, there = (re.match(r"components\.lib\.?(\w*)", path) for path in (module, name))
+        if here and there and here[1] != there[1] and LEVEL.get(there[1], -1) >= LEVEL.get(here[1], -1):
+            found.append(f"{edge}: a package of lib imports those before it")
+    return found
+
+
+def graph() -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports."""
+    texts = {module_of(path): path.read_text(encoding="utf-8") for path in sources()}
+    return {name: {found.module for found in imports(text, name)} & modules() for name, text in texts.items()}
+
+
+def cycles(edges: Mapping[str, set[str]]) -> set[frozenset[str]]:
+    """Strongly connected components of more than one module, or of one that imports itself."""
+
+    def reachable(start: str) -> set[str]:
+        seen, todo = set[str](), [start]
+        while todo:
+            fresh = edges[todo.pop()] - seen
+            seen |= fresh
+            todo += fresh
+        return seen
+
+    reach = {module: reachable(module) for module in edges}
+    return {frozenset(o for o in reach[m] if m in reach[o]) for m in edges if m in reach[m]}

@@ -9,32 +9,20 @@ from pipelines.cluster import NEEDS
 from pipelines.stages import STAGE_OF
 from tests.architecture.imports import ROOT
 
-SHARED = {"lib"}
 BANNED = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
 
 
 def test_folders_are_the_stages():
-    folders = {
-        path.name for path in (ROOT / "components").iterdir() if path.is_dir() and path.name != "__pycache__"
-    }
-    assert folders == {*STAGES, *SHARED}
+    folders = {path.parent.name for path in (ROOT / "components").glob("*/__init__.py")}
+    assert folders == {*STAGES, "lib"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_stage_is_whole(stage):
+def test_a_stage_is_whole_tested_and_has_its_place_on_a_cluster(stage):
     have = {path.name for path in (ROOT / "components" / stage).glob("*.py")}
     assert {"__init__.py", "config.py", "component.py", "run.py"} <= have
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_stage_is_tested(stage):
     assert list((ROOT / "tests" / "components" / stage).glob("test_*.py"))
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_stage_has_its_place_on_a_cluster(stage):
-    assert stage in NEEDS
-    assert stage in STAGE_OF.values()
+    assert stage in NEEDS and stage in STAGE_OF.values()
 
 
 def test_what_is_made_is_not_kept():
@@ -49,24 +37,17 @@ def test_what_is_made_is_not_kept():
 def test_every_image_serves_a_family():
     """images/<folder>/lock.txt; its name is the last word of a component's image, or kubeflow."""
     folders = {path.parent.name for path in (ROOT / "images").glob("*/lock.txt")} - {"base", "kubeflow"}
-    used = {
-        line.split('base_image="trunkline-python-')[1].split('"')[0]
-        for stage in STAGES
-        for line in (ROOT / "components" / stage / "component.py").read_text().splitlines()
-        if "base_image=" in line
-    }
+    texts = [(ROOT / "components" / stage / "component.py").read_text() for stage in STAGES]
+    used = {text.split('base_image="trunkline-python-')[1].split('"')[0] for text in texts}
     assert folders == used
 
 
-@pytest.mark.parametrize("folder", ["components", "pipelines", "tests"])
-def test_tests_mirror_and_names_are_nouns_of_the_domain(folder):
-    for path in (ROOT / folder).rglob("*"):
-        assert path.stem not in BANNED, path
-
-
-def test_every_folder_of_the_product_is_a_package():
-    for path in [*(ROOT / "components").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")]:
-        assert (path.parent / "__init__.py").exists(), path.parent
+def test_names_are_nouns_of_the_domain_and_every_folder_of_the_product_is_a_package():
+    for folder in ("components", "pipelines", "tests"):
+        for path in (ROOT / folder).rglob("*"):
+            assert path.stem not in BANNED, path
+            if folder != "tests" and path.suffix == ".py":
+                assert (path.parent / "__init__.py").exists(), path.parent
 
 
 def test_no_mark_of_a_merge_is_left():

@@ -11,9 +11,9 @@ import zipfile
 import pyarrow as pa
 from pyarrow import parquet
 
-from tests.components.ingestion.corpora import texts
+from tests.made.corpora import nonsense
 
-GOOD = "".join(f"{text}\n" for text in texts(60, "a")).encode()
+GOOD = "".join(f"{text}\n" for text in nonsense(60, "a")).encode()
 JSONL = b'{"text": "first, with a comma"}\n' * 2000
 
 
@@ -73,7 +73,7 @@ FILES = {
     "parquet bomb": table({"text": ["x" * 1_000_000] * 100}, compression="zstd"),
     "cut parquet": table({"text": [f"row {i}" for i in range(5000)]})[:-100],
     "flipped parquet": flipped(),
-    "null parquet": table({"text": [*texts(60, "a"), None]}),
+    "null parquet": table({"text": [*nonsense(60, "a"), None]}),
     "encrypted zip": encrypted(),
     "strange zip": zipped({"a.docx": b"PK", "b.exe": b"MZ"}),
 }

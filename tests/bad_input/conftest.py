@@ -1,7 +1,15 @@
 from __future__ import annotations
 
-from tests.bad_input.refusal import refused
-from tests.components.conftest import sqlite_uri
-from tests.components.ingestion.conftest import ingest
+from pathlib import Path
 
-__all__ = ["ingest", "refused", "sqlite_uri"]
+import pytest
+
+from tests.bad_input.refusal import refused
+from tests.made.ingestion import Ingestion
+
+__all__ = ["ingest", "refused"]
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Ingestion:
+    return Ingestion(tmp_path)

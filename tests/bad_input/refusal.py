@@ -7,9 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,7 +28,6 @@ from components.lib.core.errors import (
 from components.lib.storage.stage import Context, read_records, stage
 from components.lib.storage.store import Store
 
-Refused = dict[str, Any]
 Kind = tuple[int, type[TrunklineError]]  # exit code and class of an error
 
 DATA, MISSING, SERVICE = (65, DataError), (66, MissingError), (69, ServiceError)
@@ -36,11 +35,28 @@ ACCESS, SETTING, SETTINGS = (77, AccessError), (78, ConfigError), (78, ConfigErr
 DAMAGE = (65, IntegrityError)
 
 
+class Row(NamedTuple):
+    """One bad input: what is given, what the error says, where it says it is, of which kind it is."""
+
+    given: Any
+    what: str
+    where: str = ""
+    kind: Kind = DATA
+    settings: dict[str, Any] = {}  # noqa: RUF012
+
+
+def rows(table: Mapping[str, Any] | Sequence[Row]) -> pytest.MarkDecorator:
+    """A test for each row of a table, called by its key or by what is given."""
+    if isinstance(table, Mapping):
+        return pytest.mark.parametrize("row", table.values(), ids=list(table))
+    return pytest.mark.parametrize("row", table, ids=[str(row.given) for row in table])
+
+
 @pytest.fixture
-def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Refused]:
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     """Runs work as a stage does, and returns the error that it left in the ledger of the run."""
 
-    def refuse(name: str, work: Callable[[Context], Any], store: Path | None = None) -> Refused:
+    def refuse(name: str, work: Callable[[Context], Any], store: Path | None = None) -> dict[str, Any]:
         place = str(store or tmp_path / "store")
         with (
             pytest.raises(SystemExit) as caught,
@@ -50,7 +66,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
         printed = capsys.readouterr().err
         assert "Traceback" not in printed
         (record,) = read_records(Context(Store(place), run_id=tmp_path.name))
-        error: Refused = record["error"]
+        error: dict[str, Any] = record["error"]
         assert caught.value.code == error["exit_code"] and record["status"] == "failed"
         assert f"{name} failed: {error['what']}" in printed
         return error
@@ -58,13 +74,13 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
     return refuse
 
 
-def judge(error: Refused, kind: Kind, what: str, where: str) -> None:
+def judge(error: dict[str, Any], row: Row) -> None:
     """The error is the expected one, says what is right or what to do, and survives as JSON."""
-    assert (error["kind"], error["exit_code"]) == (kind[1].__name__, kind[0]), error
+    assert (error["kind"], error["exit_code"]) == (row.kind[1].__name__, row.kind[0]), error
     assert revived(json.loads(json.dumps(error))).to_dict() == error
-    one: Refused = error.get("errors", [error])[0]
+    one: dict[str, Any] = error.get("errors", [error])[0]
     told = " ".join(one[part] for part in ("what", "found", "expected", "fix"))
-    assert what in told and where in one["where"], error
+    assert row.what in told and row.where in one["where"], error
     assert one["found"] or one["expected"] or one["fix"], "nothing tells what is right"
     assert all(len(one[part]) <= LIMIT + 50 for part in ("what", "where", "found", "expected", "fix"))
 

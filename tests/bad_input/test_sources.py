@@ -10,57 +10,65 @@ from pathlib import Path
 import pytest
 
 from components.lib.data.sources import find, read_records
-from tests.bad_input.refusal import ACCESS, ALMIGHTY, DATA, MISSING, SERVICE, SETTING, Kind, as_anybody, judge
+from tests.bad_input.refusal import (
+    ACCESS,
+    ALMIGHTY,
+    DATA,
+    MISSING,
+    SERVICE,
+    SETTING,
+    Row,
+    as_anybody,
+    judge,
+    rows,
+)
 
 PRIVATE = "not at a public address"
 
-# address, kind of error, what it says, where
-REFUSED: list[tuple[str, Kind, str, str]] = [
-    ("{tmp}/absent.txt", MISSING, "did you mean 'absent.text'", "absent.txt"),
-    ("{tmp}/empty", MISSING, "holds no files", "empty"),
-    ("{tmp}/*.none", MISSING, "does not exist", "*.none"),
-    ("{tmp}/absent.text/a", MISSING, "does not exist", "absent.text/a"),
-    ("{tmp}/loop", MISSING, "does not exist", "loop"),
-    ("{tmp}/archive.zip!/b.txt", MISSING, "no such member", "archive.zip"),
-    ("{tmp}/absent.text!/a", DATA, "only an archive", "absent.text"),
-    ("", SETTING, "empty", "sources"),
-    ("data\x00.txt", SETTING, "control characters", "sources"),
-    ("http://example.org/a.txt", ACCESS, "plain http is refused", "http://example.org"),
-    ("ftp://example.org/a.txt", SETTING, "file, hf, https, pypi, s3, sample", "ftp://example.org"),
-    ("https://169.254.169.254/latest/meta-data", ACCESS, PRIVATE, "169.254"),
-    ("https://127.0.0.1/a.txt", ACCESS, PRIVATE, "127.0.0.1"),
-    ("https://[::1]/a.txt", ACCESS, PRIVATE, "::1"),
-    ("https://[::ffff:10.0.0.1]/a.txt", ACCESS, PRIVATE, "10.0.0.1"),
-    ("https://10.1.2.3/a.txt", ACCESS, "TRUNKLINE_ALLOWED_HOSTS", "10.1.2.3"),
-    ("https://localhost/a.txt", ACCESS, PRIVATE, "localhost"),
-    ("https://no-such-host.invalid/a.txt", SERVICE, "name", "no-such-host.invalid"),
-    ("https://example.org/a.txt#md5=1", SETTING, "#sha256=", "example.org"),
-    ("https://exa mple/x", SETTING, "host of a web address", "exa mple"),
-    ("https://[::1/x", SETTING, "[::1", "sources"),
-    ("https://u:s3cr3t@example.org/a.txt", SETTING, "TRUNKLINE_SECRET_", "sources"),
-    ("pypi:some-package/data.csv", SETTING, "pypi:package==version", "some-package"),
-    ("pypi:a==1/../../etc/passwd#sha256=0", SETTING, "pypi:package==version", "pypi:a"),
-    ("sample:topic/train", MISSING, "did you mean 'topics/train'", "sample:topic"),
-    ("hf:owner/name?splt=train", SETTING, "did you mean 'split'", "hf:owner/name"),
-    ("hf:owner/no-such-data-set", SERVICE, "does not answer", "no-such-data-set"),
-    ("s3:///key", SETTING, "names no bucket", "s3:///key"),
-    ("s3://b\n/x", SETTING, "control characters", "sources"),
-    ("://x", SETTING, "scheme", "://x"),
-    (":", SETTING, "scheme", ":"),
+REFUSED = [
+    Row("{tmp}/absent.txt", "did you mean 'absent.text'", "absent.txt", MISSING),
+    Row("{tmp}/empty", "holds no files", "empty", MISSING),
+    Row("{tmp}/*.none", "does not exist", "*.none", MISSING),
+    Row("{tmp}/absent.text/a", "does not exist", "absent.text/a", MISSING),
+    Row("{tmp}/loop", "does not exist", "loop", MISSING),
+    Row("{tmp}/archive.zip!/b.txt", "no such member", "archive.zip", MISSING),
+    Row("{tmp}/absent.text!/a", "only an archive", "absent.text", DATA),
+    Row("", "empty", "sources", SETTING),
+    Row("data\x00.txt", "control characters", "sources", SETTING),
+    Row("http://example.org/a.txt", "plain http is refused", "http://example.org", ACCESS),
+    Row("ftp://example.org/a.txt", "file, hf, https, pypi, s3, sample", "ftp://example.org", SETTING),
+    Row("https://169.254.169.254/latest/meta-data", PRIVATE, "169.254", ACCESS),
+    Row("https://127.0.0.1/a.txt", PRIVATE, "127.0.0.1", ACCESS),
+    Row("https://[::1]/a.txt", PRIVATE, "::1", ACCESS),
+    Row("https://[::ffff:10.0.0.1]/a.txt", PRIVATE, "10.0.0.1", ACCESS),
+    Row("https://10.1.2.3/a.txt", "TRUNKLINE_ALLOWED_HOSTS", "10.1.2.3", ACCESS),
+    Row("https://localhost/a.txt", PRIVATE, "localhost", ACCESS),
+    Row("https://no-such-host.invalid/a.txt", "name", "no-such-host.invalid", SERVICE),
+    Row("https://example.org/a.txt#md5=1", "#sha256=", "example.org", SETTING),
+    Row("https://exa mple/x", "host of a web address", "exa mple", SETTING),
+    Row("https://[::1/x", "[::1", "sources", SETTING),
+    Row("https://u:s3cr3t@example.org/a.txt", "TRUNKLINE_SECRET_", "sources", SETTING),
+    Row("pypi:some-package/data.csv", "pypi:package==version", "some-package", SETTING),
+    Row("pypi:a==1/../../etc/passwd#sha256=0", "pypi:package==version", "pypi:a", SETTING),
+    Row("sample:topic/train", "did you mean 'topics/train'", "sample:topic", MISSING),
+    Row("hf:owner/name?splt=train", "did you mean 'split'", "hf:owner/name", SETTING),
+    Row("hf:owner/no-such-data-set", "does not answer", "no-such-data-set", SERVICE),
+    Row("s3:///key", "names no bucket", "s3:///key", SETTING),
+    Row("s3://b\n/x", "control characters", "sources", SETTING),
+    Row("://x", "scheme", "://x", SETTING),
+    Row(":", "scheme", ":", SETTING),
 ]
 
 
-@pytest.mark.parametrize(
-    ("uri", "kind", "what", "where"), REFUSED, ids=[row[0] or "nothing" for row in REFUSED]
-)
-def test_an_address_that_cannot_be_read(refused, tmp_path, uri, kind, what, where):
+@rows(REFUSED)
+def test_an_address_that_cannot_be_read(refused, tmp_path, row):
     (tmp_path / "empty").mkdir()
     (tmp_path / "absent.text").write_text("near")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
         archive.writestr("a.txt", "a")
-    error = refused("ingestion", lambda _: list(read_records(uri.format(tmp=tmp_path))))
-    judge(error, kind, what, where)
+    error = refused("ingestion", lambda _: list(read_records(row.given.format(tmp=tmp_path))))
+    judge(error, row)
     assert "s3cr3t" not in str(error)
 
 
@@ -89,22 +97,22 @@ def nothing(patch: pytest.MonkeyPatch) -> None:
     """The server is well."""
 
 
-# id: what is wrong with the world, address, kind of error, what it says, where
-S3: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str, Kind, str, str]] = {
-    "no such bucket": (nothing, "s3://no-such-bucket-here/data", MISSING, "bucket does not exist", "no-such"),
-    "no such prefix": (nothing, "{bucket}/dta", MISSING, "data/", "/dta"),
-    "no credentials": (without_keys, "{bucket}/data", ACCESS, "AWS_ACCESS_KEY_ID", "/data"),
-    "no server": (without_server, "{bucket}/data", SERVICE, "127.0.0.1", "/data"),
+# id: what is wrong with the world, and a row of an address
+S3: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Row]] = {
+    "no such bucket": (nothing, Row("s3://no-such-bucket", "bucket does not exist", "no-such", MISSING)),
+    "no such prefix": (nothing, Row("{bucket}/dta", "data/", "/dta", MISSING)),
+    "no credentials": (without_keys, Row("{bucket}/data", "AWS_ACCESS_KEY_ID", "/data", ACCESS)),
+    "no server": (without_server, Row("{bucket}/data", "127.0.0.1", "/data", SERVICE)),
 }
 
 
-@pytest.mark.parametrize("row", S3)
+@rows(S3)
 def test_a_bucket_that_cannot_be_read(refused, bucket, monkeypatch, row):
-    spoil, uri, kind, what, where = S3[row]
+    spoil, expected = row
     spoil(monkeypatch)
-    error = refused("ingestion", lambda _: find(uri.format(bucket=bucket)))
-    judge(error, kind, what, where)
-    assert error["retriable"] == (kind is SERVICE)
+    error = refused("ingestion", lambda _: find(expected.given.format(bucket=bucket)))
+    judge(error, expected)
+    assert error["retriable"] == (expected.kind is SERVICE)
 
 
 @pytest.mark.skipif(ALMIGHTY, reason="root reads everything")

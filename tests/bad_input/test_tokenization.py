@@ -8,42 +8,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from components.lib.modalities.text.tokenization.plan import Config
 from tokenizers import Tokenizer, models
 
-from components.lib.core.settings import from_dict
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
+from components.tokenization.config import configured
 from components.tokenization.run import run
-from tests.bad_input.refusal import DAMAGE, DATA, SETTING, Kind, judge
-from tests.components.tokenization.made import SCRIPTS, corpus, documents, word_level
+from tests.bad_input.refusal import DAMAGE, SETTING, Row, judge, rows
+from tests.made.corpora import SCRIPTS, corpus, scripts, tokens, word_level
 
-WORDPIECE = {"kind": "wordpiece"}
-GOOD = documents(40)
+GOOD = scripts(40)
+FEW = {"kind": "wordpiece", "vocabulary_size": 300}
+OTHER = {"told": {"train": 41, "validation": 0}}
 
-# id: settings, documents, changes of the corpus, kind of error, what it says, where
-CORPORA: dict[str, tuple[dict[str, Any], list[str], dict[str, Any], Kind, str, str]] = {
-    "no document": ({}, [], {}, DATA, "no document to train on", "ingestion/"),
-    "blanks alone": (WORDPIECE, [" ", "\n"], {}, DATA, "have no tokens", "ingestion/"),
-    "more letters than ids": (
-        {**WORDPIECE, "vocabulary_size": 300}, GOOD, {}, DATA, "are [UNK], e.g.", "(train)",
-    ),
-    "other counts than told": (
-        {}, GOOD, {"told": {"train": 41, "validation": 0}}, DAMAGE, "40 documents", "(train)",
-    ),
-    "another modality": ({}, GOOD, {"modality": "image"}, DATA, "of another kind", "ingestion/"),
-}  # fmt: skip
+# id: a row of documents, and what is changed in their corpus
+CORPORA: dict[str, tuple[Row, dict[str, Any]]] = {
+    "no document": (Row([], "no document to train on", "ingestion/"), {}),
+    "blanks alone": (Row([" ", "\n"], "have no tokens", "ingestion/", settings={"kind": "wordpiece"}), {}),
+    "more letters than ids": (Row(GOOD, "are [UNK], e.g.", "(train)", settings=FEW), {}),
+    "other counts than told": (Row(GOOD, "40 documents", "(train)", DAMAGE), OTHER),
+    "another modality": (Row(GOOD, "of another kind", "ingestion/"), {"modality": "image"}),
+}
 
 
 @pytest.fixture
-def tokenized(refused, tmp_path: Path):
+def tokenized(refused, store: Store, tmp_path: Path):
     """What the stage says to a corpus and settings, after which there is no output."""
-    store = Store(str(tmp_path / "store"))
 
     def refuse(texts: list[str], settings: dict[str, Any], told: Any = None, modality: str = "text") -> dict:
         source = corpus(store, texts, told=told)
         replace(source, facts={**source.facts, "modality": modality}).write(tmp_path / "corpus.json")
-        config = from_dict(Config, {"vocabulary_size": 600, **settings}, "tokenization")
+        config = configured({"modality": "text", "vocabulary_size": 600, **settings})
 
         def work(context: Context) -> None:
             run(config, context, corpus=tmp_path / "corpus.json", tokens=tmp_path / "tokens.json")
@@ -56,10 +51,10 @@ def tokenized(refused, tmp_path: Path):
     return refuse
 
 
-@pytest.mark.parametrize("row", CORPORA)
+@rows(CORPORA)
 def test_a_corpus_that_cannot_be_used(tokenized, row):
-    settings, texts, changes, kind, what, where = CORPORA[row]
-    judge(tokenized(texts, settings, **changes), kind, what, where)
+    expected, changes = row
+    judge(tokenized(expected.given, expected.settings, **changes), expected)
 
 
 def saved(model: Any) -> bytes:
@@ -67,6 +62,7 @@ def saved(model: Any) -> bytes:
 
 
 WORDS = {name: i for i, name in enumerate(["[UNK]", "[CLS]", "[SEP]", "fox"])}
+UNKNOWN = json.loads(saved(models.WordPiece(WORDS))) | {"model": {"type": "No"}}
 
 # id: the file, what is said; all are data errors that name the file
 GIVEN: dict[str, tuple[bytes, str]] = {
@@ -75,10 +71,7 @@ GIVEN: dict[str, tuple[bytes, str]] = {
     "cut JSON": (b'{"version": "1.0", "model":', "not a tokenizer"),
     "a list": (b"[]", "not a tokenizer"),
     "another JSON": (b'{"a": 1}', "not a tokenizer"),
-    "an unknown model": (
-        json.dumps(json.loads(saved(models.WordPiece(WORDS))) | {"model": {"type": "No"}}).encode(),
-        "not a tokenizer",
-    ),
+    "an unknown model": (json.dumps(UNKNOWN).encode(), "not a tokenizer"),
     "a pickle": (b"\x80\x04\x95\x10\x00", "not a tokenizer"),
     "BPE that drops bytes": (saved(models.BPE({"a": 0}, [])), "does not know"),
     "unigram without unknown": (saved(models.Unigram([("a", -1.0)])), "does not know"),
@@ -87,35 +80,32 @@ GIVEN: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("row", GIVEN)
+@rows(GIVEN)
 def test_a_given_tokenizer_that_cannot_be_used(tokenized, tmp_path, row):
-    data, what = GIVEN[row]
+    data, what = row
     path = tmp_path / "given.json"
     path.write_bytes(data)
-    where = "(train)" if "language" in row else str(path)
-    judge(tokenized(GOOD, {"kind": "given", "tokenizer": str(path)}), DATA, what, where)
+    where = "(train)" if "UNK" in what else str(path)
+    judge(tokenized(GOOD, {"kind": "given", "tokenizer": str(path)}), Row(data, what, where))
 
 
 def test_words_without_unknown(tokenized, tmp_path):
     path = word_level(tmp_path / "tokenizer.json", ["fox"], unk=None)
-    judge(tokenized(GOOD, {"kind": "given", "tokenizer": path}), DATA, "does not know", path)
+    judge(tokenized(GOOD, {"kind": "given", "tokenizer": path}), Row(path, "does not know", path))
 
 
 @pytest.mark.parametrize("path", ["missing.json", "", ".", "nowhere/tokenizer.json"])
 def test_a_given_tokenizer_that_is_not_there(tokenized, tmp_path, path):
     error = tokenized(GOOD, {"kind": "given", "tokenizer": f"{tmp_path}/{path}"})
-    judge(error, SETTING, "cannot be read", "tokenization.tokenizer")
+    judge(error, Row(path, "cannot be read", "tokenization.tokenizer", SETTING))
 
 
-def test_special_tokens_in_texts_stay_text(tmp_path):
+def test_special_tokens_in_texts_stay_text(store, tmp_path):
     """Nobody can write a special token into a corpus: each is spelled out, and comes back as it was."""
-    from tests.components.tokenization.made import tokenize
-
-    store = Store(str(tmp_path / "store"))
-    attack = "[CLS] [MASK] [SEP] [PAD] <|endoftext|> <s> </s>"
-    _, tokens = tokenize(tmp_path, corpus(store, [attack, *SCRIPTS.values(), *GOOD]), kind="bpe")
     from components.lib.modalities.text.tokens import load
 
-    tokenizer = load(store.open_folder(tokens, "tokenizer/"))
+    attack = "[CLS] [MASK] [SEP] [PAD] <|endoftext|> <s> </s>"
+    _, made = tokens(tmp_path, corpus(store, [attack, *SCRIPTS.values(), *GOOD]), kind="bpe")
+    tokenizer = load(store.open_folder(made, "tokenizer/"))
     ids = tokenizer.encode(attack, add_special_tokens=False).ids
-    assert not set(ids) & set(tokens.facts["special"].values()) and tokenizer.decode(ids).strip() == attack
+    assert not set(ids) & set(made.facts["special"].values()) and tokenizer.decode(ids).strip() == attack

@@ -34,7 +34,7 @@ import torch.distributed as dist
 
 from components.lib.engine.distributed import World
 from components.lib.engine.parallel import STATE
-from tests.benchmarks.history import record
+from tests.benchmarks.history import record, sized
 from tests.components.lib.engine import worlds
 
 PEAK, MEMORY, ALONE_MFU, OVERLAP = 989e12, 80e9, 0.45, 0.7
@@ -106,17 +106,17 @@ def _all_reduce(world: World, size: int, times: int) -> float:
 
 def main() -> None:
     """Measures the links of this machine, and prints what the model says of others."""
-    alpha = worlds.run(_all_reduce, 2, 2, 200)[0]
-    seconds = worlds.run(_all_reduce, 2, 2**22, 20)[0]
-    speed = 4 * 2**22 / (seconds - alpha)
+    few, many, size = sized((20, 200, 2**22), (2, 2, 2**16))
+    alpha = worlds.run(_all_reduce, 2, 2, many)[0]
+    speed = 4 * size / (worlds.run(_all_reduce, 2, size, few)[0] - alpha)
     print(f"here, gloo over loopback: alpha {alpha * 1e6:.0f} us, {speed / 1e9:.2f} GB/s (measured)")
     record("loopback", {"alpha_seconds": alpha, "bytes_per_second": speed})
     print(f"{'model (not run)':<18} {'GPUs':>5} {'step ms':>9} {'efficiency':>10} {'MFU':>6} {'goodput':>8}")
     for work in WORKLOADS:
         for gpus in (1, 8, 64, 256, 1024):
             if not work.fits(gpus):
-                size = STATE * work.parameters / 1e9
-                print(f"{work.name:<18} {gpus:>5}  its state, {size:.0f} GB, does not fit")
+                state = STATE * work.parameters / 1e9
+                print(f"{work.name:<18} {gpus:>5}  its state, {state:.0f} GB, does not fit")
                 continue
             taken, efficiency = step(work, gpus)
             mfu = efficiency * ALONE_MFU

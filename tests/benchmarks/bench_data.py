@@ -20,25 +20,24 @@ from typing import Any
 import numpy as np
 import psutil
 
-from tests.benchmarks.history import record
+from tests.benchmarks.history import record, sized
 
-SIZE = int(os.environ.get("TRUNKLINE_BENCH_BYTES", 100_000_000))
-WORDS = 50_000
+SIZE = int(os.environ.get("TRUNKLINE_BENCH_BYTES") or sized(100_000_000, 200_000))
+WORDS, VOCABULARY = sized((50_000, 16_000), (500, 400))
 LIMIT = 1.5e9
-VOCABULARY = 16_000
 PAUSE = 0.05  # seconds between two looks at the memory
 
 
-def write(path: Path, size: int = SIZE, seed: int = 0) -> int:
+def write(path: Path) -> int:
     """Documents of log-normal lengths over words with Zipf's frequencies, as jsonl; returns bytes of text."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdlucmfwypvbgk"))
     words = np.array(["".join(generator.choice(letters, n)) for n in generator.integers(2, 11, WORDS)])
     shares = 1 / np.arange(1, WORDS + 1)
     cumulated = np.cumsum(shares / shares.sum())
     written = 0
     with path.open("w") as file:
-        while written < size:
+        while written < SIZE:
             length = int(np.clip(generator.lognormal(5.3, 0.9), 20, 20_000))
             places = np.searchsorted(cumulated, generator.random(length)).clip(max=WORDS - 1)
             text = " ".join(words[places]) + "."
@@ -49,24 +48,28 @@ def write(path: Path, size: int = SIZE, seed: int = 0) -> int:
 
 def ingestion(folder: Path) -> None:
     """Sources to corpus."""
+    from components.ingestion.config import configured
     from components.ingestion.run import run
-    from components.lib.modalities.text.ingestion import Config
-    from components.lib.storage.stage import Context
-    from components.lib.storage.store import Store
 
-    config = Config(sources=(str(folder / "texts.jsonl"),))
-    context = Context(Store(str(folder / "store")), stage="ingestion")
-    _measured(lambda: run(config, context, corpus=folder / "corpus.json", card=folder / "card.html"))
+    config = configured({"modality": "text", "sources": [str(folder / "texts.jsonl")]})
+    outputs = "corpus.json", "card.html"
+    corpus, card = (folder / name for name in outputs)
+    _measured(lambda: run(config, _context(folder), corpus=corpus, card=card))
 
 
-def tokenization(folder: Path) -> None:
+def tokenization(folder: Path, output: str = "tokens.json", **settings: Any) -> None:
     """Corpus to tokenizer and tokens."""
-    _tokenize(folder, "tokens.json", kind="bpe", vocabulary_size=VOCABULARY)
+    from components.tokenization.config import configured
+    from components.tokenization.run import run
+
+    config = configured({"modality": "text", **(settings or {"kind": "bpe", "vocabulary_size": VOCABULARY})})
+    corpus, tokens = folder / "corpus.json", folder / output
+    _measured(lambda: run(config, _context(folder), corpus=corpus, tokens=tokens))
 
 
 def encoding(folder: Path) -> None:
     """Corpus to tokens with the tokenizer that stands."""
-    _tokenize(folder, "again.json", kind="given", tokenizer=str(_tokenizer(folder) / "tokenizer.json"))
+    tokenization(folder, "again.json", kind="given", tokenizer=str(_tokenizer(folder) / "tokenizer.json"))
 
 
 def datasets_map(folder: Path) -> None:
@@ -86,15 +89,11 @@ def datasets_map(folder: Path) -> None:
     _measured(lambda: data.map(encode, batched=True, remove_columns=data.column_names))
 
 
-def _tokenize(folder: Path, output: str, **settings: Any) -> None:
-    from components.lib.modalities.text.tokenization.plan import Config
-
+def _context(folder: Path) -> Any:
     from components.lib.storage.stage import Context
     from components.lib.storage.store import Store
-    from components.tokenization.run import run
 
-    context = Context(Store(str(folder / "store")), stage="tokenization")
-    _measured(lambda: run(Config(**settings), context, corpus=folder / "corpus.json", tokens=folder / output))
+    return Context(Store(str(folder / "store")), stage="bench")
 
 
 def _tokenizer(folder: Path) -> Path:
@@ -132,10 +131,9 @@ def measure(step: str, folder: Path) -> tuple[float, float]:
 def _memory(process: psutil.Process) -> int:
     """Bytes of a process and of all below it, without counting a shared page twice."""
     found = 0
-    for pid in [process.pid, *(child.pid for child in process.children(recursive=True))]:
-        with suppress(OSError, psutil.Error):  # it has just ended
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            found += 1024 * sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.Error):  # it has just ended
+            found += one.memory_full_info().pss
     return found
 
 

@@ -1,133 +1,93 @@
-"""What a trunk buys on real tasks: intents (banking77) and named entities (WNUT17), against a random start.
+"""What a trunk buys on real tasks, against a random start: intents, named entities, masks of nuclei.
 
     python -m tests.benchmarks.bench_quality FOLDER        or TRUNKLINE_BENCH_DATA=FOLDER make bench
 
-FOLDER holds `polyai.tar.gz` (banking_data/{train,test}.csv of PolyAI-LDN/task-specific-datasets, CC BY 4.0)
-and `wnut17.tar.gz` (wnut17train.conll, emerging.test.annotated; CC BY 4.0); they are read as they are. Each
-trunk reads the training texts of its task without their labels. Both starts have the same steps and labels,
-and each its own rate, chosen on held-out training labels. The test splits are the official ones.
+A benchmark is a preset of tests/benchmarks/presets, run whole as `make run` does. A trunk reads the data of
+its task without their labels: the training texts, or the pictures that are not tested. Both starts have the
+same steps and labels, and each its own rate, chosen on held-out labels. FOLDER holds what the presets name,
+as it comes: polyai.tar.gz (banking_data/{train,test}.csv of PolyAI-LDN/task-specific-datasets),
+wnut17.tar.gz (wnut17train.conll, emerging.test.annotated) and dsb2018_fluor256.npz (arrays `images` (n,
+256, 256, 3) and `masks` (n, 256, 256) of 0 and 1).
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from components.lib.modalities.text.tokenization.plan import Config as Tokenization
-
-from components.evaluation.config import Config as Evaluation
-from components.evaluation.run import run as evaluate
-from components.finetuning.run import run as finetune
-from components.ingestion.run import run as ingest
-from components.lib.core.settings import from_dict
-from components.lib.modalities.text.ingestion import Config as Ingestion
-from components.lib.modalities.text.labelled import Config as Finetuning
 from components.lib.pages.scorecard import points, span
-from components.lib.storage import artifacts
-from components.lib.storage.artifacts import Key, Manifest
-from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.pretraining.config import Config as Pretraining
-from components.pretraining.run import run as pretrain
-from components.tokenization.run import run as tokenize
-from tests.benchmarks.history import record
+from tests.architecture.imports import ROOT
+from tests.benchmarks.history import record, sized
 
-BANKING, WNUT = "polyai.tar.gz!/*/banking_data", "wnut17.tar.gz!/*"
-CONLL = {"format": "conll", "text": "tokens", "label": "labels"}
-RATES = (5e-4, 2e-3, 8e-3)
-
-# task -> where its splits are, and how it differs from what is common to both
-TASKS: dict[str, dict[str, Any]] = {
-    "banking77": {
-        "kind": "sequence_classification",
-        "train": {"source": f"{BANKING}/train.csv", "label": "category"},
-        "test": {"source": f"{BANKING}/test.csv", "label": "category"},
-        "objective": {"contrastive": {"temperature": 0.05}},
-        "label_counts": (385, 770, 3850),
-    },
-    "wnut17": {
-        "kind": "token_classification",
-        "train": {"source": f"{WNUT}/wnut17train.conll", **CONLL},
-        "test": {"source": f"{WNUT}/emerging.test.annotated", **CONLL},
-        "objective": {"masked_lm": {}},
-        "label_counts": (400, 800, 3200),
-    },
-}  # fmt: skip
+PRESETS = sorted(Path(__file__).with_name("presets").glob("*.yaml"))
+TINY = (
+    "pretraining={steps: 2, global_batch: 8, nproc: 1}",
+    "finetuning={steps: 2, label_counts: [8], seeds: [0, 1], learning_rates: [1e-3]}",
+    "evaluation={replicates: 100}",
+)
 
 
-def located(split: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A split with its source below the folder."""
-    return {**split, "source": f"{folder}/{split['source']}"}
-
-
-def trunk(task: dict[str, Any], folder: Path, context: Context, place: Path) -> None:
-    """Pre-trains on the training texts; writes manifests to `place`, the trunk as a registered one."""
-    train = located(task["train"], folder)
-    ingestion = {
-        "sources": [train["source"]], "text": train.get("text", "text"),
-        "format": train.get("format", "auto"), "filters": {}, "near_duplicates": 0,
-    }  # fmt: skip
-    ingest(from_dict(Ingestion, ingestion), context, corpus=place / "corpus.json", card=place / "card.html")
-    tokens = Tokenization(kind="wordpiece", vocabulary_size=4000, lowercase=True)
-    tokenize(tokens, context, corpus=place / "corpus.json", tokens=place / "tokens.json")
-    config = Pretraining(
-        trunk={"architecture": "modernbert", "size": "nano", "sequence_length": 48, "unit": "document"},
-        objective=task["objective"], steps=400, global_batch=256, learning_rate=5e-3, warmup=0.1, nproc=2,
-    )  # fmt: skip
-    pretrain(config, context, tokens=place / "tokens.json", trunk=place / "trunk.json")
-    key = Key("registration", 1, {}, {"trunk": artifacts.read(place / "trunk.json").reference})
-    Manifest(key, "", ()).write(place / "registered.json")
-
-
-def study(name: str, task: dict[str, Any], folder: Path, context: Context, place: Path) -> Manifest:
-    """Fine-tunes and evaluates; returns the manifest of the evaluation."""
-    settings = {
-        "task": name, "kind": task["kind"], "label_counts": task["label_counts"], "learning_rates": RATES,
-        "train": located(task["train"], folder), "test": located(task["test"], folder), "steps": 150,
-        "max_length": 48, "test_examples": 0,
-    }  # fmt: skip
-    branch = place / "branch.json"
-    finetune(from_dict(Finetuning, settings), context, registered=place / "registered.json", branch=branch)
-    outputs = {"evaluation": place / "evaluation.json", "card": place / "evaluation.html"}
-    evaluate(Evaluation(model=name), context, branch=branch, **outputs)
-    return artifacts.read(place / "evaluation.json")
-
-
-def measure(name: str, folder: Path) -> None:
-    """One task from raw files to intervals; printed, and a line a number of labels."""
-    begin = time.monotonic()
+def facts(preset: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """Runs a preset on the data of a folder; what finetuning and evaluation found."""
     with tempfile.TemporaryDirectory() as made:
-        place = Path(made)
-        context = Context(Store(str(place / "store")), stage=name)
-        trunk(TASKS[name], folder, context, place)
-        facts = study(name, TASKS[name], folder, context, place).facts
-        rates = artifacts.read(place / "branch.json").facts["rates"]
-    seconds, found = time.monotonic() - begin, facts["efficiency"]
-    print(f"\n{name}: {facts['primary']} on {facts['examples']:,} test examples, {seconds:.0f} s")
-    for i, count in enumerate(found["labels"]):
-        gain, means = found["gain"][i], {start: found[start][i]["mean"] for start in rates}
+        text = preset.read_text(encoding="utf-8").replace("DATA/", f"{folder}/")
+        Path(made, preset.name).write_text(text, encoding="utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "pipelines.local",
+            "--preset",
+            preset.stem,
+            "--store",
+            f"{made}/store",
+        ]
+        command += ["--tracking-uri", f"sqlite:///{made}/mlflow.db"]
+        command += [word for setting in sized((), TINY) for word in ("--set", setting)]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, "TRUNKLINE_PRESETS": made}, check=True)
+        store, found = Store(f"{made}/store"), {}
+        for stage in ("finetuning", "evaluation"):
+            (entry,) = Path(made, "store", "runs").glob(f"*/{stage}.{preset.stem}.json")
+            (output,) = json.loads(entry.read_text())["outputs"]
+            found[stage] = store.resolve(output["reference"]).facts
+    return found
+
+
+def measure(preset: Path, folder: Path) -> None:
+    """One task from raw files to intervals; printed, and a line a number of labels."""
+    start, spent = time.monotonic(), os.times()
+    found = facts(preset, folder)
+    cost = sum(os.times()[2:4]) - sum(spent[2:4])
+    evaluated, rates = found["evaluation"], found["finetuning"]["rates"]
+    about = f"{evaluated['primary']} on {evaluated['examples']:,} test examples"
+    print(f"\n{preset.stem}: {about}, {time.monotonic() - start:.0f} s, {cost:.0f} CPU-s")
+    curve = evaluated["efficiency"]
+    for i, count in enumerate(curve["labels"]):
+        gain, means = curve["gain"][i], {start: curve[start][i]["mean"] for start in rates}
         told = ", ".join(f"{s} {mean:.3f} (rate {dict(rates[s])[count]:g})" for s, mean in means.items())
         print(f"  {count:>5} labels: {told}; gain {points(gain['value'])} [{span(gain, differences=True)}]")
         figures = {"labels": count, "gain": gain["value"], "low": gain["low"], "high": gain["high"], **means}
-        record(f"quality_{name}", figures)
+        record(f"quality_{preset.stem}", figures)
 
 
 def main() -> None:
-    """Both tasks, if their data are there."""
+    """Every preset whose data are there."""
     given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("TRUNKLINE_BENCH_DATA", "")
-    for name, task in TASKS.items():
-        file = Path(given or ".", task["train"]["source"].partition("!/")[0])
-        if not given or not file.is_file():
-            reason = (
-                f"there is no {file}" if given else "no folder is named (argument or TRUNKLINE_BENCH_DATA)"
-            )
-            print(f"SKIPPED {name}: {reason}")
+    for preset in PRESETS:
+        named = sorted(set(re.findall(r"DATA/([\w.]+)", preset.read_text(encoding="utf-8"))))
+        missing = [name for name in named if not given or not Path(given, name).is_file()]
+        if missing:
+            place = given or "no folder (argument or TRUNKLINE_BENCH_DATA)"
+            print(f"SKIPPED {preset.stem}: {missing[0]} is not in {place}")
             continue
-        measure(name, Path(given))
+        measure(preset, Path(given).resolve())
 
 
 if __name__ == "__main__":

@@ -14,25 +14,23 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
-from components.lib.engine.distributed import World
-from components.lib.engine.loop import Run
 from components.lib.engine.optimization import Schedule
-from components.lib.engine.order import Order
-from components.lib.engine.plan import Plan
-from components.lib.engine.precision import resolve
 from components.lib.engine.trainable import WeightedSum
-from components.lib.modalities.text.samples import Text, Trunk
-from components.lib.modalities.text.settings import Pretraining
+from components.lib.modalities.text.samples import Text
+from components.lib.modalities.text.trunk import Trunk
 from components.lib.objectives import masked_lm
-from tests.benchmarks.history import record
-from tests.components.lib.objectives.texts import SPECIAL, Documents
+from tests.benchmarks.history import record, sized
+from tests.benchmarks.turns import PRECISION, run_of, spread, turns
+from tests.made.samples import SPECIAL, text
 
-LENGTH, VOCABULARY, BATCH, STEPS, ROUNDS = 128, 8_000, 32, 16, 5
+LENGTH, VOCABULARY = 128, sized(8_000, 200)
+BATCH, STEPS, ROUNDS = sized((32, 16, 5), (4, 2, 1))
 HIDDEN = (0.15, 0.3)  # shares of the tokens
 
 
@@ -44,45 +42,54 @@ def segments(count: int = BATCH * STEPS) -> list[np.ndarray]:
     return np.split(ranks, np.cumsum(sizes)[:-1])
 
 
-def trunk(samples: Text) -> Trunk:
+def samples(texts: list[np.ndarray]) -> Text:
+    """What our side draws from."""
+    return text(texts, VOCABULARY, architecture="bert", size="mini", sequence_length=LENGTH)
+
+
+def trunk(texts: Text) -> Trunk:
     """The model that all sides train, with the same weights each time."""
     from transformers import AutoModel
 
-    config = samples.trunk().model.config
+    config = texts.trunk().model.config
     config.intermediate_size = 512
     torch.manual_seed(0)
     return Trunk(AutoModel.from_config(config))
 
 
-def ours(samples: Text, precision: str, hidden: float) -> Any:
-    """A function that trains for some steps and returns (real tokens, seconds)."""
-    objective = masked_lm.Objective(masked_lm.Config(ratio=hidden), trunk(samples))
-    model = WeightedSum({"masked_lm": objective}, {"masked_lm": 1.0})
+def model_of(texts: Text, hidden: float = 0.3) -> WeightedSum:
+    """The trunk with its objective."""
+    objective = masked_lm.Objective(masked_lm.Config(ratio=hidden), trunk(texts))
+    return WeightedSum({"masked_lm": objective}, {"masked_lm": 1.0})
 
-    def turn() -> tuple[int, float]:
-        plan = Plan(Schedule("linear", 1e-3, STEPS, 0.1), precision=precision, quiet=True, report_every=10**9)
-        run = Run(model, samples, Order(len(samples), BATCH, 0), plan, World(0, 1, torch.device("cpu")))
+
+def ours(texts: Text, hidden: float) -> Callable[[], float]:
+    """Trains for an epoch, and answers real tokens a second."""
+    model = model_of(texts, hidden)
+
+    def turn() -> float:
+        run = run_of(model, texts, Schedule("linear", 1e-3, STEPS, 0.1), BATCH)
         start = time.perf_counter()
         run.train()
-        return int(run.meter.counts["real"]), time.perf_counter() - start
+        return float(run.meter.counts["real"] / (time.perf_counter() - start))
 
     return turn
 
 
-def theirs(texts: list[np.ndarray], precision: str, folder: str, sampling: str, hidden: float) -> Any:
+def theirs(texts: list[np.ndarray], folder: str, sampling: str, hidden: float) -> Callable[[], float]:
     """The same with `Trainer` and `DataCollatorForLanguageModeling`."""
     from transformers import BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
+    config = trunk(samples(texts)).model.config
+    config._attn_implementation = "eager"  # faster than sdpa here: its best
     torch.manual_seed(0)
-    model = BertForMaskedLM(_config(texts))
-    rows = [{"input_ids": [SPECIAL["bos"], *text.tolist(), SPECIAL["eos"]]} for text in texts]
-    arguments = TrainingArguments(
-        folder, per_device_train_batch_size=BATCH, max_steps=STEPS, learning_rate=1e-3, report_to="none",
-        optim="adamw_torch_fused", save_strategy="no", logging_strategy="no", bf16=precision == "bf16",
-        disable_tqdm=True, use_cpu=True, dataloader_pin_memory=False,
-        train_sampling_strategy=sampling,
-    )  # fmt: skip
+    model = BertForMaskedLM(config)
+    rows = [{"input_ids": [SPECIAL["bos"], *one.tolist(), SPECIAL["eos"]]} for one in texts]
+    quiet = {"report_to": "none", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
+    kind = {"optim": "adamw_torch_fused", "bf16": PRECISION == "bf16", "train_sampling_strategy": sampling}
+    host = {"use_cpu": True, "dataloader_pin_memory": False, "per_device_train_batch_size": BATCH}
+    arguments = TrainingArguments(folder, max_steps=STEPS, learning_rate=1e-3, **quiet, **kind, **host)
     collator = DataCollatorForLanguageModeling(_tokenizer(), mlm_probability=hidden)
     seen = [0]
 
@@ -90,27 +97,15 @@ def theirs(texts: list[np.ndarray], precision: str, folder: str, sampling: str, 
         seen[0] += sum(len(example["input_ids"]) for example in examples)
         return collator(examples)
 
-    def turn() -> tuple[int, float]:
+    def turn() -> float:
         seen[0] = 0
         trainer = Trainer(model, arguments, data_collator=counted, train_dataset=rows)
         trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
         trainer.train()
-        seconds = time.perf_counter() - start
-        return seen[0], seconds
+        return seen[0] / (time.perf_counter() - start)
 
     return turn
-
-
-def _config(texts: list[np.ndarray]) -> Any:
-    config = trunk(samples(texts)).model.config
-    config._attn_implementation = "eager"  # faster than sdpa here: its best
-    return config
-
-
-def samples(texts: list[np.ndarray]) -> Text:
-    config = Pretraining(architecture="bert", size="mini", sequence_length=LENGTH)
-    return Text(config, Documents(texts), {"special": SPECIAL, "vocab_size": VOCABULARY})
 
 
 def _tokenizer() -> Any:
@@ -124,42 +119,31 @@ def _tokenizer() -> Any:
 
 
 def main() -> None:
-    """Prints the table and appends a line to the history."""
-    precision = resolve("auto", torch.device("cpu"))
-    texts = segments()
+    """Prints the table and appends a line a side to the history."""
+    texts, threads = segments(), torch.get_num_threads()
     weights = sum(weight.numel() for weight in trunk(samples(texts)).parameters())
-    print(f"{weights:,} weights, {BATCH} segments a step, {torch.get_num_threads()} threads, {precision}")
+    print(f"{weights:,} weights, {BATCH} segments a step, {threads} threads, {PRECISION}")
     for hidden in HIDDEN:
         with tempfile.TemporaryDirectory() as folder:
             sides = {
-                "trunkline": ours(samples(texts), precision, hidden),
-                "trainer": theirs(texts, precision, folder, "random", hidden),
-                "trainer, by length": theirs(texts, precision, folder, "group_by_length", hidden),
+                "trunkline": ours(samples(texts), hidden),
+                "trainer": theirs(texts, folder, "random", hidden),
+                "trainer, by length": theirs(texts, folder, "group_by_length", hidden),
             }
-            rates = compare(sides, ROUNDS)
+            rates = turns(sides, ROUNDS)
         print(f"{hidden:.0%} of the tokens hidden")
         for name, values in rates.items():
-            ratios = sorted(a / b for a, b in zip(rates["trunkline"], values, strict=True))
-            middle, best = ratios[len(ratios) // 2], max(values)
-            print(f"  {name:<18} {best:>8,.0f} real tokens/s; ours: {middle:.2f} times that {_span(ratios)}")
-            figures = {"side": name, "tokens_per_second": best, "ours_to_it": middle, "hidden": hidden}
-            about = {"weights": weights, "precision": precision, "threads": torch.get_num_threads()}
+            ratio, best = spread(rates["trunkline"] / values), float(values.max())
+            told = "{ratio:.2f} times that (median of turns, {low:.2f} to {high:.2f})".format(**ratio)
+            print(f"  {name:<18} {best:>8,.0f} real tokens/s; ours: {told}")
+            figures = {
+                "side": name,
+                "tokens_per_second": best,
+                "ours_to_it": ratio["ratio"],
+                "hidden": hidden,
+            }
+            about = {"weights": weights, "precision": PRECISION, "threads": threads}
             record("masked_lm_training", {**figures, **about})
-
-
-def compare(sides: dict[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Real tokens a second of each side and round; the sides take turns, so that noise meets all of them."""
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds + 1):
-        for name, turn in sides.items():
-            tokens, seconds = turn()
-            if number:  # the first warms up
-                rates[name].append(tokens / seconds)
-    return rates
-
-
-def _span(ratios: list[float]) -> str:
-    return f"(median of {len(ratios)} turns, {ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -26,25 +25,19 @@ FASHION = Path(os.environ.get("FASHION", "/usr/share/datasets/fashion-mnist"))
 EMOJI = Path(os.environ.get("EMOJI", "build/benchmarks/emoji"))
 STYLES, VERSION = ("google", "twitter"), "16.0.0"
 SIDE, TESTED = 32, 0.3  # pixels of an emoji; share of the emoji that are only tested
-Array = np.ndarray
 
 
 class Missing(Exception):
     """A set is not on this machine; the text says how to get it."""
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """uint8 (n, height, width, channels) and classes.
+class Labelled(NamedTuple):
+    """uint8 (n, height, width, channels) and classes; images behind the last label have none to be used."""
 
-    Attributes:
-        labels: of the first images; those after them have no label that may be used.
-    """
-
-    images: Array
-    labels: Array
-    test_images: Array
-    test_labels: Array
+    images: np.ndarray
+    labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
 
 
 @cache
@@ -54,12 +47,9 @@ def fashion() -> Labelled:
         raise Missing(
             f"no {FASHION}: apt-get install dataset-fashion-mnist, or FASHION=<folder of IDX files>"
         )
-    parts = [
-        _idx(f"{split}-{kind}") for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-    ]
-    return Labelled(
-        parts[0][..., None], parts[1].astype(np.int64), parts[2][..., None], parts[3].astype(np.int64)
-    )
+    images, test_images = (_idx(f"{split}-images-idx3")[..., None] for split in ("train", "t10k"))
+    labels, test_labels = (_idx(f"{split}-labels-idx1").astype(np.int64) for split in ("train", "t10k"))
+    return Labelled(images, labels, test_images, test_labels)
 
 
 @cache
@@ -74,34 +64,33 @@ def emoji() -> Labelled:
     drawn = [_drawn(file, style) for file, style in zip(files, STYLES, strict=True)]
     known = [entry for entry in json.loads(drawn[0]["emoji.json"]) if entry["category"] != "Component"]
     groups = sorted({entry["category"] for entry in known})
-    tested = uniform(0, "emoji", np.arange(len(known))) < TESTED
-    plain: dict[bool, list[tuple[Array, int]]] = {True: [], False: []}
-    toned: list[Array] = []
-    for entry, held_out in zip(known, tested, strict=True):
+    held_out = uniform(0, "emoji", np.arange(len(known))) < TESTED
+    plain: dict[bool, list[tuple[np.ndarray, int]]] = {True: [], False: []}
+    toned: list[np.ndarray] = []
+    for entry, tested in zip(known, held_out, strict=True):
         group = groups.index(entry["category"])
-        plain[bool(held_out)] += [(_pixels(d[entry["image"]]), group) for d in drawn if entry["image"] in d]
-        if not held_out:
-            tones = [tone["image"] for tone in entry.get("skin_variations", {}).values()]
-            toned += [_pixels(d[image]) for image in tones for d in drawn if image in d]
-    images, labels, test_images, test_labels = (
-        np.array(column) for part in (False, True) for column in zip(*plain[part], strict=True)
+        plain[bool(tested)] += [(_pixels(d[entry["image"]]), group) for d in drawn if entry["image"] in d]
+        tones = [] if tested else [tone["image"] for tone in entry.get("skin_variations", {}).values()]
+        toned += [_pixels(d[image]) for image in tones for d in drawn if image in d]
+    (images, labels), (test_images, test_labels) = (
+        map(np.array, zip(*plain[part], strict=True)) for part in (False, True)
     )
-    return Labelled(np.concatenate([images, np.array(toned)]), labels, test_images, test_labels)
+    return Labelled(np.stack([*images, *toned]), labels, test_images, test_labels)
 
 
 @cache
 def grey_emoji() -> Labelled:
     """The same in luma, in all three channels."""
     data = emoji()
-    images, tested = (np.round(pixels @ np.array(LUMA)) for pixels in (data.images, data.test_images))
-    grey, grey_tested = (luma.astype(np.uint8)[..., None].repeat(3, axis=3) for luma in (images, tested))
-    return replace(data, images=grey, test_images=grey_tested)
+    shades = (np.round(pixels @ np.array(LUMA)) for pixels in (data.images, data.test_images))
+    images, tested = (luma.astype(np.uint8)[..., None].repeat(3, axis=3) for luma in shades)
+    return data._replace(images=images, test_images=tested)
 
 
-SETS: dict[str, Callable[[], Labelled]] = {"fashion": fashion, "emoji": emoji, "grey_emoji": grey_emoji}
+SETS = {"fashion": fashion, "emoji": emoji, "grey_emoji": grey_emoji}
 
 
-def _idx(name: str) -> Array:
+def _idx(name: str) -> np.ndarray:
     """An array of one of LeCun's IDX files."""
     data = gzip.decompress((FASHION / f"{name}-ubyte.gz").read_bytes())
     shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(data[3])]
@@ -113,10 +102,10 @@ def _drawn(file: Path, style: str) -> dict[str, bytes]:
     with tarfile.open(file) as archive:
         wanted = (f"package/img/{style}/64/", "package/emoji.json")
         members = [member for member in archive if member.isfile() and member.name.startswith(wanted)]
-        return {Path(member.name).name: archive.extractfile(member).read() for member in members}  # type: ignore[union-attr]
+        return {Path(one.name).name: archive.extractfile(one).read() for one in members}  # type: ignore[union-attr]
 
 
-def _pixels(png: bytes) -> Array:
+def _pixels(png: bytes) -> np.ndarray:
     """On white, at half the size."""
     picture = Image.open(io.BytesIO(png)).convert("RGBA")
     paper = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

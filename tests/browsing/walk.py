@@ -61,16 +61,13 @@ def serving(runs: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
-        str(ROOT / ".venv/bin/mlflow"), "server", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", "--backend-store-uri", f"sqlite:///{runs.resolve()}/mlflow.db",
-        "--artifacts-destination", str(runs.resolve() / "mlartifacts"),
-    ]  # fmt: skip
+    words = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    words += ["--backend-store-uri", f"sqlite:///{runs.resolve()}/mlflow.db"]
+    words += ["--artifacts-destination", str(runs.resolve() / "mlartifacts")]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    server = subprocess.Popen(
-        command, env={**os.environ, **quiet}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
+    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command, environment = [str(ROOT / ".venv/bin/mlflow"), *words], {**os.environ, **quiet}
+    server = subprocess.Popen(command, env=environment, start_new_session=True, **silent)
     uri, end = f"http://127.0.0.1:{port}", time.monotonic() + 120
     try:
         while server.poll() is None and time.monotonic() < end:
@@ -89,9 +86,8 @@ def serving(runs: Path) -> Iterator[str]:
 def ask(uri: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """The answer of MLflow's REST API."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"{uri}/api/2.0/mlflow/{path}", data, {"Content-Type": "application/json"}
-    )
+    kind = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{uri}/api/2.0/mlflow/{path}", data, kind)
     with urllib.request.urlopen(request, timeout=60) as response:
         return dict(json.load(response))
 
@@ -101,32 +97,27 @@ def stops(uri: str, preset: str) -> list[Stop]:
     experiment = ask(uri, f"experiments/get-by-name?experiment_name={preset}")["experiment"]["experiment_id"]
     runs = ask(uri, "runs/search", {"experiment_ids": [experiment], "max_results": 100})["runs"]
     names = {run["info"]["run_name"]: run["info"]["run_id"] for run in reversed(runs)}
-    models = [
-        one["name"] for one in ask(uri, "registered-models/search?max_results=100")["registered_models"]
-    ]
+    found = ask(uri, "registered-models/search?max_results=100")["registered_models"]
+    models = [one["name"] for one in found]
     branch = next(name for name in models if name.rpartition("-")[0] in models)
     trunk = branch.rpartition("-")[0]
-    version = {
-        name: ask(uri, f"registered-models/alias?name={name}&alias=champion")["model_version"]["version"]
-        for name in (branch, trunk)
-    }
-    page = f"/#/experiments/{experiment}/runs"
+
+    def version(name: str) -> str:
+        champion = ask(uri, f"registered-models/alias?name={name}&alias=champion")["model_version"]
+        return f"/#/models/{name}/versions/{champion['version']}"
+
+    page, said = f"/#/experiments/{experiment}/runs", "Fine-tuned for the task"
+    of_branch = ("champion", said, "interval", "pretraining/", "evaluation/", "load_model")
+    of_trunk = ("champion", "pre-trained on unlabelled data", "ingestion/", "tokenization/")
     return [
         Stop("/#/experiments", (preset,)),
         Stop(page, ("pretraining", branch, trunk, "corpus")),
         Stop(f"{page}/{names[trunk]}", ("Finished", "corpus", "Registered models", trunk)),
         Stop(f"{page}/{names['pretraining']}/model-metrics", ("accuracy", "Step"), "curves"),
         Stop("/#/models", (branch, trunk, "champion")),
-        Stop(f"/#/models/{branch}", ("Fine-tuned for the task", "champion", "Versions")),
-        Stop(
-            f"/#/models/{branch}/versions/{version[branch]}",
-            ("champion", "Fine-tuned for the task", "interval", "pretraining/", "evaluation/", "load_model"),
-            "branch",
-        ),
-        Stop(
-            f"/#/models/{trunk}/versions/{version[trunk]}",
-            ("champion", "pre-trained on unlabelled data", "ingestion/", "tokenization/"),
-        ),
+        Stop(f"/#/models/{branch}", (said, "champion", "Versions")),
+        Stop(version(branch), of_branch, "branch"),
+        Stop(version(trunk), of_trunk),
     ]
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
-RENDERING, SERVING = (
-    ["test_render.py", "test_schemas.py", "test_values.py", "test_walkthrough.py"],
-    ["test_hardening.py"],
-)
-collect_ignore = (RENDERING if find_spec("helm_python") is None else []) + (
-    SERVING if find_spec("mlflow") is None else []
-)
+SERVING = ["test_hardening.py"]
+RENDERING = [path.name for path in Path(__file__).parent.glob("test_*.py") if path.name not in SERVING]
+collect_ignore = [] if find_spec("mlflow") else SERVING
+collect_ignore += [] if find_spec("helm_python") else RENDERING

@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "trunkline"
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "golden" / "full.yaml"
 DIGEST = "sha256:" + "ab" * 32
 MINIMAL: dict[str, Any] = {
     "store": {"uri": "s3://bucket/trunkline"},
@@ -25,39 +25,17 @@ MINIMAL: dict[str, Any] = {
         "training": f"registry.example:5000/team/trunkline-pretraining:9a2b@{DIGEST}",
     },
 }
+ELSEWHERE = {"host": "postgres.example", "port": 6432, "existingSecret": "login", "sslMode": "verify-full"}
+STORE = {"endpoint": "http://minio-service.kubeflow:9000", "existingSecret": "store-credentials"}
 EXTERNAL: dict[str, Any] = {  # a profile namespace: MLflow, database and Prometheus are elsewhere
-    "store": {"endpoint": "http://minio-service.kubeflow:9000", "existingSecret": "store-credentials"},
+    "store": STORE,
     "mlflow": {"enabled": False, "externalUri": "http://trunkline-mlflow.kubeflow:5000"},
     "garbage": {"enabled": False},
 }
-FULL: dict[str, Any] = {
-    "images": {
-        "pipelines": f"registry.example/team/trunkline-pipelines@{DIGEST}", "pullSecrets": ["registry-login"],
-    },
-    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/trunkline"}},
-    "mlflow": {
-        "replicas": 2, "maxReplicas": 5, "hosts": ["mlflow.internal:8443"],
-        "ingress": {"host": "mlflow.example", "className": "nginx", "tlsSecret": "mlflow-tls",
-                    "annotations": {"nginx.ingress.kubernetes.io/auth-url": "https://login.example/auth"}},
-    },
-    "database": {"host": "postgres.example", "port": 6432, "existingSecret": "database-login",
-                 "sslMode": "verify-full"},
-    "trainer": {
-        "clusterWide": True, "nodeSelector": {"pool": "gpu"},
-        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-    },
-    "pipelines": {"role": "ClusterRole/kubeflow-edit", "multiUser": True, "cluster": "user: 1001"},
-    "environment": {"PIP_INDEX_URL": "https://mirror.example/simple"},
-    "presets": {"smoke": "pretraining:\n  steps: 7\n", "own": "registration: {name: own}\n"},
-    "schedules": {"monthly": "preset: own\ncron: 0 3 1 * *\n"},
-    "garbage": {"delete": True},
-    "networkPolicy": {"clientNamespaces": ["team-a"], "storePorts": [443, 8333],
-                      "extraEgress": [{"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}]}]},
-    "quota": {"requests.nvidia.com/gpu": "16", "pods": "200"},
-    "monitoring": {"enabled": True, "labels": {"release": "prometheus"}},
-}  # fmt: skip
+FULL: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "full.yaml").read_text())
 KIND: dict[str, Any] = yaml.safe_load((CHART / "kind.yaml").read_text())
-TABLE = {"minimal": {}, "external": EXTERNAL, "full": FULL, "kind": KIND}
+DATABASE: dict[str, Any] = {"database": ELSEWHERE}
+TABLE = {"minimal": {}, "external": EXTERNAL, "full": FULL, "kind": KIND, "database": DATABASE}
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,23 +67,48 @@ def objects(values: Mapping[str, Any], **options: str) -> list[dict[str, Any]]:
     return [found for text in texts for found in yaml.safe_load_all(text) if found]
 
 
-def golden(values: Mapping[str, Any]) -> str:
-    """All files of a release as one YAML, without presets, which change often, and the random password."""
+def named(found: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    """One object of a release."""
+    return next(one for one in found if one["kind"] == kind and one["metadata"]["name"] == name)
+
+
+def golden() -> str:
+    """All files of the full release as one YAML, but for what stands in files of its own or is random."""
     text = ""
-    for path, body in sorted(files(values).items()):
+    for path, body in sorted(files(FULL).items()):
         if path.endswith(".txt"):
             body = re.sub(r"^", "# ", body.strip(), flags=re.MULTILINE)
         text += f"---\n# {path}\n{body.strip().removeprefix('---').strip()}\n" if body.strip() else ""
     shipped = "|".join(path.stem for path in (CHART / "presets").glob("*.yaml"))
     text = re.sub(rf"^  ({shipped})\.yaml: \|\n(    .*\n|\n)+", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^  trunkline\.json: \|\n(    .*\n|\n)+", "", text, flags=re.MULTILINE)
+    usual = r"^    helm.sh/chart: .*\n(    app.kubernetes.io/.*\n)+(?=    app.kubernetes.io/component)"
+    text = re.sub(usual, "    # and those of every object\n", text, flags=re.MULTILINE)
     text = re.sub(r'^(  password: )"\S+"$', r'\1"drawn at random"', text, flags=re.MULTILINE)
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
+def server() -> dict[str, Any]:
+    """The pod of MLflow in the golden file, for those who have no Helm."""
+    found = [one for one in yaml.safe_load_all(GOLDEN.read_text()) if one]
+    pod: dict[str, Any] = named(found, "Deployment", "trunkline-mlflow")["spec"]["template"]["spec"]
+    return pod
+
+
 def schema() -> dict[str, Any]:
-    """values.schema.json."""
-    found: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
-    return found
+    """values.schema.json, its definitions put where they are named."""
+    found = json.loads((CHART / "values.schema.json").read_text())
+    definitions = found.pop("definitions")
+
+    def inlined(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inlined(inner) for inner in node]
+        if not isinstance(node, dict):
+            return node
+        base = definitions[node["$ref"].rpartition("/")[2]] if "$ref" in node else {}
+        return {key: inlined(value) for key, value in {**base, **node}.items() if key != "$ref"}
+
+    return dict(inlined(found))
 
 
 def defaults() -> dict[str, Any]:
@@ -115,6 +118,4 @@ def defaults() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    GOLDEN.mkdir(exist_ok=True)
-    for case, given in TABLE.items():
-        (GOLDEN / f"{case}.yaml").write_text(golden(given))
+    GOLDEN.write_text(golden())

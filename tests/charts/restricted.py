@@ -8,16 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-VOLUMES = {
-    "configMap",
-    "csi",
-    "downwardAPI",
-    "emptyDir",
-    "ephemeral",
-    "persistentVolumeClaim",
-    "projected",
-    "secret",
-}
+VOLUMES = {*"configMap csi downwardAPI emptyDir ephemeral persistentVolumeClaim projected secret".split()}
 PROFILES = ("RuntimeDefault", "Localhost")
 HOST = ("hostNetwork", "hostPID", "hostIPC", "hostUsers")
 
@@ -81,9 +72,8 @@ def _beyond(spec: dict[str, Any]) -> Iterator[str]:
             yield f"{name} can write to its root"
         if not {m["name"] for m in container.get("volumeMounts", []) if m["mountPath"] == "/tmp"} & writable:
             yield f"{name} has no place for temporary files"
-        if not {"cpu", "memory"} <= resources.get("requests", {}).keys() or "memory" not in resources.get(
-            "limits", {}
-        ):
+        asked, most = (resources.get(kind, {}) for kind in ("requests", "limits"))
+        if not {"cpu", "memory"} <= asked.keys() or "memory" not in most:
             yield f"{name} does not say what it needs"
         if ":latest" in container["image"] or ":" not in container["image"].rpartition("/")[2]:
             yield f"{name} runs whichever image is there"

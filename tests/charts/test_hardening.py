@@ -9,28 +9,20 @@ import re
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
 from components.lib.registry.registered_models import Registry
 from components.lib.registry.tracking import explained
-from tests.charts.rendering import CHART
+from tests.charts.rendering import CHART, server
 from tests.components.lib.registry.test_registered_models import register
 from tests.fakes.mlflow_server import serving
 
-GOLDEN = Path(__file__).parent / "golden" / "full.yaml"
 POD = "10.1.2.3"
 NAME = "trunkline-mlflow.kubeflow.svc"
-
-
-@pytest.fixture(scope="module")
-def pod():
-    """The pod of MLflow in the golden render."""
-    found = [item for item in yaml.safe_load_all(GOLDEN.read_text()) if item and item["kind"] == "Deployment"]
-    return found[0]["spec"]["template"]["spec"]
+FOREIGN = "file:///etc /etc s3://another/bucket http://169.254.169.254/latest runs:/0/../../x".split()
+FOREIGN += "mlflow-artifacts:/../../x models:/m-1/../x mlflow-artifacts://evil.example/x".split()
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +37,15 @@ def bucket(s3_server):
 
 
 @pytest.fixture(scope="module")
-def uri(pod, bucket, tmp_path_factory):
+def uri(bucket, s3_server, tmp_path_factory):
     """A server with the chart's command, arguments and variables; its init container made the database."""
-    container, tables = pod["containers"][0], pod["initContainers"][0]
+    container, tables = (server()[kind][0] for kind in ("containers", "initContainers"))
     folder = tmp_path_factory.mktemp("hardened")
     database = f"sqlite:///{folder}/server.db"
     environment = {e["name"]: e["value"] for e in container["env"] if "value" in e}
     hosts = environment["MLFLOW_SERVER_ALLOWED_HOSTS"].replace("$(POD_IP)", POD)  # as Kubernetes does
     environment |= {"MLFLOW_SERVER_ALLOWED_HOSTS": hosts, "MLFLOW_BACKEND_STORE_URI": database}
+    environment["AWS_ENDPOINT_URL_S3"] = s3_server
     arguments = [word.replace("/tmp/", f"{folder}/") for word in container["args"]]
     command = [word.replace("$(MLFLOW_BACKEND_STORE_URI)", database) for word in tables["command"]]
     assert command[0] == "mlflow"
@@ -105,13 +98,7 @@ def test_other_pages_may_not_change_anything(uri):
     assert ask(uri, "POST", path, {"name": "from-ours"}, Origin="https://mlflow.example") == 200
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "file:///etc", "/etc", "s3://another/bucket", "http://169.254.169.254/latest", "runs:/0/../../x",
-        "mlflow-artifacts:/../../x", "models:/m-1/../x", "mlflow-artifacts://evil.example/x",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("source", FOREIGN)
 def test_versions_are_made_from_its_own_models_alone(uri, source):
     registry = Registry(uri)
     with explained(uri):

@@ -27,8 +27,8 @@ def test_kubernetes_takes_every_object(case, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_takes_the_job_inside_the_runtime(version):
-    for case in TABLE.values():
-        for job in jobs(case):
+    for values in TABLE.values():
+        for job in jobs(values):
             job["spec"]["template"]["spec"].setdefault("restartPolicy", "Never")
             whole = {
                 "apiVersion": "batch/v1",
@@ -117,11 +117,9 @@ def test_monitoring_objects_fit_their_schema(case):
 
 def test_the_dashboard_is_one():
     board = json.loads((CHART / "dashboard.json").read_text())
-    assert board["uid"] == "trunkline" and len({panel["id"] for panel in board["panels"]}) == len(
-        board["panels"]
-    )
-    spots = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in board["panels"]]
-    assert len(set(spots)) == len(spots)
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]}
+    numbers = {panel["id"] for panel in board["panels"]}
+    assert board["uid"] == "trunkline" and len(places) == len(numbers) == len(board["panels"])
     installed = next(o for o in objects(FULL) if o["metadata"]["name"].endswith("-dashboard"))
     text = installed["data"]["trunkline.json"]
     assert "$NAMESPACE" not in text and json.loads(text)["title"] == "Trunkline"

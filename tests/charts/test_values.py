@@ -11,6 +11,7 @@ from jsonschema import Draft7Validator
 from tests.charts import restricted
 from tests.charts.rendering import CHART, MINIMAL, defaults, merged, objects, schema
 
+PHASES = [Phase.generate]  # a failure is told as it is
 FOREIGN = {"TrainingRuntime", "ClusterTrainingRuntime", "ServiceMonitor", "PrometheusRule"}
 
 
@@ -92,15 +93,11 @@ def arbitrary(node):
 
 @pytest.mark.timeout(240)
 @settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=True,
-    phases=[Phase.generate],
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=PHASES
 )
 @given(arbitrary(schema()))
 def test_whatever_the_schema_allows_renders_to_restricted_pods(values):
-    images = {"tracking": "r/x:1", "training": "r/y:1", "pipelines": "r/z:1"}
+    images = {name: f"r/{name}:1" for name in ("tracking", "training", "pipelines", "postgresql")}
     needed = {
         "images": {name: values.get("images", {}).get(name) or image for name, image in images.items()},
         "store": {"uri": values.get("store", {}).get("uri") or "s3://bucket"},

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -10,15 +9,6 @@ import pytest
 
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-
-
-@pytest.fixture
-def sqlite_uri(tmp_path: Path, empty_database: Path) -> str:
-    """Tracking without a server, as on a laptop."""
-    path = tmp_path / "runs" / "mlflow.db"
-    path.parent.mkdir()
-    shutil.copyfile(empty_database, path)
-    return f"sqlite:///{path}"
 
 
 @pytest.fixture

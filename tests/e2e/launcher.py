@@ -14,7 +14,6 @@ import yaml
 from tests.architecture.imports import ROOT
 from tests.e2e.servers import RESTRICTED, docker
 
-USER = 1001
 ROOT_URI = "minio://mlpipeline/v2/artifacts"  # the default of a standalone Kubeflow Pipelines
 
 
@@ -22,20 +21,11 @@ class Launcher:
     """Steps of the training graph as the file `kind` of pipelines/clusters places them."""
 
     def __init__(self, folder: Path) -> None:
-        environment = {name: value for name, value in os.environ.items() if name != "TRUNKLINE_LOCAL"}
-        command = [sys.executable, "-m", "pipelines.compile", str(folder / "build"), "training"]
-        subprocess.run(
-            command,
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            env={**environment, "TRUNKLINE_CLUSTER": "kind"},
-        )
-        spec, platform = yaml.safe_load_all((folder / "build" / "training.yaml").read_text())
+        self.folder = folder
+        spec, platform = yaml.safe_load_all(compiled(folder / "build", TRUNKLINE_CLUSTER="kind"))
         self.executors = spec["deploymentSpec"]["executors"]
         self.settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         self.components = spec["components"]
-        self.folder = folder
 
     def run(self, step: str, parameters: dict[str, Any], variables: dict[str, str]) -> Path:
         """Runs one step with variables from ConfigMap and Secret; returns the folder of its outputs."""
@@ -44,12 +34,8 @@ class Launcher:
             (outputs / name).mkdir(parents=True)
             (outputs / name).chmod(0o777)  # as an emptyDir
         container, settings = self.executors[f"exec-{step}"]["container"], self.settings[f"exec-{step}"]
-        named = {
-            entry["envVar"]
-            for kind in ("secretAsEnv", "configMapAsEnv")
-            for one in settings[kind]
-            for entry in one["keyToEnv"]
-        }
+        sources = [one for kind in ("secretAsEnv", "configMapAsEnv") for one in settings[kind]]
+        named = {entry["envVar"] for one in sources for entry in one["keyToEnv"]}
         given = {name: value for name, value in variables.items() if name in named}
         given |= {entry["name"]: entry["value"] for entry in container["env"]}
         words = [word for name, value in given.items() for word in ("--env", f"{name}={value}")]
@@ -60,19 +46,24 @@ class Launcher:
         told = json.dumps(self._input(step, parameters))
         arguments = [told if word == "{{$}}" else word for word in container["args"]]
         command, *rest = container["command"]
-        docker(
-            "run", "--rm", "--network", "host", *RESTRICTED, *words, "--entrypoint", command,
-            container["image"], *rest, *arguments,
-        )  # fmt: skip
+        words += ["--entrypoint", command, container["image"], *rest, *arguments]
+        docker("run", "--rm", "--network", "host", *RESTRICTED, *words)
         return outputs
 
     def _input(self, step: str, parameters: dict[str, Any]) -> dict[str, Any]:
         defined = self.components[f"comp-{step}"].get("outputDefinitions", {})
         files = {name: {"outputFile": f"/tmp/kfp/outputs/{name}"} for name in defined.get("parameters", {})}
-        artifacts = {
-            name: {"artifacts": [{"name": name, "uri": f"{ROOT_URI}/training/1/{step}/{name}", "metadata": {},
-                                  "type": one["artifactType"]}]}
-            for name, one in defined.get("artifacts", {}).items()
-        }  # fmt: skip
+        artifacts = {}
+        for name, one in defined.get("artifacts", {}).items():
+            place = {"name": name, "uri": f"{ROOT_URI}/training/1/{step}/{name}", "metadata": {}}
+            artifacts[name] = {"artifacts": [{**place, "type": one["artifactType"]}]}
         outputs = {"parameters": files, "artifacts": artifacts, "outputFile": "/tmp/kfp/output_metadata.json"}
         return {"inputs": {"parameterValues": parameters}, "outputs": outputs}
+
+
+def compiled(folder: Path, **variables: str) -> str:
+    """The training pipeline as a checkout compiles it for a cluster."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRUNKLINE_LOCAL"}
+    command = [sys.executable, "-m", "pipelines.compile", str(folder), "training"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={**environment, **variables})
+    return (folder / "training.yaml").read_text()

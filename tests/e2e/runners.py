@@ -25,7 +25,7 @@ from components.lib.storage.store import Store
 from images import contents
 from pipelines.runners import RUNNERS
 from tests.architecture.imports import ROOT
-from tests.e2e.launcher import Launcher
+from tests.e2e.launcher import Launcher, compiled
 from tests.e2e.servers import RESTRICTED, docker, mlflow, new_database, postgresql
 
 PATTERN = os.environ.get("TRUNKLINE_IMAGES") or "{image}:{tag}"
@@ -78,10 +78,8 @@ def runs(bucket, servers):
 
 
 def run(runner, store, server):
-    command = [
-        sys.executable, "-m", "pipelines.local", "--preset", "smoke", "--runner", runner, "--store", store,
-        "--tracking-uri", server,
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "pipelines.local", "--preset", "smoke", "--runner", runner]
+    command += ["--store", store, "--tracking-uri", server]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     result = Run(done.returncode, done.stdout + done.stderr, store)
     objects = connect(store)
@@ -130,20 +128,15 @@ def test_no_secret_is_in_the_store_or_told_by_mlflow(bucket, servers, runs):
         assert not [name for name, value in SECRETS.items() if value.encode() in data], key
     assert seen > 50
     address = urlsplit(servers["containers"]).netloc
-    for path, body in (
-        ("runs/search", {"experiment_ids": ["0", "1", "2"]}),
-        ("registered-models/search", None),
-    ):
+    searches = {"runs/search": {"experiment_ids": ["0", "1", "2"]}, "registered-models/search": None}
+    for path, body in searches.items():
         status, text = request(address, "POST" if body else "GET", f"/api/2.0/mlflow/{path}", body)
         assert status == 200 and "trunkline" in text
         assert not [name for name, value in SECRETS.items() if value in text]
 
 
 def test_the_cluster_is_told_the_images_that_ran(runs, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "TRUNKLINE_LOCAL"}
-    command = [sys.executable, "-m", "pipelines.compile", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-    text = (tmp_path / "training.yaml").read_text()
+    text = compiled(tmp_path)
     built = docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
     for stage in STAGES:
         name = contents.name(stage, PATTERN)
@@ -151,11 +144,6 @@ def test_the_cluster_is_told_the_images_that_ran(runs, tmp_path):
 
 
 def test_the_image_of_pipelines_compiles_and_submits_as_a_checkout_does(tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "TRUNKLINE_LOCAL"}
-    command = [sys.executable, "-m", "pipelines.compile", str(tmp_path), "training"]
-    subprocess.run(
-        command, cwd=ROOT, check=True, capture_output=True, env={**environment, "TRUNKLINE_CLUSTER": "kind"}
-    )
     image = contents.name("pipelines", PATTERN)
     script = (
         "python -m pipelines.submit --preset smoke --endpoint http://127.0.0.1:9 2>/dev/null || [ $? = 69 ];"
@@ -163,7 +151,7 @@ def test_the_image_of_pipelines_compiles_and_submits_as_a_checkout_does(tmp_path
     )
     variables = ("--env", "TRUNKLINE_CLUSTER=kind", "--env", f"TRUNKLINE_IMAGES={PATTERN}")
     text = docker("run", "--rm", *RESTRICTED, "--network", "none", *variables, image, "bash", "-euc", script)
-    assert text == (tmp_path / "training.yaml").read_text().strip()
+    assert text == compiled(tmp_path, TRUNKLINE_CLUSTER="kind").strip()
 
 
 @pytest.mark.parametrize("image", [*contents.CODE, *contents.FAMILIES])
@@ -225,31 +213,22 @@ print(json.dumps({{"user": os.getuid(), "pip": pip, "writable": writable, "packa
 
 def test_the_mlflow_server_is_hardened(servers, runs):
     """Another Host header and a model from a file or another place are refused; artifacts come by proxy."""
-    address = urlsplit(servers["containers"]).netloc
-    status, _ = request(
-        address, "GET", "/api/2.0/mlflow/experiments/search?max_results=1", host="evil.example"
-    )
+    address, api = urlsplit(servers["containers"]).netloc, "/api/2.0/mlflow"
+    status, _ = request(address, "GET", f"{api}/experiments/search?max_results=1", host="evil.example")
     assert status == 403
-    request(address, "POST", "/api/2.0/mlflow/registered-models/create", {"name": "planted"})
-    for source in (
-        "file:///etc",
-        "s3://elsewhere/model",
-        "http://evil.example/model",
-        "mlflow-artifacts:/../x",
-    ):
+    request(address, "POST", f"{api}/registered-models/create", {"name": "planted"})
+    for source in "file:///etc s3://elsewhere/a http://evil.example/a mlflow-artifacts:/../x".split():
         body = {"name": "planted", "source": source}
-        status, text = request(address, "POST", "/api/2.0/mlflow/model-versions/create", body)
+        status, text = request(address, "POST", f"{api}/model-versions/create", body)
         assert status == 400, (source, text)
-    status, text = request(address, "GET", "/api/2.0/mlflow/registered-models/search")
+    status, text = request(address, "GET", f"{api}/registered-models/search")
     names = [model["name"] for model in json.loads(text)["registered_models"]]
     assert {"trunkline-smoke", "trunkline-smoke-topics"} <= set(names)
 
 
 def request(address, method, path, body=None, host=""):
-    connection = http.client.HTTPConnection(address, timeout=30)
     headers = {"Content-Type": "application/json", **({"Host": host} if host else {})}
-    connection.request(method, path, json.dumps(body) if body else None, headers)
-    answer = connection.getresponse()
-    status, text = answer.status, answer.read().decode()
-    connection.close()
-    return status, text
+    with contextlib.closing(http.client.HTTPConnection(address, timeout=30)) as connection:
+        connection.request(method, path, json.dumps(body) if body else None, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()

@@ -12,24 +12,17 @@ from pathlib import Path
 
 from components.lib.registry.tracking.server import probe
 from images import contents
+from tests.charts.rendering import server
 from tests.fakes.mlflow_server import free_port
 
-RESTRICTED = (
-    "--user", "1001:1001", "--read-only", "--tmpfs", "/tmp:mode=1777", "--cap-drop", "ALL",
-    "--security-opt", "no-new-privileges",
-)  # fmt: skip
-# As the chart sets it: no jobs, no pickles, no redirects, nothing fetched from outside, and no model whose
-# files lie anywhere but in the server's own store.
-HARDENED = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_SERVER_X_FRAME_OPTIONS": "SAMEORIGIN",
-    "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX": "^(models:/m-[0-9a-f]+|mlflow-artifacts:/[^.#%]+"
-    "(\\.[^.#%]+)*)$",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
-    "MLFLOW_MODEL_CATALOG_URI": "",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
+RESTRICTED = "--user 1001:1001 --read-only --tmpfs /tmp:mode=1777 --cap-drop ALL".split()
+RESTRICTED += ["--security-opt", "no-new-privileges"]
+
+
+def hardened() -> dict[str, str]:
+    """Variables of the server as the chart sets them: no jobs, pickles, redirects or models of elsewhere."""
+    entries = server()["containers"][0]["env"]
+    return {one["name"]: one["value"] for one in entries if "value" in one and one["name"][:6] == "MLFLOW"}
 
 
 def docker(*words: str) -> str:
@@ -70,15 +63,15 @@ def mlflow(database: str, artifacts: str) -> Iterator[str]:
     port = free_port()
     variables = {
         **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
-        **HARDENED,
+        **hardened(),
         "MLFLOW_BACKEND_STORE_URI": database,
         "MLFLOW_ARTIFACTS_DESTINATION": artifacts,
         "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port}",
     }
     words = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
     image = contents.name("tracking", os.environ.get("TRUNKLINE_IMAGES") or "{image}:{tag}")
-    server = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    container = docker("run", "--detach", "--network", "host", *RESTRICTED, *words, image, *server)
+    command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    container = docker("run", "--detach", "--network", "host", *RESTRICTED, *words, image, *command)
     try:
         _wait(f"http://127.0.0.1:{port}", container)
         yield f"http://127.0.0.1:{port}"

@@ -18,25 +18,24 @@ import yaml
 from tests.scan.scanners import SCANNERS, Finding
 
 ROOT = Path(__file__).resolve().parents[2]
-PLANTED = {
-    "checkov": ("CKV_K8S_16", "tests/charts/golden/x.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n"
-                "spec: {containers: [{name: x, image: x, securityContext: {privileged: true}}]}\n"),
+POD = "{name: x, image: x, securityContext: {privileged: true}}"
+MANIFEST = f"apiVersion: v1\nkind: Pod\nmetadata: {{name: x}}\nspec: {{containers: [{POD}]}}\n"
+WORKFLOW = "on: push\njobs: {x: {runs-on: x, steps: [{uses: some/action@v1}]}}\n"
+PLANTED = {  # scanner: rule that it must find, in which file, with which content
+    "checkov": ("CKV_K8S_16", "tests/charts/golden/x.yaml", MANIFEST),
     "hadolint": ("DL3007", "Dockerfile", "FROM debian:latest\n"),
-    "zizmor": ("unpinned-uses", ".github/workflows/x.yml",
-               "on: push\njobs: {x: {runs-on: x, steps: [{uses: some/action@v1}]}}\n"),
+    "zizmor": ("unpinned-uses", ".github/workflows/x.yml", WORKFLOW),
     "shellcheck": ("SC2086", "x.sh", "#!/bin/sh\nrm -rf $1/x\n"),
     "bandit": ("B602", "x.py", "import subprocess\nsubprocess.run(input(), shell=True)\n"),
     "secrets": ("AWS-Access-Key", "x.txt", "key = " + "AKIA" + "Q3EGRZ5YB7UFJHXA\n"),
     "yamllint": ("key-duplicates", "x.yaml", "a: 1\na: 2\n"),
-}  # fmt: skip
+}
 
 
 def main() -> int:
     """Prints what is not explained, and explanations of nothing; returns 1 if there is either."""
     with tempfile.TemporaryDirectory() as folder:
-        blind = [
-            scanner.__name__ for scanner in SCANNERS if not _sees(scanner, Path(folder, scanner.__name__))
-        ]
+        blind = [one.__name__ for one in SCANNERS if not _sees(one, Path(folder, one.__name__))]
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     files = [path for path in map(Path, listed.splitlines()) if (ROOT / path).is_file()]
     allowed: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("allowed.yaml").read_text())
@@ -47,8 +46,8 @@ def main() -> int:
         explained = {finding: _explanation(finding, allowed) for finding in findings}
         used |= {index for index in explained.values() if index is not None}
         left = [finding for finding, index in explained.items() if index is None]
-        print(f"{scanner.__name__:<11} {len(findings) - len(left):>4} explained, {len(left):>3} not, "
-              f"{time.monotonic() - start:5.1f} s", flush=True)  # fmt: skip
+        told = f"{len(findings) - len(left):>4} explained, {len(left):>3} not"
+        print(f"{scanner.__name__:<11} {told}, {time.monotonic() - start:5.1f} s", flush=True)
         print(*(f"  {finding}" for finding in left), sep="\n", end="\n" if left else "")
         bad, count = bad + len(left), count + len(findings)
     idle = [entry for index, entry in enumerate(allowed) if index not in used]

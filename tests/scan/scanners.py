@@ -43,22 +43,16 @@ class Finding:
 
 def checkov(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
     """Kubernetes manifests and Dockerfiles."""
-    dockerfiles = [path for path in files if path.name == "Dockerfile"]
-    manifests = [path for path in files if "charts/golden" in path.as_posix()]
-    for framework, chosen in (("dockerfile", dockerfiles), ("kubernetes", manifests)):
+    golden = [path for path in files if "charts/golden" in path.as_posix()]
+    for framework, chosen in (("dockerfile", _called("Dockerfile", files)), ("kubernetes", golden)):
         if not chosen:
             continue
         words = [word for path in chosen for word in ("-f", str(path))]
-        found = _json(
-            root, "checkov", *words, "--framework", framework, "-o", "json", "--quiet", "--skip-download"
-        )
+        words += ["--framework", framework, "-o", "json", "--quiet", "--skip-download"]
+        found = _json(root, "checkov", *words)
         for check in found["results"]["failed_checks"] if "results" in found else []:
-            path = Path(check["file_path"].lstrip("/"))
-            path = (
-                path
-                if path in files
-                else next(known for known in files if known.as_posix().endswith(str(path)))
-            )
+            end = check["file_path"].lstrip("/")
+            path = next(known for known in files if known.as_posix().endswith(end))
             name = "" if framework == "dockerfile" else f" {check['resource']}"
             line = check["file_line_range"][0]
             yield Finding("checkov", check["check_id"], f"{path}{name}", line, check["check_name"])
@@ -66,15 +60,14 @@ def checkov(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
 
 def hadolint(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
     """Dockerfiles."""
-    chosen = [str(path) for path in files if path.name == "Dockerfile"]
-    for hit in _json(root, "hadolint", "-f", "json", *chosen) if chosen else []:
+    for hit in _hits(root, _called("Dockerfile", files), "hadolint", "-f", "json"):
         yield Finding("hadolint", hit["code"], hit["file"], hit["line"], hit["message"])
 
 
 def zizmor(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
     """Workflows of GitHub: actions by SHA, no injection from titles and names, few permissions."""
-    chosen = [str(path) for path in files if ".github/workflows" in path.as_posix()]
-    for hit in _json(root, "zizmor", "--offline", "--format", "json", *chosen) if chosen else []:
+    chosen = [path for path in files if ".github/workflows" in path.as_posix()]
+    for hit in _hits(root, chosen, "zizmor", "--offline", "--format", "json"):
         place = next(one for one in hit["locations"] if one["symbolic"]["kind"] == "Primary")
         path = place["symbolic"]["key"]["Local"]["verbatim_path"]
         line = place["concrete"]["location"]["start_point"]["row"] + 1
@@ -83,17 +76,15 @@ def zizmor(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
 
 def shellcheck(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
     """Shell scripts, by name or by their first line."""
-    chosen = [str(path) for path in files if path.suffix == ".sh" or _shell(root / path)]
-    for hit in _json(root, "shellcheck", "-f", "json", *chosen) if chosen else []:
+    chosen = [path for path in files if path.suffix == ".sh" or _shell(root / path)]
+    for hit in _hits(root, chosen, "shellcheck", "-f", "json"):
         yield Finding("shellcheck", f"SC{hit['code']}", hit["file"], hit["line"], hit["message"])
 
 
 def bandit(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
     """Python that runs in production; tests may do what it forbids."""
-    chosen = [str(path) for path in files if path.suffix == ".py" and path.parts[0] != "tests"]
-    if not chosen:
-        return
-    report = _json(root, "bandit", "-q", "-f", "json", *chosen)
+    chosen = [path for path in files if path.suffix == ".py" and path.parts[0] != "tests"]
+    report = _hits(root, chosen, "bandit", "-q", "-f", "json") or {"errors": [], "results": []}
     if report["errors"]:
         raise SystemExit(f"bandit could not read: {report['errors']}")
     for hit in report["results"]:
@@ -104,21 +95,18 @@ def bandit(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
 def secrets(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
     """Passwords and keys in any file but those that hold hashes."""
     hashes = re.compile(r"(images/\w+/\w+|tests/(scan|charts)/lock)\.txt|tests/scan/allowed\.yaml")
-    chosen = [str(path) for path in files if not hashes.fullmatch(path.as_posix())]
-    found = _json(root, "detect-secrets", "scan", "--no-verify", "--exclude-lines", NO_SECRET, *chosen)
-    for path, hits in found["results"].items():
+    chosen = [path for path in files if not hashes.fullmatch(path.as_posix())]
+    words = "detect-secrets", "scan", "--no-verify", "--exclude-lines", NO_SECRET
+    for path, hits in _hits(root, chosen, *words)["results"].items():
         for hit in hits:
-            value = hit["hashed_secret"][:12]
-            rule = hit["type"].replace(" ", "-")
+            value, rule = hit["hashed_secret"][:12], hit["type"].replace(" ", "-")
             yield Finding("secrets", rule, path, hit["line_number"], "looks like a secret", value)
 
 
 def yamllint(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
     """YAML that people write: not Helm's templates, nor what programs made."""
-    chosen = [
-        str(path) for path in files
-        if path.suffix in (".yaml", ".yml") and not {"templates", "golden"} & set(path.parts)
-    ]  # fmt: skip
+    written = [path for path in files if not {"templates", "golden"} & set(path.parts)]
+    chosen = [str(path) for path in written if path.suffix in (".yaml", ".yml")]
     output = _run(root, "yamllint", "-f", "parsable", "-d", YAMLLINT, *chosen) if chosen else ""
     for hit in re.finditer(r"^(.+?):(\d+):\d+: \[\w+\] (.+) \(([\w-]+)\)$", output, flags=re.MULTILINE):
         yield Finding("yamllint", hit[4], hit[1], int(hit[2]), hit[3])
@@ -126,6 +114,15 @@ def yamllint(root: Path, files: Sequence[Path]) -> Iterator[Finding]:
 
 Scanner = Callable[[Path, Sequence[Path]], Iterator[Finding]]
 SCANNERS: tuple[Scanner, ...] = (checkov, hadolint, zizmor, shellcheck, bandit, secrets, yamllint)
+
+
+def _called(name: str, files: Sequence[Path]) -> list[Path]:
+    return [path for path in files if path.name == name]
+
+
+def _hits(root: Path, files: Sequence[Path], *words: str) -> Any:
+    """What a scanner says of these files; nothing if there are none, of which some make an error."""
+    return _json(root, *words, *map(str, files)) if files else []
 
 
 def _shell(path: Path) -> bool:

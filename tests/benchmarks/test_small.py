@@ -1,0 +1,100 @@
+"""Every benchmark runs: with SMALL=1, which records nothing, on made-up files like those that it names."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.architecture.imports import ROOT
+from tests.benchmarks.history import FILE
+from tests.made.corpora import topics
+from tests.made.samples import digits
+
+BENCHMARKS = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
+
+
+def packed(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def fashion(folder: Path) -> None:
+    """Digits of 28 pixels as IDX files."""
+    images, classes = digits()
+    images = np.pad(images[:300, ..., 0], ((0, 0), (6, 6), (6, 6)))
+    for split, part in (("train", slice(200)), ("t10k", slice(200, 300))):
+        for kind, array in (("images-idx3", images[part]), ("labels-idx1", classes[part].astype(np.uint8))):
+            head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+            (folder / f"{split}-{kind}-ubyte.gz").write_bytes(gzip.compress(head + array.tobytes()))
+
+
+def emoji(folder: Path) -> None:
+    """Squares of the colour of their group, as packages of emoji."""
+    entries = [{"image": f"{i}.png", "category": "ABC"[i % 3]} for i in range(200)]
+    for style in ("google", "twitter"):
+        members = {"package/emoji.json": json.dumps(entries).encode()}
+        for i, entry in enumerate(entries):
+            file = io.BytesIO()
+            Image.new("RGBA", (64, 64), tuple(80 + (i % 3 == band) * 100 + i % 50 for band in range(3))).save(
+                file, "png"
+            )
+            members[f"package/img/{style}/64/{entry['image']}"] = file.getvalue()
+        packed(folder / f"emoji-datasource-{style}-16.0.0.tgz", members)
+
+
+def tasks(folder: Path) -> None:
+    """Intents, entities and masks in the layouts of their archives."""
+    rows = {split: topics(120, seed) for seed, split in enumerate(("train", "test"))}
+    csv = {
+        split: "text,category\n" + "".join(f"{text},{topic}\n" for topic, text in rows[split])
+        for split in rows
+    }
+    packed(
+        folder / "polyai.tar.gz", {f"x/banking_data/{name}.csv": text.encode() for name, text in csv.items()}
+    )
+    names = {"train": "wnut17train.conll", "test": "emerging.test.annotated"}
+    conll = {
+        names[split]: "\n".join(
+            "".join(f"{word}\t{'B-x' if i % 9 == 0 else 'O'}\n" for i, word in enumerate(text.split()))
+            for _, text in rows[split]
+        )
+        for split in rows
+    }
+    packed(folder / "wnut17.tar.gz", {f"x/{name}": text.encode() for name, text in conll.items()})
+    generator = np.random.default_rng(0)
+    masks = np.kron(generator.integers(0, 2, (400, 8, 8)), np.ones((8, 8))).astype(np.uint8)
+    images = masks[..., None] * 150 + generator.integers(0, 100, (400, 64, 64, 3))
+    np.savez_compressed(folder / "dsb2018_fluor256.npz", images=images.astype(np.uint8), masks=masks)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where benchmarks find their data."""
+    variables = {"SMALL": "1"}
+    for name, make in (("FASHION", fashion), ("EMOJI", emoji), ("TRUNKLINE_BENCH_DATA", tasks)):
+        make(folder := tmp_path_factory.mktemp(name))
+        variables[name] = str(folder)
+    return {**os.environ, **variables}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_runs_and_records_nothing(environment, name):
+    before = FILE.read_bytes()
+    command = [sys.executable, "-m", f"tests.benchmarks.{name}"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "skipped" not in done.stdout.lower() and FILE.read_bytes() == before
