@@ -25,8 +25,8 @@ def compare(facts: Mapping[str, Any], metric: str, bound: float, what: str) -> F
     """One-sided paired test: whether the challenger is better than the champion by more than `bound`.
 
     It is if the paired interval of the gain lies above `bound`: a test at the level (1 - confidence) / 2. A
-    bound below zero tests for non-inferiority. The gain is (challenger - champion), or the reverse where the task
-    declares that lower is better.
+    bound below zero tests for non-inferiority. The gain is (challenger - champion), or the reverse where the
+    task declares that lower is better.
 
     Returns:
         None if there is no champion.
