@@ -1,0 +1,142 @@
+"""Made-up data of every modality, small enough for a test, taken through the real stages.
+
+`tests/made/x.py` belongs to the modality x. A package of somebody else brings its own by an entry point of the
+group `trunkline.made`. It declares
+
+    INGESTION, TOKENIZATION     settings that make the stages quick
+    TRUNK                       settings `pretraining.trunk` of a tiny trunk, without an architecture
+    LABELLED                    task -> role -> field of its records
+    record(draw) -> dict        one record, with every field that ingestion or a task reads
+
+and so the contract suites know which objectives, tasks, modes and stages to try on it: those whose NEEDS it OFFERS.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import random
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from components.ingestion import config as ingestion_config
+from components.ingestion import run as ingestion
+from components.lib import modalities, tasks
+from components.lib.core import plugins
+from components.lib.core.settings import from_dict
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
+from components.tokenization import config as tokenization_config
+from components.tokenization import run as tokenization
+
+COUNT = 60  # records
+
+
+@cache
+def folder() -> Path:
+    """Scratch of this process."""
+    made = Path(tempfile.mkdtemp(prefix="trunkline-made-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+def of(modality: str) -> Any:
+    """The module that makes up data of a modality."""
+    return plugins.load(__name__, modality)
+
+
+def records(modality: str, count: int = COUNT, seed: int = 0) -> list[dict[str, Any]]:
+    """The same for the same seed."""
+    draw = random.Random(seed)
+    return [of(modality).record(draw) for _ in range(count)]
+
+
+def source(modality: str, count: int = COUNT, seed: int = 0) -> str:
+    """A file of records, as ingestion and tasks name it."""
+    path = folder() / f"{modality}-{count}-{seed}.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in records(modality, count, seed)))
+    return str(path)
+
+
+@cache
+def tokens(modality: str) -> tuple[Store, Manifest]:
+    """What tokenization hands over, in a store of its own."""
+    there, made = folder() / modality, of(modality)
+    there.mkdir()
+    context = Context(Store(str(there / "store")), stage="test")
+    common = {"modality": modality, "workers": 1}
+    given = {**common, "sources": [source(modality)], "validation": 0.25, **made.INGESTION}
+    corpus = there / "corpus.json"
+    ingestion.run(ingestion_config.configured(given), context, corpus=corpus, card=there / "card.html")
+    config = tokenization_config.configured({**common, **made.TOKENIZATION})
+    return context.store, tokenization.run(config, context, corpus=corpus, tokens=there / "tokens.json")
+
+
+def architectures(modality: str) -> list[str]:
+    """Those that a trunk of the modality may have; one without a name where there is no choice."""
+    return list(modalities.load(modality).ARCHITECTURES) or [""]
+
+
+def pairs(needs: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Every modality and architecture that offers what is needed."""
+    return [
+        (modality, architecture)
+        for modality in modalities.names()
+        for architecture in architectures(modality)
+        if set(needs) <= modalities.offers(modality, trunk_settings(modality, architecture))
+    ]
+
+
+def usual(needs: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Of each modality one pair: the architecture that is its default, or the first that offers what is needed."""
+    found: dict[str, str] = {}
+    for modality, architecture in pairs(needs):
+        if architecture == modalities.dials(modality, {}).get("architecture", ""):
+            found[modality] = architecture
+        found.setdefault(modality, architecture)
+    return list(found.items())
+
+
+def trunk_settings(modality: str, architecture: str = "") -> dict[str, Any]:
+    """`pretraining.trunk` of a tiny trunk."""
+    return {**of(modality).TRUNK, **({"architecture": architecture} if architecture else {})}
+
+
+def samples(modality: str, architecture: str = "", split: str = "train", **dials: Any) -> Any:
+    """Samples of pre-training."""
+    values = {**trunk_settings(modality, architecture), **dials}
+    options = from_dict(modalities.load(modality, "settings").Pretraining, values, "pretraining.trunk")
+    return modalities.load(modality, "samples").open_split(options, *tokens(modality), split)
+
+
+@cache
+def trunk_folder(modality: str, architecture: str = "") -> Path:
+    """A trunk with random weights and the files of its reader, as pretraining commits them."""
+    torch.manual_seed(0)
+    store, manifest = tokens(modality)
+    there = folder() / f"{modality}-{architecture}"
+    samples(modality, architecture).trunk().save(there)
+    shutil.copytree(store.open_folder(manifest, "tokenizer/"), there, dirs_exist_ok=True)
+    return there
+
+
+def labelled(task: str, modality: str, reader: Any, seed: int = 1) -> tuple[dict[str, list[Any]], list[Any]]:
+    """Inputs by role and labels of made-up examples, as finetuning reads them."""
+    plugin, fields = tasks.load(task), of(modality).LABELLED[task]
+    roles = tasks.inputs_of(plugin.ROLES)
+    inputs: dict[str, list[Any]] = {role: [] for role in roles}
+    labels = []
+    for record in records(modality, 24, seed):
+        values = {role: record[field] for role, field in fields.items()}
+        values |= {role: reader.value(values[role]) for role in roles}
+        found, label = plugin.parse(values)
+        for role in roles:
+            inputs[role].append(found[role])
+        labels.append(label)
+    return inputs, labels
