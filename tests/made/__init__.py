@@ -1,14 +1,14 @@
 """Made-up data of every modality, small enough for a test, taken through the real stages.
 
-`tests/made/x.py` belongs to the modality x. A package of somebody else brings its own by an entry point of the
-group `trunkline.made`. It declares
+`tests/made/x.py` belongs to the modality x; a package of somebody else brings its own by an entry point of
+the group `trunkline.made`. It declares
 
     INGESTION, TOKENIZATION     settings that make the stages quick
     TRUNK                       settings `pretraining.trunk` of a tiny trunk, without an architecture
     LABELLED                    task -> role -> field of its records
     record(draw) -> dict        one record, with every field that ingestion or a task reads
 
-and so the contract suites know which objectives, tasks, modes and stages to try on it: those whose NEEDS it OFFERS.
+The contract suites try on it every objective, task, mode and start whose NEEDS the modality OFFERS.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 import random
 import shutil
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,15 @@ from components.ingestion import run as ingestion
 from components.lib import modalities, tasks
 from components.lib.core import plugins
 from components.lib.core.settings import from_dict
+from components.lib.models import loading
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from components.tokenization import config as tokenization_config
 from components.tokenization import run as tokenization
 
-COUNT = 60  # records
+TASKS = "components.lib.tasks"
+COUNT, EXAMPLES = 60, 24  # records of a corpus, and labelled ones
 
 
 @cache
@@ -94,7 +97,7 @@ def pairs(needs: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def usual(needs: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Of each modality one pair: the architecture that is its default, or the first that offers what is needed."""
+    """Of each modality one pair: its default architecture, or the first that offers what is needed."""
     found: dict[str, str] = {}
     for modality, architecture in pairs(needs):
         if architecture == modalities.dials(modality, {}).get("architecture", ""):
@@ -126,13 +129,60 @@ def trunk_folder(modality: str, architecture: str = "") -> Path:
     return there
 
 
-def labelled(task: str, modality: str, reader: Any, seed: int = 1) -> tuple[dict[str, list[Any]], list[Any]]:
+@dataclass
+class Branch:
+    """A task on a trunk with random weights, before anything is learnt.
+
+    Attributes:
+        plugin: the task.
+        trunk: of the modality's module `trunk`.
+        names: the classes.
+        samples: the examples, as the task encodes them.
+        model: on the CPU.
+    """
+
+    plugin: Any
+    trunk: Any
+    reader: Any
+    inputs: dict[str, list[Any]]
+    labels: list[Any]
+    names: list[str]
+    samples: Any
+    model: Any
+
+    def save(self, model: Any, folder: Path) -> Path:
+        """The folder of a branch, as finetuning commits it."""
+        loading.save(model, folder)
+        self.reader.save(folder)
+        return folder
+
+
+def branches() -> list[tuple[str, str, str]]:
+    """Every task with every modality and architecture that offers what it needs."""
+    return [(task, *pair) for task in plugins.names(TASKS) for pair in pairs(tasks.load(task).NEEDS)]
+
+
+def branch(task: str, modality: str, architecture: str) -> Branch:
+    """The same weights and examples each time."""
+    folder, plugin = trunk_folder(modality, architecture), tasks.load(task)
+    options = modalities.load(modality, "settings").Finetuning()
+    reader = modalities.load(modality, "labelled").Reader.open(folder, options)
+    trunk = modalities.load(modality, "trunk").load(folder)
+    inputs, labels = labelled(task, modality, reader)
+    names = list(plugin.classes(labels))
+    samples = plugin.encode(reader, inputs, labels, names)
+    torch.manual_seed(1)
+    model = plugin.model(trunk.model.config, names)
+    return Branch(plugin, trunk, reader, inputs, labels, names, samples, model)
+
+
+def labelled(task: str, modality: str, reader: Any) -> tuple[dict[str, list[Any]], list[Any]]:
     """Inputs by role and labels of made-up examples, as finetuning reads them."""
     plugin, fields = tasks.load(task), of(modality).LABELLED[task]
     roles = tasks.inputs_of(plugin.ROLES)
     inputs: dict[str, list[Any]] = {role: [] for role in roles}
     labels = []
-    for record in records(modality, 24, seed):
+    for record in records(modality, EXAMPLES, seed=1):
         values = {role: record[field] for role, field in fields.items()}
         values |= {role: reader.value(values[role]) for role in roles}
         found, label = plugin.parse(values)
