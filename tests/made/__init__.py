@@ -37,7 +37,7 @@ from components.lib.storage.store import Store
 from components.tokenization import config as tokenization_config
 from components.tokenization import run as tokenization
 
-TASKS = "components.lib.tasks"
+OBJECTIVES, TASKS = "components.lib.objectives", "components.lib.tasks"
 COUNT, EXAMPLES = 60, 24  # records of a corpus, and labelled ones
 
 
@@ -70,15 +70,55 @@ def source(modality: str, count: int = COUNT, seed: int = 0) -> str:
 @cache
 def tokens(modality: str) -> tuple[Store, Manifest]:
     """What tokenization hands over, in a store of its own."""
-    there, made = folder() / modality, of(modality)
+    there, corpus = folder() / modality, folder() / modality / "corpus.json"
     there.mkdir()
     context = Context(Store(str(there / "store")), stage="test")
-    common = {"modality": modality, "workers": 1}
-    given = {**common, "sources": [source(modality)], "validation": 0.25, **made.INGESTION}
-    corpus = there / "corpus.json"
-    ingestion.run(ingestion_config.configured(given), context, corpus=corpus, card=there / "card.html")
-    config = tokenization_config.configured({**common, **made.TOKENIZATION})
+    config = ingestion_config.configured(ingestion_settings(modality, source(modality)))
+    ingestion.run(config, context, corpus=corpus, card=there / "card.html")
+    config = tokenization_config.configured(tokenization_settings(modality))
     return context.store, tokenization.run(config, context, corpus=corpus, tokens=there / "tokens.json")
+
+
+def ingestion_settings(modality: str, source: str) -> dict[str, Any]:
+    """Of records in a file."""
+    own = of(modality).INGESTION
+    return {"modality": modality, "workers": 1, "sources": [source], "validation": 0.25, **own}
+
+
+def tokenization_settings(modality: str) -> dict[str, Any]:
+    """Of a small corpus."""
+    return {"modality": modality, "workers": 1, **of(modality).TOKENIZATION}
+
+
+def preset(modality: str, architecture: str = "") -> dict[str, Any]:
+    """A whole run of two steps, with every task that the trunk can have."""
+    fitting = [
+        (plugins.declared(OBJECTIVES, name).constants.get("WHOLE_BATCH", False), name)
+        for name in plugins.names(OBJECTIVES)
+        if (modality, architecture) in pairs(plugins.load(OBJECTIVES, name).NEEDS)
+    ]
+    _, objective = min(fitting)
+    trained = {"objective": {objective: {}}, "steps": 2, "global_batch": 16, "threads": 1}
+    labelled = of(modality).LABELLED
+    asked = [task for task, *pair in branches() if tuple(pair) == (modality, architecture)]
+    return {
+        "modality": modality,
+        "ingestion": ingestion_settings(modality, source(modality)),
+        "tokenization": tokenization_settings(modality),
+        "pretraining": {"trunk": trunk_settings(modality, architecture), **trained},
+        "registration": {"name": f"made-{modality}"},
+        "finetuning": {"label_counts": [16], "seeds": [0], "steps": 2},
+        "evaluation": {"replicates": 100},
+        "tasks": [
+            {
+                "name": task.replace("_", "-"),
+                "kind": task,
+                "train": {"source": source(modality), **labelled[task]},
+                "test": {"source": source(modality, EXAMPLES, seed=1), **labelled[task]},
+            }
+            for task in asked
+        ],
+    }
 
 
 def architectures(modality: str) -> list[str]:
@@ -113,9 +153,18 @@ def trunk_settings(modality: str, architecture: str = "") -> dict[str, Any]:
 
 def samples(modality: str, architecture: str = "", split: str = "train", **dials: Any) -> Any:
     """Samples of pre-training."""
+    store, manifest = tokens(modality)
+    return open_split(modality, architecture, store, manifest, split=split, **dials)
+
+
+def open_split(
+    modality: str, architecture: str, store: Store, *manifests: Any, split: str = "train", **dials: Any
+) -> Any:
+    """Samples of tokens, those of older ones last."""
     values = {**trunk_settings(modality, architecture), **dials}
     options = from_dict(modalities.load(modality, "settings").Pretraining, values, "pretraining.trunk")
-    return modalities.load(modality, "samples").open_split(options, *tokens(modality), split)
+    newest, *older = manifests
+    return modalities.load(modality, "samples").open_split(options, store, newest, split, *older)
 
 
 @cache
