@@ -36,6 +36,18 @@ def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["TRUNKLINE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True)
+def device() -> Iterator[None]:
+    """Where models compute: on the CPU, or in `tests.accelerator.rerun` on the card."""
+    if not os.environ.get("TRUNKLINE_TEST_DEVICE"):
+        yield
+        return
+    from tests.accelerator import computing
+
+    with computing():
+        yield
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """The URL of a real S3 server (moto) on a free port."""

@@ -31,4 +31,6 @@ def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[
         launch(config, context, source, key)
 
     manifest = context.obtain(key, make, trunk)
+    for notice in manifest.measured.get("notices", ()):  # of the training processes
+        context.tell(notice)
     return {f"{name}_loss": value for name, value in manifest.facts["loss"].items()}

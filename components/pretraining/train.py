@@ -98,8 +98,9 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
             tracker.metrics(measured, step=config.steps)
             with store.draft(job.key) as draft:
                 draft.facts, draft.measured = _facts(config, trunk, history, samples), measured
-                pictures.write(draft.folder, model, trunk, validation, config.seed)
-                _commit(draft, trunk, store.open_folder(tokens, "tokenizer/"), history)
+                _write(draft, trunk, store.open_folder(tokens, "tokenizer/"), history)
+                pictures.write(draft, model, trunk, validation, config.seed)
+                draft.commit()
             checkpoints.remove()
 
 
@@ -176,14 +177,12 @@ def _last(history: list[Row], name: str) -> float:
     return next(row[name] for row in reversed(history) if name in row)
 
 
-def _commit(draft: Draft, trunk: Any, tokenizer: Path, history: list[Row]) -> None:
+def _write(draft: Draft, trunk: Any, tokenizer: Path, history: list[Row]) -> None:
     trunk.save(draft.folder / "model")
     shutil.copytree(tokenizer, draft.folder / "model", dirs_exist_ok=True)
     draft.write("history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
-    made = (draft.folder / "model", draft.folder / "pictures")
-    for path in sorted(path for folder in made for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in (draft.folder / "model").rglob("*") if path.is_file()):
         draft.add(path.relative_to(draft.folder).as_posix())
-    draft.commit()
 
 
 @contextmanager

@@ -52,6 +52,8 @@ class Branch(nn.Module):
         weights = load_file(Path(folder) / WEIGHTS)
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model = cls.fitting(config, weights)
+        if any(name.startswith("trunk.pooler.") for name in model.state_dict().keys() - weights.keys()):
+            model.trunk.pooler = None  # as in the classifier of tokens that it was taken from
         model.load_state_dict(weights)
         return model
 

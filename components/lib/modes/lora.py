@@ -34,8 +34,10 @@ def learn(fit: Fit) -> tuple[Any, list[Row]]:
 
     trunk = fit.model.base_model
     kinds = (nn.Linear, nn.Conv2d, Conv1D)
-    names = [name for name, module in trunk.named_modules() if isinstance(module, kinds)]
-    options = LoraConfig(r=fit.options.rank, lora_alpha=fit.options.alpha, target_modules=names)
+    layers = {name: module for name, module in trunk.named_modules() if isinstance(module, kinds)}
+    turned = any(isinstance(layer, Conv1D) for layer in layers.values())  # GPT-2's are (in, out)
+    rank, alpha = fit.options.rank, fit.options.alpha
+    options = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(layers), fan_in_fan_out=turned)
     adapted = LoraModel(trunk, options, "default")  # in place; all else of the trunk is frozen
     history = fit.train(fit.model)
     adapted.merge_and_unload()

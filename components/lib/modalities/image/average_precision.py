@@ -55,7 +55,7 @@ def average_precision(score: Array, bits: Array, owner: Array, real: Array, weig
         weights: (r, n).
     """
     order = np.argsort(-score, kind="stable")
-    bits, owner = bits[order], owner[order]
+    bits, owner, weights = bits[order], owner[order], weights.astype(np.float64, copy=False)
     parts = [
         _curves(weights[rows][:, owner], bits, weights[rows] @ real)
         for rows in np.array_split(np.arange(len(weights)), 1 + weights.shape[0] * len(score) // CELLS)

@@ -1,114 +1,169 @@
-"""Every file in the folder of objectives keeps the contract, also one that was added a minute ago."""
+"""Every objective keeps its contract, on every trunk that offers what it needs, on the CPU and on the card.
+
+The cases are the files of the folder and the entry points, also those that were added a minute ago.
+"""
+
+import json
 
 import numpy as np
 import pytest
 import torch
 
+from components.lib import modalities
 from components.lib.core import plugins
+from components.lib.core.settings import from_dict
+from components.lib.data import images
 from components.lib.engine.distributed import World
+from components.lib.engine.guard import Guard
 from components.lib.engine.loop import Run
+from components.lib.engine.losses import Table, measure
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
-from components.lib.engine.plan import Plan
+from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss, WeightedSum
-from tests.components.lib.objectives import images, texts
+from components.lib.engine.transfer import moved
+from components.pretraining import pictures
+from tests import made
+from tests.accelerator import DEVICE, cpu_only, no_sync, rerun
 
 FOLDER = "components.lib.objectives"
-OBJECTIVES = plugins.names(FOLDER)
-CASES = [
-    (name, kind) for name in OBJECTIVES for kind in plugins.declared(FOLDER, name).constants["MODALITIES"]
-]
+NAMES = plugins.names(FOLDER)
+CASES = [(name, *pair) for name in NAMES for pair in made.pairs(plugins.load(FOLDER, name).NEEDS)]
+USUAL = [(name, *pair) for name in NAMES for pair in made.usual(plugins.load(FOLDER, name).NEEDS)]
+ALONE = World(0, 1, DEVICE)
+
+each = pytest.mark.parametrize(("name", "modality", "architecture"), CASES)
 
 
-def build(name: str, modality: str, **dials):
-    """Samples, trunk and objective, with the trunk that the objective asks for unless `dials` name one."""
+def build(name: str, modality: str, architecture: str, options: dict | None = None):
+    """Samples, trunk and objective, with the same weights each time."""
     module = plugins.load(FOLDER, name)
-    if modality == "text":
-        causal, whole = getattr(module, "CAUSAL", False), getattr(module, "WHOLE_BATCH", False)
-        samples = texts.text(
-            architecture="gpt2" if causal else "modernbert", unit="document" if whole else "chunk", **dials
-        )
-    else:
-        architecture = getattr(module, "ARCHITECTURES", ("cnn",))[0]
-        samples = images.images(
-            channels=getattr(module, "CHANNELS", 1), **{"architecture": architecture, **dials}
-        )
-    trunk = (texts if modality == "text" else images).trunk(samples)
-    return samples, trunk, module.Objective(module.Config(), trunk)
+    samples = made.samples(modality, architecture)
+    torch.manual_seed(0)
+    trunk = samples.trunk()
+    objective = module.Objective(from_dict(module.Config, options or {}), trunk)
+    return samples, trunk, objective.to(DEVICE)
 
 
-def of(objective, batch) -> list[Loss]:
-    """The losses of all phases."""
-    model = WeightedSum({"it": objective}, {"it": 1.0})
-    return [loss for phase in model.phases() for loss in model([batch], phase)]
+def model_of(*case: str):
+    samples, trunk, objective = build(*case)
+    return samples, trunk, WeightedSum({case[0]: objective}, {case[0]: 1.0})
 
 
 def draw(count: int = 12, training: bool = True) -> Draw:
     return Draw(np.arange(count), np.zeros(count, dtype=np.int64), 3, training)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_declares_what_preflight_needs(name):
-    declared = plugins.declared(FOLDER, name)
-    assert declared.summary and declared.config is not None
-    assert set(declared.constants["MODALITIES"]) <= set(plugins.names("components.lib.modalities"))
+def losses_of(model: WeightedSum, batches) -> list[Loss]:
+    return [loss for phase in model.phases() for loss in model(batches, phase)]
 
 
-@pytest.mark.parametrize(("name", "modality"), CASES)
-def test_the_gradient_reaches_every_weight_of_the_trunk(name, modality):
-    samples, model, objective = build(name, modality)
-    losses = of(objective, objective.prepare(samples, draw()))
-    assert all(loss.total.ndim == 0 and loss.weight > 0 for loss in losses)
+def backward(losses: list[Loss]) -> None:
     torch.stack([loss.total for loss in losses]).sum().backward()
-    unused = {"pooler.dense.weight", "pooler.dense.bias"}
-    still = [
-        name
-        for name, p in model.model.named_parameters()
-        if name not in unused and (p.grad is None or not p.grad.abs().sum() > 0)
-    ]
-    assert still == []
 
 
-@pytest.mark.parametrize(("name", "modality"), CASES)
-def test_the_loss_is_a_function_of_samples_and_seed(name, modality):
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_declares(name):
+    declared = plugins.declared(FOLDER, name)
+    assert declared.summary and declared.config is not None and from_dict(declared.config, {})
+    assert [case for case in CASES if case[0] == name], "no trunk offers what it needs"
+    assert isinstance(declared.constants.get("WHOLE_BATCH", False), bool)
+
+
+@each
+def test_a_pass_is_a_function_of_samples_and_seed_and_reaches_every_weight_of_the_trunk(
+    name, modality, architecture
+):
+    """Without a wait: nothing is left on the host, read from the device or copied to it on the way."""
     values = []
     for _ in range(2):
-        samples, _, objective = build(name, modality)
-        losses = of(objective, objective.prepare(samples, draw()))
-        values.append([(one.total.item(), one.weight, *map(float, one.parts.values())) for one in losses])
-    assert values[0] == values[1]
-    several = isinstance(objective.PARTS, dict)
-    parts = list(objective.PARTS.values()) if several else [objective.PARTS]
-    assert [tuple(loss.parts) for loss in losses] == parts
+        samples, trunk, model = model_of(name, modality, architecture)
+        prepared = model.prepare(samples, draw())
+        table, batches, guard = Table(model), moved(prepared, DEVICE), Guard(1, 3.0, DEVICE)
+        weights = table.weights(prepared).to(DEVICE)
+        with no_sync():
+            losses = losses_of(model, batches)
+            backward(losses)
+            gradients = [p.grad for p in model.parameters() if p.grad is not None]
+            bad = guard.judge(0, torch.nn.utils.get_total_norm(gradients))
+            sums = table.of(losses, weights)
+        assert not bad and all(loss.total.ndim == 0 and loss.weight > 0 for loss in losses)
+        assert weights.tolist() == [loss.weight for loss in losses]  # known before the pass
+        assert [tuple(loss.parts) for loss in losses] == [entry.parts for entry in table.entries]
+        values.append(table.named(sums))
+    assert values[0] == values[1] and np.isfinite([*values[0].values()]).all()
+    unused = {"pooler.dense.weight", "pooler.dense.bias"}  # of BERT, for its own classifier
+    weights = {name: p.grad for name, p in trunk.model.named_parameters() if name not in unused}
+    assert [name for name, grad in weights.items() if grad is None or not grad.abs().sum() > 0] == []
 
 
-@pytest.mark.parametrize(("name", "modality"), CASES)
-def test_the_weight_is_known_before_the_forward_pass(name, modality):
-    samples, _, objective = build(name, modality)
-    batch = objective.prepare(samples, draw())
-    assert all(loss.weight == batch.weight for loss in of(objective, batch))
+@each
+def test_validation_and_pictures_are_made_where_the_model_is(name, modality, architecture, tmp_path):
+    """Signs of collapse are parts of the loss; the pictures of modality and objective are PNG files."""
+    samples, trunk, model = model_of(name, modality, architecture)
+    held_out = HeldOut(samples, (draw(8, training=False), draw(5, training=False)))
+    first, second = (Table(model).named(measure(model, held_out, "fp32", ALONE)) for _ in range(2))
+    assert first == second and np.isfinite([*first.values()]).all() and model.training
+    pictures.write(tmp_path, model, trunk, samples, seed=0)
+    drawn = hasattr(samples, "pictures") or hasattr(model.terms[name], "pictures")
+    assert (tmp_path / "pictures" / "pictures.json").is_file() == drawn
+    listed = tmp_path.glob("pictures/pictures.json")
+    for entry in (one for path in listed for one in json.loads(path.read_text())):
+        assert entry["title"] and min(images.decode((tmp_path / entry["file"]).read_bytes()).shape[:2]) > 8
 
 
-@pytest.mark.parametrize(("name", "modality"), CASES)
-def test_bf16_is_near_fp32(name, modality):
-    samples, _, objective = build(name, modality)
-    batch = objective.prepare(samples, draw())
-    exact = of(objective, batch)
+@each
+def test_what_moves_after_a_step_has_no_gradient_and_is_kept(name, modality, architecture):
+    samples, _, model = model_of(name, modality, architecture)
+    trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
+    with torch.no_grad():  # as a step would
+        for parameter in (p for p in model.parameters() if p.requires_grad):
+            parameter.add_(0.01)
+    kept = {key: value.clone() for key, value in model.state_dict().items()}
+    model.after_step(0, 10)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, kept[key])}
+    assert changed.isdisjoint(trained) and bool(changed) == hasattr(model.terms[name], "after_step")
+    owned = [id(parameter) for phase in model.phases().values() for parameter in phase.parameters]
+    assert sorted(owned) == sorted(id(p) for p in model.parameters() if p.requires_grad)
+
+
+@cpu_only
+@each
+def test_bf16_is_near_fp32(name, modality, architecture):
+    samples, _, model = model_of(name, modality, architecture)
+    batches = model.prepare(samples, draw())
+    exact = losses_of(model, batches)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = of(objective, batch)
-    torch.stack([loss.total for loss in rough]).sum().backward()
+        rough = losses_of(model, batches)
+    backward(rough)
     for one, other in zip(exact, rough, strict=True):
         assert other.total.dtype == torch.float32
         assert other.total.item() == pytest.approx(one.total.item(), rel=0.1, abs=0.1 * one.weight)
 
 
-@pytest.mark.parametrize(("name", "modality"), CASES)
-def test_learns_a_batch_by_heart(name, modality):
-    samples, _, objective = build(name, modality)
-    model = WeightedSum({name: objective}, {name: 1.0})
+@cpu_only
+@pytest.mark.parametrize(("name", "modality", "architecture"), USUAL)
+def test_learns_a_batch_by_heart(name, modality, architecture):
+    """Of two players that each undo what the other learns, the loss need not stay low."""
+    samples, _, model = model_of(name, modality, architecture)
     plan = Plan(Schedule("wsd", 3e-3, 80, 0.1), weight_decay=0.0, quiet=True, report_every=1)
-    order = Order(8, 8, seed=0)
-    history = Run(model, samples, order, plan, World(0, 1, torch.device("cpu"))).train()
-    start, end = history[0]["loss"], np.mean([row["loss"] for row in history[-5:]])
-    assert end < 0.75 * start
+    history = Run(model, samples, Order(8, 8, seed=0), plan, ALONE).train()
+    means = np.convolve([row["loss"] for row in history], np.full(5, 0.2), "valid")
+    reached = means.min() if len(model.phases()) > 1 else means[-1]
+    assert reached < 0.75 * history[0]["loss"]
+
+
+def test_every_need_is_offered():
+    offered = {
+        capability
+        for modality in modalities.names()
+        for architecture in made.architectures(modality)
+        for capability in modalities.offers(modality, made.trunk_settings(modality, architecture))
+    }
+    assert {need for name in NAMES for need in plugins.load(FOLDER, name).NEEDS} <= offered
+
+
+@cpu_only
+def test_on_the_card():
+    rerun(__file__)

@@ -1,13 +1,36 @@
-"""Masked language modelling against its definition."""
+"""Language modelling: causal against `transformers`' own loss, masked against its definition."""
+
+import itertools
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from transformers import GPT2LMHeadModel
 
 from components.lib.engine.randomness import Draw
+from components.lib.objectives import causal_lm
 from components.lib.objectives.masked_lm import Config, Objective
 from tests.components.lib.objectives.texts import SPECIAL, text, trunk
+
+
+def test_loss_equals_gpt2s_on_documents_one_by_one(tmp_path):
+    samples = text(unit="chunk", architecture="gpt2")
+    model = trunk(samples).eval()
+    objective = causal_lm.Objective(causal_lm.Config(), model)
+    batch = objective.prepare(samples, Draw(np.arange(12), np.zeros(12, dtype=np.int64), 0))
+    model.save(tmp_path)
+    reference = GPT2LMHeadModel.from_pretrained(tmp_path).eval()  # what we save is a whole language model
+    flat, starts = batch.packed.ids.flatten()[batch.packed.places], batch.packed.starts
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for start, stop in itertools.pairwise(starts):
+            ids = flat[start:stop][None]
+            total += reference(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+            count += ids.shape[1] - 1
+        loss = objective(batch)
+    assert loss.weight == count
+    assert loss.total.item() == pytest.approx(total, rel=1e-5)
 
 
 def prepared(config: Config, count: int = 400, training: bool = True):
@@ -24,6 +47,9 @@ def test_hides_the_share_that_was_asked_for_and_no_special_token():
     assert len(batch.targets) / inner == pytest.approx(0.3, abs=0.02)
     assert torch.equal(clean[batch.places], batch.targets)
     assert batch.targets.min() > max(SPECIAL.values())
+    shown = batch.packed.ids.flatten()
+    clean[batch.places] = shown[batch.places]
+    assert torch.equal(clean, shown)  # what is not hidden is untouched
 
 
 def test_eighty_ten_ten():
@@ -31,13 +57,6 @@ def test_eighty_ten_ten():
     shown = batch.packed.ids.flatten()[batch.places]
     assert (shown == SPECIAL["mask"]).float().mean() == pytest.approx(0.8, abs=0.03)
     assert (shown == batch.targets).float().mean() == pytest.approx(0.1 + 0.1 / 60, abs=0.03)
-
-
-def test_what_is_not_hidden_is_untouched():
-    samples, _, draw, batch = prepared(Config())
-    clean, shown = samples.view(draw, "window").ids.flatten().clone(), batch.packed.ids.flatten()
-    clean[batch.places] = shown[batch.places]
-    assert torch.equal(clean, shown)
 
 
 def test_validation_hides_less():
