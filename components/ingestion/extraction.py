@@ -208,10 +208,15 @@ class _Pack:
         self.files.append(source)
         self.sources.append(
             {
-                "name": entry.name, "identity": entry.identity, "sha256": source.sha256,
-                "bytes": source.bytes, "rows": 0, "quarantined": 0, "strangers": 0,
+                "name": entry.name,
+                "identity": entry.identity,
+                "sha256": source.sha256,
+                "bytes": source.bytes,
+                "rows": 0,
+                "quarantined": 0,
+                "strangers": 0,
             }
-        )  # fmt: skip
+        )
 
     def reject(self, number: int, item: Rejected) -> None:
         """Puts into quarantine what could not be read."""

@@ -141,9 +141,13 @@ def payloads(
 ) -> Iterator[tuple[Payload, str] | Rejected]:
     """(payload, where) of each record; a Rejected where a record has none."""
     records = open_records(
-        source.entry, source.path, format=layout.format, options=layout.options, encoding=layout.encoding,
+        source.entry,
+        source.path,
+        format=layout.format,
+        options=layout.options,
+        encoding=layout.encoding,
         modality=layout.modality,
-    )  # fmt: skip
+    )
     for record in records:
         found = record if isinstance(record, Rejected) else value(record)
         yield found if isinstance(found, Rejected) else (found, record.where)

@@ -143,8 +143,9 @@ def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -
     examples = "; ".join(f"{row['location']}: {row['reason']}" for row in rows)
     whole = f" and {lost:,} of {size:,} bytes, in whole files" if lost else ""
     raise DataError(
-        "too many records cannot be read", where=rows[0]["location"],
+        "too many records cannot be read",
+        where=rows[0]["location"],
         found=f"{broken:,} of {read:,} records{whole}: {examples}",
         expected=f"at most {budget:.2%} of the records and of the bytes (setting ingestion.quarantine)",
         fix="correct the data or the settings of their format, or raise the limit",
-    )  # fmt: skip
+    )

@@ -112,9 +112,11 @@ class Child:
             code = f"from components.ingestion.sandbox import serve; serve({theirs.fileno()}, {os.getpid()})"
             path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", code], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-c", code],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": path},
-            )  # fmt: skip
+            )
         self._channel: Connection = ours
         if self._stopped:  # meanwhile
             self._process.kill()

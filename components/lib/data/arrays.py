@@ -45,9 +45,11 @@ def records(
     size = prod(shape[1:]) * np.dtype(kind).itemsize
     if len(shape) not in (3, 4) or not 0 < size <= LARGEST:
         raise DataError(
-            "not an array of images", where=place(stream, 0), found=f"shape {shape}",
+            "not an array of images",
+            where=place(stream, 0),
+            found=f"shape {shape}",
             expected="(images, height, width) or (images, height, width, channels)",
-        )  # fmt: skip
+        )
     for name, values in beside.items():
         if len(values) != shape[0]:
             what = f"there are not as many values of '{name}' as images"

@@ -20,8 +20,17 @@ Pixels = npt.NDArray[np.uint8]  # (height, width, channels): grey is 1, colour i
 MOST_PIXELS = 64_000_000  # of an image: 192 MB of memory
 SCAN, MOST_SCANS = b"\xff\xda", 100  # of a JPEG: each is work for the whole image, however few its bytes
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # no format that runs another program
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, TypeError, MemoryError, Warning,
-          Image.DecompressionBombError)  # fmt: skip
+BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    OverflowError,
+    TypeError,
+    MemoryError,
+    Warning,
+    Image.DecompressionBombError,
+)
 
 
 def content(value: Any) -> bytes:

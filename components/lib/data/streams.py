@@ -158,9 +158,13 @@ def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterato
                 fix = "decrypt the archive, or leave it out of the source"
                 raise DataError("a member of an archive is encrypted", where=inner, fix=fix)
             if info.compress_type not in ZIPPED:
-                raise DataError("a member of an archive is compressed in an unusual way", where=inner,
-                                found=f"method {info.compress_type}", expected="deflate, bzip2 or none",
-                                fix="write the archive anew")  # fmt: skip
+                raise DataError(
+                    "a member of an archive is compressed in an unusual way",
+                    where=inner,
+                    found=f"method {info.compress_type}",
+                    expected="deflate, bzip2 or none",
+                    fix="write the archive anew",
+                )
             with archive.open(info) as file:
                 raw = _Limited(file, inner, info.compress_size, limits)
                 yield Stream(inner, _nested(raw, inner, info.compress_size, limits), suffix(inner))
@@ -224,10 +228,11 @@ class _Limited(io.RawIOBase):
         self._given += len(data)
         if self._given > self._most:
             raise DataError(
-                "a compressed file expands too far: it may be a decompression bomb", where=self._name,
+                "a compressed file expands too far: it may be a decompression bomb",
+                where=self._name,
                 found=f"{self._compressed:,} bytes became more than {self._most:,}",
                 expected="at most 200 bytes for each compressed one, and 1 TiB in all",
                 fix="decompress the file yourself if you trust it",
-            )  # fmt: skip
+            )
         buffer[: len(data)] = data
         return len(data)

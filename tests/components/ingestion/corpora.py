@@ -48,6 +48,7 @@ class Ingestion:
         values = {
             "sources": [str(source) for source in sources],
             "format_options": {"txt": {"unit": "line"}},
+            "modality": "text",
             "workers": 1,
             "validation": 0.2,
         }

@@ -122,14 +122,27 @@ class Project:
 
     def start(self, source: Path, store: str = "store", **settings: Any) -> subprocess.Popen[str]:
         """Starts a run in a session of its own."""
-        values = {"sources": [str(source)], "format_options": {"txt": {"unit": "line"}}, "workers": 1,
-                  "validation": 0.2, "quarantine": 1.0, "timeout": 2, **settings}  # fmt: skip
+        values = {
+            "sources": [str(source)],
+            "modality": "text",
+            "format_options": {"txt": {"unit": "line"}},
+            "workers": 1,
+            "validation": 0.2,
+            "quarantine": 1.0,
+            "timeout": 2,
+            **settings,
+        }
         folder = self.folder / store
         folder.mkdir(exist_ok=True)
         return subprocess.Popen(
-            [sys.executable, "-c", RUN, str(folder), json.dumps(values)], cwd=self.root, env=self.environment,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-c", RUN, str(folder), json.dumps(values)],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     def __call__(self, source: Path, store: str = "store", **settings: Any) -> dict[str, Any]:
         """What a run made that succeeds."""

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from components.ingestion.config import configured
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigErrors
 from components.lib.modalities.text import filters
+from components.lib.modalities.text.settings import Ingestion
 from components.lib.modalities.text.words import document
 
-DEFAULT = configured({"sources": ["x"]}).filters
+DEFAULT = Ingestion().filters
 LANGUAGES = json.loads(Path(__file__).with_name("languages.json").read_text(encoding="utf-8"))
 
 

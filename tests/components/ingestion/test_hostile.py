@@ -31,7 +31,8 @@ HOSTILE = {
     "b-spin.hostile": (hostile("spin"), TIME),
     "c-hang.hostile": (hostile("hang"), TIME),
     "d-allocate.hostile": (
-        hostile("allocate"), f"{PROCESS}asked for more than 2,147,483,648 bytes of memory (setting ",
+        hostile("allocate"),
+        f"{PROCESS}asked for more than 2,147,483,648 bytes of memory (setting ",
     ),
     "e-segfault.hostile": (hostile("segfault"), f"{PROCESS}was killed by SIGSEGV"),
     "f-abort.hostile": (hostile("abort"), f"{PROCESS}was killed by SIGABRT"),
@@ -40,7 +41,7 @@ HOSTILE = {
     "i-bomb.zip": (zipped({"a.txt": gzip.decompress(FILES["gzip bomb"])}), "decompression bomb"),
     "j-bomb.txt.gz": (FILES["gzip bomb"], "decompression bomb"),
     "k-cut.txt.gz": (gzip.compress("\n".join(texts(99, "k")).encode())[:-9], "broken or cut short"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

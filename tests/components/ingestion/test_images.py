@@ -100,9 +100,11 @@ def test_test_images_stay_out_however_they_are_stored(ingest, tmp_path):
         "z.png": encoded(scene(999)),
     }
     manifest = ingest(
-        write(tmp_path / "data", given), modality="image", format_options={},
+        write(tmp_path / "data", given),
+        modality="image",
+        format_options={},
         decontaminate=[{"source": write(tmp_path / "test", tests)}],
-    )  # fmt: skip
+    )
     assert manifest.facts["dropped"] == {"contaminated": 2}
     assert (
         manifest.facts["evaluations"][0]["documents"] == 3 and manifest.facts["evaluations"][0]["found"] == 1
@@ -112,9 +114,12 @@ def test_test_images_stay_out_however_they_are_stored(ingest, tmp_path):
 
 def test_a_share_of_the_source_can_be_what_is_tested(ingest):
     manifest = ingest(
-        "sample:shapes/train", modality="image", format_options={}, near_duplicates=0,
+        "sample:shapes/train",
+        modality="image",
+        format_options={},
+        near_duplicates=0,
         decontaminate=[{"source": "sample:shapes/train", "share": 0.25}],
-    )  # fmt: skip
+    )
     out = manifest.facts["dropped"]["contaminated"]
     assert 240 <= out <= 360 and manifest.facts["evaluations"][0]["documents"] == out
 

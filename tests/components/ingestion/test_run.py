@@ -30,9 +30,13 @@ def test_a_folder_becomes_a_corpus(ingest, tmp_path):
     assert sum(facts["characters"].values()) == sum(map(len, given))
     assert sum(facts["words"].values()) == 200 * 30
     assert {entry.name for entry in manifest.files} == {
-        "train-00000.parquet", "validation-00000.parquet", "quarantine.parquet", "dropped.parquet",
-        "statistics.json", "card.html",
-    }  # fmt: skip
+        "train-00000.parquet",
+        "validation-00000.parquet",
+        "quarantine.parquet",
+        "dropped.parquet",
+        "statistics.json",
+        "card.html",
+    }
     assert (tmp_path / "card.html").read_text() == ingest.store.open(manifest, "card.html").read_text()
 
 
@@ -191,9 +195,11 @@ def test_unreadable_records_go_to_quarantine_within_a_budget(ingest, tmp_path):
     assert manifest.facts["quarantined"] == 2 and manifest.facts["read"] == 100
     assert [row["location"].rpartition(":")[2] for row in broken] == ["11", "12"]
     assert broken[0] == {
-        "source": f"{data}/a.jsonl", "location": f"{data}/a.jsonl:11", "excerpt": '{"text": broken',
+        "source": f"{data}/a.jsonl",
+        "location": f"{data}/a.jsonl:11",
+        "excerpt": '{"text": broken',
         "reason": "not JSON: Expecting value: line 1 column 10 (char 9)",
-    }  # fmt: skip
+    }
 
 
 def test_control_characters_are_removed_and_counted(ingest, tmp_path):

@@ -160,8 +160,9 @@ def test_what_was_asked_for_ahead_is_answered_whatever_became_of_the_first(child
 
 def test_a_child_that_cannot_be_made_ready_is_no_loss_of_a_request():
     for start, error, what in (
-        (broken, DataError, "nothing to work with"), (os.abort, ServiceError, "could not be started"),
-    ):  # fmt: skip
+        (broken, DataError, "nothing to work with"),
+        (os.abort, ServiceError, "could not be started"),
+    ):
         with closing(Child(start, CEILING)) as child:
             for _ in range(2):
                 with pytest.raises(error, match=what):

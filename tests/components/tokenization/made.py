@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from components.lib.modalities.text.tokenization.plan import Config
 
-from components.lib.core.settings import from_dict
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
+from components.tokenization.config import configured
 
 SCRIPTS = {
     "latin": "the quick brown fox jumps over a lazy dog and naïve cafés don't mind 3.14 apples",
@@ -73,7 +73,7 @@ def tokenize(folder: Path, source: Manifest, *, store: str = "", **settings: Any
 
     context = Context(Store(store or str(folder / "store")), stage="tokenization")
     source.write(folder / "corpus.json")
-    config = from_dict(Config, {"vocabulary_size": 600, **settings}, "tokenization")
+    config = configured({"modality": "text", "vocabulary_size": 600, **settings})
     return context, run(config, context, corpus=folder / "corpus.json", tokens=folder / "tokens.json")
 
 

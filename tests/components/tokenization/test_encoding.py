@@ -14,6 +14,7 @@ from components.lib.modalities.text.tokenization.plan import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.lib.modalities.text.settings import Tokenization
 from components.lib.modalities.text.tokenization import chunking, training
 from components.lib.modalities.text.tokenization.encoding import Encoder
 from components.lib.modalities.text.tokenization.folder import Tokens
@@ -25,7 +26,7 @@ KINDS = ("bpe", "wordpiece", "unigram")
 
 @pytest.fixture(scope="module", params=KINDS)
 def tokens(request: pytest.FixtureRequest) -> Tokens:
-    config = Config(kind=request.param, vocabulary_size=1200)
+    config = Tokenization(kind=request.param, vocabulary_size=1200)
     return Tokens.trained(training.train(config, lambda: iter([documents()])))
 
 
@@ -109,10 +110,11 @@ import sys
 from pathlib import Path
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.lib.modalities.text.tokenization.plan import Config
+from components.tokenization.config import configured
 from components.tokenization.run import run
 folder = Path(sys.argv[1])
-config = Config(kind="given", tokenizer=sys.argv[2], shard_tokens=1_000_000, workers=2)
+own = {"kind": "given", "tokenizer": sys.argv[2], "shard_tokens": 1_000_000}
+config = configured({"modality": "text", "workers": 2, **own})
 context = Context(Store(str(folder / "store")))
 run(config, context, corpus=folder / "corpus.json", tokens=folder / "tokens.json")
 status = Path("/proc/self/status").read_text()  # ru_maxrss would count the process that started this one

@@ -9,7 +9,7 @@ from components.ingestion.config import configured as ingestion
 from components.ingestion.run import run as ingest
 from components.lib.core.errors import ConfigError, DataError
 from components.lib.data import images
-from components.lib.modalities.image.canvas import Canvas
+from components.lib.modalities.image.canvas import PROCESSOR, Canvas
 from components.lib.modalities.image.pixels import PixelShards
 from components.lib.storage import artifacts
 from components.lib.storage.stage import Context
@@ -81,7 +81,7 @@ def test_another_kind_of_corpus_is_refused(place):
 def test_a_given_canvas_is_kept_with_its_statistics(place, tmp_path):
     given = Canvas(9, 14, 3, "pad", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     given.save(tmp_path)
-    manifest = tokenized(place, canvas=str(tmp_path / images.PROCESSOR))
+    manifest = tokenized(place, canvas=str(tmp_path / PROCESSOR))
     assert Canvas.open(place[1].store.open_folder(manifest, "tokenizer/")) == given
     shards = PixelShards(place[1].store, manifest, "validation")
     first = next(corpus_images(place, "validation"))

@@ -10,6 +10,7 @@ from components.lib.modalities.text.tokenization.plan import Config
 from tokenizers import Tokenizer
 
 from components.lib.core.settings import from_dict
+from components.lib.modalities.text.settings import Tokenization
 from components.lib.modalities.text.tokenization import special, training
 from components.lib.modalities.text.tokenization.folder import Tokens
 from components.lib.modalities.text.tokenization.probes import PROBES
@@ -19,7 +20,7 @@ KINDS = ("bpe", "wordpiece", "unigram")
 
 
 def trained(kind: str, texts: list[str], **settings: object) -> Tokenizer:
-    config = from_dict(Config, {"kind": kind, "vocabulary_size": 1200, **settings})
+    config = from_dict(Tokenization, {"kind": kind, "vocabulary_size": 1200, **settings})
     return Tokens.trained(training.train(config, lambda: iter([texts]))).tokenizer
 
 

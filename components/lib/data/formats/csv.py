@@ -65,9 +65,11 @@ def _rows(
         except csv.Error as error:
             if "field limit" in str(error) or "unexpected end" in str(error):
                 raise DataError(
-                    "a quoted field is never closed", where=place(stream, start), found=str(error),
+                    "a quoted field is never closed",
+                    where=place(stream, start),
+                    found=str(error),
                     fix="correct the quotes, or set format_options.csv.delimiter",
-                ) from error  # fmt: skip
+                ) from error
             broken.append(rejected(place(stream, start), f"not CSV: {error}", ""))
             yield start, []
             continue

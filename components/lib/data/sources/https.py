@@ -70,9 +70,12 @@ def fetch(entry: Object, folder: Path) -> Path:
     changed = found != entry.identity if entry.identity.startswith("sha256=") else not _same(entry)
     if changed:
         raise DataError(
-            "a web source is not the file that was listed or pinned", where=entry.name, found=found,
-            expected=entry.identity, fix="run again, or correct the sha256 of the source",
-        )  # fmt: skip
+            "a web source is not the file that was listed or pinned",
+            where=entry.name,
+            found=found,
+            expected=entry.identity,
+            fix="run again, or correct the sha256 of the source",
+        )
     return target
 
 

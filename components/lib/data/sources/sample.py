@@ -23,9 +23,13 @@ from components.lib.data.sources import Object
 
 VERSION = 1  # part of the identity: raise it when the data change
 SIZES = {
-    "topics/train": 1200, "topics/test": 300, "entities/train": 600, "entities/test": 150,
-    "shapes/train": 1200, "shapes/test": 300,
-}  # fmt: skip
+    "topics/train": 1200,
+    "topics/test": 300,
+    "entities/train": 600,
+    "entities/test": 150,
+    "shapes/train": 1200,
+    "shapes/test": 300,
+}
 TOPICS = {
     "astronomy": "orbit planet comet telescope galaxy star lunar eclipse asteroid nebula satellite gravity "
     "crater solar meteor rocket probe spectrum observatory constellation dust launch",
@@ -51,10 +55,15 @@ FAMILIES = "Adeyemi Berg Costa Dubois Eriksen Fischer Garcia Haddad Ivanov Jense
 PLACES = "Lisbon Nairobi Oslo Quito Riga Seoul Tunis Utrecht Valencia Warsaw Yerevan Zagreb"
 FIRMS = "Northwind Bluepeak Silverline Oakfield Brightwater Ironbridge Redstone Clearview"
 TEMPLATES = (
-    "P works for O in L .", "Yesterday P travelled from L to L .", "O opened an office in L last year .",
-    "P , who founded O , lives near L .", "The meeting between P and P was held in L .",
-    "Nobody at O had heard of the plan .", "It rained for three days in L .", "P bought shares of O .",
-)  # fmt: skip
+    "P works for O in L .",
+    "Yesterday P travelled from L to L .",
+    "O opened an office in L last year .",
+    "P , who founded O , lives near L .",
+    "The meeting between P and P was held in L .",
+    "Nobody at O had heard of the plan .",
+    "It rained for three days in L .",
+    "P bought shares of O .",
+)
 
 
 def find(uri: str) -> list[Object]:

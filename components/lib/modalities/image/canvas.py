@@ -76,10 +76,17 @@ class Canvas:
         if self.fit == "crop" and self.height == self.width:
             size = {"size": {"shortest_edge": self.height}, "do_center_crop": True, "crop_size": size["size"]}
         values = {
-            "image_processor_type": "ViTImageProcessor", "do_resize": True, **size, "resample": 2,
-            "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
-            "image_mean": list(self.mean), "image_std": list(self.std), "trunkline": asdict(self),
-        }  # fmt: skip
+            "image_processor_type": "ViTImageProcessor",
+            "do_resize": True,
+            **size,
+            "resample": 2,
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": list(self.mean),
+            "image_std": list(self.std),
+            "trunkline": asdict(self),
+        }
         (folder / PROCESSOR).write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
 
     @classmethod
@@ -102,9 +109,12 @@ class Canvas:
         found = self.probes()
         if found != probes:
             raise IntegrityError(
-                "images are not decoded or resized as they were for the trunk", where=where, found=found,
-                expected=probes, fix="use the pinned version of Pillow",
-            )  # fmt: skip
+                "images are not decoded or resized as they were for the trunk",
+                where=where,
+                found=found,
+                expected=probes,
+                fix="use the pinned version of Pillow",
+            )
 
 
 def _made() -> list[bytes]:

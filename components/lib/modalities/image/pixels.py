@@ -61,7 +61,9 @@ def _mapped(path: Path, shape: tuple[int, int, int]) -> Pixels:
     array: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.shape[1:] != shape or array.dtype != np.uint8:
         raise IntegrityError(
-            "a shard holds other images than its manifest tells", where=str(path),
-            found=f"{array.dtype} {array.shape[1:]}", expected=f"uint8 {shape}",
-        )  # fmt: skip
+            "a shard holds other images than its manifest tells",
+            where=str(path),
+            found=f"{array.dtype} {array.shape[1:]}",
+            expected=f"uint8 {shape}",
+        )
     return array

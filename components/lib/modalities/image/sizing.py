@@ -102,19 +102,28 @@ def resize(
         writer.close()
         counts[split] = writer.images
         if writer.images != expected.get(split, 0):
-            where, found = f"{corpus.uri} ({split})", f"{writer.images} images"
-            what, right = "the corpus is not what its manifest tells", f"{expected.get(split, 0)} images"
-            raise IntegrityError(what, where=where, found=found, expected=right)
+            raise IntegrityError(
+                "the corpus is not what its manifest tells",
+                where=f"{corpus.uri} ({split})",
+                found=f"{writer.images} images",
+                expected=f"{expected.get(split, 0)} images",
+            )
     mean, std = (list(canvas.mean), list(canvas.std)) if given else moments.of()
     canvas = replace(canvas, mean=tuple(mean), std=tuple(std))
     (draft.folder / FOLDER).mkdir()
     canvas.save(draft.folder / FOLDER)
     draft.add(f"{FOLDER}/{PROCESSOR}")
     draft.facts = {
-        "height": canvas.height, "width": canvas.width, "channels": canvas.channels,
-        "fit": canvas.fit, "mean": mean, "std": std, "dtype": "uint8", "images": counts,
+        "height": canvas.height,
+        "width": canvas.width,
+        "channels": canvas.channels,
+        "fit": canvas.fit,
+        "mean": mean,
+        "std": std,
+        "dtype": "uint8",
+        "images": counts,
         "probes": canvas.probes(),
-    }  # fmt: skip
+    }
     draft.measured["pillow"] = PIL.__version__
 
 

@@ -41,6 +41,8 @@ def _given(uri: str) -> bytes:
         return connect(folder).read(name)
     except (MissingError, OSError) as error:
         raise ConfigError(
-            "the given canvas cannot be read", where="tokenization.canvas", found=f"{uri}: {error}",
+            "the given canvas cannot be read",
+            where="tokenization.canvas",
+            found=f"{uri}: {error}",
             expected="a path or URI of a preprocessor_options.json of a trunk",
-        ) from error  # fmt: skip
+        ) from error

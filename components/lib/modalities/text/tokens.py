@@ -119,10 +119,12 @@ def check_probes(tokenizer: Any, facts: dict[str, Any]) -> None:
         ):
             if found != expected:
                 raise IntegrityError(
-                    "the tokenizer is not the one that made the tokens", where=f"probe {text!r}",
-                    found=found, expected=expected,
+                    "the tokenizer is not the one that made the tokens",
+                    where=f"probe {text!r}",
+                    found=found,
+                    expected=expected,
                     fix="use the tokenizer of the tokens manifest and the pinned library versions",
-                )  # fmt: skip
+                )
 
 
 def load(folder: Path) -> Any:
@@ -144,9 +146,11 @@ def _mapped(path: Path, dtype: np.dtype[Any], offsets: Ints) -> Ids:
     size = path.stat().st_size
     if offsets[0] != 0 or offsets[-1] * dtype.itemsize != size or (np.diff(offsets) < 0).any():
         raise IntegrityError(
-            "the offsets of a token shard do not fit it", where=str(path), found=f"{size} bytes",
+            "the offsets of a token shard do not fit it",
+            where=str(path),
+            found=f"{size} bytes",
             expected=f"{int(offsets[-1]) * dtype.itemsize} bytes",
-        )  # fmt: skip
+        )
     return np.asarray(np.memmap(path, dtype, mode="r")) if size else np.zeros(0, dtype)
 
 

@@ -48,6 +48,8 @@ def _given(uri: str) -> bytes:
         return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)
     except (MissingError, OSError) as error:
         raise ConfigError(
-            "the given tokenizer cannot be read", where="tokenization.tokenizer", found=f"{uri}: {error}",
+            "the given tokenizer cannot be read",
+            where="tokenization.tokenizer",
+            found=f"{uri}: {error}",
             expected="a path or URI of a tokenizer.json",
-        ) from error  # fmt: skip
+        ) from error

@@ -72,17 +72,22 @@ def _encode(encoder: Encoder, texts: Texts, options: Tokenization, draft: Draft)
     expected, found = texts.corpus.facts["documents"].get(texts.split, 0), writer.documents + writer.dropped
     if found != expected:
         raise IntegrityError(
-            "the corpus is not what its manifest tells", where=f"{texts.corpus.uri} ({texts.split})",
-            found=f"{found} documents", expected=f"{expected} documents",
-        )  # fmt: skip
+            "the corpus is not what its manifest tells",
+            where=f"{texts.corpus.uri} ({texts.split})",
+            found=f"{found} documents",
+            expected=f"{expected} documents",
+        )
     if texts.split == "train" and not writer.tokens:
         fix = "add data: what there is are blanks, or characters that the tokenizer drops"
         raise DataError("the training documents have no tokens", where=texts.corpus.uri, fix=fix)
     if unknown > options.unknown * writer.tokens:
         raise _unknown(encoder, texts, unknown / writer.tokens, options, example)
     return {
-        "documents": writer.documents, "tokens": writer.tokens, "dropped": writer.dropped, "unknown": unknown,
-    }  # fmt: skip
+        "documents": writer.documents,
+        "tokens": writer.tokens,
+        "dropped": writer.dropped,
+        "unknown": unknown,
+    }
 
 
 def _unknown(encoder: Encoder, texts: Texts, share: float, options: Tokenization, example: str) -> DataError:
@@ -90,11 +95,12 @@ def _unknown(encoder: Encoder, texts: Texts, share: float, options: Tokenization
     spans = zip(encoding.ids, encoding.offsets, strict=True)
     words = [example[low:high][:40] for id, (low, high) in spans if id == encoder.unknown]
     return DataError(
-        "too much of the text is unknown to the tokenizer", where=f"{texts.corpus.uri} ({texts.split})",
+        "too much of the text is unknown to the tokenizer",
+        where=f"{texts.corpus.uri} ({texts.split})",
         found=f"{share:.1%} of the tokens are [UNK], e.g. {', '.join(map(repr, words[:5]))}",
         expected=f"at most {options.unknown:.1%} (setting tokenization.unknown)",
         fix="use kind bpe, a larger vocabulary, or a tokenizer made for these scripts",
-    )  # fmt: skip
+    )
 
 
 def _facts(

@@ -49,9 +49,11 @@ def _parse(data: bytes, where: str) -> Tokenizer:
         return Tokenizer.from_str(data.decode())
     except Exception as error:  # the library has no error of its own
         raise DataError(
-            "the given file is not a tokenizer", where=where, found=str(error),
+            "the given file is not a tokenizer",
+            where=where,
+            found=str(error),
             expected="a tokenizer.json of the library tokenizers",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _check_unknown(tokenizer: Tokenizer, where: str) -> None:
@@ -66,9 +68,11 @@ def _check_unknown(tokenizer: Tokenizer, where: str) -> None:
 
 def _lossy(where: str, found: str) -> DataError:
     return DataError(
-        "the given tokenizer cannot encode what it does not know", where=where, found=found,
+        "the given tokenizer cannot encode what it does not know",
+        where=where,
+        found=found,
         expected="a token for unknown text, or a vocabulary of bytes",
-    )  # fmt: skip
+    )
 
 
 def _names(tokenizer: Tokenizer, data: bytes) -> dict[str, str]:

@@ -164,7 +164,7 @@ BROKEN = {
     "text.idx": (lambda path: path.write_text("hello"), DataError, "not an IDX file"),
     "other.npz": (lambda path: np.savez(path, x=GIVEN), MissingError, "known: x"),
     "bomb.npz": (bomb, DataError, "bomb"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)

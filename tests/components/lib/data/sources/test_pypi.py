@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from components.finetuning import labelled
+from components.finetuning.config import configured
 from components.lib.core.errors import ConfigError, IntegrityError, MissingError
 from components.lib.data.sources import find, keep, read_records
 from components.lib.modalities.text.labelled import Config, Labelled
@@ -54,13 +55,13 @@ def test_a_damaged_cache_is_fetched_again(wheel, tmp_path):
 
 
 class Texts:
-    """Inputs of a task, as they are."""
+    """Reads inputs of a task as they are."""
 
-    def value(self, record, source):
-        return record.fields[source.text]
+    def value(self, raw):
+        return raw
 
-    def identity(self, value):
-        return value
+    def identity(self, inputs):
+        return inputs["text"]
 
 
 def test_finetuning_without_pip_reads_what_preflight_put_into_the_store(wheel, tmp_path, s3, monkeypatch):
@@ -75,9 +76,11 @@ def test_finetuning_without_pip_reads_what_preflight_put_into_the_store(wheel, t
     without_pip(monkeypatch, tmp_path)
     monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "new"))
     with stage("finetuning", {"store": store.uri, "run": {}, "config": {}}):
-        config = Config(task="topics", train=Labelled(uri), test=Labelled(uri))
+        source = {"source": uri}
+        values = {"task": "topics", "modality": "text", "train": source, "test": source}
+        config = configured(values, "tasks.topics")
         split = labelled.read(config.train, sequence_classification, Texts(), config, "tasks.topics.train")
-    assert (split.inputs, split.labels) == ([RECORD["text"]], [RECORD["label"]])
+    assert (split.inputs["text"], split.labels) == ([RECORD["text"]], [RECORD["label"]])
     with pytest.raises(ConfigError, match="needs pip") as caught:
         fields(uri.replace("tiny/", "other/").replace(digest, "0" * 64))
     assert "preflight" in caught.value.fix
