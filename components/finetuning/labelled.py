@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from components.finetuning.config import Config, Labelled
+from components.lib import modalities
 from components.lib.core.errors import DataError, MissingError
-from components.lib.data.formats import EXCERPT, required
-from components.lib.data.sources import Record, Rejected, chosen, read_records
+from components.lib.data.formats import EXCERPT, Layout, Record, Rejected, Stranger, required
+from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
 from components.lib.tasks import inputs_of
 
@@ -66,23 +67,25 @@ def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -
         DataError: if more than `reject_budget` of them cannot be used, or none can.
     """
     split = Split({role: [] for role in inputs_of(task.ROLES)})
-    opened = read_records(
-        source.source, format=source.format, options=source.format_options, modality=config.modality
-    )
-    with closing(opened) as records:
+    reads = modalities.load(config.modality).READS
+    layout = Layout(source.format, source.format_options, reads=reads)
+    strangers = 0  # files and members of archives that hold no records: told, but none is broken
+    with closing(read_records(source.source, layout)) as records:
         for record in records:
             if isinstance(record, Rejected):
                 _reject(split, record.where, record.reason, record.excerpt)
+                strangers += isinstance(record, Stranger)
             elif chosen(record.where, source.share):
                 _add(split, record, source, task, reader, where)
-    total = len(split) + len(split.rejected)
+    broken = len(split.rejected) - strangers
+    total = len(split) + broken
     if not total:
         fix = f"add records, or raise the share, which is {source.share:g}"
         raise DataError("there are no labelled records", where=f"{where} {source.source}", fix=fix)
-    if not len(split) or len(split.rejected) > config.reject_budget * total:
+    if not len(split) or broken > config.reject_budget * total:
         first = split.rejected[0]
         raise DataError(
-            f"{len(split.rejected)} of {total} labelled records cannot be used",
+            f"{broken} of {total} labelled records cannot be used",
             where=first["location"],
             found=first["reason"],
             expected=f"at most {config.reject_budget:.1%}",

@@ -1,9 +1,8 @@
-"""Packs to the corpus: decide over all documents at once, then stream what stays into shards."""
+"""Assembly of the corpus: packs in, shards of the selected documents, statistics and data card out."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,15 +12,11 @@ from pyarrow import parquet
 
 from components.ingestion import card
 from components.ingestion.config import Config
-from components.ingestion.documents import CONTAMINATED, COPY, KEPT, NEAR, Documents
-from components.ingestion.plan import Slice
-from components.ingestion.shards import QUARANTINE, Shards
+from components.ingestion.corpus_shards import QUARANTINE, Shards
+from components.ingestion.documents import Documents, select
+from components.ingestion.packs import Slice
 from components.ingestion.statistics import Statistics
 from components.lib import modalities
-from components.lib.core.errors import DataError
-from components.lib.data import deduplication
-from components.lib.data.ranges import ranges
-from components.lib.modalities import Columns
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Draft, Store
 
@@ -40,23 +35,17 @@ def assemble(
         older: sources that an earlier corpus holds: copies of their documents are no news.
 
     Raises:
-        DataError: if no document is left for training, or none for validation where some are wanted.
+        DataError: as `documents.select` does.
     """
-    runs = list(_runs(parts))
     modality = modalities.load(config.modality, "ingestion")
-    documents = _decided(config, store, parts, older)
+    documents = select(config, store, parts, evaluations, older)
     shards = Shards(draft, modality, config.shard_bytes)
     start = 0
-    for run in runs:
+    for run in _runs(parts):
         for table in _payloads(store, run, list(modality.COLUMNS.payload)):
-            stop = start + len(table)
-            shards.add(
-                table,
-                documents.reasons[start:stop],
-                documents.validation[start:stop],
-                documents.ids[start:stop],
-            )
-            start = stop
+            rows = slice(start, start + len(table))
+            shards.add(table, documents.reasons[rows], documents.validation[rows], documents.ids[rows])
+            start += len(table)
     shards.close()
     broken = quarantined(store, parts)
     parquet.write_table(broken, draft.folder / "quarantine.parquet", compression="zstd")
@@ -90,65 +79,6 @@ def _runs(parts: Sequence[Slice]) -> Iterator[list[Slice]]:
         run.append(part)
     if run:
         yield run
-
-
-def _load(store: Store, parts: Sequence[Slice], columns: Columns, *, signatures: bool) -> Documents:
-    """Every column but the payload, brought from the packs into the corpus' order."""
-    counts = np.array([part.source["rows"] for part in parts], np.int64)
-    offsets = np.array([part.offset for part in parts], np.int64)
-    starts = np.cumsum(counts) - counts
-    members: dict[str, list[int]] = {}
-    for number, part in enumerate(parts):
-        members.setdefault(part.pack.uri, []).append(number)
-    documents = Documents.empty(int(counts.sum()), columns.measures, columns.signature if signatures else 0)
-    names = ["id", "reason", "shared", *columns.measures, *(["signature"] if signatures else [])]
-    for numbers in members.values():
-        path = store.open(parts[numbers[0]].pack, "documents.parquet")
-        table = parquet.read_table(path, columns=names, use_threads=False)
-        take = ranges(offsets[numbers], counts[numbers])
-        documents.put(ranges(starts[numbers], counts[numbers]), table.take(take).combine_chunks())
-    return documents
-
-
-def _decided(config: Config, store: Store, parts: Sequence[Slice], older: Sequence[Slice]) -> Documents:
-    """The documents of `parts`, each with the reason why it is dropped; older ones come first and stay."""
-    modality = modalities.load(config.modality, "ingestion")
-    every = [*older, *parts]
-    documents = _load(store, every, modality.COLUMNS, signatures=config.near_duplicates > 0)
-    _decide(documents, config, modality)
-    documents = documents.from_row(sum(part.source["rows"] for part in older))
-    _check(documents, config)
-    return documents
-
-
-def _decide(documents: Documents, config: Config, modality: Any) -> None:
-    """First copies, then filters (already decided), then near-copies, then contamination."""
-    reasons = documents.reasons
-    reasons[deduplication.copies(documents.ids)] = COPY
-    kept = np.flatnonzero(reasons == KEPT)
-    if config.near_duplicates:
-        found = documents.ids[kept], documents.signatures[kept]
-        reasons[kept[modality.near_copies(*found, config.near_duplicates)]] = NEAR
-        kept = np.flatnonzero(reasons == KEPT)
-    reasons[kept[documents.shared[kept] > 0]] = CONTAMINATED
-    # The lower half of the id decides: survivors of near-duplicates are small in the upper half.
-    documents.validation = documents.ids[:, 1] < np.uint64(config.validation * 2.0**63) * np.uint64(2)
-
-
-def _check(documents: Documents, config: Config) -> None:
-    """Raises DataError if a split is empty."""
-    kept = documents.reasons == KEPT
-    train, validation = int((kept & ~documents.validation).sum()), int((kept & documents.validation).sum())
-    names = (reason.partition(":")[0] for reason in documents.reasons if reason)
-    dropped = ", ".join(f"{name}: {count:,}" for name, count in sorted(Counter(names).items()))
-    found = f"read {len(kept):,}, dropped by {dropped or 'nothing'}"
-    if not train:
-        fix = "add data, or loosen the rules of ingestion"
-        raise DataError("no document is left for training", where="ingestion", found=found, fix=fix)
-    if config.validation and not validation and not config.since:  # else the earlier corpus has one
-        fix = "add documents, raise ingestion.validation, or set it to 0"
-        what = f"none of {train} documents fell into the validation split"
-        raise DataError(what, where="ingestion.validation", found=found, fix=fix)
 
 
 def _payloads(store: Store, run: list[Slice], columns: list[str]) -> Iterator[pa.Table]:

@@ -10,6 +10,8 @@ from components.lib import modalities
 from components.lib.core.errors import ConfigError
 from components.lib.core.settings import from_dict, part, setting
 
+SLOWEST = 1 << 20  # bytes of a file that are read in a second at least: archives may hold much of no concern
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -23,6 +25,7 @@ class Evaluation:
     format: str = setting("auto", "format of its files")
     format_options: dict[str, dict[str, Any]] = setting({}, "options by format; none: those of the sources")
     share: float = setting(1.0, "share of its records that count, chosen by hash", minimum=0, maximum=1)
+    group: str = setting("", "field of its groups; with ingestion.group, no document of them is trained on")
     fields: dict[str, str] = part()
 
 
@@ -46,6 +49,11 @@ class Config:
     encoding: str = setting("auto", "encoding of text files; auto detects it")
     decontaminate: tuple[Evaluation, ...] = setting((), "evaluation sets that are kept out of the corpus")
     validation: float = setting(0.05, "share of documents held out, chosen by hash", minimum=0, maximum=0.5)
+    group: str = setting(
+        "",
+        "field whose documents are on one side of the split: patient, speaker, thread; @file: the file they "
+        "are in; empty: documents are split one by one",
+    )
     quarantine: float = setting(
         0.001,
         "share of records, and of bytes in whole files, that may be unreadable before ingestion fails",
@@ -68,6 +76,10 @@ class Config:
     )
     own: Any = part()
     fields: dict[str, str] = part()
+
+    def patience(self, size: int) -> float:
+        """Seconds in which a process must give the next records of a file of so many bytes."""
+        return self.timeout + size / SLOWEST
 
     @property
     def near_duplicates(self) -> float:

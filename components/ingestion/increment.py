@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.ingestion.config import Config
-from components.ingestion.plan import Slice
+from components.ingestion.packs import Slice
 from components.lib.core.errors import MissingError
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest

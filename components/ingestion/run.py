@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.ingestion import increment, plan
-from components.ingestion.config import Config, Evaluation
-from components.ingestion.plan import Slice
+from components.ingestion import increment, packs
+from components.ingestion.assembly import assemble, quarantined
+from components.ingestion.config import Config
+from components.ingestion.evaluation_index import index
+from components.ingestion.extraction import extract
+from components.ingestion.packs import Slice
 from components.lib import modalities
 from components.lib.core.errors import DataError
-from components.lib.core.settings import to_dict
 from components.lib.data import formats
-from components.lib.data.sources import Object, sift, tally
+from components.lib.data.formats import Layout
+from components.lib.data.sources import Object, find_all, sift, tally
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
@@ -36,18 +39,23 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         TrunklineError: if a source cannot be had; see `components.lib.data.sources.find`.
     """
     formats.check(config.format_options)
-    own = modalities.load(config.modality, "ingestion").identity(config.own, bool(config.decontaminate))
-    objects = _readable(config, context)
-    evaluations = [_index(context.store, entry, config) for entry in config.decontaminate]
+    modality = modalities.load(config.modality, "ingestion")
+    own = modality.identity(config.own, bool(config.decontaminate))
+    reads = modalities.load(config.modality).READS
+    layout = Layout(config.format, config.format_options, config.encoding, reads)
+    objects = _readable(config, layout, context)
+    indexes = [index(context.store, entry, config, VERSION) for entry in config.decontaminate]
+    evaluations = list({made.reference: made for made in indexes}.values())
     settings = {
         "modality": config.modality,
         "layout": [config.format, config.format_options, config.encoding],
-        "evaluations": [_content(index) for index in evaluations],
+        "evaluations": [_content(made) for made in evaluations],
         "signatures": config.near_duplicates > 0,
         "fields": config.fields,
+        **({"group": config.group} if config.group else {}),
         **own,
     }
-    parts = _extracted(config, context.store, evaluations, settings, objects)
+    parts = _extracted(config, layout, context.store, evaluations, settings, objects)
     _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
@@ -56,10 +64,8 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         key = context.store.resolve(config.since).key
 
     def build(draft: Draft) -> None:
-        from components.ingestion.assembly import assemble
-
         assemble(config, context.store, parts, evaluations, draft, older)
-        draft.measured["read"] = plan.references([*older, *parts], evaluations)
+        draft.measured["read"] = packs.references([*older, *parts], evaluations)
 
     manifest = context.produce(key, build, corpus)
     card.parent.mkdir(parents=True, exist_ok=True)
@@ -67,17 +73,21 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     return manifest
 
 
-def _readable(config: Config, context: Context) -> list[Object]:
+def _readable(config: Config, layout: Layout, context: Context) -> list[Object]:
     """The objects of the sources; files of endings that mean nothing here are told and passed over."""
-    objects, strange = sift(plan.survey(config.sources), config.format, config.modality)
+    objects, strange = sift(find_all(config.sources), layout)
     if strange:
         names = ", ".join(formats.printable(entry.name) for entry in strange[:3])
         context.tell(f"passed over {len(strange):,} files ({tally(strange)}): {names}")
+    apart = [entry.source for entry in config.decontaminate if entry.group and not config.group]
+    if apart:
+        context.tell(f"ingestion.group is not set: documents of the groups of {', '.join(apart)} are kept")
     return objects
 
 
 def _extracted(
     config: Config,
+    layout: Layout,
     store: Store,
     evaluations: Sequence[Manifest],
     settings: dict[str, Any],
@@ -85,33 +95,12 @@ def _extracted(
 ) -> list[Slice]:
     """The rows of every object, in their order; reads what no earlier run has read."""
     stage = f"extraction-{artifacts.sha256(artifacts.canonical([VERSION, settings]))[:16]}"
-    held = plan.known(store, stage)
+    held = packs.known(store, stage)
     missing = [entry for entry in objects if (entry.name, entry.identity) not in held]
     if missing:
-        from components.ingestion.build import extract_all
-
-        packs = extract_all(config, store, evaluations, missing, stage, VERSION)
-        held.update(
-            {(p.source["name"], p.source["identity"]): p for pack in packs for p in plan.slices(pack)}
-        )
+        made = extract(config, layout, store, evaluations, missing, stage, VERSION)
+        held |= packs.by_source(made)
     return [held[entry.name, entry.identity] for entry in objects]
-
-
-def _index(store: Store, entry: Evaluation, config: Config) -> Manifest:
-    """The index of an evaluation set, made once for each state of its objects."""
-    objects, _ = sift(plan.survey([entry.source]), entry.format, config.modality)
-    own = modalities.load(config.modality, "ingestion").indexed(config.own)
-    options = entry.format_options or config.format_options
-    settings = {**to_dict(entry), "format_options": options, "modality": config.modality, **own}
-    key = plan.pack_key("contamination", VERSION, settings, objects)
-    found = store.find(key)
-    if found is not None:
-        return found
-    from components.ingestion.build import index
-
-    with store.draft(key) as draft:
-        index(entry, config, objects, draft)
-        return draft.commit()
 
 
 def _content(index: Manifest) -> str:
@@ -119,29 +108,30 @@ def _content(index: Manifest) -> str:
     return artifacts.sha256(artifacts.canonical([[file.name, file.sha256] for file in index.files]))
 
 
-def _tell_lost(parts: Sequence[Slice], context: Context) -> None:
-    """Names files that were set aside whole: more went with them than one record."""
+def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -> None:
+    """Tells what could not be read; raises DataError if it is too much.
+
+    A file that is set aside whole is one record, and all of its bytes: it is named, as more went with it.
+    """
+    strange = [part for part in parts if part.source["strangers"]]
+    if strange:
+        count = sum(part.source["strangers"] for part in strange)
+        names = ", ".join(formats.printable(part.source["name"]) for part in strange[:3])
+        context.tell(f"members of archives that are not read: {count:,}, told in the quarantine ({names})")
     lost = [part.source for part in parts if "lost" in part.source]
     if lost:
         first = "; ".join(f"{formats.printable(one['name'])}: {one['lost']}" for one in lost[:3])
         context.tell(f"files set aside, as they cannot be decoded to their end: {len(lost):,} ({first})")
-
-
-def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -> None:
-    """A file that is set aside whole is one record, and all of its bytes."""
-    _tell_lost(parts, context)
     broken = sum(part.source["quarantined"] - part.source["strangers"] for part in parts)
     read = broken + sum(part.source["rows"] for part in parts)
-    lost = sum(part.source["bytes"] for part in parts if "lost" in part.source)
+    gone = sum(source["bytes"] for source in lost)
     size = sum(part.source["bytes"] for part in parts)
-    if broken <= budget * read and lost <= budget * size:
+    if broken <= budget * read and gone <= budget * size:
         return
-    from components.ingestion.assembly import quarantined
-
     found = quarantined(context.store, [part for part in parts if part.source["quarantined"]])
     rows = found.slice(0, 5).to_pylist()
     examples = "; ".join(f"{row['location']}: {row['reason']}" for row in rows)
-    whole = f" and {lost:,} of {size:,} bytes, in whole files" if lost else ""
+    whole = f" and {gone:,} of {size:,} bytes, in whole files" if lost else ""
     raise DataError(
         "too many records cannot be read",
         where=rows[0]["location"],

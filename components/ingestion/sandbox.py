@@ -1,4 +1,4 @@
-"""Processes that work for this one within limits: what kills one, or keeps it, costs its request alone.
+"""Sandboxed worker processes: a crash, a hang or a memory overrun fails only the request that caused it.
 
 It is a wall against accidents and bombs, not against a decoder that is taken over: a child has the rights of
 its parent, and what it answers is unpickled.
@@ -30,6 +30,7 @@ START = 300  # seconds in which a child must have imported what it needs
 LAST = 10  # seconds from the end of the connection to the end of the process
 VALUE, END, FAILED, SYSTEM, MEMORY = range(5)  # kinds of messages of a child
 PDEATHSIG = 1  # of prctl(2): the signal that comes when the parent is gone
+SETTINGS = {"time": "ingestion.timeout", "memory": "ingestion.memory"}  # what sets the limits
 FIRST = "1000"  # of oom_score_adj: if the machine runs out of memory, it takes the child and not the stage
 
 
@@ -43,6 +44,13 @@ class Lost(Exception):
     def __init__(self, how: str, limit: str = "") -> None:
         super().__init__(how)
         self.limit = limit
+
+    @property
+    def reason(self) -> str:
+        """Why the file is set aside over which the child was lost."""
+        return f"the process that decoded it {self}" + (
+            f" (setting {SETTINGS[self.limit]})" if self.limit else ""
+        )
 
 
 class Child:

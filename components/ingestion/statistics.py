@@ -1,8 +1,7 @@
-"""The corpus in numbers: what was read, kept, dropped and why, and how long the documents are."""
+"""Statistics of the corpus: what was read, kept, dropped and why, and how long the documents are."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from components.ingestion.config import Config
+from components.ingestion.corpus_shards import Shards
 from components.ingestion.documents import Documents
-from components.ingestion.plan import Slice
-from components.ingestion.shards import Shards
+from components.ingestion.packs import Slice
 from components.lib.modalities import Columns
 
 
@@ -25,7 +24,7 @@ class Statistics:
         read: records, the unreadable ones included.
         dropped: rule or step -> documents.
         documents: split -> documents.
-        totals: measure -> split -> its sum.
+        totals: measure -> split -> its sum; `groups` -> split -> how many there are, if documents have any.
         kinds: column -> how many documents have each of its values.
         altered: documents that were repaired.
         evaluations: source, documents, found (how many of them stand in the sources).
@@ -57,23 +56,25 @@ class Statistics:
         modality: Any,
     ) -> Statistics:
         """Counts once everything is decided."""
-        kept = documents.reasons == ""
-        splits = {"train": kept & ~documents.validation, "validation": kept & documents.validation}
-        names = Counter(reason.partition(":")[0] for reason in documents.reasons[~kept])
+        kept, splits = documents.kept, documents.splits
         quarantined = sum(part.source["quarantined"] for part in parts)
         columns: Columns = modality.COLUMNS
         packs = {part.pack.uri: part.pack.facts["altered"] for part in parts}
+        totals = {
+            total: {name: int(documents.measures[total][mask].sum()) for name, mask in splits.items()}
+            for total in columns.totals
+        }
+        if config.group:
+            groups = documents.groups
+            totals["groups"] = {n: len(np.unique(groups[mask], axis=0)) for n, mask in splits.items()}
         return cls(
             read=len(kept) + quarantined,
             quarantined=quarantined,
             altered=sum(packs.values()),
-            dropped=dict(sorted(names.items())),
+            dropped=documents.dropped,
             documents={name: int(mask.sum()) for name, mask in splits.items()},
             modality=config.modality,
-            totals={
-                total: {name: int(documents.measures[total][mask].sum()) for name, mask in splits.items()}
-                for total in columns.totals
-            },
+            totals=totals,
             kinds={name: _kinds(name, documents, kept, shards) for name in columns.kinds},
             sources=_sources(parts, kept),
             evaluations=evaluations,
@@ -82,6 +83,7 @@ class Statistics:
             settings={
                 "near_duplicates": config.near_duplicates,
                 "validation": config.validation,
+                **({"group": config.group} if config.group else {}),
                 **modality.shown(config.own),
             },
         )

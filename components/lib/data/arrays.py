@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.lib import format as form
+
 from components.lib.core.errors import DataError
 from components.lib.data.formats import Record, Rejected, place, rejected
+from components.lib.data.images import content
 from components.lib.data.streams import Stream
 
 LARGEST = 256 << 20  # bytes of one image
@@ -15,8 +19,6 @@ LARGEST = 256 << 20  # bytes of one image
 
 def header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], Any]:
     """Shape and dtype of an array in NumPy's form; raises DataError for another form, or for objects."""
-    from numpy.lib import format as form
-
     try:
         version = form.read_magic(file)
         read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
@@ -30,25 +32,27 @@ def header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], Any]:
     return shape, kind
 
 
+def loaded(file: BinaryIO, where: str) -> Any:
+    """A whole array in NumPy's form; raises DataError as `header` does."""
+    shape, kind = header(file, where)
+    return np.frombuffer(file.read(), kind).reshape(shape)
+
+
 def records(
     stream: Stream, file: BinaryIO, shape: tuple[int, ...], kind: Any, beside: Mapping[str, Any]
 ) -> Iterator[Record | Rejected]:
     """One record an image: `image` (a PNG), and of each array in `beside` the value at its place.
 
+    A value that is one number or word is text, for it names a class: MedMNIST has them as arrays of one.
+
     Raises:
         DataError: if this is no array of images, the arrays differ in length, or the file is cut short.
     """
-    import numpy as np
-
-    from components.lib.data.images import content
-
     size = prod(shape[1:]) * np.dtype(kind).itemsize
     if len(shape) not in (3, 4) or not 0 < size <= LARGEST:
+        expected = "(images, height, width) or (images, height, width, channels)"
         raise DataError(
-            "not an array of images",
-            where=place(stream, 0),
-            found=f"shape {shape}",
-            expected="(images, height, width) or (images, height, width, channels)",
+            "not an array of images", where=place(stream, 0), found=f"shape {shape}", expected=expected
         )
     for name, values in beside.items():
         if len(values) != shape[0]:
@@ -64,11 +68,6 @@ def records(
         except DataError as error:
             yield rejected(where, f"{error.what}: {error.found}", "")
             continue
-        yield Record(
-            {"image": image, **{name: plain(values[number]) for name, values in beside.items()}}, where
-        )
-
-
-def plain(value: Any) -> Any:
-    """A number as a string, for it names a class; an array as it is."""
-    return value if getattr(value, "ndim", 0) else str(value)
+        found = {name: np.asarray(values[number]) for name, values in beside.items()}
+        fields = {name: str(value.ravel()[0]) if value.size == 1 else value for name, value in found.items()}
+        yield Record({"image": image, **fields}, where)

@@ -21,6 +21,8 @@ FOREIGN = (
     (b"{\\rtf", "an RTF document"),
     (b"\x1f\x8b", "a gzip file"),
     (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (b"\xfd7zXZ\x00", "an xz file: compress it with gzip or zstd"),
+    (b"BZh91AY&SY", "a bzip2 file: compress it with gzip or zstd"),
     (b"PAR1", "a parquet file"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),

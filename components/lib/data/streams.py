@@ -6,11 +6,9 @@ expands beyond `Limits` is refused while it is read (a decompression bomb).
 
 from __future__ import annotations
 
-import bz2
 import fnmatch
 import gzip
 import io
-import lzma
 import shutil
 import tarfile
 import tempfile
@@ -23,12 +21,12 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from components.lib.core.errors import DataError, MissingError
-from components.lib.data import xz
 
-COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
-ARCHIVES = (".zip", ".whl", ".tar", ".tgz")
+COMPRESSIONS = (".gz", ".zst")
+ZIPS, TARS = (".zip", ".whl"), (".tar", ".tgz", ".tar.gz", ".tar.zst")
+ARCHIVES = (*ZIPS, *TARS[:2])  # by the ending that is left when the compression's is cut
 ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # LZMA has no ceiling of memory there
-BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
+BROKEN = (EOFError, OSError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
 @dataclass(frozen=True)
@@ -92,23 +90,15 @@ def streams(
         MissingError: if no member matches.
     """
     limits = limits or Limits()
-    lower = name.lower()
-    if whole:
+    zipped, tarred = name.lower().endswith(ZIPS), name.lower().endswith(TARS)
+    if member and not (zipped or tarred):
+        raise DataError("only an archive has members", where=name, expected=", ".join(ARCHIVES))
+    if whole or not (zipped or tarred):
         with explained(name), path.open("rb") as file:
             yield Stream(name, _decompressed(file, _spelled(name), path.stat().st_size, limits), suffix(name))
         return
-    if lower.endswith((".zip", ".whl")):
-        found = _zip_members(path, name, member or "*", limits)
-    elif lower.endswith((".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.bz2", ".tar.xz")):
-        found = _tar_members(path, name, member or "*", limits)
-    elif member:
-        raise DataError("only an archive has members", where=name, expected=", ".join(ARCHIVES))
-    else:
-        with explained(name), path.open("rb") as file:
-            yield Stream(name, _decompressed(file, name, path.stat().st_size, limits), suffix(name))
-        return
     empty = True
-    for stream in found:
+    for stream in (_zip_members if zipped else _tar_members)(path, name, member or "*", limits):
         empty = False
         yield stream
     if empty:
@@ -135,8 +125,8 @@ def explained(name: str) -> Iterator[None]:
 
 
 def _broken(name: str, error: Exception) -> DataError:
-    if "emory" in str(error):  # of xz and of zstd, which stops at 128 MiB by itself
-        fix = f"write it with a dictionary of at most {xz.MEMORY >> 21} MiB if you trust it"
+    if "emory" in str(error):  # of zstd, which stops at a window of 128 MiB by itself
+        fix = "write it with a window of at most 128 MiB if you trust it"
         what = "a compressed file asks for too much memory: it may be a decompression bomb"
         return DataError(what, where=name, found=str(error), fix=fix)
     fix = "restore the file or leave it out of the source"
@@ -198,10 +188,6 @@ def _decompressed(file: BinaryIO, name: str, size: int, limits: Limits) -> Binar
     plain: IO[bytes]
     if lower.endswith(".gz"):
         plain = cast(IO[bytes], gzip.GzipFile(fileobj=file))
-    elif lower.endswith(".bz2"):
-        plain = bz2.BZ2File(file)
-    elif lower.endswith(".xz"):
-        plain = cast(IO[bytes], xz.Reader(file))
     elif lower.endswith(".zst"):
         import pyarrow as pa
 

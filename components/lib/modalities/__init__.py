@@ -6,6 +6,7 @@ The package of a modality is light (literals alone) and declares
     OFFERS                  capabilities that objectives and tasks may need, whatever the architecture
     ARCHITECTURES           architecture -> the capabilities that it adds
     FIELDS                  role -> default name of the fields that ingestion reads
+    READS                   contents that files of its data HOLD (components/lib/data/formats), besides tables
     SHARED                  facts of tokens that a trunk and its warm start have in common
     MODEL_TYPES             types of models of `transformers` that it builds and may load
     TASK                    the kind of a task that names none
@@ -113,7 +114,7 @@ class Words:
 
     Attributes:
         unit: what a document is.
-        identity: what of it decides its split.
+        identity: what of it decides that two are equal, and its split unless documents have groups.
         found: what is counted of an evaluation set.
         altered: what was repaired, up to the number of documents.
         spread: heading of the charts of lengths.
@@ -177,8 +178,8 @@ class Ingestion(Protocol):
         """Which settings decide what is extracted; whether documents are compared with evaluation sets."""
         ...
 
-    def indexed(self, options: Any) -> dict[str, Any]:
-        """Which settings decide the index of an evaluation set."""
+    def indexed(self, options: Any, fields: Mapping[str, str]) -> dict[str, Any]:
+        """Which settings, and which of the fields, decide the index of an evaluation set."""
         ...
 
     def shown(self, options: Any) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from components.ingestion.config import configured
 from components.lib.core.errors import ConfigErrors, DataError
 from components.lib.data import images
 from components.lib.modalities.image import cleaning
-from tests.components.ingestion.corpora import Ingestion
+from tests.bad_input.broken import tarred
+from tests.components.ingestion.corpora import Ingestion, texts
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -63,11 +64,11 @@ def test_a_folder_of_classes_becomes_a_corpus(ingest, tmp_path):
 
 
 def test_workers_change_nothing(ingest, tmp_path, monkeypatch):
-    from components.ingestion import build
+    from components.ingestion import extraction
 
     source = write(tmp_path / "data", {**scenes(30), "a/broken.png": b"no image"})
     one = ingest(source, modality="image", format_options={}, quarantine=0.1)
-    monkeypatch.setattr(build, "BATCH", 10_000)
+    monkeypatch.setattr(extraction, "BATCH", 10_000)
     other = Ingestion(tmp_path / "other")
     two = other(source, modality="image", format_options={}, quarantine=0.1, workers=2)
     assert one.facts == two.facts and one.files == two.files
@@ -206,3 +207,25 @@ def test_a_stranger_s_folder_is_read_as_far_as_it_can_be(ingest, tmp_path):
     manifest = ingest(source, modality="image", format_options={}, quarantine=0.2)
     assert sum(manifest.facts["documents"].values()) == 20 and manifest.facts["channels"] == {"1": 8, "3": 12}
     assert manifest.facts["quarantined"] == 3
+
+
+def test_tar_shards_are_read_by_every_modality_and_what_is_left_is_told(ingest, tmp_path):
+    """Depth maps beside the images are no images; captions are a text's."""
+    members = {}
+    for number, caption in enumerate(texts(40, "c")):
+        members |= {
+            f"{number:04d}.depth.png": encoded(scene(number + 100)),
+            f"{number:04d}.jpg": encoded(scene(number), "JPEG"),
+            f"{number:04d}.txt": caption.encode(),
+        }
+    (tmp_path / "s.tar.gz").write_bytes(tarred(members))
+    shard = str(tmp_path / "s.tar.gz")
+    manifest = ingest(shard, modality="image", format="webdataset", quarantine=0)
+    assert set(kept(ingest, manifest)) == {data for name, data in members.items() if name.endswith("jpg")}
+    (told,) = ingest.table(manifest, "quarantine").to_pylist()
+    assert told["location"] == f"{shard}!/*.depth.png" and told["reason"].startswith("40 members")
+    assert "members of archives that are not read: 1" in ingest.notices[0] and shard in ingest.notices[0]
+    manifest = ingest(shard, format="webdataset", quarantine=0)
+    assert sorted(ingest.texts(manifest)) == sorted(texts(40, "c"))
+    other = ingest(shard, modality="image", format="webdataset", image="depth.png", quarantine=0)
+    assert set(kept(ingest, other)) == {data for name, data in members.items() if "depth" in name}

@@ -7,7 +7,7 @@ import random
 import pytest
 from pyarrow import parquet
 
-from components.ingestion import build, extraction, shards
+from components.ingestion import corpus_shards, extraction, packs
 from components.lib.core.errors import DataError
 from components.lib.modalities.text.cleaning import identity, normalised
 from tests.components.ingestion.corpora import Ingestion, texts, words, write
@@ -55,14 +55,14 @@ def test_names_of_files_may_be_any_bytes_and_links_may_loop(ingest, tmp_path):
 
 
 def test_the_same_data_give_the_same_bytes_in_any_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "BATCH", 20_000)
+    monkeypatch.setattr(extraction, "BATCH", 20_000)
     folder = write(tmp_path / "data", {f"{i}.txt": texts(100, str(i)) for i in range(4)})
     manifests = [Ingestion(tmp_path / str(workers))(folder, workers=workers) for workers in (1, 2)]
     assert manifests[0].digest == manifests[1].digest
 
 
 def test_where_row_groups_end_does_not_depend_on_the_order_of_arrival(tmp_path, monkeypatch):
-    for module in (extraction, shards):
+    for module in (packs, corpus_shards):
         monkeypatch.setattr(module, "ROW_GROUP", 5_000)
     given = {f"{name}.txt": [*texts(60, name), *texts(5, "copied"), "too short"] for name in "abcd"}
     folder, settings = tmp_path / "data", {"near_duplicates": 0, "shard_bytes": 20_000}

@@ -1,7 +1,7 @@
 """Files to records: one file a format. The file's name is the format's name.
 
-A format declares `SUFFIXES` (the endings that mean it), a `Config`, perhaps `HOLDS` (the one modality that
-its files can hold; a table may hold any), and
+A format declares `SUFFIXES` (the endings that mean it), a `Config`, perhaps `HOLDS` (the one content that its
+files have, such as "image"; a table may have any) and `ARCHIVE` (it reads an archive as a whole), and
 
     read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]
 
@@ -11,7 +11,7 @@ What cannot be read is handed on as a Rejected with its place and its reason, ne
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -41,9 +41,26 @@ class Rejected:
 
 
 class Stranger(Rejected):
-    """A file among others whose ending means no format: told, but no broken record."""
+    """A file among others that is not read, as its ending means nothing here: told, but no broken record."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How files become records: what the owner of a source knows of them.
+
+    Attributes:
+        format: a file of components/lib/data/formats, or 'auto': by each file's ending.
+        options: format -> the options of its `Config`.
+        encoding: a codec of Python for text formats, or 'auto' to detect it.
+        reads: contents that are wanted besides tables, such as "image"; None: all.
+    """
+
+    format: str = "auto"
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    encoding: str = "auto"
+    reads: tuple[str, ...] | None = None
 
 
 def rejected(where: str, reason: str, excerpt: object) -> Rejected:
@@ -52,57 +69,42 @@ def rejected(where: str, reason: str, excerpt: object) -> Rejected:
     return Rejected(where, reason, text)
 
 
-def read(
-    stream: Stream,
-    format: str = "auto",
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    encoding: str = "auto",
-    modality: str = "",
-) -> Iterator[Record | Rejected]:
+def read(stream: Stream, layout: Layout) -> Iterator[Record | Rejected]:
     """The records of one stream.
-
-    Args:
-        stream: the bytes.
-        format: the name of a format, or 'auto' for the one of the stream's ending.
-        options: format name -> the options of its `Config`.
-        encoding: a codec of Python for text formats, or 'auto'.
-        modality: what the records are wanted for; empty: anything.
 
     Raises:
         DataError: if the format is not known, or the file as a whole cannot be read.
         ConfigError: if the format or an option does not exist.
     """
-    name = of(stream, modality) if format == "auto" else format
+    name = layout.format
+    if name == "auto":
+        known = suffixes(layout.reads)
+        if stream.suffix not in known:
+            raise unknown(stream.name, stream.suffix, layout)
+        name = known[stream.suffix]
     plugin = plugins.load(__name__, name)
-    config = from_dict(plugin.Config, (options or {}).get(name, {}), f"format_options.{name}")
-    yield from plugin.read(stream, config, encoding)
+    config = from_dict(plugin.Config, layout.options.get(name, {}), f"format_options.{name}")
+    yield from plugin.read(stream, config, layout.encoding)
 
 
-def of(stream: Stream, modality: str = "") -> str:
-    """The format that the ending of the stream's name means; raises DataError for an unknown one."""
-    known = suffixes(modality)
-    if stream.suffix not in known:
-        raise unknown(stream.name, stream.suffix, modality)
-    return known[stream.suffix]
-
-
-def unknown(where: str, found: str, modality: str) -> DataError:
+def unknown(where: str, found: str, layout: Layout) -> DataError:
     """The error of a file whose ending means no format."""
-    fix = "set 'format', or choose the files with a pattern such as folder/*.txt"
-    expected = ", ".join(sorted(suffixes(modality)))
-    found = found or "no ending"
     return DataError(
-        "the format of a file is not known", where=where, found=found, expected=expected, fix=fix
+        "the format of a file is not known",
+        where=where,
+        found=found or "no ending",
+        expected=f"{', '.join(sorted(suffixes(layout.reads)))}; compressed by gzip or zstd alone",
+        fix="set 'format', or choose the files with a pattern such as folder/*.txt",
     )
 
 
 @cache
-def suffixes(modality: str = "") -> dict[str, str]:
-    """Ending -> name of the format, of those that can hold the modality; empty: any."""
+def suffixes(reads: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Ending -> name of the format, of those that can hold one of the contents `reads`; None: of all."""
     found = {}
     for name in plugins.names(__name__):
         constants = plugins.declared(__name__, name).constants
-        if modality in ("", constants.get("HOLDS", modality)):
+        if reads is None or constants.get("HOLDS") in (None, *reads):
             found.update(dict.fromkeys(constants["SUFFIXES"], name))
     return found
 
@@ -118,7 +120,7 @@ def check(options: Mapping[str, Mapping[str, Any]]) -> None:
         from_dict(plugins.declared(__name__, name).config or object, values, f"format_options.{name}")
 
 
-def field(record: Record, name: str, only: tuple[str, ...]) -> Any:
+def column(record: Record, name: str, only: tuple[str, ...]) -> Any:
     """The value of a field; of a record that has but the fields `only`, the first of them; or a Rejected."""
     if name in record.fields:
         return record.fields[name]

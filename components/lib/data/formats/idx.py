@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from components.lib.core.errors import DataError
 from components.lib.core.settings import setting
+from components.lib.data.arrays import records
 from components.lib.data.formats import Record, Rejected, place
+from components.lib.data.sources import open_single
 from components.lib.data.streams import Stream
 
 SUFFIXES = (".idx",)
@@ -25,9 +27,10 @@ class Config:
 
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
     """The fields `image` (a PNG) and, if classes are given, `label`."""
-    from components.lib.data.arrays import records
-
-    beside = {"label": _labels(config.labels)} if config.labels else {}
+    beside = {}
+    if config.labels:
+        with open_single(config.labels) as labels:
+            beside["label"] = list(labels.file.read(_shape(labels)[0]))
     yield from records(stream, stream.file, _shape(stream), "u1", beside)
 
 
@@ -42,11 +45,3 @@ def _shape(stream: Stream) -> tuple[int, ...]:
     if len(sizes) < 4 * head[3]:
         raise DataError("an IDX file is cut short", where=where)
     return struct.unpack(f">{head[3]}I", sizes)
-
-
-def _labels(uri: str) -> list[int]:
-    from components.lib.data.sources import open_single
-
-    with open_single(uri) as stream:
-        shape = _shape(stream)
-        return list(stream.file.read(shape[0]))

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from components.lib.core.settings import setting
+from components.lib.data.arrays import header, loaded, records
 from components.lib.data.formats import Record, Rejected, place
+from components.lib.data.sources import open_single
 from components.lib.data.streams import Stream
 
 SUFFIXES = (".npy",)
@@ -22,15 +24,8 @@ class Config:
 
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
     """The fields `image` (a PNG) and, if classes are given, `label`."""
-    import numpy as np
-
-    from components.lib.data.arrays import header, records
-    from components.lib.data.sources import open_single
-
     beside = {}
     if config.labels:
         with open_single(config.labels) as labels:
-            shape, kind = header(labels.file, place(labels, 0))
-            beside["label"] = np.frombuffer(labels.file.read(), kind).reshape(shape)
-    shape, kind = header(stream.file, place(stream, 0))
-    yield from records(stream, stream.file, shape, kind, beside)
+            beside["label"] = loaded(labels.file, place(labels, 0))
+    yield from records(stream, stream.file, *header(stream.file, place(stream, 0)), beside)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from components.lib.core.errors import DataError, MissingError
 from components.lib.core.settings import setting
+from components.lib.data.arrays import header, loaded, records
 from components.lib.data.formats import Record, Rejected, place
 from components.lib.data.streams import Limits, Stream, explained
 
@@ -26,10 +27,11 @@ class Config:
 
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
     """The field `image` (a PNG) and those that are asked for."""
-    from components.lib.data.arrays import header, records
-
     with explained(stream.name), zipfile.ZipFile(stream.seekable()) as archive:
-        beside = {field: _values(archive, name, stream) for field, name in config.fields.items()}
+        beside = {}
+        for field, name in config.fields.items():
+            with _member(archive, name, stream) as file:
+                beside[field] = loaded(file, place(stream, 0))
         with _member(archive, config.images, stream) as file:
             yield from records(stream, file, *header(file, place(stream, 0)), beside)
 
@@ -45,13 +47,3 @@ def _member(archive: zipfile.ZipFile, name: str, stream: Stream) -> BinaryIO:
         what = "an array expands too far: it may be a decompression bomb"
         raise DataError(what, where=f"{stream.name}!/{name}", found=found)
     return cast(BinaryIO, archive.open(info))
-
-
-def _values(archive: zipfile.ZipFile, name: str, stream: Stream) -> Any:
-    import numpy as np
-
-    from components.lib.data.arrays import header
-
-    with _member(archive, name, stream) as file:
-        shape, kind = header(file, place(stream, 0))
-        return np.frombuffer(file.read(), kind).reshape(shape)

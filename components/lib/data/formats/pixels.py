@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from components.lib.core.errors import DataError
 from components.lib.core.settings import setting
 from components.lib.data.decoding import lines
 from components.lib.data.formats import Record, Rejected, place, rejected
+from components.lib.data.images import content
 from components.lib.data.streams import Stream
 
 SUFFIXES = ()
@@ -43,10 +46,6 @@ def _names(text: str, config: Config) -> bool:
 
 
 def _record(text: str, config: Config, where: str) -> Record | Rejected:
-    import numpy as np
-
-    from components.lib.data.images import content
-
     label, values = "", text.strip()
     if config.label == "first":
         label, _, values = values.partition(config.delimiter)

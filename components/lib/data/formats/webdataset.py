@@ -1,27 +1,35 @@
-"""Tar shards in the manner of WebDataset: members that share a name but for its ending are one record.
+"""Tar shards of WebDataset: members that share a name up to its first dot are one record.
 
-000017.jpg  000017.cls              a class as a number
-000018.png  000018.json             fields by name
+000017.jpg  000017.cls                  an image, and its class as `label`
+000018.png  000018.txt  000018.json     an image, its caption as `text`, the object's fields by their names
+000019.jpg  000019.depth.png            an image, and the field `depth.png`
+
+Every member is a field. `image` is the member whose whole ending is that of an image file, or the only image.
+Endings that mean nothing here name their fields themselves, and are told once a shard with their number.
 """
 
 from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.lib.core.errors import DataError
 from components.lib.core.settings import setting
-from components.lib.data.formats import Record, Rejected, printable, rejected
+from components.lib.data.decoding import known
+from components.lib.data.formats import Record, Rejected, Stranger, printable, rejected
 from components.lib.data.formats.image import LARGEST
-from components.lib.data.formats.image import SUFFIXES as PICTURES
+from components.lib.data.formats.image import SUFFIXES as IMAGES
 from components.lib.data.streams import Stream, explained
 
 SUFFIXES = ()
 ARCHIVE = True  # reads the archive itself, not one member after the other
 MOST = 1 << 30  # members of a shard
+TEXTS = {"txt": "text", "caption": "caption"}  # ending -> field
+UNFOLLOWED = "link or device"
 
 
 @dataclass(frozen=True)
@@ -32,52 +40,67 @@ class Config:
 
 
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
-    """The fields `image` and `label`, and those of a .json; the members of a record stand side by side.
+    """One record for each name; the members of a record stand side by side.
 
-    Links, devices and folders in the archive are passed over, and no name in it is ever a path.
+    Links and devices are not followed, and no name in the archive is ever a path.
     """
-    key = ""
-    fields: dict[str, Any] = {}
+    codec = "utf-8-sig" if encoding == "auto" else known(encoding)
+    key, members, unknown = "", dict[str, bytes](), Counter[str]()
     with explained(stream.name), tarfile.open(fileobj=stream.file, mode="r|") as archive:
         for number, info in enumerate(archive):
             if number > MOST:
                 raise DataError("an archive has too many members", where=stream.name, expected=f"{MOST:,}")
             folder, slash, name = info.name.rpartition("/")
-            if not info.isfile() or name.startswith("."):
+            if info.isdir() or name.startswith("."):
+                continue
+            if not info.isfile():
+                unknown[UNFOLLOWED] += 1
                 continue
             stem, _, ending = name.partition(".")
             if (key_now := f"{folder}{slash}{stem}") != key:
-                yield from _record(stream, key, fields)
-                key, fields = key_now, {}
-            if info.size > LARGEST:
-                yield rejected(
-                    f"{printable(stream.name)}!/{printable(info.name)}", "the member is too large", ""
-                )
+                yield from _record(stream, key, members, config.label, codec, unknown)
+                key, members = key_now, {}
+            problem = f"the member is larger than {LARGEST:,} bytes" if info.size > LARGEST else ""
+            problem = "a member of this name stands before it" if ending.lower() in members else problem
+            if problem:
+                yield rejected(f"{printable(stream.name)}!/{printable(info.name)}", problem, "")
                 continue
             member = archive.extractfile(info)
             assert member is not None
-            fields[ending.lower()] = member.read()
-            if ending.lower() == config.label:
-                fields["label"] = fields.pop(ending.lower()).decode("utf-8", "replace").strip()
-    yield from _record(stream, key, fields)
+            members[ending.lower()] = member.read()
+    yield from _record(stream, key, members, config.label, codec, unknown)
+    for ending, count in sorted(unknown.items()):
+        reason = f"{count:,} members are no image, text, class or .json: they are the field '{ending}'"
+        reason = f"{count:,} links or devices are not followed" if ending == UNFOLLOWED else reason
+        yield Stranger(f"{printable(stream.name)}!/*.{printable(ending)}", reason, "")
 
 
-def _record(stream: Stream, key: str, members: dict[str, Any]) -> Iterator[Record | Rejected]:
+def _record(
+    stream: Stream, key: str, members: Mapping[str, bytes], label: str, codec: str, unknown: Counter[str]
+) -> Iterator[Record | Rejected]:
+    """The fields of a record; endings that mean nothing are counted in `unknown`."""
     if not members:
         return
-    where = f"{printable(stream.name)}!/{printable(key)}"
-    pictures = [name for name in members if f".{name.rpartition('.')[2]}" in PICTURES]
-    if not pictures:
-        yield rejected(where, "no image among the members of a record", ", ".join(members))
-        return
-    fields = {"image": members[pictures[0]]}
+    where, fields, described = f"{printable(stream.name)}!/{printable(key)}", dict[str, Any](), {}
+    images = [ending for ending in members if f".{ending}" in IMAGES]
+    deeper = [ending for ending in members if f".{ending.rpartition('.')[2]}" in IMAGES]
+    image = images[0] if images else deeper[0] if len(deeper) == 1 else None
+    if image is not None:
+        fields["image"] = members[image]
     try:
-        described = json.loads(members.get("json", b"{}"))
-    except ValueError as error:
-        yield rejected(where, f"the .json cannot be read: {error}", "")
+        for ending, data in members.items():
+            if ending == label:
+                fields["label"] = data.decode(codec).strip()
+            elif ending in TEXTS:
+                fields[TEXTS[ending]] = data.decode(codec)
+            elif ending == "json":
+                described = json.loads(data)
+            elif ending != image:
+                fields[ending] = data
+                unknown[ending] += 1
+    except (ValueError, RecursionError) as error:  # of JSON and of codecs
+        yield rejected(where, f"its .{ending} cannot be read: {error}", ", ".join(members))
         return
-    if isinstance(described, dict):
-        fields |= described
-    if "label" in members:
-        fields["label"] = members["label"]
+    for name, value in (described if isinstance(described, dict) else {"json": described}).items():
+        fields[f"json.{name}" if name in fields else name] = value
     yield Record(fields, where)

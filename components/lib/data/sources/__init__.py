@@ -17,37 +17,21 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 from components.lib.core import addresses, plugins
 from components.lib.core.errors import AccessError, ConfigError, DataError, MissingError
 from components.lib.data import formats
-from components.lib.data.formats import Record, Rejected, Stranger
+from components.lib.data.formats import Layout, Record, Rejected, Stranger
 from components.lib.data.streams import ARCHIVES, Stream, streams, suffix
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
-
-__all__ = [
-    "Object",
-    "Record",
-    "Rejected",
-    "Stranger",
-    "check",
-    "chosen",
-    "fetch",
-    "find",
-    "keep",
-    "open_records",
-    "read_records",
-    "scheme",
-    "sift",
-]
 
 
 @dataclass(frozen=True)
@@ -89,6 +73,17 @@ def find(uri: str) -> list[Object]:
     return sorted(found, key=lambda entry: entry.name)
 
 
+def find_all(uris: Sequence[str]) -> list[Object]:
+    """Every object behind the URIs, once, sorted by name; raises as `find` does."""
+    found: dict[str, Object] = {}
+    for entry in (entry for uri in uris for entry in find(uri)):
+        other = found.setdefault(entry.name, entry)
+        if other.identity != entry.identity:
+            what = "two sources have the same name but another content"
+            raise ConfigError(what, where=entry.name, found=f"{other.identity} and {entry.identity}")
+    return [found[name] for name in sorted(found)]
+
+
 def fetch(entry: Object, folder: Path) -> Path:
     """A local path of the object; what must be downloaded goes into `folder`.
 
@@ -98,19 +93,19 @@ def fetch(entry: Object, folder: Path) -> Path:
     return cast(Path, plugins.load(__name__, scheme(entry.uri)).fetch(entry, folder))
 
 
-def sift(found: Sequence[Object], format: str, modality: str) -> tuple[list[Object], list[Object]]:
+def sift(found: Sequence[Object], layout: Layout) -> tuple[list[Object], list[Object]]:
     """The objects that can be read, and strangers among them: files whose ending means no format.
 
     Raises:
         DataError: if there are not more of the former than of the latter.
     """
-    if format != "auto":
+    if layout.format != "auto":
         return list(found), []
-    known = {*formats.suffixes(modality), *ARCHIVES}
+    known = {*formats.suffixes(layout.reads), *ARCHIVES}
     strange = [entry for entry in found if not entry.member and suffix(entry.name) not in known]
     readable = [entry for entry in found if entry not in strange]
     if len(strange) >= max(1, len(readable)):
-        raise formats.unknown(strange[0].name, tally(strange), modality)
+        raise formats.unknown(strange[0].name, tally(strange), layout)
     return readable, strange
 
 
@@ -120,56 +115,33 @@ def tally(found: Sequence[Object]) -> str:
     return ", ".join(f"{count:,} of {ending}" for ending, count in counts)
 
 
-def read_records(
-    uri: str,
-    *,
-    format: str = "auto",
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    encoding: str = "auto",
-    modality: str = "",
-) -> Generator[Record | Rejected, None, None]:
+def read_records(uri: str, layout: Layout | None = None) -> Generator[Record | Rejected, None, None]:
     """Every record behind a source URI, in the order of the objects' names; streaming.
 
-    Args:
-        uri: see the module's docstring.
-        format: a file of components/lib/data/formats, or 'auto': by each file's ending.
-        options: format name -> the options of its `Config`.
-        encoding: of text formats; 'auto' detects it.
-        modality: what the records are wanted for; empty: anything. Other files are passed over.
-
-    Raises:
-        TrunklineError: as `find`, `sift` and `formats.read` do.
+    Files that the layout does not read are passed over. Raises TrunklineError as `find`, `sift` and
+    `formats.read` do.
     """
-    for entry in sift(find(uri), format, modality)[0]:
+    layout = layout or Layout()
+    for entry in sift(find(uri), layout)[0]:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-            path = fetch(entry, Path(folder))
-            yield from open_records(
-                entry, path, format=format, options=options, encoding=encoding, modality=modality
-            )
+            yield from open_records(entry, fetch(entry, Path(folder)), layout)
 
 
-def open_records(
-    entry: Object,
-    path: Path,
-    *,
-    format: str = "auto",
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    encoding: str = "auto",
-    modality: str = "",
-) -> Iterator[Record | Rejected]:
+def open_records(entry: Object, path: Path, layout: Layout) -> Iterator[Record | Rejected]:
     """The records of one fetched object; a Stranger for each member of an archive that is none."""
-    whole = format != "auto" and formats.reads_archives(format)
+    auto, known = layout.format == "auto", formats.suffixes(layout.reads)
+    whole = not auto and formats.reads_archives(layout.format)
     strange, read = "", False
     for stream in streams(path, entry.name.partition("!/")[0], entry.member, whole=whole):
         member = "!/" in stream.name and not entry.member
-        if member and format == "auto" and stream.suffix not in formats.suffixes(modality):
+        if member and auto and stream.suffix not in known:
             strange = stream.name
             yield Stranger(formats.printable(strange), "the format of a file is not known", stream.suffix)
             continue
         read = True
-        yield from formats.read(stream, format, options, encoding, modality)
+        yield from formats.read(stream, layout)
     if strange and not read:
-        raise formats.unknown(strange, suffix(strange), modality)
+        raise formats.unknown(strange, suffix(strange), layout)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ ARCHITECTURES = {
     "mlp": (),
 }
 FIELDS = {"image": "image", "label": "label"}
+READS = ("image",)
 SHARED = ("height", "width", "channels")
 MODEL_TYPES = ("ijepa", "small_cnn", "small_mlp", "small_resnet")
 TASK = "image_classification"  # where a task names no kind

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.lib.core.errors import DataError
-from components.lib.data.formats import Record, Rejected, field, rejected
+from components.lib.data.formats import Record, Rejected, column, rejected
 from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
 from components.lib.modalities.image.settings import Ingestion
 
@@ -46,9 +46,9 @@ def identity(options: Ingestion, evaluations: bool) -> dict[str, Any]:
     }
 
 
-def indexed(options: Ingestion) -> dict[str, Any]:
-    """Nothing more."""
-    return {}
+def indexed(options: Ingestion, fields: Mapping[str, str]) -> dict[str, Any]:
+    """The image alone: its class decides nothing."""
+    return {"image": fields["image"]}
 
 
 def shown(options: Ingestion) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def payload(record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
     """The bytes of the image's file, and its class or ''."""
     from components.lib.data.images import content
 
-    value = field(record, fields["image"], ("image", "label"))
+    value = column(record, fields["image"], ("image", "label"))
     if isinstance(value, Rejected):
         return value
     try:

@@ -10,6 +10,7 @@ ARCHITECTURES = {
     "llama": ("causal",),
 }
 FIELDS = {"text": "text"}
+READS = ("text",)
 SHARED = ("dtype", "vocab_size", "special", "probes")
 MODEL_TYPES = ("bert", "gpt2", "llama", "modernbert")
 TASK = "sequence_classification"  # where a task names no kind

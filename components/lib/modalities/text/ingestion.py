@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.lib.data.formats import Record, Rejected, field, rejected
+from components.lib.data.formats import Record, Rejected, column, rejected
 from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
 from components.lib.modalities.text import filters
 from components.lib.modalities.text.settings import Ingestion
@@ -46,9 +46,9 @@ def identity(options: Ingestion, evaluations: bool) -> dict[str, Any]:
     }
 
 
-def indexed(options: Ingestion) -> dict[str, Any]:
+def indexed(options: Ingestion, fields: Mapping[str, str]) -> dict[str, Any]:
     """The length of the runs."""
-    return {"ngram": options.ngram}
+    return {"ngram": options.ngram, "text": fields["text"]}
 
 
 def shown(options: Ingestion) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def shown(options: Ingestion) -> dict[str, Any]:
 
 def payload(record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
     """The text of a record; a list of tokens is joined by blanks."""
-    value = field(record, fields["text"], ("text",))
+    value = column(record, fields["text"], ("text",))
     if isinstance(value, Rejected):
         return value
     if isinstance(value, list) and all(isinstance(token, str) for token in value):

@@ -117,8 +117,8 @@ def test_models_are_loaded_in_one_place_alone():
             if called.split(".")[-1] in LOADERS or called in LOADERS or LOADERS & set(names):
                 found.add(str(path.relative_to(ROOT)))
     assert found == {
-        "components/ingestion/reading.py",  # payloads, from the process that reads to one that cleans
-        "components/ingestion/workers.py",  # the same: what it gets was pickled by a process of this run
+        "components/ingestion/record_reader.py",  # payloads, from the process that reads to one that cleans
+        "components/ingestion/cleaning_pool.py",  # the same: what it gets was pickled by a process of this run
         "components/lib/models/loading.py",
         "components/lib/data/sources/hf.py",
         "components/lib/models/vision/branch.py",  # its own from_pretrained, behind the same checks

@@ -17,11 +17,12 @@ from pyarrow import parquet
 
 from components.lib.core.errors import DataError, MissingError, TrunklineError
 from components.lib.data import images
-from components.lib.data.formats import Rejected
+from components.lib.data.formats import Layout, Record, Rejected, Stranger
 from components.lib.data.sources import chosen, read_records
 
 GIVEN = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 1), dtype=np.uint8)
 CLASSES = list("abcabc")
+NUMBERS = np.array([ord(label) for label in CLASSES], np.uint8)
 FILES = [images.png(pixels) for pixels in GIVEN]
 
 
@@ -52,23 +53,32 @@ def rows(path: Path) -> dict:
     return {"uri": str(path / "set.csv.gz"), "format": "pixels", "options": options}
 
 
-def idx_gz(path: Path) -> dict:
-    (path / "images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(GIVEN[..., 0])))
-    (path / "labels").write_bytes(idx(np.array([ord(label) for label in CLASSES], np.uint8)))
-    options = {"idx": {"labels": str(path / "labels")}}
-    return {"uri": str(path / "images-idx3-ubyte.gz"), "format": "idx", "options": options}
+def mnist(path: Path) -> dict:
+    """Two files of IDX, compressed, with names that have no ending."""
+    images, labels = path / "train-images-idx3-ubyte.gz", path / "train-labels-idx1-ubyte.gz"
+    images.write_bytes(gzip.compress(idx(GIVEN[..., 0])))
+    labels.write_bytes(gzip.compress(idx(NUMBERS)))
+    return {"uri": str(images), "format": "idx", "options": {"idx": {"labels": str(labels)}}}
 
 
-def npy(path: Path) -> dict:
-    (path / "a").mkdir()
-    np.save(path / "a" / "x.npy", GIVEN[..., 0])
-    np.save(path / "y.npy", np.array(CLASSES))
-    return {"uri": str(path / "a"), "options": {"npy": {"labels": str(path / "y.npy")}}}
+def cifar_10_1(path: Path) -> dict:
+    """Arrays of images and of classes, side by side."""
+    np.save(path / "cifar10.1_v6_data.npy", GIVEN)
+    np.save(path / "cifar10.1_v6_labels.npy", NUMBERS.astype(np.int32))
+    options = {"npy": {"labels": str(path / "cifar10.1_v6_labels.npy")}}
+    return {"uri": str(path / "cifar10.1_v6_data.npy"), "options": options}
 
 
-def npz(path: Path) -> dict:
-    np.savez_compressed(path / "set.npz", x=GIVEN, y=np.array(CLASSES))
-    return {"uri": str(path / "set.npz"), "options": {"npz": {"images": "x", "fields": {"label": "y"}}}}
+def medmnist(path: Path) -> dict:
+    """All splits in one archive; a class is an array of one number."""
+    arrays = {
+        "train_images": GIVEN[..., 0],
+        "train_labels": NUMBERS[:, None],
+        "test_images": GIVEN[:2, ..., 0],
+    }
+    np.savez_compressed(path / "organmnist.npz", **arrays)
+    options = {"npz": {"images": "train_images", "fields": {"label": "train_labels"}}}
+    return {"uri": str(path / "organmnist.npz"), "options": options}
 
 
 def huggingface(path: Path) -> dict:
@@ -77,69 +87,117 @@ def huggingface(path: Path) -> dict:
     return {"uri": str(path / "train.parquet")}
 
 
+def shard(path: Path, members: dict[str, bytes]) -> str:
+    with tarfile.open(path, "w") as file:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            file.addfile(member, io.BytesIO(data))
+    return str(path)
+
+
 def webdataset(path: Path) -> dict:
-    with tarfile.open(path / "shard-000.tar", "w") as file:
-        for number, (data, label) in enumerate(zip(FILES, CLASSES, strict=True)):
-            described = json.dumps({"label": label, "size": 5}).encode()
-            other = ("cls", label.encode()) if number % 2 else ("json", described)
-            for ending, content in (("png", data), other):
-                member = tarfile.TarInfo(f"{number:06d}.{ending}")
-                member.size = len(content)
-                file.addfile(member, io.BytesIO(content))
-    return {"uri": str(path / "shard-000.tar"), "format": "webdataset"}
+    members = {}
+    for number, (data, label) in enumerate(zip(FILES, CLASSES, strict=True)):
+        described = json.dumps({"label": label, "size": 5}).encode()
+        other = ("cls", label.encode()) if number % 2 else ("json", described)
+        members |= {f"{number:06d}.png": data, f"{number:06d}.{other[0]}": other[1]}
+    return {"uri": shard(path / "shard-000.tar", members), "format": "webdataset"}
 
 
-LAYOUTS = [folder, archive, rows, idx_gz, npy, npz, huggingface, webdataset]
+LAYOUTS = [folder, archive, rows, mnist, cifar_10_1, medmnist, huggingface, webdataset]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=[layout.__name__ for layout in LAYOUTS])
 def test_every_layout_holds_the_same_images(tmp_path, layout):
-    found = list(read_records(**layout(tmp_path)))
+    given = layout(tmp_path)
+    found = list(read_records(given.pop("uri"), Layout(**given)))
     read = {
         images.decode(images.content(record.fields["image"])).tobytes(): record.fields["label"]
         for record in found
     }
-    expected = [str(ord(label)) if layout is idx_gz else label for label in CLASSES]
+    expected = map(str, NUMBERS) if layout in (mnist, cifar_10_1, medmnist) else CLASSES
     assert read == {pixels.tobytes(): label for pixels, label in zip(GIVEN, expected, strict=True)}
     assert len({record.where for record in found}) == 6
 
 
 def test_links_and_paths_of_an_archive_lead_nowhere(tmp_path):
     (tmp_path / "secret.png").write_bytes(FILES[0])
-    with tarfile.open(tmp_path / "evil.tar", "w") as file:
-        for name in ("../up.png", "/root.png"):
-            member = tarfile.TarInfo(name)
-            member.size = len(FILES[1])
-            file.addfile(member, io.BytesIO(FILES[1]))
-        link = tarfile.TarInfo("link.png")
+    shard(tmp_path / "evil.tar", {"../up.png": FILES[1], "/root.png": FILES[1]})
+    with tarfile.open(tmp_path / "evil.tar", "a") as file:
+        link, device = tarfile.TarInfo("link.png"), tarfile.TarInfo("device.png")
         link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "secret.png")
-        file.addfile(link)
-        device = tarfile.TarInfo("device.png")
         device.type = tarfile.CHRTYPE
+        file.addfile(link)
         file.addfile(device)
     for form in ("auto", "webdataset"):
-        found = list(read_records(str(tmp_path / "evil.tar"), format=form))
-        assert [images.decode(record.fields["image"]).tobytes() for record in found] == [
-            GIVEN[1].tobytes()
-        ] * 2
+        found = list(read_records(str(tmp_path / "evil.tar"), Layout(form)))
+        read = [images.decode(one.fields["image"]).tobytes() for one in found if isinstance(one, Record)]
+        assert read == [GIVEN[1].tobytes()] * 2
+        told = [one.reason for one in found if isinstance(one, Stranger)]
+        assert told == (["2 links or devices are not followed"] if form == "webdataset" else [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.tar", "secret.png"]
+
+
+def test_a_tar_shard_hands_over_every_member_of_a_record(tmp_path):
+    described = {"size": 5, "text": "another text", "label": "c"}
+    members = {
+        "0.depth.png": FILES[1],
+        "0.jpg": FILES[0],
+        "0.txt": b"a caption",
+        "0.cls": b"a\n",
+        "0.json": json.dumps(described).encode(),
+        "0.mp3": b"sound",
+        "1.seg.png": FILES[2],
+        "1.caption": b"the only image",
+        "in/2.png": FILES[3],
+        "in/2.jpg": FILES[4],
+        "in/2.json": b"[1]",
+        "3.txt": b"no image at all",
+        "._3.txt": b"of a Mac",
+        "4.png": FILES[5],
+        "4.PNG": FILES[5],
+        "5.json": b"{",
+        "5.png": FILES[5],
+        "6.txt": b"\xff",
+    }
+    found = list(read_records(shard(tmp_path / "s.tar", members), Layout("webdataset")))
+    where = f"{tmp_path}/s.tar!/"
+    assert {one.where.removeprefix(where): one.fields for one in found if isinstance(one, Record)} == {
+        "0": {
+            "image": FILES[0],
+            "depth.png": FILES[1],
+            "text": "a caption",
+            "label": "a",
+            "mp3": b"sound",
+            "size": 5,
+            "json.text": "another text",
+            "json.label": "c",
+        },
+        "1": {"image": FILES[2], "caption": "the only image"},
+        "in/2": {"image": FILES[3], "jpg": FILES[4], "json": [1]},
+        "3": {"text": "no image at all"},
+        "4": {"image": FILES[5]},
+    }
+    told = {
+        one.where.removeprefix(where): one.reason.partition(":")[0]
+        for one in found
+        if isinstance(one, Stranger)
+    }
+    unknown = "1 members are no image, text, class or .json"
+    assert told == {"*.depth.png": unknown, "*.jpg": unknown, "*.mp3": unknown}
+    broken = {one.where.removeprefix(where): one.reason for one in found if type(one) is Rejected}
+    assert broken["4.PNG"] == "a member of this name stands before it"
+    assert "its .json cannot be read" in broken["5"] and "its .txt cannot be read" in broken["6"]
+    assert len(broken) == 3
 
 
 def test_rows_that_are_no_images_are_rejected_one_by_one(tmp_path):
     (tmp_path / "set.csv").write_text("1,2,3,4,x\n1,2,3,x\n1,2,3,400,x\n1,two,3,4,x\n5,6,7,8,y\n")
     options = {"pixels": {"height": 2, "width": 2, "label": "last"}}
-    found = list(read_records(str(tmp_path / "set.csv"), format="pixels", options=options))
+    found = list(read_records(str(tmp_path / "set.csv"), Layout("pixels", options)))
     assert [isinstance(record, Rejected) for record in found] == [False, True, True, True, False]
     assert "3 pixels, not 4" in found[1].reason and "out of range" in found[2].reason
-
-
-def test_a_record_without_an_image_is_rejected(tmp_path):
-    with tarfile.open(tmp_path / "a.tar", "w") as file:
-        member = tarfile.TarInfo("1.cls")
-        member.size = 1
-        file.addfile(member, io.BytesIO(b"7"))
-    (found,) = read_records(str(tmp_path / "a.tar"), format="webdataset")
-    assert isinstance(found, Rejected) and "no image" in found.reason
 
 
 def pickled(path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from components.lib.core.errors import DataError, MissingError
 from components.lib.data import sources
+from components.lib.data.formats import Layout
 from components.lib.data.sources import find, read_records
 
 
@@ -14,7 +15,7 @@ def names(uri: str) -> list[str]:
 
 
 def fields(uri: str, **options) -> list:
-    return [record.fields for record in read_records(uri, **options)]
+    return [record.fields for record in read_records(uri, Layout(**options))]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Objects to batches of payloads: fetched ahead, read in a process of limits, nothing left out."""
+"""Record reader: fetches files ahead, parses them in a sandboxed process, hands on batches in order."""
 
 from __future__ import annotations
 
@@ -6,36 +6,25 @@ import hashlib
 import pickle
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from components.ingestion.config import Config
-from components.ingestion.sandbox import Lost
+from components.ingestion.groups import group_of
+from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
-from components.lib.data.formats import Record, Rejected
+from components.lib.core.errors import DataError, InternalError
+from components.lib.data.formats import Layout, Rejected
 from components.lib.data.sources import Object, fetch, open_records
 from components.lib.modalities import Payload
 
 AHEAD = 4  # objects fetched before they are read
 REJECTS = 1000  # unreadable records of a batch
-SLOWEST = 1 << 20  # bytes of a file that are read in a second at least: archives may hold much of no concern
-SETTINGS = {"time": "ingestion.timeout", "memory": "ingestion.memory"}  # what sets the limits of a process
 
 Place = tuple[int, str]  # number of the source, location in it
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How files become records: what a source's owner knows of them."""
-
-    format: str
-    options: dict[str, dict[str, Any]]
-    encoding: str
-    modality: str
 
 
 @dataclass(frozen=True)
@@ -48,29 +37,41 @@ class Fetched:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Loss:
+    """A file that could not be decoded to its end."""
+
+    file: Fetched
+    where: str
+    reason: str
+
+
 @dataclass
 class Batch:
     """Payloads of some files on their way from the process that reads to one that cleans.
 
     Attributes:
         places: of each payload.
+        groups: hash of the group of each payload; empty if there are none.
         rejects: number of the source, and what of it could not be read.
         payloads: a list of them, pickled: the process in between does not look into it.
     """
 
     places: list[Place]
+    groups: list[bytes]
     rejects: list[tuple[int, Rejected]]
     payloads: bytes
 
 
 @dataclass
-class Reader:
+class RecordReader:
     """What the process that reads does with a file, and with None, which asks for what is left."""
 
     layout: Layout
     config: Config
     batch: int
     places: list[Place] = field(default_factory=list)
+    groups: list[bytes] = field(default_factory=list)
     rejects: list[tuple[int, Rejected]] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
     size: int = 0
@@ -82,32 +83,69 @@ class Reader:
                 yield self._batch()
             return
         number, source = request
-        value = partial(modalities.load(self.layout.modality, "ingestion").payload, fields=self.config.fields)
-        for item in payloads(source, self.layout, value):
+        config = self.config
+        for item in payloads(source, self.layout, config.modality, config.fields, config.group):
             if isinstance(item, Rejected):
                 self.rejects.append((number, item))
             else:
-                self.payloads.append(item[0])
-                self.places.append((number, item[1]))
-                self.size += sum(map(len, item[0]))
+                payload, where, group = item
+                self.payloads.append(payload)
+                self.places.append((number, where))
+                self.groups += [group] if config.group else []
+                self.size += sum(map(len, payload))
             if self.size >= self.batch or len(self.rejects) >= REJECTS:
                 yield self._batch()
 
     def _batch(self) -> Batch:
-        batch = Batch(self.places, self.rejects, pickle.dumps(self.payloads, pickle.HIGHEST_PROTOCOL))
-        self.places, self.rejects, self.payloads, self.size = [], [], [], 0
+        pickled = pickle.dumps(self.payloads, pickle.HIGHEST_PROTOCOL)
+        batch = Batch(self.places, self.groups, self.rejects, pickled)
+        self.places, self.groups, self.rejects, self.payloads, self.size = [], [], [], [], 0
         return batch
 
 
-def patience(config: Config, size: int) -> float:
-    """Seconds in which a process must tell the next of so many bytes."""
-    return config.timeout + size / SLOWEST
+def read(
+    objects: Sequence[Object], config: Config, reader: Child, files: list[Fetched], lost: dict[int, Loss]
+) -> Iterator[Batch]:
+    """Batches of the objects in their order; the next is asked for ahead, so that no process waits.
+
+    Args:
+        reader: a process of `RecordReader`.
+        files: gets each file before its first batch.
+        lost: gets those that cannot be decoded to their end, by their number.
+    """
+    sent = 0
+    for number, (file, following) in enumerate(fetched(objects)):
+        for ahead in [file, following][sent - number :]:
+            if ahead is not None:
+                reader.send((sent, ahead))
+                sent += 1
+        files.append(file)
+        try:
+            yield from reader.answer(config.patience(file.bytes))
+        except Lost as error:
+            lost[number] = Loss(file, file.entry.name, error.reason)
+        except DataError as error:
+            parts = [("found", error.found), ("expected", error.expected), ("fix", error.fix)]
+            reason = "; ".join([error.what, *(f"{name}: {value}" for name, value in parts if value)])
+            lost[number] = Loss(file, error.where or file.entry.name, reason)
+        except InternalError as error:
+            error.where = error.where or file.entry.name
+            raise
+    yield from reader.ask(None, config.patience(0))
 
 
-def told(lost: Lost) -> str:
-    """Why a file is set aside that a process was lost over."""
-    limit = f" (setting {SETTINGS[lost.limit]})" if lost.limit else ""
-    return f"the process that decoded it {lost}{limit}"
+def payloads(
+    source: Fetched, layout: Layout, modality: str, fields: Mapping[str, str], group: str
+) -> Iterator[tuple[Payload, str, bytes] | Rejected]:
+    """(payload, where, hash of its group) of each record; a Rejected where a record has none."""
+    payload_of: Any = modalities.load(modality, "ingestion").payload
+    for record in open_records(source.entry, source.path, layout):
+        payload = record if isinstance(record, Rejected) else payload_of(record, fields)
+        if isinstance(record, Rejected) or isinstance(payload, Rejected):
+            yield payload
+            continue
+        found = group_of(record, group, source.entry.name)
+        yield found if isinstance(found, Rejected) else (payload, record.where, found)
 
 
 def fetched(objects: Sequence[Object]) -> Iterator[tuple[Fetched, Fetched | None]]:
@@ -134,23 +172,6 @@ def fetched(objects: Sequence[Object]) -> Iterator[tuple[Fetched, Fetched | None
             for folder, future in waiting:
                 future.cancel() or future.exception()
                 folder.cleanup()
-
-
-def payloads(
-    source: Fetched, layout: Layout, value: Callable[[Record], Payload | Rejected]
-) -> Iterator[tuple[Payload, str] | Rejected]:
-    """(payload, where) of each record; a Rejected where a record has none."""
-    records = open_records(
-        source.entry,
-        source.path,
-        format=layout.format,
-        options=layout.options,
-        encoding=layout.encoding,
-        modality=layout.modality,
-    )
-    for record in records:
-        found = record if isinstance(record, Rejected) else value(record)
-        yield found if isinstance(found, Rejected) else (found, record.where)
 
 
 def _fetch(entry: Object, folder: Path) -> Fetched:

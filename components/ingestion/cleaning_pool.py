@@ -1,4 +1,4 @@
-"""Processes that clean batches of payloads, each within limits: one that dies names what it died of."""
+"""Cleaning pool: sandboxed processes that clean batches in order; one that dies names the payload of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import cast
 
 from components.ingestion.config import Config
-from components.ingestion.reading import Batch, patience, told
+from components.ingestion.record_reader import Batch
 from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import ServiceError
@@ -39,32 +39,29 @@ class Job:
 
     def cleaner(self) -> Cleaner:
         """The modality's."""
-        cleaner: Cleaner = modalities.load(self.config.modality, "ingestion").cleaner(
-            self.config.own, self.evaluations
-        )
-        return cleaner
+        modality = modalities.load(self.config.modality, "ingestion")
+        return cast(Cleaner, modality.cleaner(self.config.own, self.evaluations))
 
-    def worker(self) -> Callable[[bytes], Iterator[Cleaned]]:
+    def __call__(self) -> Callable[[bytes], Iterator[Cleaned]]:
         """The same for pickled payloads, in a process of its own."""
         cleaner = self.cleaner()
         return lambda batch: iter([cleaner(pickle.loads(batch))])
 
 
 @contextmanager
-def cleaners(job: Job, workers: int) -> Iterator[Cleaning]:
-    """Processes that clean; with fewer than two workers this process does, if nothing is decoded."""
-    if workers < 2 and not modalities.load(job.config.modality, "ingestion").NATIVE:
-        yield Cleaning(job.config, job.cleaner(), [])
-        return
-    children = [Child(job.worker, job.config.memory) for _ in range(max(workers, 1))]
-    cleaning = Cleaning(job.config, None, children)
+def cleaning_pool(config: Config, evaluations: Sequence[Path], workers: int) -> Iterator[CleaningPool]:
+    """With fewer than two workers this process cleans itself, if nothing is decoded."""
+    job = Job(config, evaluations)
+    alone = workers < 2 and not modalities.load(config.modality, "ingestion").NATIVE
+    children = [] if alone else [Child(job, config.memory) for _ in range(max(workers, 1))]
+    pool = CleaningPool(config, job.cleaner() if alone else None, children)
     try:
-        yield cleaning
+        yield pool
     finally:
-        cleaning.close()
+        pool.close()
 
 
-class Cleaning:
+class CleaningPool:
     """Cleans batches in their order, a bounded number of them at a time.
 
     A thread waits for each of the processes, so that the one that reads a batch is known, if it dies of it.
@@ -77,14 +74,14 @@ class Cleaning:
         for child in children:
             self._idle.put(child)
 
-    def batches(self, given: Iterator[Batch]) -> Iterator[tuple[Batch, Cleaned | Culprits]]:
+    def clean(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Cleaned | Culprits]]:
         """Each batch, cleaned; or which of its payloads no process outlives.
 
         Raises:
             ServiceError: if a process is lost over no payload in particular.
         """
         waiting: deque[tuple[Batch, Future[Cleaned | Culprits]]] = deque()
-        for batch in given:
+        for batch in batches:
             if not self._children:
                 yield batch, self._cleaned(batch)
                 continue
@@ -123,7 +120,7 @@ class Cleaning:
             try:
                 self._asked(child, pickle.dumps([payload]))
             except Lost as lost:
-                found[index] = told(lost)
+                found[index] = lost.reason
         return found
 
     def _again(self, child: Child, batch: Batch) -> Cleaned:
@@ -133,8 +130,8 @@ class Cleaning:
         except Lost as lost:
             fix = "give ingestion more memory or fewer workers"
             where = f"{batch.places[0][1]} to {batch.places[-1][1]}"
-            raise ServiceError("cleaning fails", where=where, found=told(lost), fix=fix) from lost
+            raise ServiceError("cleaning fails", where=where, found=lost.reason, fix=fix) from lost
 
     def _asked(self, child: Child, payloads: bytes) -> Cleaned:
-        (cleaned,) = child.ask(payloads, patience(self._config, len(payloads)))
+        (cleaned,) = child.ask(payloads, self._config.patience(len(payloads)))
         return cast(Cleaned, cleaned)

@@ -1,0 +1,36 @@
+"""Groups of documents that a split must not part: those of a patient, a speaker, a thread or a file."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from hashlib import blake2b
+
+from components.lib.core.settings import did_you_mean
+from components.lib.data.formats import Record, Rejected, rejected
+
+FILE = "@file"  # the name of a group: the file that a record is in
+
+
+def group_of(record: Record, name: str, source: str) -> bytes | Rejected:
+    """128 bits of the text of a record's group; b'' if no group is asked for.
+
+    A number is its shortest text, 7 for 7.0 too, so that files of other formats name the same group.
+
+    Args:
+        name: of the field.
+        source: name of the record's file.
+    """
+    if not name:
+        return b""
+    value = source if name == FILE else record.fields.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    absent = value is None or (isinstance(value, float) and math.isnan(value))
+    text = "" if absent else unicodedata.normalize("NFC", str(value)).strip()
+    if isinstance(value, list | dict | bytes):
+        return rejected(record.where, f"its group '{name}' is no word or number", value)
+    if not text:
+        fix = did_you_mean(name, sorted(map(str, record.fields)))
+        return rejected(record.where, f"it names no group '{name}'; {fix}", record.fields)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
