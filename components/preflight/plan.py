@@ -14,7 +14,7 @@ from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.core.settings import did_you_mean, from_dict, to_dict
 from components.preflight import consistency, references, settings
 
-EVALUATION = ("source", "format", "format_options", "share")  # of a test set, that ingestion asks for too
+EVALUATION = ("source", "format", "format_options", "share", "group")  # of a test set, for ingestion
 
 
 @dataclass(frozen=True)

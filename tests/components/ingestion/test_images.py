@@ -13,7 +13,7 @@ from PIL import Image
 from components.ingestion.config import configured
 from components.lib.core.errors import ConfigErrors, DataError
 from components.lib.data import images
-from components.lib.modalities.image import cleaning
+from components.lib.modalities.image import correlation
 from tests.bad_input.broken import tarred
 from tests.components.ingestion.corpora import Ingestion, texts
 
@@ -158,11 +158,11 @@ def test_the_card_shows_pictures_and_escapes_classes(ingest, tmp_path):
 
 
 def test_signatures_correlate_as_pictures_do():
-    small = [cleaning.shrunk(scene(i)) for i in range(9)]
-    found = cleaning.unit(cleaning.signatures(small))
+    small = [correlation.shrunk(scene(i)) for i in range(9)]
+    found = correlation.unit(correlation.signatures(small))
     expected = np.corrcoef(np.stack(small).reshape(9, -1))
     assert np.allclose(found @ found.T, expected, atol=1e-3)
-    assert (cleaning.signatures([np.full((16, 16), 7, np.uint8)]) == 0).all()
+    assert (correlation.signatures([np.full((16, 16), 7, np.uint8)]) == 0).all()
 
 
 def test_near_copies_are_those_of_a_comparison_of_all_pairs():
@@ -170,14 +170,14 @@ def test_near_copies_are_those_of_a_comparison_of_all_pairs():
     base = rng.normal(size=(200, 256))
     noise = rng.normal(size=(100, 256)) * np.linspace(0, 0.4, 100)[:, None]
     small = np.clip(np.concatenate([base, base[:100] + noise]) * 30 + 128, 0, 255).astype(np.uint8)
-    found = cleaning.signatures(list(small.reshape(-1, 16, 16)))
+    found = correlation.signatures(list(small.reshape(-1, 16, 16)))
     ids = rng.permutation(300).astype(np.uint64)[:, None].repeat(2, axis=1)
     alike = np.corrcoef(small.astype(float)) >= 0.98
     expected = [any(alike[i, j] and ids[j, 0] < ids[i, 0] for j in range(300)) for i in range(300)]
-    again = cleaning.near_copies(ids, found, 0.98)
+    again = correlation.near_copies(ids, found, 0.98)
     assert (again != expected).sum() <= 1 and 40 < again.sum() < 70
-    assert cleaning.near_copies(ids[:1], found[:1], 0.98).tolist() == [False]
-    assert cleaning.near_copies(ids[:0], found[:0], 0.98).tolist() == []
+    assert correlation.near_copies(ids[:1], found[:1], 0.98).tolist() == [False]
+    assert correlation.near_copies(ids[:0], found[:0], 0.98).tolist() == []
 
 
 def test_settings_of_another_modality_are_refused():

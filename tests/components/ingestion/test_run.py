@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from components.ingestion import corpus_shards, extraction, packs
 from components.lib.core.errors import DataError
-from components.lib.modalities.text.cleaning import identity, normalised
+from components.lib.modalities.text.ingestion import normalised, text_id
 from tests.components.ingestion.corpora import Ingestion, texts, words, write
 from tests.pages import read
 
@@ -23,7 +23,7 @@ def test_a_folder_becomes_a_corpus(ingest, tmp_path):
     assert sorted(train["text"].to_pylist() + validation["text"].to_pylist()) == sorted(given)
     assert train["source"].to_pylist() == sorted(train["source"].to_pylist())
     for row in validation.to_pylist():
-        assert row["id"] == identity(row["text"]).hex()
+        assert row["id"] == text_id(row["text"]).hex()
     facts = manifest.facts
     assert facts["modality"] == "text" and facts["read"] == 200 and facts["sources"] == 2
     assert facts["documents"] == {"train": len(train), "validation": len(validation)} and len(validation) > 20

@@ -7,8 +7,8 @@ import pytest
 
 from components.lib.data.deduplication import copies, near_copies, rows_of_a_band
 from components.lib.modalities.text import contamination
-from components.lib.modalities.text.cleaning import identity, signatures
 from components.lib.modalities.text.contamination import Index
+from components.lib.modalities.text.ingestion import signatures, text_id
 from components.lib.modalities.text.words import Vocabulary, ngrams, split
 from tests.components.ingestion.corpora import texts, words
 
@@ -137,7 +137,7 @@ def test_overlaps_are_those_of_the_definition(tmp_path):
         given.append(" ".join(words(draw, draw.randint(0, 80)) + taken + words(draw, draw.randint(0, 80))))
     vocabulary = Vocabulary()
     batches = [vocabulary.batch(evaluation[:15]), vocabulary.batch(evaluation[15:])]
-    contamination.save(tmp_path, [identity(one) for one in evaluation], batches, 5)
+    contamination.save(tmp_path, [text_id(one) for one in evaluation], batches, 5)
     index = Index.open(tmp_path)
     for least in (0.1, 0.5, 0.9):
         found = index.overlaps(*Vocabulary().batch(given).runs(5), least)

@@ -1,18 +1,33 @@
-"""Images: all of them at one size, as arrays on disk, with the mean and deviation of each channel."""
+"""Images of a corpus to arrays of one size, with mean and deviation of each channel; decoded on threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
-from components.lib.core.errors import ConfigError, MissingError
+import numpy as np
+import PIL
+from pyarrow import parquet
+
+from components.lib.core.cores import cores
+from components.lib.core.errors import ConfigError, DataError, IntegrityError, MissingError
 from components.lib.core.settings import to_dict
+from components.lib.data import images
+from components.lib.data.images import Pixels
+from components.lib.modalities.image.canvas import PROCESSOR, Canvas
 from components.lib.modalities.image.settings import Tokenization
 from components.lib.storage import artifacts
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.objects import connect
+from components.lib.storage.store import Draft, Store
 
-if TYPE_CHECKING:
-    from components.lib.storage.artifacts import Manifest
-    from components.lib.storage.store import Draft, Store
+SPLITS = ("train", "validation")
+ROWS = 64  # images that a thread decodes at a time
+FOLDER = "tokenizer"  # what a trunk is kept with, as a text's tokenizer is
+LEAST = 1e-3  # standard deviation that a channel is divided by
 
 
 def plan(
@@ -25,24 +40,149 @@ def plan(
         identity["canvas"] = f"sha256:{artifacts.sha256(given)}"
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
-        from components.lib.core.hardware import cores
-        from components.lib.modalities.image.sizing import resize
-
         resize(options, workers or cores(), store, corpus, draft, given)
 
     return identity, build
 
 
 def _given(uri: str) -> bytes:
-    from components.lib.storage.objects import connect
-
     folder, _, name = uri.rpartition("/")
     try:
-        return connect(folder).read(name)
+        return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)
     except (MissingError, OSError) as error:
         raise ConfigError(
             "the given canvas cannot be read",
             where="tokenization.canvas",
             found=f"{uri}: {error}",
-            expected="a path or URI of a preprocessor_options.json of a trunk",
+            expected=f"a path or URI of a {PROCESSOR} of a trunk",
         ) from error
+
+
+def resize(
+    options: Tokenization, workers: int, store: Store, corpus: Manifest, draft: Draft, given: bytes = b""
+) -> None:
+    """Fills the draft; `given` is the file of a trunk's canvas, if it is not to be made anew.
+
+    Raises:
+        DataError: if there is no image to train on.
+        IntegrityError: if the corpus does not hold the images that its manifest tells of.
+    """
+    expected = corpus.facts["documents"]
+    if not expected.get("train"):
+        raise DataError(
+            "the corpus has no image to train on", where=corpus.uri, fix="add images to the sources"
+        )
+    canvas = Canvas(options.height, options.width, options.channels or _channels(corpus), options.fit)
+    canvas = Canvas.parse(given) if given else canvas
+    moments, counts = Moments(canvas.channels), {}
+    for split in SPLITS:
+        writer = Writer(draft, split, (canvas.height, canvas.width, canvas.channels), options.shard_bytes)
+        for pixels in _sized(workers, store, corpus, split, canvas):
+            writer.add(pixels)
+            if split == "train":
+                moments.add(pixels)
+        writer.close()
+        counts[split] = writer.images
+        if writer.images != expected.get(split, 0):
+            raise IntegrityError(
+                "the corpus is not what its manifest tells",
+                where=f"{corpus.uri} ({split})",
+                found=f"{writer.images} images",
+                expected=f"{expected.get(split, 0)} images",
+            )
+    mean, std = (list(canvas.mean), list(canvas.std)) if given else moments.of()
+    canvas = replace(canvas, mean=tuple(mean), std=tuple(std))
+    (draft.folder / FOLDER).mkdir()
+    canvas.save(draft.folder / FOLDER)
+    draft.add(f"{FOLDER}/{PROCESSOR}")
+    draft.facts = {
+        "height": canvas.height,
+        "width": canvas.width,
+        "channels": canvas.channels,
+        "fit": canvas.fit,
+        "mean": mean,
+        "std": std,
+        "dtype": "uint8",
+        "images": counts,
+        "probes": canvas.probes(),
+    }
+    draft.measured["pillow"] = PIL.__version__
+
+
+def _channels(corpus: Manifest) -> int:
+    """1 if every image of the corpus is grey."""
+    return 1 if set(corpus.facts["channels"]) == {"1"} else 3
+
+
+def _sized(workers: int, store: Store, corpus: Manifest, split: str, canvas: Canvas) -> Iterator[Pixels]:
+    """(n, height, width, channels) in order; Pillow leaves the interpreter's lock while it works."""
+    under_way: deque[Future[Pixels]] = deque()
+
+    def sized(batch: list[bytes]) -> Pixels:
+        return np.stack([canvas.pixels(images.decode(data)) for data in batch])
+
+    with ThreadPoolExecutor(workers) as pool:
+        for batch in _batches(store, corpus, split):
+            under_way.append(pool.submit(sized, batch))
+            if len(under_way) > 2 * workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
+def _batches(store: Store, corpus: Manifest, split: str) -> Iterator[list[bytes]]:
+    for name in corpus.names(f"{split}-", ".parquet"):
+        with parquet.ParquetFile(store.open(corpus, name)) as file:
+            for batch in file.iter_batches(ROWS, columns=["image"], use_threads=False):
+                yield batch.column("image").to_pylist()
+
+
+class Moments:
+    """Mean and deviation of each channel, summed as whole numbers: the same in any order."""
+
+    def __init__(self, channels: int) -> None:
+        self._count = 0
+        self._sums = np.zeros((2, channels), np.int64)
+
+    def add(self, pixels: Pixels) -> None:
+        """Takes (n, height, width, channels)."""
+        flat = pixels.reshape(-1, pixels.shape[-1])
+        counts = np.stack([np.bincount(column, minlength=256) for column in flat.T])
+        values = np.arange(256)
+        self._count += len(flat)
+        self._sums += np.stack([counts @ values, counts @ values**2])
+
+    def of(self) -> tuple[list[float], list[float]]:
+        """Of pixels as numbers from 0 to 1."""
+        mean, square = self._sums / max(self._count, 1)
+        deviation = np.sqrt(np.maximum(square - mean**2, 0))
+        return [round(m / 255, 6) for m in mean], [round(max(s / 255, LEAST), 6) for s in deviation]
+
+
+class Writer:
+    """The shards of one split."""
+
+    def __init__(self, draft: Draft, split: str, shape: tuple[int, int, int], most: int) -> None:
+        self._draft, self._split, self._shape = draft, split, shape
+        self._most = max(1, most // int(np.prod(shape)))  # images of a shard
+        self._held: list[Pixels] = []
+        self._shards, self.images = 0, 0
+
+    def add(self, pixels: Pixels) -> None:
+        """Appends images."""
+        self._held.append(pixels)
+        self.images += len(pixels)
+        if sum(map(len, self._held)) >= self._most:
+            self._flush()
+
+    def close(self) -> None:
+        """Publishes what is left; an empty split has one empty shard."""
+        if self._held or not self._shards:
+            self._flush()
+
+    def _flush(self) -> None:
+        name = f"{self._split}-{self._shards:05d}.npy"
+        pixels = np.concatenate([np.empty((0, *self._shape), np.uint8), *self._held])
+        np.save(self._draft.folder / name, pixels, allow_pickle=False)
+        self._draft.add(name, len(pixels))
+        self._held, self._shards = [], self._shards + 1

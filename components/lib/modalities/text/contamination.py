@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.lib.data.ranges import ranges
-from components.lib.modalities.text.words import Fingerprints, Words
+from components.lib.modalities.text.words import Fingerprints, WordBatch
 
 COMMON = 16  # a run that stands in more evaluation documents than this is a phrase of the genre
 
@@ -92,7 +92,7 @@ class Index:
         return np.unique(keys[enough] >> 32)
 
 
-def save(folder: Path, ids: list[bytes], words: list[Words], ngram: int) -> None:
+def save(folder: Path, ids: list[bytes], words: list[WordBatch], ngram: int) -> None:
     """Writes the index of evaluation documents, given batch by batch."""
     runs, owners, count = [np.empty(0, np.uint64)], [np.empty(0, np.int32)], 0
     for batch in words:

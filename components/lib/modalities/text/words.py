@@ -33,7 +33,7 @@ Fingerprints = npt.NDArray[np.uint64]
 
 
 def split(text: str) -> list[str]:
-    """Words by white space; characters where the script has no spaces (Chinese, Japanese, Thai, ...)."""
+    """WordBatch by white space; characters where the script has no spaces (Chinese, Japanese, Thai, ...)."""
     if text.isascii() or not ANY_CONTINUOUS.search(text):
         return text.split()
     return WORD.findall(text)
@@ -56,7 +56,7 @@ class Vocabulary(dict[str, int]):
         number = self[word] = len(self)
         return number
 
-    def batch(self, texts: Sequence[str]) -> Words:
+    def batch(self, texts: Sequence[str]) -> WordBatch:
         """The words of many documents."""
         if len(self) > LARGEST:
             self.clear()
@@ -70,11 +70,11 @@ class Vocabulary(dict[str, int]):
         self._new = []
         found = self._known[np.array(ids, np.int64)]
         fingerprints, lengths, letters = (np.ascontiguousarray(found[name]) for name in KNOWN.names or ())
-        return Words(np.array(offsets, np.int64), fingerprints, lengths, letters)
+        return WordBatch(np.array(offsets, np.int64), fingerprints, lengths, letters)
 
 
 @dataclass(frozen=True)
-class Words:
+class WordBatch:
     """The words of a batch: flat arrays; document i is offsets[i]:offsets[i + 1].
 
     Attributes:
@@ -112,7 +112,7 @@ class Document:
     """What a filter sees: the text, and its words in arrays that are shared by all filters."""
 
     text: str
-    batch: Words
+    batch: WordBatch
     start: int
     stop: int
 

@@ -1,4 +1,4 @@
-"""Image files to what later steps ask of them: identity, size, signature. Runs in worker processes.
+"""Near copies of images, by correlation of small grey pictures.
 
 A signature is the grey picture at 16 x 16 with mean 0 and length 1; two images are as similar as theirs
 correlate. Neither JPEG nor another size or brightness changes it much, and it tells one handwritten digit
@@ -10,17 +10,13 @@ techniques from rounding algorithms", 2002).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from components.lib.core.errors import DataError
 from components.lib.data import deduplication, images
 from components.lib.data.images import Pixels
-from components.lib.modalities import Cleaned, Payload
-from components.lib.modalities.image.settings import Ingestion
 
 SIDE = 16  # of the grey picture
 SIZE = SIDE * SIDE
@@ -30,81 +26,6 @@ PART = 4096  # images that are worked on at once
 REACH = 64  # neighbours that are compared among the images which share a word
 Signatures = npt.NDArray[np.uint16]  # (images, SIZE), to be seen as signed numbers
 Floats = npt.NDArray[np.float32]
-
-
-class Cleaner:
-    """Decodes batches of images and compares them with evaluation sets."""
-
-    def __init__(self, options: Ingestion, evaluations: Sequence[Path]) -> None:
-        self._options = options
-        self._ids = {row.tobytes() for folder in evaluations for row in np.load(folder / "ids.npy")}
-        tested = [np.load(folder / "signatures.npy") for folder in evaluations]
-        self._tested = unit(np.concatenate([np.empty((0, SIZE), np.uint16), *tested]))
-
-    def __call__(self, payloads: Sequence[Payload]) -> Cleaned:
-        clean = Cleaned()
-        sizes, small = [np.empty((0, 3), np.int32)], []
-        for place, (data, label) in enumerate(payloads):
-            try:
-                pixels = images.decode(data)
-            except DataError as error:
-                if isinstance(error.__cause__, MemoryError):  # no property of the image
-                    raise error.__cause__ from error
-                clean.broken[place] = f"{error.what}: {error.found}"
-                continue
-            clean.payloads.append((data, label))
-            clean.ids.append(images.identity(pixels))
-            clean.reasons.append(self._reason(pixels))
-            height, width, channels = pixels.shape
-            sizes.append(np.array([[width, height, channels]], np.int32))
-            small.append(shrunk(pixels))
-        columns = np.concatenate(sizes).T
-        clean.measures = dict(zip(("width", "height", "channels"), columns, strict=True))
-        clean.signatures = signatures(small)
-        clean.shared = self._shared(clean.ids, clean.signatures)
-        return clean
-
-    def _reason(self, pixels: Pixels) -> str:
-        """Why an image is dropped, or ''."""
-        short, long = sorted(pixels.shape[:2])
-        if short < self._options.smallest:
-            return f"size: {short} pixels, fewer than {self._options.smallest}"
-        if long > self._options.longest * short:
-            return f"shape: {long / short:.1f} times as long as wide, more than {self._options.longest:g}"
-        spread = int(pixels.max()) - int(pixels.min())
-        if spread <= self._options.flat:
-            return f"flat: its values differ by {spread}, at most {self._options.flat}"
-        return ""
-
-    def _shared(self, ids: list[bytes], found: Signatures) -> npt.NDArray[np.int8]:
-        shared = np.zeros(len(ids), np.int8)
-        least = self._options.near_duplicates
-        if least and len(self._tested):
-            for start in range(0, len(found), PART):
-                alike = unit(found[start : start + PART]) @ self._tested.T
-                shared[start : start + PART] = (alike >= least).any(axis=1)
-        shared[[name in self._ids for name in ids]] = 2
-        return shared
-
-
-class Collector:
-    """Makes the index of an evaluation set."""
-
-    def __init__(self) -> None:
-        self._ids: list[bytes] = []
-        self._small: list[Pixels] = []
-
-    def add(self, payload: Payload) -> None:
-        """Takes one image."""
-        pixels = images.decode(payload[0])
-        self._ids.append(images.identity(pixels))
-        self._small.append(shrunk(pixels))
-
-    def save(self, folder: Path) -> int:
-        """Writes the index; returns how many images it has."""
-        np.save(folder / "ids.npy", np.frombuffer(b"".join(self._ids), np.uint8).reshape(-1, 16))
-        np.save(folder / "signatures.npy", signatures(self._small))
-        return len(self._ids)
 
 
 def shrunk(pixels: Pixels) -> Pixels:
