@@ -61,7 +61,6 @@ BROKEN: dict[str, tuple[str, bytes, str, str]] = {
     "a parquet bomb": ("b.parquet", FILES["parquet bomb"], BOMB, ""),
     "cut gzip": ("b.txt.gz", FILES["cut gzip"], CUT, ""),
     "cut zstd": ("b.jsonl.zst", FILES["cut zstd"], CUT, ""),
-    "cut bzip2": ("b.jsonl.bz2", FILES["cut bzip2"], CUT, ""),
     "cut parquet": ("b.parquet", FILES["cut parquet"], CUT, ":1"),
     "a flipped bit": ("b.parquet", FILES["flipped parquet"], CUT, ":1"),
     "a password": ("b.zip", FILES["encrypted zip"], "encrypted", "!/a.txt"),

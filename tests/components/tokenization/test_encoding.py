@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.lib.modalities.text.settings import Tokenization
-from components.lib.modalities.text.tokenization import chunking, training
+from components.lib.modalities.text.tokenization import corpus_texts, training
 from components.lib.modalities.text.tokenization.encoding import Encoder
-from components.lib.modalities.text.tokenization.folder import Tokens
+from components.lib.modalities.text.tokenization.tokenizer import FramedTokenizer
 from components.lib.storage.store import Store
 from tests.components.tokenization.made import corpus, documents, word_level
 
@@ -25,21 +25,23 @@ KINDS = ("bpe", "wordpiece", "unigram")
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def tokens(request: pytest.FixtureRequest) -> Tokens:
+def tokens(request: pytest.FixtureRequest) -> FramedTokenizer:
     config = Tokenization(kind=request.param, vocabulary_size=1200)
-    return Tokens.trained(training.train(config, lambda: iter([documents()])))
+    return training.train(config, lambda: iter([documents()]))
 
 
-def encoder(tokens: Tokens, workers: int = 2) -> Encoder:
+def encoder(tokens: FramedTokenizer, workers: int = 2) -> Encoder:
     return Encoder(tokens.tokenizer, tokens.special["unk"], tokens.dtype, workers)
 
 
-def reference(tokens: Tokens, texts: list[str]) -> list[list[int]]:
+def reference(tokens: FramedTokenizer, texts: list[str]) -> list[list[int]]:
     return [tokens.tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_batches_come_back_in_order_as_the_library_encodes_them(tokens: Tokens, workers: int) -> None:
+def test_batches_come_back_in_order_as_the_library_encodes_them(
+    tokens: FramedTokenizer, workers: int
+) -> None:
     texts = ["", "fox", *documents(40, seed=1), " "]
     batches = [texts[start : start + 7] for start in range(0, len(texts), 7)]
     parts = list(encoder(tokens, workers).encode(batches))
@@ -50,16 +52,16 @@ def test_batches_come_back_in_order_as_the_library_encodes_them(tokens: Tokens, 
 
 
 def test_a_long_text_is_cut_where_its_tokens_do_not_change(
-    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+    tokens: FramedTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gaps = [" ", "  ", "\n", " \n  ", "\t", ". "]
     words = " ".join(documents(30, seed=2)).split()
     text = "".join(word + gaps[number % len(gaps)] for number, word in enumerate(words))
     for limit in (100, 101, 128, 177):
-        monkeypatch.setattr(chunking, "PIECE", limit)
-        monkeypatch.setattr(chunking, "RUN", limit // 8)
-        assert len(list(chunking.pieces(text))) > 20
-        assert "".join(chunking.pieces(text)) == text
+        monkeypatch.setattr(corpus_texts, "PIECE", limit)
+        monkeypatch.setattr(corpus_texts, "RUN", limit // 8)
+        assert len(list(corpus_texts.pieces(text))) > 20
+        assert "".join(corpus_texts.pieces(text)) == text
         (part,) = encoder(tokens).encode([[text, "fox", text]])
         assert part.ids.tolist() == list(chain.from_iterable(reference(tokens, [text, "fox", text])))
 
@@ -67,7 +69,7 @@ def test_a_long_text_is_cut_where_its_tokens_do_not_change(
 @pytest.mark.parametrize(
     "text", ["x" * 500_000, "\u00e9" * 300_000, " " * 2_000_000, "a " * 500_000, "." * 1_000_000]
 )
-def test_a_document_of_megabytes_takes_seconds(tokens: Tokens, text: str) -> None:
+def test_a_document_of_megabytes_takes_seconds(tokens: FramedTokenizer, text: str) -> None:
     start = time.process_time()
     (part,) = encoder(tokens).encode([[text, "fox"]])
     assert time.process_time() - start < 30  # a guard against quadratic time, not a measurement
@@ -78,14 +80,14 @@ def test_a_document_of_megabytes_takes_seconds(tokens: Tokens, text: str) -> Non
 @given(st.lists(st.sampled_from(["x", " ", "\n", "ab c", "\u3000"]), max_size=8), st.integers(1, 60))
 def test_pieces_are_the_text_and_no_run_is_long(parts: list[str], repeat: int) -> None:
     text = "".join(part * repeat * 3 for part in parts)
-    with mock.patch.multiple(chunking, RUN=16, PIECE=100, UNBROKEN=re.compile(r"\S{16}|\s{16}")):
-        cut = list(chunking.pieces(text))
+    with mock.patch.multiple(corpus_texts, RUN=16, PIECE=100, UNBROKEN=re.compile(r"\S{16}|\s{16}")):
+        cut = list(corpus_texts.pieces(text))
     assert "".join(cut) == text
     assert all(len(run) < 32 for piece in cut for run in re.findall(r"\S+|\s+", piece))
     assert all(len(piece) <= 100 for piece in cut)
 
 
-def test_unknown_tokens_are_counted_with_an_example(tokens: Tokens) -> None:
+def test_unknown_tokens_are_counted_with_an_example(tokens: FramedTokenizer) -> None:
     texts = ["fox", "fox \U00012000 dog", "\U00012000"]
     (part,) = encoder(tokens).encode([texts])
     knows_bytes = "\u0120" in tokens.tokenizer.get_vocab()
@@ -93,7 +95,7 @@ def test_unknown_tokens_are_counted_with_an_example(tokens: Tokens) -> None:
     assert part.example == ("" if knows_bytes else texts[1])
 
 
-def test_the_environment_is_left_as_it_was(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_left_as_it_was(tokens: FramedTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     for before in ("true", None):

@@ -4,13 +4,13 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from components.lib.modalities.text.tokenization import given
-from components.lib.modalities.text.tokenization.folder import Tokens
+from components.lib.modalities.text.tokenization.tokenizer import FramedTokenizer
 from tests.components.tokenization.made import SCRIPTS
 
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
-def read(tokenizer: Tokenizer) -> Tokens:
+def read(tokenizer: Tokenizer) -> FramedTokenizer:
     return given.read(tokenizer.to_str().encode(), "given.json")
 
 

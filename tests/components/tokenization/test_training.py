@@ -11,9 +11,8 @@ from tokenizers import Tokenizer
 
 from components.lib.core.settings import from_dict
 from components.lib.modalities.text.settings import Tokenization
-from components.lib.modalities.text.tokenization import special, training
-from components.lib.modalities.text.tokenization.folder import Tokens
-from components.lib.modalities.text.tokenization.probes import PROBES
+from components.lib.modalities.text.tokenization import training
+from components.lib.modalities.text.tokenization.tokenizer import NAMES, PROBES
 from tests.components.tokenization.made import SCRIPTS, documents
 
 KINDS = ("bpe", "wordpiece", "unigram")
@@ -21,7 +20,7 @@ KINDS = ("bpe", "wordpiece", "unigram")
 
 def trained(kind: str, texts: list[str], **settings: object) -> Tokenizer:
     config = from_dict(Tokenization, {"kind": kind, "vocabulary_size": 1200, **settings})
-    return Tokens.trained(training.train(config, lambda: iter([texts]))).tokenizer
+    return training.train(config, lambda: iter([texts])).tokenizer
 
 
 def ids(tokenizer: Tokenizer, text: str, framed: bool = False) -> list[int]:
@@ -64,9 +63,9 @@ def test_bytes_lose_nothing_whatever_they_were_trained_on(text: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_special_tokens_in_a_text_stay_text(kind: str) -> None:
-    hostile = [f"{name} a{name}b {name}{name} {name.lower()}" for name in special.NAMES.values()]
+    hostile = [f"{name} a{name}b {name}{name} {name.lower()}" for name in NAMES.values()]
     tokenizer = trained(kind, documents() + hostile * 50)
-    forbidden = {tokenizer.token_to_id(name) for name in special.NAMES.values()}
+    forbidden = {tokenizer.token_to_id(name) for name in NAMES.values()}
     for text in hostile:
         assert not forbidden & set(ids(tokenizer, text))
         assert "".join(tokenizer.decode(ids(tokenizer, text)).split()) == "".join(text.split())
@@ -75,7 +74,7 @@ def test_special_tokens_in_a_text_stay_text(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_special_tokens_have_the_same_ids_and_frame_a_text(kind: str) -> None:
     tokenizer = trained(kind, documents())
-    assert [tokenizer.token_to_id(name) for name in special.NAMES.values()] == [0, 1, 2, 3, 4]
+    assert [tokenizer.token_to_id(name) for name in NAMES.values()] == [0, 1, 2, 3, 4]
     assert ids(tokenizer, "fox", framed=True) == [2, *ids(tokenizer, "fox"), 3]
     assert ids(tokenizer, "", framed=True) == [2, 3]
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from components.lib.modalities.text.tokenization.chunking import PIECE, grouped, pieces
+from components.lib.modalities.text.tokenization.corpus_texts import PIECE, grouped, pieces
 
 
 @dataclass(frozen=True)

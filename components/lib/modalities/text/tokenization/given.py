@@ -1,4 +1,4 @@
-"""A tokenizer that the user brings: checked, and completed to the convention of `special`."""
+"""A tokenizer that the user brings: checked, and completed to our convention of special tokens."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import json
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from components.lib.core.errors import DataError
-from components.lib.modalities.text.tokenization import special
-from components.lib.modalities.text.tokenization.folder import Tokens
+from components.lib.modalities.text.tokenization.tokenizer import NAMES, FramedTokenizer, added, frame
 
 KNOWN = {
     "pad": ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"),
@@ -20,7 +19,7 @@ KNOWN = {
 RARE = "\U00012000\ua66e"  # cuneiform and a Cyrillic letter of one manuscript: in nobody's vocabulary
 
 
-def read(data: bytes, where: str) -> Tokens:
+def read(data: bytes, where: str) -> FramedTokenizer:
     """The tokenizer of a `tokenizer.json`.
 
     Truncation and padding that it may carry are switched off, missing special tokens are added behind its
@@ -37,11 +36,11 @@ def read(data: bytes, where: str) -> Tokens:
     names = _names(tokenizer, data)
     missing = [name for name in dict.fromkeys(names.values()) if tokenizer.token_to_id(name) is None]
     plain = [name for name in dict.fromkeys(names.values()) if name not in _special(tokenizer)]
-    tokenizer.add_special_tokens([special.added(name) for name in plain])
+    tokenizer.add_special_tokens([added(name) for name in plain])
     if tokenizer.encode("").tokens != [names["bos"], names["eos"]]:
-        special.frame(tokenizer, names["bos"], names["eos"])
+        frame(tokenizer, names["bos"], names["eos"])
     _guard(tokenizer, names["unk"], where)
-    return Tokens(tokenizer, names, missing)
+    return FramedTokenizer(tokenizer, names, missing)
 
 
 def _parse(data: bytes, where: str) -> Tokenizer:
@@ -79,7 +78,7 @@ def _names(tokenizer: Tokenizer, data: bytes) -> dict[str, str]:
     """Role -> token: what its own post-processor and model use, else the field's usual names, else ours."""
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     names = {
-        role: next((name for name in known if name in vocabulary), special.NAMES[role])
+        role: next((name for name in known if name in vocabulary), NAMES[role])
         for role, known in KNOWN.items()
     }
     frame = tokenizer.encode("")

@@ -6,16 +6,17 @@ other two are put right here: WordPiece is told its alphabet in order, Unigram's
 
 from __future__ import annotations
 
+import itertools
 import json
 import unicodedata
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from components.lib.modalities.text.settings import Tokenization
-from components.lib.modalities.text.tokenization import special
-from components.lib.modalities.text.tokenization.alphabet import Alphabet
+from components.lib.modalities.text.tokenization.tokenizer import NAMES, FramedTokenizer, added, frame
 
 Batches = Callable[[], Iterator[list[str]]]
 LONGEST_WORD = 64  # characters: WordPiece needs quadratic time for a word, and gives up on long ones
@@ -23,16 +24,17 @@ PIECES = "##"
 STEP = 0.0001  # of the scores that the Unigram trainer makes up
 
 
-def train(options: Tokenization, batches: Batches) -> Tokenizer:
+def train(options: Tokenization, batches: Batches) -> FramedTokenizer:
     """A tokenizer of the configured kind.
 
     Args:
         batches: starts a new pass over the training texts, in batches.
     """
     tokenizer = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[options.kind](options, batches)
-    tokenizer.add_special_tokens([special.added(name) for name in special.NAMES.values()])
-    special.frame(tokenizer, special.NAMES["bos"], special.NAMES["eos"])
-    return tokenizer
+    tokenizer.add_special_tokens([added(name) for name in NAMES.values()])
+    frame(tokenizer, NAMES["bos"], NAMES["eos"])
+    tokenizer.encode_special_tokens = True
+    return FramedTokenizer(tokenizer, NAMES)
 
 
 def _bpe(options: Tokenization, batches: Batches) -> Tokenizer:
@@ -44,7 +46,7 @@ def _bpe(options: Tokenization, batches: Batches) -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=options.vocabulary_size,
         min_frequency=options.min_frequency,
-        special_tokens=list(special.NAMES.values()),
+        special_tokens=list(NAMES.values()),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -58,12 +60,12 @@ def _wordpiece(options: Tokenization, batches: Batches) -> Tokenizer:
         clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=options.lowercase
     )
     splits = [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.FixedLength(LONGEST_WORD)]
-    learner = _with_splits(Tokenizer(models.WordPiece(unk_token=special.NAMES["unk"])), normalizer, splits)
+    learner = _with_splits(Tokenizer(models.WordPiece(unk_token=NAMES["unk"])), normalizer, splits)
     letters = Alphabet(batches(), normalizer, options.min_frequency).frequent
     trainer = trainers.WordPieceTrainer(
         vocab_size=options.vocabulary_size,
         min_frequency=options.min_frequency,
-        special_tokens=[*special.NAMES.values(), *_forms(letters, normalizer, _room(options))],
+        special_tokens=[*NAMES.values(), *_forms(letters, normalizer, _room(options))],
         limit_alphabet=0,
         continuing_subword_prefix=PIECES,
         show_progress=False,
@@ -71,7 +73,7 @@ def _wordpiece(options: Tokenization, batches: Batches) -> Tokenizer:
     learner.train_from_iterator(batches(), trainer)
     # Built anew, because for `learner` every letter is a special token.
     model = models.WordPiece(
-        learner.get_vocab(), unk_token=special.NAMES["unk"], max_input_chars_per_word=LONGEST_WORD
+        learner.get_vocab(), unk_token=NAMES["unk"], max_input_chars_per_word=LONGEST_WORD
     )
     tokenizer = _with_splits(Tokenizer(model), normalizer, splits)
     tokenizer.decoder = decoders.WordPiece(PIECES, cleanup=False)
@@ -84,22 +86,22 @@ def _unigram(options: Tokenization, batches: Batches) -> Tokenizer:
     rare = Alphabet(batches(), learner.normalizer, options.min_frequency).without(_room(options))
     trainer = trainers.UnigramTrainer(
         vocab_size=options.vocabulary_size,
-        special_tokens=list(special.NAMES.values()),
-        unk_token=special.NAMES["unk"],
+        special_tokens=list(NAMES.values()),
+        unk_token=NAMES["unk"],
         show_progress=False,
     )
     texts = ([text.translate(rare) for text in batch] if rare else batch for batch in batches())
     learner.train_from_iterator(texts, trainer)
     vocabulary = [(piece, score) for piece, score in json.loads(learner.to_str())["model"]["vocab"]]
-    first = len(special.NAMES)
+    first = len(NAMES)
     ordered = vocabulary[:first] + _in_order(vocabulary[first:])
-    unknown = list(special.NAMES).index("unk")
+    unknown = list(NAMES).index("unk")
     return _with_marks(Tokenizer(models.Unigram(ordered, unk_id=unknown)), options)
 
 
 def _room(options: Tokenization) -> int:
     """How many tokens single characters may take: half of them, so that the rest can be longer."""
-    return (options.vocabulary_size - len(special.NAMES)) // 2
+    return (options.vocabulary_size - len(NAMES)) // 2
 
 
 def _in_order(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
@@ -111,7 +113,7 @@ def _in_order(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
     lowest = min((score for _, score in pieces), default=0.0)
     ranked = {piece: round((score - lowest) / STEP, 3) for piece, score in pieces if len(piece) == 1}
     ranks = set(ranked.values())
-    end = next(rank for rank in count() if rank not in ranks)
+    end = next(rank for rank in itertools.count() if rank not in ranks)
     unused = sorted(piece for piece, rank in ranked.items() if rank < end and rank.is_integer())
     scores = dict(pieces)
     scores |= zip(unused, sorted((scores[piece] for piece in unused), reverse=True), strict=True)
@@ -154,3 +156,40 @@ def _with_splits(
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splits)
     return tokenizer
+
+
+class Alphabet:
+    """Characters by frequency.
+
+    Args:
+        normalizer: what a tokenizer does to a text first, or None.
+        least: occurrences below which a character is rare.
+
+    Attributes:
+        frequent: normalised characters, the most frequent first; white space is not among them.
+    """
+
+    def __init__(
+        self, batches: Iterable[list[str]], normalizer: normalizers.Normalizer | None, least: int
+    ) -> None:
+        seen = np.zeros(0x110000, np.int64)
+        for batch in batches:
+            found = np.bincount(np.frombuffer("".join(batch).encode("utf-32-le"), "<u4"))
+            seen[: len(found)] += found
+        self._forms: dict[int, str] = {}
+        counts = Counter[str]()
+        for code in np.flatnonzero(seen).tolist():
+            form = normalizer.normalize_str(chr(code)) if normalizer else chr(code)
+            self._forms[code] = form
+            for letter in form:
+                counts[letter] += int(seen[code])
+        ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+        self.frequent = [letter for letter, count in ordered if count >= least and not letter.isspace()]
+
+    def without(self, most: int) -> dict[int, str]:
+        """A table for `str.translate` that blanks what is not among the `most` frequent characters."""
+        kept = set(self.frequent[:most])
+        rare = (
+            code for code, form in self._forms.items() if any(not c.isspace() and c not in kept for c in form)
+        )
+        return dict.fromkeys(rare, " ")

@@ -1,24 +1,27 @@
-"""Corpus to tokens: a tokenizer, then shards, then the facts that later stages rely on."""
+"""Corpus to token shards: a tokenizer, ids of whole documents, and the facts that later stages rely on."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
+import numpy.typing as npt
 import tokenizers
 
 from components.lib.core.errors import DataError, IntegrityError
 from components.lib.modalities.text.settings import Tokenization
 from components.lib.modalities.text.tokenization import given, training
+from components.lib.modalities.text.tokenization.corpus_texts import Texts
 from components.lib.modalities.text.tokenization.encoding import Encoder
-from components.lib.modalities.text.tokenization.folder import Tokens
-from components.lib.modalities.text.tokenization.probes import PROBES
-from components.lib.modalities.text.tokenization.shards import Writer
-from components.lib.modalities.text.tokenization.texts import Texts
+from components.lib.modalities.text.tokenization.tokenizer import PROBES, FramedTokenizer
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Draft, Store
 
 SPLITS = ("train", "validation")
+
+Ints = npt.NDArray[np.int64]
 
 
 def tokenize(
@@ -36,7 +39,10 @@ def tokenize(
         raise DataError(
             "the corpus has no document to train on", where=corpus.uri, fix="add data to the sources"
         )
-    tokens = _tokenizer(options, splits["train"], file)
+    if options.kind == "given":
+        tokens = given.read(file, options.tokenizer)
+    else:
+        tokens = training.train(options, lambda: splits["train"].training(options.training_bytes))
     trained = time.monotonic()
     tokens.save(draft)
     encoder = Encoder(tokens.tokenizer, tokens.special["unk"], tokens.dtype, workers)
@@ -50,12 +56,6 @@ def tokenize(
         "tokenizers": tokenizers.__version__,
         "tokenizer": options.tokenizer,
     }
-
-
-def _tokenizer(options: Tokenization, texts: Texts, file: bytes) -> Tokens:
-    if options.kind == "given":
-        return given.read(file, options.tokenizer)
-    return Tokens.trained(training.train(options, lambda: texts.training(options.training_bytes)))
 
 
 def _encode(encoder: Encoder, texts: Texts, options: Tokenization, draft: Draft) -> dict[str, int]:
@@ -104,7 +104,7 @@ def _unknown(encoder: Encoder, texts: Texts, share: float, options: Tokenization
 
 
 def _facts(
-    options: Tokenization, tokens: Tokens, trained_on: Texts, counts: dict[str, dict[str, int]]
+    options: Tokenization, tokens: FramedTokenizer, trained_on: Texts, counts: dict[str, dict[str, int]]
 ) -> dict[str, Any]:
     return {
         "kind": options.kind,
@@ -116,3 +116,57 @@ def _facts(
         "trained_on": {"documents": trained_on.documents, "bytes": trained_on.bytes},
         **{name: {split: c[name] for split, c in counts.items()} for name in next(iter(counts.values()))},
     }
+
+
+class Writer:
+    """The shards of one split: ids, flat and little-endian, and where each document starts.
+
+    A shard is closed by the document that fills it.
+
+    Attributes:
+        documents, tokens: what was written.
+        dropped: documents that have no tokens.
+    """
+
+    def __init__(self, draft: Draft, split: str, most: int) -> None:
+        self._draft, self._split, self._most = draft, split, most
+        self._count, self._held = 0, 0
+        self._file: BinaryIO | None = None
+        self._lengths: list[Ints] = []
+        self.documents, self.tokens, self.dropped = 0, 0, 0
+
+    def add(self, ids: npt.NDArray[np.unsignedinteger[Any]], lengths: Ints) -> None:
+        """Appends documents: `ids` are those of all, one after the other."""
+        self.dropped += int((lengths == 0).sum())
+        lengths = lengths[lengths > 0]
+        self.documents, self.tokens = self.documents + len(lengths), self.tokens + len(ids)
+        while len(lengths):
+            sums = np.cumsum(lengths)
+            fit = int(np.searchsorted(sums, self._most - self._held)) + 1
+            fit = min(fit, len(lengths))
+            self._append(ids[: sums[fit - 1]], lengths[:fit])
+            ids, lengths = ids[sums[fit - 1] :], lengths[fit:]
+
+    def close(self) -> None:
+        """Publishes the last shard."""
+        if self._file is None:
+            return
+        self._file.close()
+        self._file = None
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate(self._lengths))]).astype("<i8")
+        np.save(self._path(".offsets.npy"), offsets)
+        for ending in (".bin", ".offsets.npy"):
+            self._draft.add(self._path(ending).name, len(offsets) - 1)
+        self._count, self._held, self._lengths = self._count + 1, 0, []
+
+    def _append(self, ids: npt.NDArray[np.unsignedinteger[Any]], lengths: Ints) -> None:
+        if self._file is None:
+            self._file = self._path(".bin").open("wb")
+        ids.astype(ids.dtype.newbyteorder("<"), copy=False).tofile(self._file)
+        self._lengths.append(lengths)
+        self._held += len(ids)
+        if self._held >= self._most:
+            self.close()
+
+    def _path(self, ending: str) -> Path:
+        return self._draft.folder / f"{self._split}-{self._count:05d}{ending}"
