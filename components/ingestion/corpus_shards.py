@@ -1,63 +1,20 @@
-"""The corpus' files: parquet shards of a bounded size for each split, and what was dropped and why."""
+"""Parquet shards of the corpus, of a bounded size for each split, and what was dropped and why."""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow import parquet
 
+from components.ingestion.parquet_rows import Rows, lengths
 from components.lib.modalities import Columns
 from components.lib.storage.store import Draft
 
 QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "location", "reason", "excerpt")])
-OPTIONS = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
-ROW_GROUP = 8 << 20  # bytes of data of a row group: what a reader holds
-
-
-class Rows:
-    """One parquet file; where its row groups end depends on its rows, not on the tables they come in."""
-
-    def __init__(self, path: Path, schema: pa.Schema, **options: Any) -> None:
-        self._writer = parquet.ParquetWriter(path, schema, **OPTIONS, **options)
-        self._tables: list[pa.Table] = []
-        self._held = 0
-        self.count = 0
-
-    def add(self, table: pa.Table) -> None:
-        """Appends rows."""
-        sizes, at, before = np.cumsum(lengths(table)), 0, 0
-        while at < len(table):
-            stop = int(np.searchsorted(sizes, before + ROW_GROUP - self._held)) + 1
-            part = table.slice(at, stop - at)
-            self._tables.append(part)
-            at += len(part)
-            self._held += int(sizes[at - 1]) - before
-            before = int(sizes[at - 1])
-            if self._held >= ROW_GROUP:
-                self._flush()
-        self.count += len(table)
-
-    def close(self) -> None:
-        """Writes what is left."""
-        self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        if self._tables:
-            self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
-        self._tables, self._held = [], 0
-
-
-def lengths(table: pa.Table) -> npt.NDArray[np.int64]:
-    """Bytes of data of each row, without its first column and its last."""
-    columns = (table[name] for name in table.column_names[1:-1])
-    return np.sum([pa.compute.binary_length(column).to_numpy() for column in columns], axis=0)
 
 
 class Split:
@@ -72,7 +29,7 @@ class Split:
         """Appends rows."""
         at = 0
         while at < len(table):
-            sizes = np.cumsum(lengths(table.slice(at)))
+            sizes = np.cumsum(lengths(table.slice(at), self._schema.names[1:-1]))
             fit = int(np.searchsorted(sizes, self._most - self._bytes, "right"))
             if fit == 0 and self._bytes:
                 self.close()
@@ -90,7 +47,8 @@ class Split:
 
     def _begin(self) -> None:
         self._file = f"{self._name}-{self._count:05d}.parquet"
-        self._rows = Rows(self._draft.folder / self._file, self._schema, use_dictionary=["source"])
+        path, payload = self._draft.folder / self._file, self._schema.names[1:-1]
+        self._rows = Rows(path, self._schema, payload, use_dictionary=["source"])
         self._count, self._bytes = self._count + 1, 0
 
 
@@ -110,7 +68,7 @@ class Shards:
             Split(draft, name, self._schema, most) for name in ("train", "validation")
         )
         self.kinds = {name: Counter[str]() for name in columns.kinds if name in columns.payload}
-        self._dropped = Rows(draft.folder / "dropped.parquet", QUARANTINE)
+        self._dropped = Rows(draft.folder / "dropped.parquet", QUARANTINE, ("location", "reason"))
         self._smallest: list[tuple[int, str, str]] = []
 
     @property
@@ -132,7 +90,13 @@ class Shards:
         rows = pa.table([names, *(table[name] for name in self._schema.names[1:])], schema=self._schema)
         for split, mask in ((self._train, kept & ~validation), (self._validation, kept & validation)):
             split.add(rows.filter(pa.array(mask)))
-        self._sample(rows, np.flatnonzero(kept), ids[:, 0])
+        some, first = self._modality.COLUMNS.samples, ids[:, 0]
+        for row in np.flatnonzero(kept)[np.argsort(first[kept], kind="stable")[:some]].tolist():
+            if len(self._smallest) < some or -int(first[row]) > self._smallest[0][0]:
+                one = rows.slice(row, 1).to_pylist()[0]
+                heapq.heappush(self._smallest, (-int(first[row]), self._modality.sample(one), one["source"]))
+            if len(self._smallest) > some:
+                heapq.heappop(self._smallest)
         for name, counter in self.kinds.items():
             counter.update(rows[name].filter(pa.array(kept)).to_pylist())
         if not kept.all():
@@ -147,12 +111,3 @@ class Shards:
         self._validation.close()
         self._dropped.close()
         self._draft.add("dropped.parquet", self._dropped.count)
-
-    def _sample(self, rows: pa.Table, kept: npt.NDArray[np.int64], ids: npt.NDArray[np.uint64]) -> None:
-        count = self._modality.COLUMNS.samples
-        for row in kept[np.argsort(ids[kept], kind="stable")[:count]].tolist():
-            if len(self._smallest) < count or -int(ids[row]) > self._smallest[0][0]:
-                one = rows.slice(row, 1).to_pylist()[0]
-                heapq.heappush(self._smallest, (-int(ids[row]), self._modality.sample(one), one["source"]))
-            if len(self._smallest) > count:
-                heapq.heappop(self._smallest)

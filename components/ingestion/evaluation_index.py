@@ -61,7 +61,7 @@ class Indexing:
                 self.groups.add(group)
 
 
-def index(store: Store, entry: Evaluation, config: Config, version: int) -> Manifest:
+def index(store: Store, entry: Evaluation, config: Config) -> Manifest:
     """The index of an evaluation set, made once for each state of its objects.
 
     Raises:
@@ -80,7 +80,7 @@ def index(store: Store, entry: Evaluation, config: Config, version: int) -> Mani
         **own.indexed(config.own, entry.fields),
         **({"group": entry.group} if config.group and entry.group else {}),
     }
-    key = packs.key_of("contamination", version, settings, objects)
+    key = packs.key_of("contamination", settings, objects)
     found = store.find(key)
     if found is not None:
         return found

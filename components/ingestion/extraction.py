@@ -36,7 +36,6 @@ def extract(
     evaluations: Sequence[Manifest],
     objects: Sequence[Object],
     stage: str,
-    version: int,
 ) -> list[Manifest]:
     """The packs that hold `objects`; small ones share a pack."""
     indexes = [store.open_folder(index, "index/") for index in evaluations]
@@ -47,12 +46,12 @@ def extract(
     with closing(reader), cleaning_pool(config, indexes, workers) as pool:
         for todo in packs.dealt(objects):
             while todo:
-                with store.draft(packs.key_of(stage, version, {}, todo)) as draft:
+                with store.draft(packs.key_of(stage, {}, todo)) as draft:
                     losses = _write(todo, config, reader, pool, draft)
                     if not losses:
                         made.append(draft.commit())
                         break
-                made.append(_rejection(losses, config, store, version))
+                made.append(_rejection(losses, config, store))
                 lost = {loss.file.entry.name for loss in losses}
                 todo = [entry for entry in todo if entry.name not in lost]  # again, without a row of them
     return made
@@ -79,7 +78,7 @@ def _write(
     return [lost[number] for number in sorted(lost)]
 
 
-def _rejection(losses: Sequence[Loss], config: Config, store: Store, version: int) -> Manifest:
+def _rejection(losses: Sequence[Loss], config: Config, store: Store) -> Manifest:
     """The pack of files that were lost; under a stage of its own, where no run looks for what it knows.
 
     Their content counts as another than it is, so that no corpus is taken for one that holds it.
@@ -90,7 +89,7 @@ def _rejection(losses: Sequence[Loss], config: Config, store: Store, version: in
         "reasons": reasons,
         **({"group": config.group} if config.group else {}),
     }
-    key = packs.key_of("rejection", version, settings, [loss.file.entry for loss in losses])
+    key = packs.key_of("rejection", settings, [loss.file.entry for loss in losses])
     with store.draft(key) as draft:
         writer = PackWriter(draft, config)
         for number, loss in enumerate(losses):

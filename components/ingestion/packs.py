@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import parquet
 
 from components.ingestion.config import Config
+from components.ingestion.parquet_rows import Rows
 from components.ingestion.record_reader import REJECTS, Batch, Fetched, Place
 from components.lib import modalities
 from components.lib.data.formats import Rejected, Stranger
@@ -27,13 +27,7 @@ from components.lib.storage.store import Draft, Store
 
 PACK_BYTES = 64 << 20  # of raw input in a pack of small objects; a bigger object has a pack of its own
 PACK_OBJECTS = 4096
-ROW_GROUP = 8 << 20  # bytes of data of a row group, what assembly holds of a pack
-PARQUET = {
-    "compression": "zstd",
-    "compression_level": 3,
-    "write_page_checksum": True,
-    "use_dictionary": False,
-}
+VERSION = 3  # of what a pack, an index and a corpus hold
 TEXT = pa.string()
 QUARANTINE = pa.schema([("source", pa.int32()), ("location", TEXT), ("reason", TEXT), ("excerpt", TEXT)])
 
@@ -101,10 +95,10 @@ def dealt(objects: Sequence[Object]) -> Iterator[list[Object]]:
         yield hand
 
 
-def key_of(stage: str, version: int, config: dict[str, Any], objects: Sequence[Object]) -> Key:
+def key_of(stage: str, config: dict[str, Any], objects: Sequence[Object]) -> Key:
     """The key of a pack of these objects."""
     listing = [[entry.name, entry.identity] for entry in objects]
-    return Key(stage, version, config, {"objects": artifacts.sha256(artifacts.canonical(listing))})
+    return Key(stage, VERSION, config, {"objects": artifacts.sha256(artifacts.canonical(listing))})
 
 
 class PackWriter:
@@ -112,13 +106,14 @@ class PackWriter:
 
     def __init__(self, draft: Draft, config: Config) -> None:
         self._draft, self._modality = draft, modalities.load(config.modality, "ingestion")
-        self._schema = schema(self._modality.COLUMNS, grouped=bool(config.group))
-        self._documents, self._broken = (
-            parquet.ParquetWriter(draft.folder / f"{name}.parquet", schema, **PARQUET)
-            for name, schema in (("documents", self._schema), ("quarantine", QUARANTINE))
+        columns: Columns = self._modality.COLUMNS
+        self._schema, plain = schema(columns, grouped=bool(config.group)), {"use_dictionary": False}
+        self._documents = Rows(
+            draft.folder / "documents.parquet", self._schema, tuple(columns.payload), **plain
         )
-        self._rows, self._size, self._altered = list[pa.Table](), 0, 0
+        self._broken = Rows(draft.folder / "quarantine.parquet", QUARANTINE, ("location", "reason"), **plain)
         self._rejects: list[dict[str, Any]] = []
+        self._altered = 0
         self._counts = {name: Counter[int]() for name in ("rows", "quarantined", "strangers")}
 
     def add(self, batch: Batch, cleaned: Cleaned) -> None:
@@ -133,7 +128,7 @@ class PackWriter:
             places = [batch.places[index] for index in readable]
             self._counts["rows"].update(number for number, _ in places)
             groups = [batch.groups[index] for index in readable] if batch.groups else []
-            self._append(self._table(places, groups, cleaned))
+            self._documents.add(self._table(places, groups, cleaned))
         self._altered += cleaned.altered
 
     def reject(self, number: int, item: Rejected) -> None:
@@ -147,12 +142,10 @@ class PackWriter:
 
     def close(self, files: Sequence[Fetched]) -> list[dict[str, Any]]:
         """Publishes both files, and in `facts` the sources in order, which it returns to be added to."""
-        self._flush()
         self._flush_rejects()
-        self._documents.close()
-        self._broken.close()
-        self._draft.add("documents.parquet", self._counts["rows"].total())
-        self._draft.add("quarantine.parquet", self._counts["quarantined"].total())
+        for name, rows in (("documents", self._documents), ("quarantine", self._broken)):
+            rows.close()
+            self._draft.add(f"{name}.parquet", rows.count)
         sources = [
             {
                 "name": file.entry.name,
@@ -165,12 +158,6 @@ class PackWriter:
         ]
         self._draft.facts = {"sources": sources, "altered": self._altered}
         return sources
-
-    def _append(self, table: pa.Table) -> None:
-        self._rows.append(table)
-        self._size += sum(table[name].nbytes for name in self._modality.COLUMNS.payload)
-        if self._size >= ROW_GROUP:
-            self._flush()
 
     def _table(self, places: list[Place], groups: list[bytes], cleaned: Cleaned) -> pa.Table:
         columns: Columns = self._modality.COLUMNS
@@ -196,13 +183,8 @@ class PackWriter:
         arrays = [pa.array(values[entry.name], entry.type) for entry in self._schema]
         return pa.table(arrays, schema=self._schema)
 
-    def _flush(self) -> None:
-        if self._rows:
-            self._documents.write_table(pa.concat_tables(self._rows))
-        self._rows, self._size = [], 0
-
     def _flush_rejects(self) -> None:
-        self._broken.write_table(pa.Table.from_pylist(self._rejects, QUARANTINE))
+        self._broken.add(pa.Table.from_pylist(self._rejects, QUARANTINE))
         self._rejects = []
 
 

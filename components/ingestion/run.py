@@ -23,8 +23,6 @@ from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft, Store
 
-VERSION = 3
-
 
 def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manifest:
     """Writes the corpus manifest to `corpus` and the data card to `card`.
@@ -44,7 +42,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     reads = modalities.load(config.modality).READS
     layout = Layout(config.format, config.format_options, config.encoding, reads)
     objects = _readable(config, layout, context)
-    indexes = [index(context.store, entry, config, VERSION) for entry in config.decontaminate]
+    indexes = [index(context.store, entry, config) for entry in config.decontaminate]
     evaluations = list({made.reference: made for made in indexes}.values())
     settings = {
         "modality": config.modality,
@@ -59,7 +57,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
-    key = Key("ingestion", VERSION, {**settings, **output}, increment.inputs(config.since, parts))
+    key = Key("ingestion", packs.VERSION, {**settings, **output}, increment.inputs(config.since, parts))
     if not parts and older:  # nothing is new: what there is is the output
         key = context.store.resolve(config.since).key
 
@@ -94,11 +92,11 @@ def _extracted(
     objects: Sequence[Object],
 ) -> list[Slice]:
     """The rows of every object, in their order; reads what no earlier run has read."""
-    stage = f"extraction-{artifacts.sha256(artifacts.canonical([VERSION, settings]))[:16]}"
+    stage = f"extraction-{artifacts.sha256(artifacts.canonical([packs.VERSION, settings]))[:16]}"
     held = packs.known(store, stage)
     missing = [entry for entry in objects if (entry.name, entry.identity) not in held]
     if missing:
-        made = extract(config, layout, store, evaluations, missing, stage, VERSION)
+        made = extract(config, layout, store, evaluations, missing, stage)
         held |= packs.by_source(made)
     return [held[entry.name, entry.identity] for entry in objects]
 

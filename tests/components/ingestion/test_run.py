@@ -7,7 +7,7 @@ import random
 import pytest
 from pyarrow import parquet
 
-from components.ingestion import corpus_shards, extraction, packs
+from components.ingestion import extraction, parquet_rows
 from components.lib.core.errors import DataError
 from components.lib.modalities.text.ingestion import normalised, text_id
 from tests.components.ingestion.corpora import Ingestion, texts, words, write
@@ -62,8 +62,7 @@ def test_the_same_data_give_the_same_bytes_in_any_process(tmp_path, monkeypatch)
 
 
 def test_where_row_groups_end_does_not_depend_on_the_order_of_arrival(tmp_path, monkeypatch):
-    for module in (packs, corpus_shards):
-        monkeypatch.setattr(module, "ROW_GROUP", 5_000)
+    monkeypatch.setattr(parquet_rows, "ROW_GROUP", 5_000)
     given = {f"{name}.txt": [*texts(60, name), *texts(5, "copied"), "too short"] for name in "abcd"}
     folder, settings = tmp_path / "data", {"near_duplicates": 0, "shard_bytes": 20_000}
     grown = Ingestion(tmp_path / "grown")
