@@ -6,8 +6,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import cast
@@ -17,61 +16,34 @@ from components.ingestion.record_reader import Batch
 from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import ServiceError
-from components.lib.modalities import Cleaned, Payload
-
-Cleaner = Callable[[Sequence[Payload]], Cleaned]
+from components.lib.modalities import Cleaned
 
 
 class Culprits(dict[int, str]):
     """Place in a batch -> how the process ended that had to clean it."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a process that cleans needs to know, once.
-
-    Attributes:
-        evaluations: local folders of evaluation indexes.
-    """
-
-    config: Config
-    evaluations: Sequence[Path]
-
-    def cleaner(self) -> Cleaner:
-        """The modality's."""
-        modality = modalities.load(self.config.modality, "ingestion")
-        return cast(Cleaner, modality.cleaner(self.config.own, self.evaluations))
-
-    def __call__(self) -> Callable[[bytes], Iterator[Cleaned]]:
-        """The same for pickled payloads, in a process of its own."""
-        cleaner = self.cleaner()
-        return lambda batch: iter([cleaner(pickle.loads(batch))])
-
-
-@contextmanager
-def cleaning_pool(config: Config, evaluations: Sequence[Path], workers: int) -> Iterator[CleaningPool]:
-    """With fewer than two workers this process cleans itself, if nothing is decoded."""
-    job = Job(config, evaluations)
-    alone = workers < 2 and not modalities.load(config.modality, "ingestion").NATIVE
-    children = [] if alone else [Child(job, config.memory) for _ in range(max(workers, 1))]
-    pool = CleaningPool(config, job.cleaner() if alone else None, children)
-    try:
-        yield pool
-    finally:
-        pool.close()
+def work(config: Config, evaluations: Sequence[Path]) -> Callable[[bytes], Iterator[Cleaned]]:
+    """What a process does with pickled payloads; `evaluations` are local folders of indexes."""
+    cleaner = modalities.load(config.modality, "ingestion").cleaner(config.own, evaluations)
+    return lambda batch: iter([cleaner(pickle.loads(batch))])
 
 
 class CleaningPool:
     """Cleans batches in their order, a bounded number of them at a time.
 
-    A thread waits for each of the processes, so that the one that reads a batch is known, if it dies of it.
+    With fewer than two workers this process cleans itself, if nothing is decoded. Else a thread waits for
+    each of the processes, so that the one that reads a batch is known, if it dies of it.
     """
 
-    def __init__(self, config: Config, cleaner: Cleaner | None, children: Sequence[Child]) -> None:
-        self._config, self._cleaner, self._children = config, cleaner, children
-        self._pool = ThreadPoolExecutor(max(len(children), 1))
+    def __init__(self, config: Config, evaluations: Sequence[Path], workers: int) -> None:
+        make = partial(work, config, evaluations)
+        alone = workers < 2 and not modalities.load(config.modality, "ingestion").NATIVE
+        self._config, self._work = config, make() if alone else None
+        self._children = [] if alone else [Child(make, config.memory) for _ in range(max(workers, 1))]
+        self._pool = ThreadPoolExecutor(max(len(self._children), 1))
         self._idle: SimpleQueue[Child] = SimpleQueue()
-        for child in children:
+        for child in self._children:
             self._idle.put(child)
 
     def clean(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Cleaned | Culprits]]:
@@ -103,8 +75,8 @@ class CleaningPool:
     def _cleaned(self, batch: Batch) -> Cleaned | Culprits:
         if not batch.places:
             return Cleaned()
-        if self._cleaner is not None:
-            return self._cleaner(pickle.loads(batch.payloads))
+        if self._work is not None:
+            return next(self._work(batch.payloads))
         child = self._idle.get()
         try:
             return self._asked(child, batch.payloads)

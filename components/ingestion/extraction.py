@@ -12,7 +12,7 @@ from contextlib import closing
 from functools import partial
 
 from components.ingestion import packs
-from components.ingestion.cleaning_pool import CleaningPool, Culprits, cleaning_pool
+from components.ingestion.cleaning_pool import CleaningPool, Culprits
 from components.ingestion.config import Config
 from components.ingestion.packs import PackWriter
 from components.ingestion.record_reader import Fetched, Loss, RecordReader, read
@@ -42,8 +42,8 @@ def extract(
     size = sum(max(entry.size, SMALL if entry.size < 0 else 0) for entry in objects)
     workers = config.workers or (1 if size < SMALL else min(cores(), MOST))
     reader = Child(partial(RecordReader, layout, config, BATCH), config.memory)
-    made = []
-    with closing(reader), cleaning_pool(config, indexes, workers) as pool:
+    pool, made = CleaningPool(config, indexes, workers), []
+    with closing(reader), closing(pool):
         for todo in packs.dealt(objects):
             while todo:
                 with store.draft(packs.key_of(stage, {}, todo)) as draft:

@@ -126,14 +126,10 @@ def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -
     size = sum(part.source["bytes"] for part in parts)
     if broken <= budget * read and gone <= budget * size:
         return
-    found = quarantined(context.store, [part for part in parts if part.source["quarantined"]])
-    rows = found.slice(0, 5).to_pylist()
+    rows = quarantined(context.store, parts).slice(0, 5).to_pylist()
     examples = "; ".join(f"{row['location']}: {row['reason']}" for row in rows)
     whole = f" and {gone:,} of {size:,} bytes, in whole files" if lost else ""
-    raise DataError(
-        "too many records cannot be read",
-        where=rows[0]["location"],
-        found=f"{broken:,} of {read:,} records{whole}: {examples}",
-        expected=f"at most {budget:.2%} of the records and of the bytes (setting ingestion.quarantine)",
-        fix="correct the data or the settings of their format, or raise the limit",
-    )
+    what, found = "too many records cannot be read", f"{broken:,} of {read:,} records{whole}: {examples}"
+    expected = f"at most {budget:.2%} of the records and of the bytes (setting ingestion.quarantine)"
+    fix = "correct the data or the settings of their format, or raise the limit"
+    raise DataError(what, where=rows[0]["location"], found=found, expected=expected, fix=fix)

@@ -148,13 +148,9 @@ def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterato
                 fix = "decrypt the archive, or leave it out of the source"
                 raise DataError("a member of an archive is encrypted", where=inner, fix=fix)
             if info.compress_type not in ZIPPED:
-                raise DataError(
-                    "a member of an archive is compressed in an unusual way",
-                    where=inner,
-                    found=f"method {info.compress_type}",
-                    expected="deflate, bzip2 or none",
-                    fix="write the archive anew",
-                )
+                what, found = "a member of an archive is compressed in an unusual way", info.compress_type
+                expected, fix = "deflate, bzip2 or none", "write the archive anew"
+                raise DataError(what, where=inner, found=f"method {found}", expected=expected, fix=fix)
             with archive.open(info) as file:
                 raw = _Limited(file, inner, info.compress_size, limits)
                 yield Stream(inner, _nested(raw, inner, info.compress_size, limits), suffix(inner))
@@ -213,12 +209,10 @@ class _Limited(io.RawIOBase):
             data = self._source.read(len(buffer))
         self._given += len(data)
         if self._given > self._most:
-            raise DataError(
-                "a compressed file expands too far: it may be a decompression bomb",
-                where=self._name,
-                found=f"{self._compressed:,} bytes became more than {self._most:,}",
-                expected="at most 200 bytes for each compressed one, and 1 TiB in all",
-                fix="decompress the file yourself if you trust it",
-            )
+            what = "a compressed file expands too far: it may be a decompression bomb"
+            found = f"{self._compressed:,} bytes became more than {self._most:,}"
+            expected = "at most 200 bytes for each compressed one, and 1 TiB in all"
+            fix = "decompress the file yourself if you trust it"
+            raise DataError(what, where=self._name, found=found, expected=expected, fix=fix)
         buffer[: len(data)] = data
         return len(data)

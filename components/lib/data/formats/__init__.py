@@ -89,13 +89,10 @@ def read(stream: Stream, layout: Layout) -> Iterator[Record | Rejected]:
 
 def unknown(where: str, found: str, layout: Layout) -> DataError:
     """The error of a file whose ending means no format."""
-    return DataError(
-        "the format of a file is not known",
-        where=where,
-        found=found or "no ending",
-        expected=f"{', '.join(sorted(suffixes(layout.reads)))}; compressed by gzip or zstd alone",
-        fix="set 'format', or choose the files with a pattern such as folder/*.txt",
-    )
+    what, found = "the format of a file is not known", found or "no ending"
+    expected = f"{', '.join(sorted(suffixes(layout.reads)))}; compressed by gzip or zstd alone"
+    fix = "set 'format', or choose the files with a pattern such as folder/*.txt"
+    return DataError(what, where=where, found=found, expected=expected, fix=fix)
 
 
 @cache

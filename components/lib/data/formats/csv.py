@@ -64,12 +64,9 @@ def _rows(
             return
         except csv.Error as error:
             if "field limit" in str(error) or "unexpected end" in str(error):
-                raise DataError(
-                    "a quoted field is never closed",
-                    where=place(stream, start),
-                    found=str(error),
-                    fix="correct the quotes, or set format_options.csv.delimiter",
-                ) from error
+                what = "a quoted field is never closed"
+                fix = "correct the quotes, or set format_options.csv.delimiter"
+                raise DataError(what, where=place(stream, start), found=str(error), fix=fix) from error
             broken.append(rejected(place(stream, start), f"not CSV: {error}", ""))
             yield start, []
             continue

@@ -70,13 +70,9 @@ def _batches(file: Any, columns: list[str] | None, stream: Stream) -> Iterator[A
 
 
 def _bomb(stream: Stream, found: str, most: int) -> DataError:
-    return DataError(
-        "a parquet file expands too far: it may be a decompression bomb",
-        where=stream.name,
-        found=found,
-        expected=f"at most {most:,} bytes",
-        fix="write it in small pages and without dictionaries if you trust it",
-    )
+    what = "a parquet file expands too far: it may be a decompression bomb"
+    fix = "write it in small pages and without dictionaries if you trust it"
+    return DataError(what, where=stream.name, found=found, expected=f"at most {most:,} bytes", fix=fix)
 
 
 def _chunks(metadata: Any) -> Iterator[Any]:

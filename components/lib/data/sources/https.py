@@ -69,13 +69,9 @@ def fetch(entry: Object, folder: Path) -> Path:
     found = f"sha256={digest.hexdigest()}"
     changed = found != entry.identity if entry.identity.startswith("sha256=") else not _same(entry)
     if changed:
-        raise DataError(
-            "a web source is not the file that was listed or pinned",
-            where=entry.name,
-            found=found,
-            expected=entry.identity,
-            fix="run again, or correct the sha256 of the source",
-        )
+        what = "a web source is not the file that was listed or pinned"
+        fix = "run again, or correct the sha256 of the source"
+        raise DataError(what, where=entry.name, found=found, expected=entry.identity, fix=fix)
     return target
 
 

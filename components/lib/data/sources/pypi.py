@@ -75,12 +75,9 @@ def _download(match: re.Match[str], target: Path) -> None:
             raise _failure(requirement, done.stderr.strip()[-1500:])
         found = sha256_of(wheels[0])
         if found != match["sha256"]:
-            raise IntegrityError(
-                "a wheel is not the one that was pinned",
-                where=requirement,
-                found=f"sha256 {found}",
-                expected=f"sha256 {match['sha256']}",
-            )
+            what = "a wheel is not the one that was pinned"
+            expected = f"sha256 {match['sha256']}"
+            raise IntegrityError(what, where=requirement, found=f"sha256 {found}", expected=expected)
         temporary = target.with_name(f".{uuid.uuid4().hex}")
         shutil.copyfile(wheels[0], temporary)
         os.replace(temporary, target)

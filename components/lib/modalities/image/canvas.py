@@ -108,13 +108,9 @@ class Canvas:
         """Raises IntegrityError if the probes come out other than when the corpus was brought to size."""
         found = self.probes()
         if found != probes:
-            raise IntegrityError(
-                "images are not decoded or resized as they were for the trunk",
-                where=where,
-                found=found,
-                expected=probes,
-                fix="use the pinned version of Pillow",
-            )
+            what = "images are not decoded or resized as they were for the trunk"
+            fix = "use the pinned version of Pillow"
+            raise IntegrityError(what, where=where, found=found, expected=probes, fix=fix)
 
 
 def _made() -> list[bytes]:

@@ -60,10 +60,8 @@ class PixelShards:
 def _mapped(path: Path, shape: tuple[int, int, int]) -> Pixels:
     array: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.shape[1:] != shape or array.dtype != np.uint8:
-        raise IntegrityError(
-            "a shard holds other images than its manifest tells",
-            where=str(path),
-            found=f"{array.dtype} {array.shape[1:]}",
-            expected=f"uint8 {shape}",
-        )
+        what = "a shard holds other images than its manifest tells"
+        expected = f"uint8 {shape}"
+        found = f"{array.dtype} {array.shape[1:]}"
+        raise IntegrityError(what, where=str(path), found=found, expected=expected)
     return array

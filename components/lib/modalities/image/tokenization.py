@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -50,12 +50,10 @@ def _given(uri: str) -> bytes:
     try:
         return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)
     except (MissingError, OSError) as error:
-        raise ConfigError(
-            "the given canvas cannot be read",
-            where="tokenization.canvas",
-            found=f"{uri}: {error}",
-            expected=f"a path or URI of a {PROCESSOR} of a trunk",
-        ) from error
+        what = "the given canvas cannot be read"
+        expected = f"a path or URI of a {PROCESSOR} of a trunk"
+        found = f"{uri}: {error}"
+        raise ConfigError(what, where="tokenization.canvas", found=found, expected=expected) from error
 
 
 def resize(
@@ -69,10 +67,10 @@ def resize(
     """
     expected = corpus.facts["documents"]
     if not expected.get("train"):
-        raise DataError(
-            "the corpus has no image to train on", where=corpus.uri, fix="add images to the sources"
-        )
-    canvas = Canvas(options.height, options.width, options.channels or _channels(corpus), options.fit)
+        what = "the corpus has no image to train on"
+        raise DataError(what, where=corpus.uri, fix="add images to the sources")
+    grey = set(corpus.facts["channels"]) == {"1"}
+    canvas = Canvas(options.height, options.width, options.channels or (1 if grey else 3), options.fit)
     canvas = Canvas.parse(given) if given else canvas
     moments, counts = Moments(canvas.channels), {}
     for split in SPLITS:
@@ -84,34 +82,17 @@ def resize(
         writer.close()
         counts[split] = writer.images
         if writer.images != expected.get(split, 0):
-            raise IntegrityError(
-                "the corpus is not what its manifest tells",
-                where=f"{corpus.uri} ({split})",
-                found=f"{writer.images} images",
-                expected=f"{expected.get(split, 0)} images",
-            )
+            what, where = "the corpus is not what its manifest tells", f"{corpus.uri} ({split})"
+            found, told = f"{writer.images} images", f"{expected.get(split, 0)} images"
+            raise IntegrityError(what, where=where, found=found, expected=told)
     mean, std = (list(canvas.mean), list(canvas.std)) if given else moments.of()
     canvas = replace(canvas, mean=tuple(mean), std=tuple(std))
     (draft.folder / FOLDER).mkdir()
     canvas.save(draft.folder / FOLDER)
     draft.add(f"{FOLDER}/{PROCESSOR}")
-    draft.facts = {
-        "height": canvas.height,
-        "width": canvas.width,
-        "channels": canvas.channels,
-        "fit": canvas.fit,
-        "mean": mean,
-        "std": std,
-        "dtype": "uint8",
-        "images": counts,
-        "probes": canvas.probes(),
-    }
+    facts = {**asdict(canvas), "mean": mean, "std": std}
+    draft.facts = {**facts, "dtype": "uint8", "images": counts, "probes": canvas.probes()}
     draft.measured["pillow"] = PIL.__version__
-
-
-def _channels(corpus: Manifest) -> int:
-    """1 if every image of the corpus is grey."""
-    return 1 if set(corpus.facts["channels"]) == {"1"} else 3
 
 
 def _sized(workers: int, store: Store, corpus: Manifest, split: str, canvas: Canvas) -> Iterator[Pixels]:

@@ -118,13 +118,9 @@ def check_probes(tokenizer: Any, facts: dict[str, Any]) -> None:
             (_encode(tokenizer, text, framed=True), [bos, *ids, eos]),
         ):
             if found != expected:
-                raise IntegrityError(
-                    "the tokenizer is not the one that made the tokens",
-                    where=f"probe {text!r}",
-                    found=found,
-                    expected=expected,
-                    fix="use the tokenizer of the tokens manifest and the pinned library versions",
-                )
+                what = "the tokenizer is not the one that made the tokens"
+                fix = "use the tokenizer of the tokens manifest and the pinned library versions"
+                raise IntegrityError(what, where=f"probe {text!r}", found=found, expected=expected, fix=fix)
 
 
 def load(folder: Path) -> Any:
@@ -145,12 +141,9 @@ def _encode(tokenizer: Any, text: str, *, framed: bool) -> list[int]:
 def _mapped(path: Path, dtype: np.dtype[Any], offsets: Ints) -> Ids:
     size = path.stat().st_size
     if offsets[0] != 0 or offsets[-1] * dtype.itemsize != size or (np.diff(offsets) < 0).any():
-        raise IntegrityError(
-            "the offsets of a token shard do not fit it",
-            where=str(path),
-            found=f"{size} bytes",
-            expected=f"{int(offsets[-1]) * dtype.itemsize} bytes",
-        )
+        what = "the offsets of a token shard do not fit it"
+        expected = f"{int(offsets[-1]) * dtype.itemsize} bytes"
+        raise IntegrityError(what, where=str(path), found=f"{size} bytes", expected=expected)
     return np.asarray(np.memmap(path, dtype, mode="r")) if size else np.zeros(0, dtype)
 
 

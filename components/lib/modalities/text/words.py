@@ -141,9 +141,8 @@ class Document:
 
 
 def _is_letter(character: str) -> bool:
-    return character.isalpha() or unicodedata.category(character).startswith(
-        "M"
-    )  # Indic and Thai vowel signs
+    """Indic and Thai vowel signs are letters too."""
+    return character.isalpha() or unicodedata.category(character).startswith("M")
 
 
 def document(text: str) -> Document:

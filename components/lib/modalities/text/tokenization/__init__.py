@@ -47,9 +47,7 @@ def _given(uri: str) -> bytes:
     try:
         return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)
     except (MissingError, OSError) as error:
-        raise ConfigError(
-            "the given tokenizer cannot be read",
-            where="tokenization.tokenizer",
-            found=f"{uri}: {error}",
-            expected="a path or URI of a tokenizer.json",
-        ) from error
+        what = "the given tokenizer cannot be read"
+        expected = "a path or URI of a tokenizer.json"
+        found = f"{uri}: {error}"
+        raise ConfigError(what, where="tokenization.tokenizer", found=found, expected=expected) from error

@@ -47,12 +47,9 @@ def _parse(data: bytes, where: str) -> Tokenizer:
     try:
         return Tokenizer.from_str(data.decode())
     except Exception as error:  # the library has no error of its own
-        raise DataError(
-            "the given file is not a tokenizer",
-            where=where,
-            found=str(error),
-            expected="a tokenizer.json of the library tokenizers",
-        ) from error
+        what = "the given file is not a tokenizer"
+        expected = "a tokenizer.json of the library tokenizers"
+        raise DataError(what, where=where, found=str(error), expected=expected) from error
 
 
 def _check_unknown(tokenizer: Tokenizer, where: str) -> None:
@@ -66,12 +63,9 @@ def _check_unknown(tokenizer: Tokenizer, where: str) -> None:
 
 
 def _lossy(where: str, found: str) -> DataError:
-    return DataError(
-        "the given tokenizer cannot encode what it does not know",
-        where=where,
-        found=found,
-        expected="a token for unknown text, or a vocabulary of bytes",
-    )
+    what = "the given tokenizer cannot encode what it does not know"
+    expected = "a token for unknown text, or a vocabulary of bytes"
+    return DataError(what, where=where, found=found, expected=expected)
 
 
 def _names(tokenizer: Tokenizer, data: bytes) -> dict[str, str]:

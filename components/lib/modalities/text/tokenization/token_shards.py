@@ -36,9 +36,8 @@ def tokenize(
     start = time.monotonic()
     splits = {name: Texts(store, corpus, name) for name in SPLITS}
     if not corpus.facts["documents"].get("train"):
-        raise DataError(
-            "the corpus has no document to train on", where=corpus.uri, fix="add data to the sources"
-        )
+        what = "the corpus has no document to train on"
+        raise DataError(what, where=corpus.uri, fix="add data to the sources")
     if options.kind == "given":
         tokens = given.read(file, options.tokenizer)
     else:
@@ -69,38 +68,27 @@ def _encode(encoder: Encoder, texts: Texts, options: Tokenization, draft: Draft)
         writer.add(part.ids, part.lengths)
         unknown, example = unknown + part.unknown, example or part.example
     writer.close()
-    expected, found = texts.corpus.facts["documents"].get(texts.split, 0), writer.documents + writer.dropped
-    if found != expected:
-        raise IntegrityError(
-            "the corpus is not what its manifest tells",
-            where=f"{texts.corpus.uri} ({texts.split})",
-            found=f"{found} documents",
-            expected=f"{expected} documents",
-        )
+    told, found = texts.corpus.facts["documents"].get(texts.split, 0), writer.documents + writer.dropped
+    if found != told:
+        what, where = "the corpus is not what its manifest tells", f"{texts.corpus.uri} ({texts.split})"
+        raise IntegrityError(what, where=where, found=f"{found} documents", expected=f"{told} documents")
     if texts.split == "train" and not writer.tokens:
         fix = "add data: what there is are blanks, or characters that the tokenizer drops"
         raise DataError("the training documents have no tokens", where=texts.corpus.uri, fix=fix)
     if unknown > options.unknown * writer.tokens:
         raise _unknown(encoder, texts, unknown / writer.tokens, options, example)
-    return {
-        "documents": writer.documents,
-        "tokens": writer.tokens,
-        "dropped": writer.dropped,
-        "unknown": unknown,
-    }
+    return {name: getattr(writer, name) for name in ("documents", "tokens", "dropped")} | {"unknown": unknown}
 
 
 def _unknown(encoder: Encoder, texts: Texts, share: float, options: Tokenization, example: str) -> DataError:
     encoding = encoder.tokenizer.encode(example, add_special_tokens=False)
     spans = zip(encoding.ids, encoding.offsets, strict=True)
     words = [example[low:high][:40] for id, (low, high) in spans if id == encoder.unknown]
-    return DataError(
-        "too much of the text is unknown to the tokenizer",
-        where=f"{texts.corpus.uri} ({texts.split})",
-        found=f"{share:.1%} of the tokens are [UNK], e.g. {', '.join(map(repr, words[:5]))}",
-        expected=f"at most {options.unknown:.1%} (setting tokenization.unknown)",
-        fix="use kind bpe, a larger vocabulary, or a tokenizer made for these scripts",
-    )
+    what, where = "too much of the text is unknown to the tokenizer", f"{texts.corpus.uri} ({texts.split})"
+    found = f"{share:.1%} of the tokens are [UNK], e.g. {', '.join(map(repr, words[:5]))}"
+    expected = f"at most {options.unknown:.1%} (setting tokenization.unknown)"
+    fix = "use kind bpe, a larger vocabulary, or a tokenizer made for these scripts"
+    return DataError(what, where=where, found=found, expected=expected, fix=fix)
 
 
 def _facts(
