@@ -13,11 +13,11 @@ import numpy as np
 
 from components.ingestion import packs
 from components.ingestion.config import Config, Evaluation
-from components.ingestion.record_reader import Fetched, fetched, payloads
+from components.ingestion.record_reader import Fetched, fetched, layout_of, payloads
 from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import DataError
-from components.lib.data.formats import Layout, Rejected, Stranger
+from components.lib.data.formats import Rejected, Stranger
 from components.lib.data.sources import chosen, find_all, sift
 from components.lib.modalities import Indexer
 from components.lib.storage.artifacts import Manifest
@@ -36,7 +36,6 @@ class Indexing:
     def __post_init__(self) -> None:
         own: Any = modalities.load(self.config.modality, "ingestion")
         self.indexer: Indexer = own.indexer(self.config.own)
-        self.layout = layout_of(self.entry, self.config)
         self.group = self.entry.group if self.config.group else ""
         self.groups: set[bytes] = set()
 
@@ -48,7 +47,7 @@ class Indexing:
                 np.save(request / Path(GROUPS).name, hashes)
             yield self.indexer.save(request)
             return
-        for item in payloads(request, self.layout, self.config.modality, self.entry.fields, self.group):
+        for item in payloads(request, self.entry, self.config, self.group):
             if isinstance(item, Stranger):
                 continue
             if isinstance(item, Rejected):
@@ -96,12 +95,6 @@ def index(store: Store, entry: Evaluation, config: Config) -> Manifest:
             draft.add(f"index/{path.name}")
         draft.facts = {"source": entry.source, "documents": documents}
         return draft.commit()
-
-
-def layout_of(entry: Evaluation, config: Config) -> Layout:
-    """How the files of an evaluation set become records."""
-    options = entry.format_options or config.format_options
-    return Layout(entry.format, options, config.encoding, modalities.load(config.modality).READS)
 
 
 def _told(child: Child, request: Fetched | Path, seconds: float, where: str) -> list[int]:

@@ -18,7 +18,7 @@ from components.ingestion.packs import PackWriter
 from components.ingestion.record_reader import Fetched, Loss, RecordReader, read
 from components.ingestion.sandbox import Child
 from components.lib.core.cores import cores
-from components.lib.data.formats import Layout, Rejected
+from components.lib.data.formats import Rejected
 from components.lib.data.sources import Object
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
@@ -31,7 +31,6 @@ MOST = 16  # processes by default: one reader feeds no more, and a container may
 
 def extract(
     config: Config,
-    layout: Layout,
     store: Store,
     evaluations: Sequence[Manifest],
     objects: Sequence[Object],
@@ -41,7 +40,7 @@ def extract(
     indexes = [store.open_folder(index, "index/") for index in evaluations]
     size = sum(max(entry.size, SMALL if entry.size < 0 else 0) for entry in objects)
     workers = config.workers or (1 if size < SMALL else min(cores(), MOST))
-    reader = Child(partial(RecordReader, layout, config, BATCH), config.memory)
+    reader = Child(partial(RecordReader, config, BATCH), config.memory)
     pool, made = CleaningPool(config, indexes, workers), []
     with closing(reader), closing(pool):
         for todo in packs.dealt(objects):

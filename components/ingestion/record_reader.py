@@ -6,13 +6,13 @@ import hashlib
 import pickle
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.ingestion.config import Config
+from components.ingestion.config import Config, Evaluation
 from components.ingestion.groups import group_of
 from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
@@ -67,7 +67,6 @@ class Batch:
 class RecordReader:
     """What the process that reads does with a file, and with None, which asks for what is left."""
 
-    layout: Layout
     config: Config
     batch: int
     places: list[Place] = field(default_factory=list)
@@ -84,7 +83,7 @@ class RecordReader:
             return
         number, source = request
         config = self.config
-        for item in payloads(source, self.layout, config.modality, config.fields, config.group):
+        for item in payloads(source, config, config, config.group):
             if isinstance(item, Rejected):
                 self.rejects.append((number, item))
             else:
@@ -134,17 +133,23 @@ def read(
     yield from reader.ask(None, config.patience(0))
 
 
+def layout_of(source: Config | Evaluation, config: Config) -> Layout:
+    """How the files of the sources, or of an evaluation set, become records."""
+    options = source.format_options or config.format_options
+    return Layout(source.format, options, config.encoding, modalities.load(config.modality).READS)
+
+
 def payloads(
-    source: Fetched, layout: Layout, modality: str, fields: Mapping[str, str], group: str
+    file: Fetched, source: Config | Evaluation, config: Config, group: str
 ) -> Iterator[tuple[Payload, str, bytes] | Rejected]:
     """(payload, where, hash of its group) of each record; a Rejected where a record has none."""
-    payload_of: Any = modalities.load(modality, "ingestion").payload
-    for record in open_records(source.entry, source.path, layout):
-        payload = record if isinstance(record, Rejected) else payload_of(record, fields)
+    payload_of: Any = modalities.load(config.modality, "ingestion").payload
+    for record in open_records(file.entry, file.path, layout_of(source, config)):
+        payload = record if isinstance(record, Rejected) else payload_of(record, source.fields)
         if isinstance(record, Rejected) or isinstance(payload, Rejected):
             yield payload
             continue
-        found = group_of(record, group, source.entry.name)
+        found = group_of(record, group, file.entry.name)
         yield found if isinstance(found, Rejected) else (payload, record.where, found)
 
 

@@ -13,10 +13,10 @@ from components.ingestion.config import Config
 from components.ingestion.evaluation_index import index
 from components.ingestion.extraction import extract
 from components.ingestion.packs import Slice
+from components.ingestion.record_reader import layout_of
 from components.lib import modalities
 from components.lib.core.errors import DataError
 from components.lib.data import formats
-from components.lib.data.formats import Layout
 from components.lib.data.sources import Object, find_all, sift, tally
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
@@ -37,23 +37,13 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         TrunklineError: if a source cannot be had; see `components.lib.data.sources.find`.
     """
     formats.check(config.format_options)
-    modality = modalities.load(config.modality, "ingestion")
-    own = modality.identity(config.own, bool(config.decontaminate))
-    reads = modalities.load(config.modality).READS
-    layout = Layout(config.format, config.format_options, config.encoding, reads)
-    objects = _readable(config, layout, context)
+    own: Any = modalities.load(config.modality, "ingestion")
+    own.identity(config.own, bool(config.decontaminate))  # refuses unknown rules before anything is read
+    objects = _readable(config, context)
     indexes = [index(context.store, entry, config) for entry in config.decontaminate]
     evaluations = list({made.reference: made for made in indexes}.values())
-    settings = {
-        "modality": config.modality,
-        "layout": [config.format, config.format_options, config.encoding],
-        "evaluations": [_content(made) for made in evaluations],
-        "signatures": config.near_duplicates > 0,
-        "fields": config.fields,
-        **({"group": config.group} if config.group else {}),
-        **own,
-    }
-    parts = _extracted(config, layout, context.store, evaluations, settings, objects)
+    settings = _identity(config, evaluations)
+    parts = _extracted(config, context.store, evaluations, settings, objects)
     _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
@@ -71,9 +61,24 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     return manifest
 
 
-def _readable(config: Config, layout: Layout, context: Context) -> list[Object]:
+def _identity(config: Config, evaluations: Sequence[Manifest]) -> dict[str, Any]:
+    """Which settings decide what is extracted."""
+    own: Any = modalities.load(config.modality, "ingestion")
+    held = [[[file.name, file.sha256] for file in made.files] for made in evaluations]  # wherever it was made
+    return {
+        "modality": config.modality,
+        "layout": [config.format, config.format_options, config.encoding],
+        "evaluations": [artifacts.sha256(artifacts.canonical(files)) for files in held],
+        "signatures": config.near_duplicates > 0,
+        "fields": config.fields,
+        **({"group": config.group} if config.group else {}),
+        **own.identity(config.own, bool(config.decontaminate)),
+    }
+
+
+def _readable(config: Config, context: Context) -> list[Object]:
     """The objects of the sources; files of endings that mean nothing here are told and passed over."""
-    objects, strange = sift(find_all(config.sources), layout)
+    objects, strange = sift(find_all(config.sources), layout_of(config, config))
     if strange:
         names = ", ".join(formats.printable(entry.name) for entry in strange[:3])
         context.tell(f"passed over {len(strange):,} files ({tally(strange)}): {names}")
@@ -85,7 +90,6 @@ def _readable(config: Config, layout: Layout, context: Context) -> list[Object]:
 
 def _extracted(
     config: Config,
-    layout: Layout,
     store: Store,
     evaluations: Sequence[Manifest],
     settings: dict[str, Any],
@@ -96,14 +100,9 @@ def _extracted(
     held = packs.known(store, stage)
     missing = [entry for entry in objects if (entry.name, entry.identity) not in held]
     if missing:
-        made = extract(config, layout, store, evaluations, missing, stage)
+        made = extract(config, store, evaluations, missing, stage)
         held |= packs.by_source(made)
     return [held[entry.name, entry.identity] for entry in objects]
-
-
-def _content(index: Manifest) -> str:
-    """What an index holds, whenever and from wherever it was made."""
-    return artifacts.sha256(artifacts.canonical([[file.name, file.sha256] for file in index.files]))
 
 
 def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -> None:

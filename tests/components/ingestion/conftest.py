@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.components.ingestion.corpora import Ingestion
+from tests.made.ingestion import Ingestion
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ import pytest
 from pyarrow import parquet
 
 from components.lib.core.errors import DataError
-from tests.components.ingestion.corpora import Ingestion, texts, write
+from tests.made.corpora import nonsense
+from tests.made.ingestion import Ingestion, write
 
 
 def visits(seed: str, patients: range, each: int = 4) -> list[tuple[str, int]]:
     """(text, patient), those of one patient far apart."""
-    given = texts(len(patients) * each, seed)
+    given = nonsense(len(patients) * each, seed)
     return list(zip(given, [*patients] * each, strict=True))
 
 
@@ -69,7 +70,7 @@ def test_files_of_any_format_name_the_same_group(ingest, tmp_path):
 
 
 def test_a_file_can_be_the_group(ingest, tmp_path):
-    given = [(text, f"{number}.txt") for number in range(40) for text in texts(5, str(number))]
+    given = [(text, f"{number}.txt") for number in range(40) for text in nonsense(5, str(number))]
     names = sorted({name for _, name in given})
     folder = write(tmp_path / "data", {name: [t for t, n in given if n == name] for name in names})
     manifest = ingest(folder, group="@file")
@@ -92,7 +93,7 @@ def test_a_record_without_a_group_is_set_aside(ingest, tmp_path, value):
 def test_groups_of_an_evaluation_set_are_not_trained_on(ingest, tmp_path):
     given = visits("a", range(60))
     folder = write(tmp_path / "data", {"a.jsonl": lines(given)})
-    tested = lines([(given[0][0], "0"), *((text, 59) for text in texts(3, "t"))], "who")
+    tested = lines([(given[0][0], "0"), *((text, 59) for text in nonsense(3, "t"))], "who")
     test = write(tmp_path / "test", {"t.jsonl": tested})
     entry = {"source": str(test), "group": "who"}
     manifest = ingest(folder, group="patient", decontaminate=[entry])

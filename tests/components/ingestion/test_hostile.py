@@ -12,9 +12,10 @@ import psutil
 import pytest
 
 from tests.bad_input.broken import FILES, zipped
-from tests.components.ingestion.corpora import texts, write
 from tests.components.ingestion.hostility import Project
 from tests.components.ingestion.test_images import scenes
+from tests.made.corpora import nonsense
+from tests.made.ingestion import write
 
 SOUND = ("train-00000.parquet", "validation-00000.parquet", "dropped.parquet")
 PROCESS = "the process that decoded it "
@@ -23,7 +24,7 @@ TIME = f"{PROCESS}gave nothing for 2 seconds (setting ingestion.timeout)"
 
 def hostile(deed: str, count: int = 20) -> bytes:
     """Good documents, and then the deed."""
-    return "\n".join([*texts(count, deed), f"!{deed}", *texts(3, f"{deed} after")]).encode()
+    return "\n".join([*nonsense(count, deed), f"!{deed}", *nonsense(3, f"{deed} after")]).encode()
 
 
 # file: its data, and why none of it is kept
@@ -40,7 +41,7 @@ HOSTILE = {
     "h-kill.hostile": (hostile("kill"), f"{PROCESS}was killed by SIGKILL"),
     "i-bomb.zip": (zipped({"a.txt": gzip.decompress(FILES["gzip bomb"])}), "decompression bomb"),
     "j-bomb.txt.gz": (FILES["gzip bomb"], "decompression bomb"),
-    "k-cut.txt.gz": (gzip.compress("\n".join(texts(99, "k")).encode())[:-9], "broken or cut short"),
+    "k-cut.txt.gz": (gzip.compress("\n".join(nonsense(99, "k")).encode())[:-9], "broken or cut short"),
 }
 
 
@@ -50,7 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def good(folder: Path) -> Path:
-    return write(folder, {"a.txt": texts(40, "a"), "e.txt": texts(40, "e"), "z.txt": texts(40, "z")})
+    return write(folder, {"a.txt": nonsense(40, "a"), "e.txt": nonsense(40, "e"), "z.txt": nonsense(40, "z")})
 
 
 def test_each_hostile_file_costs_itself_alone(project, tmp_path):
@@ -132,7 +133,7 @@ def test_what_the_quarantine_does_not_allow_ends_the_run_and_names_the_file(proj
         "too many records cannot be read" in err
         and f"{data}/b.hostile: {PROCESS}was killed by SIGSEGV" in err
     )
-    write(data, {"more.txt": texts(2000, "more", 5)})  # one record of 2,121, but many bytes
+    write(data, {"more.txt": nonsense(2000, "more", 5)})  # one record of 2,121, but many bytes
     (data / "b.hostile").write_bytes(hostile("segfault", 2000))
     with project.start(data, "refused", quarantine=0.01) as process:
         _, err = process.communicate(timeout=60)

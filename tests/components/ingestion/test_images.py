@@ -15,7 +15,8 @@ from components.lib.core.errors import ConfigErrors, DataError
 from components.lib.data import images
 from components.lib.modalities.image import correlation
 from tests.bad_input.broken import tarred
-from tests.components.ingestion.corpora import Ingestion, texts
+from tests.made.corpora import nonsense
+from tests.made.ingestion import Ingestion
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -212,7 +213,7 @@ def test_a_stranger_s_folder_is_read_as_far_as_it_can_be(ingest, tmp_path):
 def test_tar_shards_are_read_by_every_modality_and_what_is_left_is_told(ingest, tmp_path):
     """Depth maps beside the images are no images; captions are a text's."""
     members = {}
-    for number, caption in enumerate(texts(40, "c")):
+    for number, caption in enumerate(nonsense(40, "c")):
         members |= {
             f"{number:04d}.depth.png": encoded(scene(number + 100)),
             f"{number:04d}.jpg": encoded(scene(number), "JPEG"),
@@ -226,6 +227,6 @@ def test_tar_shards_are_read_by_every_modality_and_what_is_left_is_told(ingest, 
     assert told["location"] == f"{shard}!/*.depth.png" and told["reason"].startswith("40 members")
     assert "members of archives that are not read: 1" in ingest.notices[0] and shard in ingest.notices[0]
     manifest = ingest(shard, format="webdataset", quarantine=0)
-    assert sorted(ingest.texts(manifest)) == sorted(texts(40, "c"))
+    assert sorted(ingest.texts(manifest)) == sorted(nonsense(40, "c"))
     other = ingest(shard, modality="image", format="webdataset", image="depth.png", quarantine=0)
     assert set(kept(ingest, other)) == {data for name, data in members.items() if "depth" in name}

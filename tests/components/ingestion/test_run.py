@@ -10,12 +10,12 @@ from pyarrow import parquet
 from components.ingestion import extraction, parquet_rows
 from components.lib.core.errors import DataError
 from components.lib.modalities.text.ingestion import normalised, text_id
-from tests.components.ingestion.corpora import Ingestion, texts, words, write
-from tests.pages import read
+from tests.made.corpora import nonsense, words
+from tests.made.ingestion import Ingestion, write
 
 
 def test_a_folder_becomes_a_corpus(ingest, tmp_path):
-    given = texts(200, "a")
+    given = nonsense(200, "a")
     folder = write(tmp_path / "data", {"a.txt": given[:120], "b.txt": given[120:]})
     manifest = ingest(folder)
     train, validation = (ingest.table(manifest, split) for split in ("train", "validation"))
@@ -41,7 +41,7 @@ def test_a_folder_becomes_a_corpus(ingest, tmp_path):
 
 
 def test_names_of_files_may_be_any_bytes_and_links_may_loop(ingest, tmp_path):
-    folder, given = tmp_path / "data", texts(30, "n")
+    folder, given = tmp_path / "data", nonsense(30, "n")
     write(
         folder,
         {"plain.txt": given[:10], "line\nfeed.txt": given[10:20], os.fsdecode(b"caf\xe9.txt"): given[20:]},
@@ -56,14 +56,14 @@ def test_names_of_files_may_be_any_bytes_and_links_may_loop(ingest, tmp_path):
 
 def test_the_same_data_give_the_same_bytes_in_any_process(tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "BATCH", 20_000)
-    folder = write(tmp_path / "data", {f"{i}.txt": texts(100, str(i)) for i in range(4)})
+    folder = write(tmp_path / "data", {f"{i}.txt": nonsense(100, str(i)) for i in range(4)})
     manifests = [Ingestion(tmp_path / str(workers))(folder, workers=workers) for workers in (1, 2)]
     assert manifests[0].digest == manifests[1].digest
 
 
 def test_where_row_groups_end_does_not_depend_on_the_order_of_arrival(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet_rows, "ROW_GROUP", 5_000)
-    given = {f"{name}.txt": [*texts(60, name), *texts(5, "copied"), "too short"] for name in "abcd"}
+    given = {f"{name}.txt": [*nonsense(60, name), *nonsense(5, "copied"), "too short"] for name in "abcd"}
     folder, settings = tmp_path / "data", {"near_duplicates": 0, "shard_bytes": 20_000}
     grown = Ingestion(tmp_path / "grown")
     for name in "dbac":
@@ -75,11 +75,11 @@ def test_where_row_groups_end_does_not_depend_on_the_order_of_arrival(tmp_path, 
 
 
 def test_a_document_keeps_its_split_as_data_grow(ingest, tmp_path):
-    folder = write(tmp_path / "data", {"a.txt": texts(300, "a")})
+    folder = write(tmp_path / "data", {"a.txt": nonsense(300, "a")})
     before = {
         split: set(ingest.table(ingest(folder), split)["id"].to_pylist()) for split in ("train", "validation")
     }
-    write(folder, {"0.txt": texts(200, "0"), "z.txt": texts(200, "z")})
+    write(folder, {"0.txt": nonsense(200, "0"), "z.txt": nonsense(200, "z")})
     manifest = ingest(folder)
     for split, ids in before.items():
         assert ids <= set(ingest.table(manifest, split)["id"].to_pylist())
@@ -99,10 +99,10 @@ def spoil(path, *, same_stat: bool) -> bytes:
 
 
 def test_a_rerun_with_one_file_added_reads_only_that_file(ingest, tmp_path):
-    folder = write(tmp_path / "data", {"b.txt": texts(60, "b"), "d.txt": texts(60, "d")})
+    folder = write(tmp_path / "data", {"b.txt": nonsense(60, "b"), "d.txt": nonsense(60, "d")})
     ingest(folder)
     kept = {name: spoil(folder / name, same_stat=True) for name in ("b.txt", "d.txt")}
-    write(folder, {"a.txt": texts(60, "a"), "c.txt": texts(60, "c")})
+    write(folder, {"a.txt": nonsense(60, "a"), "c.txt": nonsense(60, "c")})
     grown = ingest(folder)
     assert not ingest.reused and grown.facts["documents"]["train"] > 150
     for name, data in kept.items():
@@ -112,8 +112,8 @@ def test_a_rerun_with_one_file_added_reads_only_that_file(ingest, tmp_path):
 
 
 def test_a_rerun_without_a_change_reads_nothing(ingest, tmp_path):
-    folder = write(tmp_path / "data", {"a.txt": texts(60, "a")})
-    evaluation = write(tmp_path / "evaluation", {"test.txt": texts(5, "t")})
+    folder = write(tmp_path / "data", {"a.txt": nonsense(60, "a")})
+    evaluation = write(tmp_path / "evaluation", {"test.txt": nonsense(5, "t")})
     settings = {"decontaminate": [{"source": str(evaluation)}]}
     first = ingest(folder, **settings)
     for path in (folder / "a.txt", evaluation / "test.txt"):
@@ -122,18 +122,18 @@ def test_a_rerun_without_a_change_reads_nothing(ingest, tmp_path):
 
 
 def test_touched_and_changed_files(ingest, tmp_path):
-    folder = write(tmp_path / "data", {"a.txt": texts(60, "a"), "b.txt": texts(60, "b")})
+    folder = write(tmp_path / "data", {"a.txt": nonsense(60, "a"), "b.txt": nonsense(60, "b")})
     first = ingest(folder)
     os.utime(folder / "a.txt", ns=(1, 1))
     assert ingest(folder).reference == first.reference and ingest.reused, "content decides, not the date"
-    write(folder, {"a.txt": texts(60, "other")})
+    write(folder, {"a.txt": nonsense(60, "other")})
     assert ingest(folder).reference != first.reference
     (folder / "a.txt").unlink()
     assert ingest(folder).facts["read"] == 60
 
 
 def test_copies_are_dropped_and_reported(ingest, tmp_path):
-    given = texts(50, "a", length=100)
+    given = nonsense(50, "a", length=100)
     changed = given[0].split()
     changed[50] = "changed"
     lines = [*given, given[3], f"  {given[4]}  ", " ".join(changed)]
@@ -148,7 +148,7 @@ def test_the_survivor_of_near_copies_does_not_depend_on_order(tmp_path):
     draw = random.Random(0)
     family = [words(draw, 120)] * 5
     variants = [" ".join([*text[:i], "variant", *text[i + 1 :]]) for i, text in enumerate(family, 20)]
-    others = texts(40, "o")
+    others = nonsense(40, "o")
     kept = []
     for name, lines in (("one", variants + others), ("two", others + variants[::-1])):
         ingest = Ingestion(tmp_path / name)
@@ -158,7 +158,7 @@ def test_the_survivor_of_near_copies_does_not_depend_on_order(tmp_path):
 
 
 def test_evaluation_sets_are_kept_out(ingest, tmp_path):
-    given, secret = texts(100, "a", length=60), texts(12, "s", length=40)
+    given, secret = nonsense(100, "a", length=60), nonsense(12, "s", length=40)
     inside = f"{given[0]} {secret[0]} {given[1]}"  # a whole test document inside a longer text
     part = " ".join(secret[1].split()[:30] + given[2].split()[:10])  # most of it stands in a test document
     phrase = " ".join(given[3].split()[:45] + secret[2].split()[:14])  # one shared phrase is no contamination
@@ -173,16 +173,16 @@ def test_evaluation_sets_are_kept_out(ingest, tmp_path):
 
 
 def test_evaluation_sets_of_tokens(ingest, tmp_path):
-    secret = texts(3, "s", length=40)
+    secret = nonsense(3, "s", length=40)
     rows = "\n\n".join("\n".join(f"{word} O" for word in text.split()) for text in secret)
     (tmp_path / "test.conll").write_text(rows)
-    data = write(tmp_path / "data", {"a.txt": [*texts(50, "a"), *secret]})
+    data = write(tmp_path / "data", {"a.txt": [*nonsense(50, "a"), *secret]})
     manifest = ingest(data, decontaminate=[{"source": str(tmp_path / "test.conll"), "text": "tokens"}])
     assert manifest.facts["dropped"] == {"contaminated": 3}
 
 
 def test_unreadable_records_go_to_quarantine_within_a_budget(ingest, tmp_path):
-    rows = [json.dumps({"text": text}) for text in texts(98, "a")]
+    rows = [json.dumps({"text": text}) for text in nonsense(98, "a")]
     rows[10:10] = ['{"text": broken', '{"body": "no text"}']
     data = write(tmp_path / "data", {"a.jsonl": rows})
     with pytest.raises(DataError, match="too many records cannot be read") as caught:
@@ -202,7 +202,7 @@ def test_unreadable_records_go_to_quarantine_within_a_budget(ingest, tmp_path):
 
 
 def test_control_characters_are_removed_and_counted(ingest, tmp_path):
-    lines = [*texts(50, "a"), "one two\x00 three\x07 four \ufeff five", "cafe\u0301 two three four five"]
+    lines = [*nonsense(50, "a"), "one two\x00 three\x07 four \ufeff five", "cafe\u0301 two three four five"]
     manifest = ingest(write(tmp_path / "data", {"a.txt": lines}))
     found = set(ingest.texts(manifest))
     assert "one two three four  five" in found and "caf\u00e9 two three four five" in found
@@ -212,7 +212,7 @@ def test_control_characters_are_removed_and_counted(ingest, tmp_path):
 
 
 def test_shards_have_a_bounded_size(ingest, tmp_path):
-    given = texts(400, "a", length=60)
+    given = nonsense(400, "a", length=60)
     manifest = ingest(write(tmp_path / "data", {"a.txt": given}), shard_bytes=20_000)
     names = manifest.names("train", ".parquet")
     assert len(names) > 4 and names[1] == "train-00001.parquet"
@@ -228,7 +228,7 @@ def test_objects_of_s3_are_read_once(ingest, s3, tmp_path):
 
     bucket = s3.removeprefix("s3://")
     for name in ("a", "b"):
-        body = "".join(f"{text}\n" for text in texts(60, name)).encode()
+        body = "".join(f"{text}\n" for text in nonsense(60, name)).encode()
         client().put_object(Bucket=bucket, Key=f"data/{name}.txt", Body=body)
     first = ingest(f"{s3}/data")
     assert first.facts["read"] == 120
@@ -238,10 +238,14 @@ def test_objects_of_s3_are_read_once(ingest, s3, tmp_path):
 
 def test_the_card_shows_hostile_data_as_text(ingest, tmp_path):
     attack = "<script>alert(1)</script> <img src=x onerror=alert(2)> one two three four five"
-    data = write(tmp_path / "data", {"<b>.txt": [attack], "a.txt": texts(60, "a")})
-    ingest(data, decontaminate=[{"source": str(write(tmp_path / "e", {"<i>.txt": texts(2, "e")}))}])
-    page = read((tmp_path / "card.html").read_text())
-    assert {"records read", "61"} <= {*page.texts} and "<b>.txt" in page.text and "svg" in page.tags
+    data = write(tmp_path / "data", {"<b>.txt": [attack], "a.txt": nonsense(60, "a")})
+    ingest(data, decontaminate=[{"source": str(write(tmp_path / "e", {"<i>.txt": nonsense(2, "e")}))}])
+    text = (tmp_path / "card.html").read_text()
+    page = Page(text)
+    assert not page.tags & {"script", "img", "b", "i", "iframe", "link", "object", "form"}
+    assert not any(name.startswith("on") or name in ("src", "href") for name in page.attributes)
+    assert "default-src 'none'" in text and "<b>.txt" in page.data and "svg" in page.tags
+    assert "records read" in page.data and "61" in page.data
 
 
 def test_the_samples_make_a_corpus(ingest):

@@ -10,7 +10,7 @@ from components.lib.modalities.text import contamination
 from components.lib.modalities.text.contamination import Index
 from components.lib.modalities.text.ingestion import signatures, text_id
 from components.lib.modalities.text.words import Vocabulary, ngrams, split
-from tests.components.ingestion.corpora import texts, words
+from tests.made.corpora import nonsense, words
 
 
 def test_words_of_scripts_with_and_without_spaces():
@@ -28,8 +28,8 @@ def test_fingerprints_ignore_case_and_punctuation_at_the_edges():
 
 def test_a_vocabulary_gives_the_same_fingerprints_whatever_it_saw_before():
     one, two = Vocabulary(), Vocabulary()
-    one.batch(texts(20, "before"))
-    given = texts(5, "now")
+    one.batch(nonsense(20, "before"))
+    given = nonsense(5, "now")
     assert (one.batch(given).fingerprints == two.batch(given).fingerprints).all()
 
 
@@ -147,7 +147,7 @@ def test_overlaps_are_those_of_the_definition(tmp_path):
 
 def test_an_empty_index_overlaps_with_nothing(tmp_path):
     contamination.save(tmp_path, [], [Vocabulary().batch([])], 13)
-    assert Index.open(tmp_path).overlaps(*Vocabulary().batch(texts(3, "a")).runs(13), 0.5).tolist() == [
+    assert Index.open(tmp_path).overlaps(*Vocabulary().batch(nonsense(3, "a")).runs(13), 0.5).tolist() == [
         0,
         0,
         0,

@@ -19,7 +19,7 @@ from components.lib.modalities.text.tokenization import corpus_texts, training
 from components.lib.modalities.text.tokenization.encoding import Encoder
 from components.lib.modalities.text.tokenization.tokenizer import FramedTokenizer
 from components.lib.storage.store import Store
-from tests.components.tokenization.made import corpus, documents, word_level
+from tests.made.corpora import corpus, scripts, word_level
 
 KINDS = ("bpe", "wordpiece", "unigram")
 
@@ -27,7 +27,7 @@ KINDS = ("bpe", "wordpiece", "unigram")
 @pytest.fixture(scope="module", params=KINDS)
 def tokens(request: pytest.FixtureRequest) -> FramedTokenizer:
     config = Tokenization(kind=request.param, vocabulary_size=1200)
-    return training.train(config, lambda: iter([documents()]))
+    return training.train(config, lambda: iter([scripts()]))
 
 
 def encoder(tokens: FramedTokenizer, workers: int = 2) -> Encoder:
@@ -42,7 +42,7 @@ def reference(tokens: FramedTokenizer, texts: list[str]) -> list[list[int]]:
 def test_batches_come_back_in_order_as_the_library_encodes_them(
     tokens: FramedTokenizer, workers: int
 ) -> None:
-    texts = ["", "fox", *documents(40, seed=1), " "]
+    texts = ["", "fox", *scripts(40, seed=1), " "]
     batches = [texts[start : start + 7] for start in range(0, len(texts), 7)]
     parts = list(encoder(tokens, workers).encode(batches))
     expected = reference(tokens, texts)
@@ -55,7 +55,7 @@ def test_a_long_text_is_cut_where_its_tokens_do_not_change(
     tokens: FramedTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gaps = [" ", "  ", "\n", " \n  ", "\t", ". "]
-    words = " ".join(documents(30, seed=2)).split()
+    words = " ".join(scripts(30, seed=2)).split()
     text = "".join(word + gaps[number % len(gaps)] for number, word in enumerate(words))
     for limit in (100, 101, 128, 177):
         monkeypatch.setattr(corpus_texts, "PIECE", limit)

@@ -5,7 +5,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from components.lib.modalities.text.tokenization import given
 from components.lib.modalities.text.tokenization.tokenizer import FramedTokenizer
-from tests.components.tokenization.made import SCRIPTS
+from tests.made.corpora import SCRIPTS
 
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
 

@@ -10,7 +10,7 @@ import pytest
 
 from components.lib.modalities.text.tokens import TokenShards, check_probes, load
 from components.lib.storage.store import Store
-from tests.components.tokenization.made import corpus, documents, tokenize, word_level
+from tests.made.corpora import corpus, scripts, tokens, word_level
 
 KINDS = ("bpe", "wordpiece", "unigram")
 
@@ -22,28 +22,28 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_shards_hold_the_ids_of_the_corpus_in_order(tmp_path: Path, store: Store, kind: str) -> None:
-    train, validation = documents(120), documents(30, seed=1)
+    train, validation = scripts(120), scripts(30, seed=1)
     source = corpus(store, train, validation)
-    _, tokens = tokenize(tmp_path, source, kind=kind, vocabulary_size=1200, shard_tokens=700)
-    tokenizer = load(store.open_folder(tokens, "tokenizer/"))
+    _, made = tokens(tmp_path, source, kind=kind, vocabulary_size=1200, shard_tokens=700)
+    tokenizer = load(store.open_folder(made, "tokenizer/"))
     for split, texts in (("train", train), ("validation", validation)):
         expected = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-        bins = tokens.names(f"{split}-", ".bin")
+        bins = made.names(f"{split}-", ".bin")
         assert bins == [f"{split}-{number:05d}.bin" for number in range(len(bins))]
         assert len(bins) > 1
         found = []
         for name in bins:
-            ids = np.fromfile(store.open(tokens, name), "<u2")
-            offsets = np.load(store.open(tokens, name.replace(".bin", ".offsets.npy")))
+            ids = np.fromfile(store.open(made, name), "<u2")
+            offsets = np.load(store.open(made, name.replace(".bin", ".offsets.npy")))
             assert (offsets.dtype, offsets[0], offsets[-1]) == (np.int64, 0, len(ids))
-            assert tokens.file(name).rows == len(offsets) - 1
+            assert made.file(name).rows == len(offsets) - 1
             assert len(ids) - (offsets[-1] - offsets[-2]) < 700  # closed by the document that filled it
             found += [part.tolist() for part in np.split(ids, offsets[1:-1])]
         assert found == expected
-        assert tokens.facts["documents"][split] == len(texts)
-        assert tokens.facts["tokens"][split] == sum(map(len, expected))
-    assert tokens.key.inputs == {"corpus": source.reference}
-    assert tokens.facts["vocab_size"] == len(tokenizer.get_vocab())
+        assert made.facts["documents"][split] == len(texts)
+        assert made.facts["tokens"][split] == sum(map(len, expected))
+    assert made.key.inputs == {"corpus": source.reference}
+    assert made.facts["vocab_size"] == len(tokenizer.get_vocab())
 
 
 def test_the_output_depends_on_content_alone(tmp_path: Path, store: Store) -> None:
@@ -52,61 +52,61 @@ def test_the_output_depends_on_content_alone(tmp_path: Path, store: Store) -> No
     for workers, rows in ((1, 50), (3, 7), (2, 1000)):
         folder = tmp_path / f"{workers}"
         other = Store(str(folder / "store"))
-        source = corpus(other, documents(120), documents(9), rows=rows)
-        _, tokens = tokenize(folder, source, workers=workers, shard_tokens=3000)
-        digests.add(tuple((file.name, file.sha256) for file in tokens.files))
+        source = corpus(other, scripts(120), scripts(9), rows=rows)
+        _, made = tokens(folder, source, workers=workers, shard_tokens=3000)
+        digests.add(tuple((file.name, file.sha256) for file in made.files))
     assert len(digests) == 1
 
 
 def test_a_second_run_reuses_and_other_threads_are_no_other_key(
     tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = corpus(store, documents(60))
-    _, first = tokenize(tmp_path, source)
+    source = corpus(store, scripts(60))
+    _, first = tokens(tmp_path, source)
     start = time.perf_counter()
-    _, second = tokenize(tmp_path, source, workers=2)
+    _, second = tokens(tmp_path, source, workers=2)
     assert time.perf_counter() - start < 1
     assert second == first
     assert "reused" in capsys.readouterr().out
 
 
 def test_a_given_tokenizer_counts_by_its_content(tmp_path: Path, store: Store) -> None:
-    words = sorted(set(" ".join(documents(20)).replace(".", " . ").split()) | {"3", "14", "'", "don", "t"})
-    source = corpus(store, documents(20))
+    words = sorted(set(" ".join(scripts(20)).replace(".", " . ").split()) | {"3", "14", "'", "don", "t"})
+    source = corpus(store, scripts(20))
     one = word_level(tmp_path / "one.json", words)
     options = {"kind": "given", "unknown": 0.5}
-    _, first = tokenize(tmp_path, source, tokenizer=one, **options)
+    _, first = tokens(tmp_path, source, tokenizer=one, **options)
     (tmp_path / "sub").mkdir()
     two = word_level(tmp_path / "sub" / "two.json", words)
-    _, second = tokenize(tmp_path, source, tokenizer=two, vocabulary_size=5000, **options)
+    _, second = tokens(tmp_path, source, tokenizer=two, vocabulary_size=5000, **options)
     assert second == first
     word_level(Path(two), words[::-1])
-    _, third = tokenize(tmp_path, source, tokenizer=two, **options)
+    _, third = tokens(tmp_path, source, tokenizer=two, **options)
     assert third.key != first.key
     assert first.facts["added"] == ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
     check_probes(store.open_folder(first, "tokenizer/"), first.facts)
 
 
 def test_documents_without_tokens_are_dropped_and_counted(tmp_path: Path, store: Store) -> None:
-    texts = documents(10)
+    texts = scripts(10)
     source = corpus(store, [texts[0], " ", *texts[1:], "\n\t"], ["  "])
-    _, tokens = tokenize(tmp_path, source, kind="wordpiece", vocabulary_size=1200, unknown=1)
-    assert tokens.facts["dropped"] == {"train": 2, "validation": 1}
-    assert tokens.facts["documents"] == {"train": 10, "validation": 0}
-    assert tokens.names("validation-") == []
-    assert len(TokenShards(store, tokens, "validation")) == 0
+    _, made = tokens(tmp_path, source, kind="wordpiece", vocabulary_size=1200, unknown=1)
+    assert made.facts["dropped"] == {"train": 2, "validation": 1}
+    assert made.facts["documents"] == {"train": 10, "validation": 0}
+    assert made.names("validation-") == []
+    assert len(TokenShards(store, made, "validation")) == 0
 
 
 def test_the_trainer_sees_a_share_of_the_documents_chosen_by_hash(tmp_path: Path, store: Store) -> None:
-    texts = [f"{number} {text}" for number, text in enumerate(documents(2000))]
+    texts = [f"{number} {text}" for number, text in enumerate(scripts(2000))]
     size = sum(len(text.encode()) for text in texts)
     source = corpus(store, texts, rows=500)
-    _, tokens = tokenize(tmp_path, source, training_bytes=size // 4)
-    seen = tokens.facts["trained_on"]
+    _, made = tokens(tmp_path, source, training_bytes=size // 4)
+    seen = made.facts["trained_on"]
     assert 0.15 * size < seen["bytes"] < 0.35 * size
-    assert tokens.facts["documents"]["train"] == 2000
-    _, tokens = tokenize(tmp_path, source, training_bytes=0)
-    assert tokens.facts["trained_on"] == {"documents": 2000, "bytes": size}
+    assert made.facts["documents"]["train"] == 2000
+    _, made = tokens(tmp_path, source, training_bytes=0)
+    assert made.facts["trained_on"] == {"documents": 2000, "bytes": size}
 
 
 @pytest.mark.parametrize(("size", "dtype"), [(65_530, "uint16"), (65_531, "uint32")])
@@ -114,37 +114,37 @@ def test_ids_are_as_wide_as_the_vocabulary(tmp_path: Path, store: Store, size: i
     words = [f"w{number}" for number in range(size)]  # [UNK] and four special tokens are added
     path = word_level(tmp_path / "tokenizer.json", words)
     source = corpus(store, [f"w0 w{size - 1}"])
-    _, tokens = tokenize(tmp_path, source, kind="given", tokenizer=path)
-    assert (tokens.facts["vocab_size"], tokens.facts["dtype"]) == (size + 5, dtype)
-    shards = TokenShards(store, tokens, "train")
+    _, made = tokens(tmp_path, source, kind="given", tokenizer=path)
+    assert (made.facts["vocab_size"], made.facts["dtype"]) == (size + 5, dtype)
+    shards = TokenShards(store, made, "train")
     assert shards.gather(np.array([0]), np.array([0]), np.array([2]))[0].tolist() == [1, size]
 
 
 def test_a_hundred_thousand_tiny_documents(tmp_path: Path, store: Store) -> None:
     texts = [f"fox {number}" for number in range(100_000)]
-    _, tokens = tokenize(tmp_path, corpus(store, texts, rows=50_000))
-    assert tokens.facts["documents"]["train"] == 100_000
+    _, made = tokens(tmp_path, corpus(store, texts, rows=50_000))
+    assert made.facts["documents"]["train"] == 100_000
 
 
 def test_training_on_a_word_of_megabytes_ends(tmp_path: Path, store: Store) -> None:
     letters = np.random.default_rng(0).choice(list("abcdefgh"), 5_000_000)
-    source = corpus(store, ["".join(letters), *documents(5)])
+    source = corpus(store, ["".join(letters), *scripts(5)])
     start = time.process_time()
-    _, tokens = tokenize(tmp_path, source, vocabulary_size=1000)
+    _, made = tokens(tmp_path, source, vocabulary_size=1000)
     assert time.process_time() - start < 30  # a guard: 16,000 merges in one word take hours
-    assert tokens.facts["documents"]["train"] == 6
+    assert made.facts["documents"]["train"] == 6
 
 
 def test_everything_works_on_s3(tmp_path: Path, s3: str) -> None:
     store = Store(f"{s3}/store", cache=tmp_path / "cache")
-    texts = documents(40)
+    texts = scripts(40)
     word_level(tmp_path / "tokenizer.json", sorted(set(" ".join(texts).split())))
     store.objects.write("given/tokenizer.json", (tmp_path / "tokenizer.json").read_bytes())
-    source = corpus(store, texts, documents(5))
+    source = corpus(store, texts, scripts(5))
     for settings in ({}, {"kind": "given", "tokenizer": f"{s3}/store/given/tokenizer.json", "unknown": 1}):
-        _, tokens = tokenize(tmp_path, source, store=f"{s3}/store", shard_tokens=500, **settings)
-        shards = TokenShards(store, tokens, "train")
-        tokenizer = load(store.open_folder(tokens, "tokenizer/"))
+        _, made = tokens(tmp_path, source, store=f"{s3}/store", shard_tokens=500, **settings)
+        shards = TokenShards(store, made, "train")
+        tokenizer = load(store.open_folder(made, "tokenizer/"))
         flat, _ = shards.gather(np.arange(40), np.zeros(40, np.int64), shards.lengths)
         expected = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
         assert flat.tolist() == list(chain.from_iterable(expected))
@@ -160,19 +160,19 @@ def test_transformers_loads_it_as_it_is_and_saves_it_so(
     """Also beside the config of a model, whose family has had tokenizers of its own."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    _, tokens = tokenize(tmp_path, corpus(store, documents(60)), kind=kind, vocabulary_size=1200)
+    _, made = tokens(tmp_path, corpus(store, scripts(60)), kind=kind, vocabulary_size=1200)
     folder = tmp_path / "model"
     folder.mkdir()
-    for path in store.open_folder(tokens, "tokenizer/").iterdir():
+    for path in store.open_folder(made, "tokenizer/").iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     if family:
         (folder / "config.json").write_text(json.dumps({"model_type": family}))
     loaded = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     assert isinstance(loaded, PreTrainedTokenizerFast)
-    check_probes(loaded, tokens.facts)
+    check_probes(loaded, made.facts)
     loaded.save_pretrained(tmp_path / "again")
-    check_probes(AutoTokenizer.from_pretrained(tmp_path / "again", local_files_only=True), tokens.facts)
-    special = tokens.facts["special"]
+    check_probes(AutoTokenizer.from_pretrained(tmp_path / "again", local_files_only=True), made.facts)
+    special = made.facts["special"]
     assert (loaded.pad_token_id, loaded.unk_token_id, loaded.mask_token_id) == (0, 1, special["mask"])
     assert loaded.cls_token_id == loaded.bos_token_id == special["bos"]
     assert loaded.sep_token_id == loaded.eos_token_id == special["eos"]

@@ -13,7 +13,7 @@ from components.lib.core.settings import from_dict
 from components.lib.modalities.text.settings import Tokenization
 from components.lib.modalities.text.tokenization import training
 from components.lib.modalities.text.tokenization.tokenizer import NAMES, PROBES
-from tests.components.tokenization.made import SCRIPTS, documents
+from tests.made.corpora import SCRIPTS, scripts
 
 KINDS = ("bpe", "wordpiece", "unigram")
 
@@ -30,11 +30,11 @@ def ids(tokenizer: Tokenizer, text: str, framed: bool = False) -> list[int]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_texts_give_the_same_file_in_any_process(kind: str) -> None:
     """The library's trainers iterate over hash maps with random seeds."""
-    texts = documents(300) + list(PROBES)
+    texts = scripts(300) + list(PROBES)
     found = [trained(kind, texts, vocabulary_size=1500).to_str() for _ in range(3)]
     code = (
         "import sys; from tests.components.tokenization.test_training import *;"
-        f"text = trained({kind!r}, documents(300) + list(PROBES), vocabulary_size=1500).to_str();"
+        f"text = trained({kind!r}, scripts(300) + list(PROBES), vocabulary_size=1500).to_str();"
         "print(hashlib.sha256(text.encode()).hexdigest())"
     )
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": "2"}
@@ -47,7 +47,7 @@ def test_the_same_texts_give_the_same_file_in_any_process(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_text_comes_back_from_its_ids(kind: str) -> None:
-    tokenizer = trained(kind, documents())
+    tokenizer = trained(kind, scripts())
     for text in SCRIPTS.values():
         back = tokenizer.decode(ids(tokenizer, text))
         if kind == "wordpiece":  # white space around punctuation and Chinese characters is not in its ids
@@ -64,7 +64,7 @@ def test_bytes_lose_nothing_whatever_they_were_trained_on(text: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_special_tokens_in_a_text_stay_text(kind: str) -> None:
     hostile = [f"{name} a{name}b {name}{name} {name.lower()}" for name in NAMES.values()]
-    tokenizer = trained(kind, documents() + hostile * 50)
+    tokenizer = trained(kind, scripts() + hostile * 50)
     forbidden = {tokenizer.token_to_id(name) for name in NAMES.values()}
     for text in hostile:
         assert not forbidden & set(ids(tokenizer, text))
@@ -73,7 +73,7 @@ def test_special_tokens_in_a_text_stay_text(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_special_tokens_have_the_same_ids_and_frame_a_text(kind: str) -> None:
-    tokenizer = trained(kind, documents())
+    tokenizer = trained(kind, scripts())
     assert [tokenizer.token_to_id(name) for name in NAMES.values()] == [0, 1, 2, 3, 4]
     assert ids(tokenizer, "fox", framed=True) == [2, *ids(tokenizer, "fox"), 3]
     assert ids(tokenizer, "", framed=True) == [2, 3]
@@ -95,7 +95,7 @@ def test_a_small_corpus_gives_a_small_vocabulary(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
 def test_more_characters_than_room_leave_the_rare_ones_unknown(kind: str) -> None:
     han = "".join(chr(0x4E00 + number) for number in range(2000))
-    tokenizer = trained(kind, [han] * 3 + ["丁七万"] * 10 + documents())
+    tokenizer = trained(kind, [han] * 3 + ["丁七万"] * 10 + scripts())
     assert tokenizer.get_vocab_size() <= 1200
     assert 1 not in ids(tokenizer, "丁七万")
     assert 1 in ids(tokenizer, han)
@@ -104,7 +104,7 @@ def test_more_characters_than_room_leave_the_rare_ones_unknown(kind: str) -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lower_case_is_a_dial(kind: str) -> None:
-    texts = [*documents(), *(text.upper() for text in documents())]
+    texts = [*scripts(), *(text.upper() for text in scripts())]
     kept, lowered = (trained(kind, texts, vocabulary_size=3000, lowercase=dial) for dial in (False, True))
     assert ids(kept, "FOX") != ids(kept, "fox")
     assert ids(lowered, "FOX NAÏVE ЧАЮ") == ids(lowered, "fox naïve чаю")
@@ -113,12 +113,12 @@ def test_lower_case_is_a_dial(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
 def test_a_character_that_is_too_rare_gets_no_id(kind: str) -> None:
-    texts = [*documents(), "Ω Ω Ω"]
+    texts = [*scripts(), "Ω Ω Ω"]
     assert 1 not in ids(trained(kind, texts, min_frequency=3), "Ω")
     assert 1 in ids(trained(kind, texts, min_frequency=4), "Ω")
 
 
 def test_lower_case_wordpiece_keeps_accents_and_vowel_signs() -> None:
-    tokenizer = trained("wordpiece", documents(), lowercase=True)
+    tokenizer = trained("wordpiece", scripts(), lowercase=True)
     for text in ("cafés", "हिन्दी में"):
         assert tokenizer.decode(ids(tokenizer, text)) == text

@@ -13,7 +13,7 @@ from components.lib.core.errors import IntegrityError, InternalError
 from components.lib.modalities.text.tokens import TokenShards, check_probes, load
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Store
-from tests.components.tokenization.made import corpus, documents, tokenize
+from tests.made.corpora import corpus, scripts, tokens
 
 
 def commit(store: Store, shards: list[list[list[int]]], dtype: str = "uint16", change: int = 0) -> Manifest:
@@ -46,7 +46,7 @@ def test_gather_reads_what_a_loop_over_documents_reads(
     tmp_path_factory: pytest.TempPathFactory, shards: list[list[list[int]]], data: st.DataObject, dtype: str
 ) -> None:
     store = Store(str(tmp_path_factory.mktemp("tokens")))
-    tokens = TokenShards(store, commit(store, shards, dtype), "train")
+    made = TokenShards(store, commit(store, shards, dtype), "train")
     texts = list(chain.from_iterable(shards))
     picked = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=8))
     begins = [data.draw(st.integers(0, len(texts[i]))) for i in picked]
@@ -54,38 +54,38 @@ def test_gather_reads_what_a_loop_over_documents_reads(
         data.draw(st.integers(0, len(texts[i]) - begin)) for i, begin in zip(picked, begins, strict=True)
     ]
     arrays = (np.array(values, np.int64) for values in (picked, begins, sizes))
-    flat, offsets = tokens.gather(*arrays)
+    flat, offsets = made.gather(*arrays)
     rows = [texts[i][b : b + n] for i, b, n in zip(picked, begins, sizes, strict=True)]
     assert flat.tolist() == list(chain.from_iterable(rows))
     assert flat.dtype == dtype
     assert offsets.tolist() == np.cumsum([0, *sizes]).tolist()
-    assert len(tokens) == len(texts)
-    assert tokens.lengths.tolist() == [len(text) for text in texts]
-    assert tokens.starts.tolist() == np.cumsum([0, *map(len, texts)]).tolist()
-    assert (tokens.lengths.dtype, tokens.starts.dtype, offsets.dtype) == (np.int64,) * 3
+    assert len(made) == len(texts)
+    assert made.lengths.tolist() == [len(text) for text in texts]
+    assert made.starts.tolist() == np.cumsum([0, *map(len, texts)]).tolist()
+    assert (made.lengths.dtype, made.starts.dtype, offsets.dtype) == (np.int64,) * 3
 
 
 def test_windows_of_one_length_come_from_shards_that_are_shorter_and_longer(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    tokens = TokenShards(store, commit(store, [[[1]], [[2, 3, 4], [5, 6, 7, 8]], [[9, 10, 11]]]), "train")
-    flat, offsets = tokens.gather(np.array([3, 2, 1]), np.array([0, 1, 0]), np.array([3, 3, 3]))
+    made = TokenShards(store, commit(store, [[[1]], [[2, 3, 4], [5, 6, 7, 8]], [[9, 10, 11]]]), "train")
+    flat, offsets = made.gather(np.array([3, 2, 1]), np.array([0, 1, 0]), np.array([3, 3, 3]))
     assert flat.tolist() == [9, 10, 11, 6, 7, 8, 2, 3, 4] and offsets.tolist() == [0, 3, 6, 9]
 
 
 @pytest.mark.parametrize(("begin", "size"), [(0, 4), (2, 2), (-1, 1), (0, -1)])
 def test_a_window_beyond_its_document_is_refused(tmp_path: Path, begin: int, size: int) -> None:
     store = Store(str(tmp_path))
-    tokens = TokenShards(store, commit(store, [[[1, 2, 3], [4, 5]]]), "train")
+    made = TokenShards(store, commit(store, [[[1, 2, 3], [4, 5]]]), "train")
     with pytest.raises(InternalError, match="beyond its document"):
-        tokens.gather(np.array([0]), np.array([begin]), np.array([size]))
+        made.gather(np.array([0]), np.array([begin]), np.array([size]))
 
 
 def test_a_split_without_documents_is_empty(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    tokens = TokenShards(store, commit(store, [[[1]]]), "validation")
+    made = TokenShards(store, commit(store, [[[1]]]), "validation")
     nothing = np.zeros(0, np.int64)
-    flat, offsets = tokens.gather(nothing, nothing, nothing)
-    assert (len(tokens), len(flat), offsets.tolist()) == (0, 0, [0])
+    flat, offsets = made.gather(nothing, nothing, nothing)
+    assert (len(made), len(flat), offsets.tolist()) == (0, 0, [0])
 
 
 @pytest.mark.parametrize("change", [-1, 1])
@@ -108,8 +108,8 @@ def test_a_damaged_shard_is_refused(tmp_path: Path) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("tokenizer")
     store = Store(str(folder / "store"))
-    _, tokens = tokenize(folder, corpus(store, documents()), kind="wordpiece", vocabulary_size=1200)
-    return store.open_folder(tokens, "tokenizer/"), tokens.facts
+    _, made = tokens(folder, corpus(store, scripts()), kind="wordpiece", vocabulary_size=1200)
+    return store.open_folder(made, "tokenizer/"), made.facts
 
 
 def test_a_tokenizer_that_is_the_same_passes(made: tuple[Path, dict[str, Any]]) -> None:
@@ -143,7 +143,7 @@ def test_a_tokenizer_that_differs_is_refused(made: tuple[Path, dict[str, Any]], 
 def test_older_documents_stand_behind_the_new_ones(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     new, older = commit(store, [[[1, 2], [3]]]), commit(store, [[[4, 5, 6]], [[7]]])
-    tokens = TokenShards(store, new, "train", older)
-    assert (len(tokens), tokens.fresh) == (4, 2)
-    flat, offsets = tokens.gather(np.arange(4), np.zeros(4, np.int64), tokens.lengths)
+    made = TokenShards(store, new, "train", older)
+    assert (len(made), made.fresh) == (4, 2)
+    flat, offsets = made.gather(np.arange(4), np.zeros(4, np.int64), made.lengths)
     assert flat.tolist() == [1, 2, 3, 4, 5, 6, 7] and offsets.tolist() == [0, 2, 3, 6, 7]
