@@ -13,7 +13,6 @@ from components.ingestion.config import Config
 from components.ingestion.corpus_shards import Shards
 from components.ingestion.documents import Documents
 from components.ingestion.packs import Slice
-from components.lib.modalities import Columns
 
 
 @dataclass(frozen=True)
@@ -56,17 +55,10 @@ class Statistics:
         modality: Any,
     ) -> Statistics:
         """Counts once everything is decided."""
-        kept, splits = documents.kept, documents.splits
+        kept, splits, columns = documents.kept, documents.splits, modality.COLUMNS
         quarantined = sum(part.source["quarantined"] for part in parts)
-        columns: Columns = modality.COLUMNS
         packs = {part.pack.uri: part.pack.facts["altered"] for part in parts}
-        totals = {
-            total: {name: int(documents.measures[total][mask].sum()) for name, mask in splits.items()}
-            for total in columns.totals
-        }
-        if config.group:
-            groups = documents.groups
-            totals["groups"] = {n: len(np.unique(groups[mask], axis=0)) for n, mask in splits.items()}
+        names = ("near_duplicates", "validation", *(["group"] if config.group else []))
         return cls(
             read=len(kept) + quarantined,
             quarantined=quarantined,
@@ -74,18 +66,13 @@ class Statistics:
             dropped=documents.dropped,
             documents={name: int(mask.sum()) for name, mask in splits.items()},
             modality=config.modality,
-            totals=totals,
+            totals=_totals(documents, columns.totals),
             kinds={name: _kinds(name, documents, kept, shards) for name in columns.kinds},
             sources=_sources(parts, kept),
             evaluations=evaluations,
             lengths={name: _histogram(documents.measures[name][kept]) for name in columns.lengths},
             samples=shards.samples,
-            settings={
-                "near_duplicates": config.near_duplicates,
-                "validation": config.validation,
-                **({"group": config.group} if config.group else {}),
-                **modality.shown(config.own),
-            },
+            settings={**{name: getattr(config, name) for name in names}, **modality.shown(config.own)},
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,6 +86,15 @@ class Statistics:
         own = ("modality", "read", "quarantined", "dropped", "evaluations", "documents")
         facts = {name: getattr(self, name) for name in own}
         return {**facts, **self.totals, **self.kinds, "sources": len(self.sources)}
+
+
+def _totals(documents: Documents, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Sums of measures of each split, and how many groups it has."""
+    splits = documents.splits.items()
+    sums = {name: {s: int(documents.measures[name][mask].sum()) for s, mask in splits} for name in names}
+    if len(documents.groups):
+        sums["groups"] = {s: len(np.unique(documents.groups[mask], axis=0)) for s, mask in splits}
+    return sums
 
 
 def _kinds(name: str, documents: Documents, kept: npt.NDArray[np.bool_], shards: Shards) -> dict[str, int]:
