@@ -13,7 +13,7 @@ from pyarrow import parquet
 from components.ingestion import card
 from components.ingestion.config import Config
 from components.ingestion.corpus_shards import QUARANTINE, Shards
-from components.ingestion.documents import Documents, select
+from components.ingestion.selection import Documents, select
 from components.ingestion.packs import Slice
 from components.ingestion.statistics import Statistics
 from components.lib import modalities
@@ -35,7 +35,7 @@ def assemble(
         older: sources that an earlier corpus holds: copies of their documents are no news.
 
     Raises:
-        DataError: as `documents.select` does.
+        DataError: as `selection.select` does.
     """
     modality = modalities.load(config.modality, "ingestion")
     documents = select(config, store, parts, evaluations, older)

@@ -1,4 +1,4 @@
-"""The data card: one page that says what the corpus is made of and what was left out."""
+"""Data card: one page that says what the corpus is made of and what was left out."""
 
 from __future__ import annotations
 

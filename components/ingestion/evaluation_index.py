@@ -1,4 +1,4 @@
-"""Evaluation index: what is known of a test set, to keep its documents out of the corpus."""
+"""Index of an evaluation set, for decontamination: keeps its documents out of the corpus."""
 
 from __future__ import annotations
 

@@ -30,11 +30,7 @@ MOST = 16  # processes by default: one reader feeds no more, and a container may
 
 
 def extract(
-    config: Config,
-    store: Store,
-    evaluations: Sequence[Manifest],
-    objects: Sequence[Object],
-    stage: str,
+    config: Config, store: Store, evaluations: Sequence[Manifest], objects: Sequence[Object], stage: str
 ) -> list[Manifest]:
     """The packs that hold `objects`; small ones share a pack."""
     indexes = [store.open_folder(index, "index/") for index in evaluations]

@@ -1,4 +1,4 @@
-"""Groups of documents that a split must not part: those of a patient, a speaker, a thread or a file."""
+"""Group-aware split: the group (patient, speaker, thread, file) that a document belongs to."""
 
 from __future__ import annotations
 

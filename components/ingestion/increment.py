@@ -1,4 +1,4 @@
-"""What is new: the sources that a corpus, and those before it, do not hold."""
+"""Incremental ingestion: the sources that a corpus, and those before it, do not hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packs: the extracted documents of a group of source objects, cached in the store for later runs.
+"""Packs: cache of the extracted documents of source objects, in the store, for later runs.
 
 A pack is a committed output of its own. It lists its sources by name and identity, so that a later run that
 finds the same object again neither reads nor cleans it. What of a pack is used, and in which order, is

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from components.ingestion.config import Config
 from components.ingestion.corpus_shards import Shards
-from components.ingestion.documents import Documents
+from components.ingestion.selection import Documents
 from components.ingestion.packs import Slice
 
 

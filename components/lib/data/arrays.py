@@ -1,4 +1,4 @@
-"""Arrays of images in files, read an image at a time: NumPy's form, without pickles, and plain bytes."""
+"""NumPy arrays and plain bytes of images, read an image at a time and never unpickled."""
 
 from __future__ import annotations
 

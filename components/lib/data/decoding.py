@@ -1,4 +1,4 @@
-"""Bytes to lines of text: the encoding is found, and a line that cannot be decoded is told, not guessed."""
+"""Encoding detection: bytes to lines of text; a line that cannot be decoded is told, not guessed."""
 
 from __future__ import annotations
 

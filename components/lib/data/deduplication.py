@@ -1,4 +1,4 @@
-"""Which documents are copies: equal ones by hash, near ones by MinHash and banding.
+"""Deduplication: exact duplicates by hash, near duplicates by MinHash and LSH banding.
 
 The survivor of a group of near-duplicates is the one with the smallest id, so the result does not depend
 on the order in which documents came.

@@ -1,4 +1,4 @@
-"""Images: bytes of files, or arrays, to pixels, with limits; pixels to the one size that a network reads."""
+"""Image decoding within limits: bytes of files, or arrays, to pixels; PNGs and identities of pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small made-up pictures of one shape each, on a noisy ground: for tests of everything that reads images."""
+"""Made-up images of one shape each on a noisy ground, with class, mask and box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of one input file: decompressed, or a member of an archive, always as a stream with limits.
+"""Streams of input files and members of archives, decompressed within limits against bombs.
 
 Nothing is unpacked to a path that an archive names, so neither links nor '..' in it can do harm. What
 expands beyond `Limits` is refused while it is read (a decompression bomb).

@@ -49,7 +49,7 @@ def kept(ingest: Ingestion, manifest) -> dict[bytes, str]:
 
 def test_a_folder_of_classes_becomes_a_corpus(ingest, tmp_path):
     given = scenes(60)
-    manifest = ingest(write(tmp_path / "data", given), modality="image", format_options={})
+    manifest = ingest(write(tmp_path / "data", given), modality="image")
     assert kept(ingest, manifest) == {data: name[0] for name, data in given.items()}
     facts = manifest.facts
     assert facts["modality"] == "image" and facts["read"] == 60 and facts["label"] == {"a": 30, "b": 30}
@@ -57,10 +57,10 @@ def test_a_folder_of_classes_becomes_a_corpus(ingest, tmp_path):
     for row in ingest.table(manifest, "validation").to_pylist():
         name = images.identity(images.decode(row["image"])).hex()
         assert row["id"] == name and int(name[16:], 16) < 0.2 * 2**64
-    more = ingest(write(tmp_path / "data", scenes(20, 60)), modality="image", format_options={})
+    more = ingest(write(tmp_path / "data", scenes(20, 60)), modality="image")
     held = {row["id"] for row in ingest.table(manifest, "validation").to_pylist()}
     assert held <= {row["id"] for row in ingest.table(more, "validation").to_pylist()}
-    assert ingest(str(tmp_path / "data"), modality="image", format_options={}).reference == more.reference
+    assert ingest(str(tmp_path / "data"), modality="image").reference == more.reference
     assert ingest.reused
 
 
@@ -68,10 +68,10 @@ def test_workers_change_nothing(ingest, tmp_path, monkeypatch):
     from components.ingestion import extraction
 
     source = write(tmp_path / "data", {**scenes(30), "a/broken.png": b"no image"})
-    one = ingest(source, modality="image", format_options={}, quarantine=0.1)
+    one = ingest(source, modality="image", quarantine=0.1)
     monkeypatch.setattr(extraction, "BATCH", 10_000)
     other = Ingestion(tmp_path / "other")
-    two = other(source, modality="image", format_options={}, quarantine=0.1, workers=2)
+    two = other(source, modality="image", quarantine=0.1, workers=2)
     assert one.facts == two.facts and one.files == two.files
 
 
@@ -87,10 +87,10 @@ def test_what_shows_the_same_is_kept_once(ingest, tmp_path):
         ),
         "b/brighter.png": encoded((base * 0.9).astype(np.uint8)),
     }
-    manifest = ingest(write(tmp_path / "data", given), modality="image", format_options={})
+    manifest = ingest(write(tmp_path / "data", given), modality="image")
     assert manifest.facts["dropped"] == {"exact_duplicate": 1, "near_duplicate": 3}
     assert len(kept(ingest, manifest)) == 41
-    without = ingest(str(tmp_path / "data"), modality="image", format_options={}, near_duplicates=0)
+    without = ingest(str(tmp_path / "data"), modality="image", near_duplicates=0)
     assert without.facts["dropped"] == {"exact_duplicate": 1}
 
 
@@ -104,7 +104,6 @@ def test_test_images_stay_out_however_they_are_stored(ingest, tmp_path):
     manifest = ingest(
         write(tmp_path / "data", given),
         modality="image",
-        format_options={},
         decontaminate=[{"source": write(tmp_path / "test", tests)}],
     )
     assert manifest.facts["dropped"] == {"contaminated": 2}
@@ -118,7 +117,6 @@ def test_a_share_of_the_source_can_be_what_is_tested(ingest):
     manifest = ingest(
         "sample:shapes/train",
         modality="image",
-        format_options={},
         near_duplicates=0,
         decontaminate=[{"source": "sample:shapes/train", "share": 0.25}],
     )
@@ -137,8 +135,8 @@ def test_rules_and_quarantine_have_reasons(ingest, tmp_path):
     }
     source = write(tmp_path / "data", given)
     with pytest.raises(DataError, match="too many records"):
-        ingest(source, modality="image", format_options={})
-    manifest = ingest(source, modality="image", format_options={}, quarantine=0.1)
+        ingest(source, modality="image")
+    manifest = ingest(source, modality="image", quarantine=0.1)
     assert {row["reason"].partition(":")[0] for row in ingest.dropped(manifest)} == {"size", "shape", "flat"}
     quarantined = {
         row["location"].rpartition("/")[2]: row for row in ingest.table(manifest, "quarantine").to_pylist()
@@ -149,7 +147,7 @@ def test_rules_and_quarantine_have_reasons(ingest, tmp_path):
 
 def test_the_card_shows_pictures_and_escapes_classes(ingest, tmp_path):
     given = {f"<b>/{i}.png": encoded(scene(i)) for i in range(30)}
-    manifest = ingest(write(tmp_path / "data", given), modality="image", format_options={})
+    manifest = ingest(write(tmp_path / "data", given), modality="image")
     text = (tmp_path / "card.html").read_text()
     assert text.count('src="data:image/png;base64,') == 30 and "<b>" not in text and "&lt;b&gt;" in text
     assert "images kept" in text and "An image" in text
@@ -205,7 +203,7 @@ def test_a_stranger_s_folder_is_read_as_far_as_it_can_be(ingest, tmp_path):
         "b/bomb.png": bomb.getvalue(),
     }
     source = write(tmp_path / "data", {**given, **broken})
-    manifest = ingest(source, modality="image", format_options={}, quarantine=0.2)
+    manifest = ingest(source, modality="image", quarantine=0.2)
     assert sum(manifest.facts["documents"].values()) == 20 and manifest.facts["channels"] == {"1": 8, "3": 12}
     assert manifest.facts["quarantined"] == 3
 

@@ -1,4 +1,4 @@
-"""Files to records: one file a format. The file's name is the format's name.
+"""File formats: files to records, one file a format. The file's name is the format's name.
 
 A format declares `SUFFIXES` (the endings that mean it), a `Config`, perhaps `HOLDS` (the one content that its
 files have, such as "image"; a table may have any) and `ARCHIVE` (it reads an archive as a whole), and

@@ -1,4 +1,4 @@
-"""Comma- or tab-separated values with a header row."""
+"""CSV and TSV: comma- or tab-separated values with a header row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IDX files, as MNIST and Fashion-MNIST come: one array of bytes; the classes are in a file of their own."""
+"""IDX files, as MNIST and Fashion-MNIST come: an array of bytes; the classes in a file of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NumPy arrays of images, (images, height, width) or with a last axis of channels."""
+"""NumPy arrays of images (.npy), (images, height, width) or with a last axis of channels."""
 
 from __future__ import annotations
 

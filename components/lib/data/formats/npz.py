@@ -1,4 +1,4 @@
-"""Archives of NumPy arrays: one of images and, by name, others of the same length beside it."""
+"""NumPy archives (.npz), as MedMNIST comes: an array of images, and others of the same length."""
 
 from __future__ import annotations
 

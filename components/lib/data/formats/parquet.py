@@ -1,4 +1,4 @@
-"""Parquet: one record a row, read in small batches whose size is watched."""
+"""Parquet: one record a row, read in small batches within a limit of memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of numbers, an image each, as MNIST is often handed round: CSV, the class first or last."""
+"""CSV of pixels: an image a row, as MNIST is often handed round, the class first or last."""
 
 from __future__ import annotations
 

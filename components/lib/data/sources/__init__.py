@@ -1,4 +1,4 @@
-"""Where records come from: one file a URI scheme. The file's name is the scheme.
+"""Data sources: one file a URI scheme. The file's name is the scheme.
 
     folder/  folder/*.txt  file.csv  archive.zip!/*.txt      files of this machine
     s3://bucket/prefix  s3://bucket/prefix/*.jsonl.gz         a bucket

@@ -1,4 +1,4 @@
-"""Files of this machine: a path, a folder (with all below it) or a pattern."""
+"""Local files: a path, a folder (with all below it) or a glob pattern."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of a web server, over TLS, from public addresses only.
+"""A file of a web server, over TLS, from public addresses only (no SSRF).
 
 The host is resolved once, every address checked, and the connection made to the checked address, so that a
 name cannot lead to this machine, the cluster or a cloud's metadata service (SSRF, DNS rebinding). An operator

@@ -1,4 +1,4 @@
-"""The one size of a network's images, and the file that keeps it with a model."""
+"""Canvas: the input size of an image network, how images are fitted to it, and its processor file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Near copies of images, by correlation of small grey pictures.
+"""Near duplicates of images, by correlation of small grey pictures.
 
 A signature is the grey picture at 16 x 16 with mean 0 and length 1; two images are as similar as theirs
 correlate. Neither JPEG nor another size or brightness changes it much, and it tells one handwritten digit

@@ -1,4 +1,4 @@
-"""Images: decoded within limits, compared by their pixels and as small grey pictures, kept as they came."""
+"""Ingestion of images: decoding within limits, quality rules, identity of pixels, near duplicates."""
 
 from __future__ import annotations
 

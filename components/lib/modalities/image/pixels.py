@@ -1,4 +1,4 @@
-"""Images of one size as one array on disk."""
+"""Memory-mapped image shards: images of one size as one array on disk."""
 
 from __future__ import annotations
 

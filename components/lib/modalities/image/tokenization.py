@@ -1,4 +1,4 @@
-"""Images of a corpus to arrays of one size, with mean and deviation of each channel; decoded on threads."""
+"""Tokenization of images: resized to one array on threads, mean and deviation of each channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation sets as an index of fingerprints, to keep their text out of the corpus.
+"""Decontamination by n-grams: evaluation sets as an index of fingerprints of runs of words.
 
 A document is contaminated if it equals an evaluation document, or if the runs of n words that both have are
 at least a given share of either of them: a short test text inside a long page counts, one quoted phrase or

@@ -1,4 +1,4 @@
-"""Text: words are counted, rules judge them, MinHash finds near-copies, runs of words find test texts."""
+"""Ingestion of texts: Unicode normalization, quality filters, MinHash, n-gram decontamination."""
 
 from __future__ import annotations
 

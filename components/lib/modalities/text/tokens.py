@@ -1,4 +1,4 @@
-"""Token shards as one array on disk, and the check that a tokenizer is still the one that made them."""
+"""Memory-mapped token shards as one array, and the check that a tokenizer still gives the same ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents split into words, once: every filter, shingle and n-gram reads the same arrays.
+"""Words of documents as flat arrays: every filter, shingle and n-gram reads the same fingerprints.
 
 Each distinct word is looked at once a process: `Vocabulary` keeps its fingerprint, its length and whether
 it has a letter. A batch of documents is then one flat array of word numbers, and rules are numpy on slices.

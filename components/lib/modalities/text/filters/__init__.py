@@ -1,4 +1,4 @@
-"""Quality rules: one file a rule. The file's name is the rule's name.
+"""Quality filters: one file a rule. The file's name is the rule's name.
 
 A rule declares a `Config` and `reason(document: Document, config: Config) -> str | None`: why the document
 is dropped, or None. Rules hold for any language and script by default.

@@ -1,4 +1,4 @@
-"""Too few words to learn from, or too many to be a text."""
+"""Length filter: too few words to learn from, or too many to be a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Too few words with a letter in them: tables, hashes, encoded binaries."""
+"""Letter filter: too few words with a letter in them, as in tables, hashes, encoded binaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same lines or runs of words again and again."""
+"""Repetition filter: the same lines or runs of words again and again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts to ids, on several threads, in order, with a bounded number of batches under way.
+"""Encoding of texts to ids, on several threads, in order, with a bounded number of batches under way.
 
 Threads, not processes: `tokenizers` leaves the interpreter's lock while it encodes, and turning its result
 into an array is 1 % of the work. They start at once and share one vocabulary.

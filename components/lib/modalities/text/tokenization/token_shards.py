@@ -1,4 +1,4 @@
-"""Corpus to token shards: a tokenizer, ids of whole documents, and the facts that later stages rely on."""
+"""Token shards: a tokenizer, ids of whole documents, and the facts that later stages rely on."""
 
 from __future__ import annotations
 

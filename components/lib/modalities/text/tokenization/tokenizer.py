@@ -1,10 +1,10 @@
-# ruff: noqa: RUF001
 """Tokenizers with special tokens of one convention, in the folder that `transformers` loads them from.
 
 A single text becomes bos, tokens, eos. No text can spell a special token. Ids 0 to 4 of a trained tokenizer
 are `NAMES`.
 """
 
+# ruff: noqa: RUF001
 from __future__ import annotations
 
 import json

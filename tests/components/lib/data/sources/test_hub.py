@@ -34,11 +34,7 @@ except TrunklineError as error:
 
 def read(address: str, uri: str, cache: Path) -> subprocess.CompletedProcess[str]:
     """The Hub's client reads its settings when it is imported."""
-    settings = {
-        "HF_ENDPOINT": address,
-        "HF_HOME": str(cache),
-        "HF_HUB_DISABLE_XET": "1",
-    }
+    settings = {"HF_ENDPOINT": address, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1"}
     return subprocess.run(
         [sys.executable, "-c", READ, uri],
         capture_output=True,
@@ -60,10 +56,7 @@ def test_a_split_of_a_data_set_on_the_hub(tmp_path):
 
 @pytest.mark.parametrize(
     ("uri", "code", "what"),
-    [
-        ("hf:owner/other", 66, "cannot be found"),
-        ("hf:owner/name?split=dev", 66, "known: test, train"),
-    ],
+    [("hf:owner/other", 66, "cannot be found"), ("hf:owner/name?split=dev", 66, "known: test, train")],
 )
 def test_what_the_hub_does_not_have(tmp_path, uri, code, what):
     with serving("owner/name", FILES) as address:

@@ -1,4 +1,4 @@
-"""Selection of documents: exact and near duplicates, contamination and split, over all at once."""
+"""Selection of documents: exact and near duplicates, decontamination and split, over all at once."""
 
 from __future__ import annotations
 
