@@ -13,8 +13,8 @@ from pyarrow import parquet
 from components.ingestion import card
 from components.ingestion.config import Config
 from components.ingestion.corpus_shards import QUARANTINE, Shards
-from components.ingestion.selection import Documents, select
 from components.ingestion.packs import Slice
+from components.ingestion.selection import Documents, select
 from components.ingestion.statistics import Statistics
 from components.lib import modalities
 from components.lib.storage.artifacts import Manifest

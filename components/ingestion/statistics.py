@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from components.ingestion.config import Config
 from components.ingestion.corpus_shards import Shards
-from components.ingestion.selection import Documents
 from components.ingestion.packs import Slice
+from components.ingestion.selection import Documents
 
 
 @dataclass(frozen=True)
