@@ -1,4 +1,4 @@
-"""Data card: one page that says what the corpus is made of and what was left out."""
+"""The data card: one page that says what the corpus is made of and what was left out."""
 
 from __future__ import annotations
 
@@ -21,35 +21,13 @@ STEPS = {
 
 def render(statistics: Statistics, modality: Any) -> str:
     """A self-contained page without scripts; everything that comes from the data is escaped."""
-    words: Words = modality.WORDS
-    sections = [_counts(statistics, words), _dropped(statistics, words), _lengths(statistics, words)]
-    if statistics.evaluations:
-        sections.append(_evaluations(statistics, words, modality.contaminated(statistics.settings)))
-    sections += [modality.samples(statistics.samples), _sources(statistics)]
-    return page.page("Data card", sections, lead="What the corpus is made of, and what was left out.")
-
-
-def _counts(statistics: Statistics, words: Words) -> Html:
-    kept = sum(statistics.documents.values())
-    share = f"{kept / max(statistics.read, 1):.1%} of the records"
-    tiles = [
-        Figure(
-            "records read",
-            statistics.read,
-            f"from {len(statistics.sources):,} file{'s' if len(statistics.sources) > 1 else ''}",
-        ),
-        Figure(f"{words.unit}s kept", kept, share, tone="good"),
-        Figure(f"{words.unit}s dropped", sum(statistics.dropped.values())),
-        Figure("unreadable records", statistics.quarantined, tone="warn" if statistics.quarantined else ""),
-    ]
-    totals = statistics.totals.values()
-    rows = [(name, count, *(total[name] for total in totals)) for name, count in statistics.documents.items()]
-    group = statistics.settings.get("group")
-    decides = f"its group ({group})" if group else words.identity
-    note = f"{_a(words.unit)}'s split is decided by a hash of {decides} and never changes as data grow."
-    headers = ("split", f"{words.unit}s", *statistics.totals)
-    return page.section(
-        "Counts", page.figures(tiles), page.table(headers, rows), *_kinds(statistics, words), note=note
+    return page.render(
+        "ingestion/card.html.j2",
+        "Data card",
+        lead="What the corpus is made of, and what was left out.",
+        card=Card(statistics, modality.WORDS),
+        modality=modality,
+        charts=charts,
     )
 
 
@@ -58,6 +36,12 @@ class Card:
 
     def __init__(self, statistics: Statistics, words: Words) -> None:
         self.statistics, self.words, self.units = statistics, words, f"{words.unit}s"
+
+    @property
+    def decides(self) -> str:
+        """What of a document decides its split."""
+        group = self.statistics.settings.get("group")
+        return f"its group ({group})" if group else self.words.identity
 
     def tiles(self) -> list[Figure]:
         """Records read, kept, dropped, unreadable."""

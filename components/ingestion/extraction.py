@@ -17,7 +17,7 @@ from components.ingestion.config import Config
 from components.ingestion.packs import PackWriter
 from components.ingestion.record_reader import Fetched, Loss, RecordReader, read
 from components.ingestion.sandbox import Child
-from components.lib.core.cores import cores
+from components.lib.core.hardware import cores
 from components.lib.data.formats import Rejected
 from components.lib.data.sources import Object
 from components.lib.storage import artifacts

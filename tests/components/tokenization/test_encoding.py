@@ -10,7 +10,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from components.lib.modalities.text.tokenization.plan import Config
 from hypothesis import given
 from hypothesis import strategies as st
 

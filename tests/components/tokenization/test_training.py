@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from components.lib.modalities.text.tokenization.plan import Config
 from tokenizers import Tokenizer
 
 from components.lib.core.settings import from_dict

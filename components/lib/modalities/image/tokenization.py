@@ -12,8 +12,8 @@ import numpy as np
 import PIL
 from pyarrow import parquet
 
-from components.lib.core.cores import cores
 from components.lib.core.errors import ConfigError, DataError, IntegrityError, MissingError
+from components.lib.core.hardware import cores
 from components.lib.core.settings import to_dict
 from components.lib.data import images
 from components.lib.data.images import Pixels

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ from components.lib.modalities.text import filters
 from components.lib.modalities.text.contamination import Index, save
 from components.lib.modalities.text.settings import Ingestion
 from components.lib.modalities.text.words import Vocabulary, WordBatch
-
-if TYPE_CHECKING:
-    from components.lib.pages.markup import Html
 
 COLUMNS = Columns(
     payload={"text": "string"},
@@ -127,14 +124,8 @@ def contaminated(settings: Mapping[str, Any]) -> str:
 
 def samples(samples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Some texts."""
-    from components.lib.pages import page
-
-    content = [
-        part
-        for sample in samples
-        for part in (page.paragraph(sample["source"], note=True), page.paragraph(sample["text"]))
-    ]
-    return page.section("Some documents", *content, note="Chosen by hash, cut at 600 characters.")
+    texts = [(sample["source"], sample["text"]) for sample in samples]
+    return {"note": "Chosen by hash, cut at 600 characters.", "texts": texts}
 
 
 class Cleaner:

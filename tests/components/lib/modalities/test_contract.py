@@ -90,7 +90,7 @@ def test_ingestion_conserves_records_and_explains_itself(name, tmp_path):
     plugin = modalities.load(name, "ingestion")
     shown = {"near_duplicates": config.near_duplicates, **plugin.shown(config.own)}
     assert plugin.contaminated(shown)[:20] in paths["card"].read_text()
-    assert json.dumps([plugin.identity(config.own, True), plugin.indexed(config.own)])
+    assert json.dumps([plugin.identity(config.own, True), plugin.indexed(config.own, config.fields)])
     (shard, *_) = corpus.names("train-", ".parquet")
     table = pq.read_table(context.store.open(corpus, shard))
     row = table.to_pylist()[0]

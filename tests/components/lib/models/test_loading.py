@@ -118,7 +118,7 @@ def test_models_are_loaded_in_one_place_alone():
                 found.add(str(path.relative_to(ROOT)))
     assert found == {
         "components/ingestion/record_reader.py",  # payloads, from the process that reads to one that cleans
-        "components/ingestion/cleaning_pool.py",  # the same: what it gets was pickled by a process of this run
+        "components/ingestion/cleaning_pool.py",  # the same: what it gets, a process of this run has pickled
         "components/lib/models/loading.py",
         "components/lib/data/sources/hf.py",
         "components/lib/models/vision/branch.py",  # its own from_pretrained, behind the same checks

@@ -22,7 +22,7 @@ def plan(
     given = _given(options.tokenizer) if options.kind == "given" else b""
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
-        from components.lib.core.cores import cores
+        from components.lib.core.hardware import cores
         from components.lib.modalities.text.tokenization.token_shards import tokenize
 
         tokenize(options, workers or cores(), store, corpus, given, draft)

@@ -139,57 +139,49 @@ def test_links_and_paths_of_an_archive_lead_nowhere(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.tar", "secret.png"]
 
 
+SHARD = {
+    "0.depth.png": FILES[1],
+    "0.jpg": FILES[0],
+    "0.txt": b"a caption",
+    "0.cls": b"a\n",
+    "0.json": b'{"size": 5, "text": "another text", "label": "c"}',
+    "0.mp3": b"sound",
+    "1.seg.png": FILES[2],
+    "1.caption": b"the only image",
+    "in/2.png": FILES[3],
+    "in/2.jpg": FILES[4],
+    "in/2.json": b"[1]",
+    "3.txt": b"no image at all",
+    "._3.txt": b"of a Mac",
+    "4.png": FILES[5],
+    "4.PNG": FILES[5],
+    "5.json": b"{",
+    "5.png": FILES[5],
+    "6.txt": b"\xff",
+}
+FIRST = {"image": FILES[0], "depth.png": FILES[1], "text": "a caption", "label": "a", "mp3": b"sound"}
+
+
 def test_a_tar_shard_hands_over_every_member_of_a_record(tmp_path):
-    described = {"size": 5, "text": "another text", "label": "c"}
-    members = {
-        "0.depth.png": FILES[1],
-        "0.jpg": FILES[0],
-        "0.txt": b"a caption",
-        "0.cls": b"a\n",
-        "0.json": json.dumps(described).encode(),
-        "0.mp3": b"sound",
-        "1.seg.png": FILES[2],
-        "1.caption": b"the only image",
-        "in/2.png": FILES[3],
-        "in/2.jpg": FILES[4],
-        "in/2.json": b"[1]",
-        "3.txt": b"no image at all",
-        "._3.txt": b"of a Mac",
-        "4.png": FILES[5],
-        "4.PNG": FILES[5],
-        "5.json": b"{",
-        "5.png": FILES[5],
-        "6.txt": b"\xff",
-    }
-    found = list(read_records(shard(tmp_path / "s.tar", members), Layout("webdataset")))
-    where = f"{tmp_path}/s.tar!/"
-    assert {one.where.removeprefix(where): one.fields for one in found if isinstance(one, Record)} == {
-        "0": {
-            "image": FILES[0],
-            "depth.png": FILES[1],
-            "text": "a caption",
-            "label": "a",
-            "mp3": b"sound",
-            "size": 5,
-            "json.text": "another text",
-            "json.label": "c",
-        },
+    found = list(read_records(shard(tmp_path / "s.tar", SHARD), Layout("webdataset")))
+    place = len(f"{tmp_path}/s.tar!/")
+    assert {one.where[place:]: one.fields for one in found if isinstance(one, Record)} == {
+        "0": {**FIRST, "size": 5, "json.text": "another text", "json.label": "c"},
         "1": {"image": FILES[2], "caption": "the only image"},
         "in/2": {"image": FILES[3], "jpg": FILES[4], "json": [1]},
         "3": {"text": "no image at all"},
         "4": {"image": FILES[5]},
     }
-    told = {
-        one.where.removeprefix(where): one.reason.partition(":")[0]
-        for one in found
-        if isinstance(one, Stranger)
+    told = {one.where[place:]: one.reason.partition(":")[0] for one in found if isinstance(one, Stranger)}
+    assert told == dict.fromkeys(
+        ("*.depth.png", "*.jpg", "*.mp3"), "1 members are no image, text, class or .json"
+    )
+    broken = {one.where[place:]: one.reason for one in found if type(one) is Rejected}
+    assert broken.pop("4.PNG") == "a member of this name stands before it"
+    assert {place: reason.partition(":")[0] for place, reason in broken.items()} == {
+        "5": "its .json cannot be read",
+        "6": "its .txt cannot be read",
     }
-    unknown = "1 members are no image, text, class or .json"
-    assert told == {"*.depth.png": unknown, "*.jpg": unknown, "*.mp3": unknown}
-    broken = {one.where.removeprefix(where): one.reason for one in found if type(one) is Rejected}
-    assert broken["4.PNG"] == "a member of this name stands before it"
-    assert "its .json cannot be read" in broken["5"] and "its .txt cannot be read" in broken["6"]
-    assert len(broken) == 3
 
 
 def test_rows_that_are_no_images_are_rejected_one_by_one(tmp_path):

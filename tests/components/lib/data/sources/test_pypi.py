@@ -10,7 +10,6 @@ from components.finetuning import labelled
 from components.finetuning.config import configured
 from components.lib.core.errors import ConfigError, IntegrityError, MissingError
 from components.lib.data.sources import find, keep, read_records
-from components.lib.modalities.text.labelled import Config, Labelled
 from components.lib.storage.stage import stage
 from components.lib.storage.store import Store
 from components.lib.tasks import sequence_classification

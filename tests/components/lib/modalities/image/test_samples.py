@@ -38,13 +38,8 @@ def test_a_trunk_is_read_back_and_starts_a_classifier(architecture, tmp_path):
 def test_a_small_resnet_is_the_resnet_of_transformers_behind_another_stem():
     built = ARCHITECTURES["resnet"](Dials("small", 32, 32, 3, 4))
     assert (built.hidden_sizes, built.depths) == ([64, 128, 256, 512], [2, 2, 2, 2])
-    config = ResNetConfig(
-        embedding_size=16,
-        hidden_sizes=[16, 32, 64, 128],
-        depths=[1, 1, 1, 1],
-        layer_type="basic",
-        num_channels=1,
-    )
+    config = ResNetConfig(embedding_size=16, hidden_sizes=[16, 32, 64, 128], depths=[1, 1, 1, 1],
+                          layer_type="basic", num_channels=1)  # fmt: skip
     assert RESNET["nano"] == (16, (16, 32, 64, 128), (1, 1, 1, 1), "basic")
     theirs = ResNetModel(config).eval()
     ours = trunk(images(architecture="resnet")).eval().model
