@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-GOLDEN = Path(__file__).parents[1] / "charts" / "golden"  # tests/charts keeps it true
+GOLDEN = Path(__file__).parents[1] / "charts" / "golden" / "full.yaml"  # tests/charts keeps it true
 ONE = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 ALL = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 _PATH = re.compile(
@@ -43,9 +43,9 @@ def act(method: str, target: str) -> Act:
     return Act(verb, found["group"] or "", resource, found["name"] or "")
 
 
-def rules(account: str, case: str = "minimal") -> list[dict]:
-    """Rules of every Role that a golden render of the chart binds to an account."""
-    objects = [one for one in yaml.safe_load_all((GOLDEN / f"{case}.yaml").read_text()) if one]
+def rules(account: str) -> list[dict]:
+    """Rules of every Role that the golden render of the chart binds to an account."""
+    objects = [one for one in yaml.safe_load_all(GOLDEN.read_text()) if one]
     roles = {one["metadata"]["name"]: one["rules"] for one in objects if one["kind"] == "Role"}
     bindings = [one for one in objects if one["kind"] == "RoleBinding" and one["roleRef"]["kind"] == "Role"]
     bound = [one for one in bindings if account in [subject["name"] for subject in one["subjects"]]]

@@ -220,7 +220,7 @@ def test_times_are_those_that_the_scheduler_of_kubeflow_takes(tmp_path):
 def shared(place, monkeypatch):
     """A Kubeflow with users, which asks Kubernetes what the account that the chart makes may do."""
     monkeypatch.setenv("KF_PIPELINES_NAMESPACE", "team")
-    place.backend.multi_user, place.backend.rules = True, rights.rules("trunkline-schedule", "full")
+    place.backend.multi_user, place.backend.rules = True, rights.rules("trunkline-schedule")
     return place
 
 

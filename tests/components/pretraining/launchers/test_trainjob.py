@@ -164,7 +164,7 @@ def test_a_job_that_another_launcher_cleared_after_its_end_has_ended_well(api, s
     def clear():
         while not committed(s3):
             time.sleep(0.01)
-        gone(api, pods_run(api))
+        gone(api, api.made[0]["metadata"]["name"])
 
     with beside(clear):
         launch(job(s3), Config())
