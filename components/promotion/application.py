@@ -34,7 +34,9 @@ def apply(
         versions.append(_register(context, registry, task, evaluation))
         task["version"] = versions[-1].version
     for task, version in zip(decided["tasks"], versions, strict=True):
-        registry.tag(version, _tags(task, decision))
+        tags = {"gate": "passed" if task["passed"] else "failed", "gate.reasons": "; ".join(task["reasons"])}
+        tags["decision"] = decision.reference
+        registry.tag(version, {f"trunkline.{name}": text for name, text in tags.items()})
     for task, version, evaluation in zip(decided["tasks"], versions, evaluations, strict=True):
         if task["verdict"] != REJECTED:
             champion.champion_of(registry, evaluation)  # still the one that was scored
@@ -67,14 +69,6 @@ def _figures(evaluation: Manifest) -> dict[str, float]:
     for name, entry in evaluation.facts["metrics"].items():
         found |= {f"{name}/{end}" if end != "value" else name: entry[end] for end in ("value", "low", "high")}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _tags(task: dict[str, Any], decision: Manifest) -> dict[str, str]:
-    return {
-        "trunkline.gate": "passed" if task["passed"] else "failed",
-        "trunkline.gate.reasons": "; ".join(task["reasons"]),
-        "trunkline.decision": decision.reference,
-    }
 
 
 def _promote_trunk(

@@ -54,19 +54,16 @@ def run(
         key = _key(config, trunk, scored, champions)
 
     def build(draft: Draft) -> None:
-        _write(decide(rules, trunk, scored, champions), draft)
+        decided = decide(rules, trunk, scored, champions)
+        draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
+        draft.facts["passed"] = decided["trunk_passed"]
+        draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
 
     manifest = context.produce(key, build, decision)
     decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
     apply(context, registry, manifest, decided, trunk, scored)
     _report(context, decided, trunk, scored, report)
     return manifest
-
-
-def _write(decided: dict[str, Any], draft: Draft) -> None:
-    draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
-    draft.facts["passed"] = decided["trunk_passed"]
-    draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
 
 
 def _key(config: Config, trunk: Manifest, scored: list[Manifest], champions: dict[str, str]) -> Key:

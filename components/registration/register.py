@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from components.lib.pages.model_card import flat
 from components.lib.registry.publishing import publish
 from components.lib.registry.registered_models import Registered, Registry
-from components.lib.registry.tracking import Tracker, track
+from components.lib.registry.tracking import track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.lineage import ancestors
 from components.lib.storage.stage import Context
@@ -35,10 +33,12 @@ def register(config: Config, context: Context, registry: Registry, source: Manif
         corpus = behind.get("ingestion")
         if corpus is not None:
             tracker.dataset("corpus", corpus.digest, corpus.uri)
-        _log_card(tracker, text)
+        tracker.text(text, "README.md")
         tracker.flush()
+        facts = {name: source.facts.get(name) for name in ("modality", "architecture", "steps")}
+        tags = {f"trunkline.{name}": str(value) for name, value in facts.items() if value is not None}
         return publish(
-            context, registry, tracker, source, name=config.name, use="trunk", card=text, tags=_tags(source)
+            context, registry, tracker, source, name=config.name, use="trunk", card=text, tags=tags
         )
 
 
@@ -68,17 +68,3 @@ def figures(source: Manifest) -> dict[str, float]:
         name: source.facts[name] for name in ("parameters", "samples", "tokens") if name in source.facts
     }
     return {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}
-
-
-def _tags(source: Manifest) -> dict[str, str]:
-    facts = {
-        name: source.facts[name] for name in ("modality", "architecture", "steps") if name in source.facts
-    }
-    return {f"trunkline.{name}": str(value) for name, value in facts.items()}
-
-
-def _log_card(tracker: Tracker, text: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-        path = Path(folder) / "README.md"
-        path.write_text(text, encoding="utf-8")
-        tracker.artifact(path)

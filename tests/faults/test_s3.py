@@ -107,15 +107,6 @@ def test_a_body_that_stays_damaged_is_never_taken(proxy, store):
         store.find(KEY)
 
 
-@pytest.mark.fault("F12")
-def test_without_the_hash_check_damage_would_be_taken(proxy, store, monkeypatch):
-    """The test before this one is red if nobody compares hashes."""
-    manifest = commit(store)
-    monkeypatch.setattr(stores, "verify", lambda path, entry: None)
-    proxy.inject("corrupt", method="GET", path="data.bin")
-    assert store.open(manifest, "data.bin").read_bytes() != DATA
-
-
 @pytest.mark.fault("F13")
 def test_lost_answers_of_conditional_writes_are_ours(proxy, store):
     fault = proxy.inject("lost", method="PUT", path="manifest.json", times=1)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import Interrupted, ServiceError, TrunklineError
@@ -19,6 +18,7 @@ from components.lib.registry.tracking.outbox import Item, Outbox
 from components.lib.registry.tracking.server import connect, explained
 from components.lib.storage.stage import Context
 
+LIMIT = 100  # MLflow's, of parameters and of tags in one log_batch
 DEADLINE = 15.0  # seconds without progress after which sending what is queued is given up
 
 
@@ -54,7 +54,7 @@ class Tracker:
 
     `metrics`, `history`, `params` and `tags` only queue; a thread imports mlflow, opens the run and sends. So
     a slow or dead server delays nobody. What never got through is reported; of a trunk, registration sends it
-    again. `flush`, `run_id`, `artifact` and `dataset` wait for the server and raise what it says.
+    again. `flush`, `run_id`, `text` and `dataset` wait for the server and raise what it says.
     """
 
     def __init__(self, context: Context, key: str, name: str = "", *, earlier: bool = False) -> None:
@@ -126,12 +126,12 @@ class Tracker:
         if self._error:
             raise self._error
 
-    def artifact(self, path: Path, folder: str = "") -> None:
-        """Uploads a file to the run's artifacts."""
+    def text(self, text: str, name: str) -> None:
+        """Uploads a text as a file of the run's artifacts."""
         if self.enabled:
             run_id = self._open()
             with explained(self.context.tracking_uri):
-                self._client.log_artifact(run_id, str(path), folder or None)
+                self._client.log_text(run_id, text, name)
 
     def dataset(self, name: str, digest: str, source: str, use: str = "training") -> None:
         """Names data as an input of the run, without reading it; MLflow keeps 36 characters of a digest."""
@@ -183,16 +183,14 @@ class Tracker:
         points = {_point(i.name, i.step, i.value): i for i in items if i.kind == "metric"}
         fresh = [i for point, i in points.items() if point not in self._arrived]
         metrics = [Metric(i.name, float(i.value), i.timestamp, i.step) for i in fresh]
-        params = {i.name: str(i.value) for i in items if i.kind == "param" and i.name not in self._known}
-        tags = {i.name: str(i.value) for i in items if i.kind == "tag"}
+        texts = {i.name: str(i.value) for i in items if i.kind == "param" and i.name not in self._known}
+        params = [Param(*pair) for pair in texts.items()]
+        tags = [RunTag(*pair) for pair in {i.name: str(i.value) for i in items if i.kind == "tag"}.items()]
         with explained(self.context.tracking_uri):
-            for pairs, kind, word in ((params, Param, "params"), (tags, RunTag, "tags")):
-                entries = [kind(name, text) for name, text in pairs.items()]
-                for start in range(0, len(entries), 100):
-                    self._client.log_batch(run_id, **{word: entries[start : start + 100]})
-            self._known.update(params)
-            if metrics:
-                self._client.log_batch(run_id, metrics=metrics)
+            for start in range(0, max(len(params), len(tags), len(metrics[:1])), LIMIT):  # nearly always once
+                part = slice(start, start + LIMIT)
+                self._client.log_batch(run_id, [] if start else metrics, params[part], tags[part])
+        self._known.update(texts)
         self._arrived.update(points)
 
     def _open(self) -> str:

@@ -116,9 +116,9 @@ def test_ctrl_c_in_the_midst_of_the_first_connection(tracked):
         "from components.lib.registry.tracking import track; import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # what runs in the background ignores it
         "context = Context(Store(sys.argv[1]), tracking_uri=sys.argv[2], run_id='r', stage='registration')\n"
-        "with track(context, 'k') as tracker:\n"
+        "with track(context, 'k', deadline=60.0) as tracker:\n"
         "    print(flush=True)\n"
-        "    tracker.history([{'step': 1, 'loss': 2.0}])\n"
+        "    tracker.run_id\n"
         "    input()"
     )
     words = [sys.executable, "-c", code, tracked.store.uri, tracked.tracking_uri]
@@ -127,7 +127,7 @@ def test_ctrl_c_in_the_midst_of_the_first_connection(tracked):
     process.stdout.readline()
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=60)  # its input stays open: at its end another error would come first
+    process.wait(timeout=120)  # its input stays open: at its end another error would come first
     assert b"KeyboardInterrupt" in process.communicate()[1]
     client = connect(tracked.tracking_uri)
     [run] = client.search_runs([found.experiment_id for found in client.search_experiments()])
@@ -138,9 +138,8 @@ def test_ctrl_c_in_the_midst_of_the_first_connection(tracked):
 def test_artifacts_and_datasets(tracked, tmp_path, server, request):
     if server:
         tracked = again(tracked, tracking_uri=request.getfixturevalue("mlflow_uri"))
-    (tmp_path / "card.md").write_text("# card")
     with track(tracked, "artifacts") as tracker:
-        tracker.artifact(tmp_path / "card.md")
+        tracker.text("# card", "card.md")
         tracker.dataset("corpus", "a" * 64, "s3://bucket/corpus")
         run_id = tracker.run_id
     run = read(tracked, run_id)
@@ -169,7 +168,7 @@ def test_without_a_server_nothing_happens(tmp_path):
         tracker.params({"a": 1})
         tracker.metrics({"loss": 1.0}, 0)
         tracker.history([{"step": 1, "loss": 1.0}])
-        tracker.artifact(tmp_path / "none")
+        tracker.text("", "none")
         tracker.dataset("corpus", "a", "b")
         assert tracker.run_id == ""
     assert not list(tmp_path.iterdir())
