@@ -55,14 +55,14 @@ def _sentence(stream: Stream, sentence: list[Line], config: Config) -> Iterator[
     kept = [(line, row) for line, row in zip(sentence, rows, strict=True) if row[:1] != ["-DOCSTART-"]]
     if not kept:
         return
-    where, excerpt = place(stream, kept[0][0].number), " ".join(row[0] for _, row in kept)
+    where, excerpt = place(stream, kept[0][0].number), " ".join(row[0] for _, row in kept if row)
     tokens, labels = [], []
     for line, row in kept:
         at = place(stream, line.number)
         try:
             token, label = row[config.token].strip(), row[config.label].strip()
         except IndexError:
-            yield rejected(at, f"the line has {len(row)} columns only", line.text)
+            yield rejected(at, line.error or f"the line has {len(row)} columns only", line.text)
             return
         reason = line.error or _problem(row, token, label)
         if reason:

@@ -154,7 +154,7 @@ def test_classes_that_the_trunk_never_saw_are_scored_and_drawn(name, modality, a
     if len(one.names) < 2:
         return
     torch.manual_seed(0)
-    known = one.names[:-1]
+    known = one.names[: (len(one.names) + 1) // 2]
     fewer = one.plugin.model(one.trunk.model.config, known).to(DEVICE).eval()
     names = one.plugin.with_unknown(known, one.labels)
     assert names[: len(known)] == known and set(known) < set(names) <= set(one.names)

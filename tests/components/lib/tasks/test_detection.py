@@ -1,102 +1,64 @@
-"""Detection: every kind of trunk learns boxes; where boxes lie on a canvas; what is refused."""
+"""Detection: its losses are the papers', where boxes lie on a canvas, and what is refused."""
 
 from __future__ import annotations
 
 import io
 import json
-import random
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 
 from components.lib.core.errors import ConfigError, DataError
-from components.lib.data import images, shapes
-from components.lib.engine.distributed import World
-from components.lib.engine.loop import Run
-from components.lib.engine.optimization import Schedule
-from components.lib.engine.order import Order
-from components.lib.engine.plan import Plan
-from components.lib.engine.trainable import WeightedSum
+from components.lib.data import images
 from components.lib.modalities.image import centres
 from components.lib.modalities.image.canvas import Canvas
+from components.lib.modalities.image.labelled import Reader
 from components.lib.models.vision.architectures import ARCHITECTURES, Dials
 from components.lib.tasks import detection as task
+from tests import made
 
 CANVAS = Canvas(16, 16, 1, "crop", (0.3,), (0.3,))
 PICTURE = images.png(np.zeros((16, 16, 1), np.uint8))
 
 
-def labelled(count: int, seed: int = 0):
-    draw = random.Random(seed)
-    records = [shapes.record(draw) for _ in range(count)]
-    pairs = [task.parse(images.content(record["image"]), record["objects"]) for record in records]
-    return [value for value, _ in pairs], [objects for _, objects in pairs]
+def reader(canvas: Canvas = CANVAS) -> Reader:
+    return Reader(canvas)
 
 
-def model(architecture: str, names: list[str]) -> torch.nn.Module:
-    torch.manual_seed(0)
-    return task.model(ARCHITECTURES[architecture](Dials("nano", 16, 16, 1, 4)), names)
-
-
-@pytest.mark.parametrize("architecture", ["cnn", "resnet", "vit"])
-def test_each_kind_of_trunk_learns_a_batch_by_heart_and_is_kept(architecture, tmp_path):
-    files, objects = labelled(16)
-    names = task.classes(objects)
-    samples = task.encode(CANVAS, files, objects, names)
-    net, ones = model(architecture, names), np.ones((1, 16))
-    before = task.metrics(task.outcomes(net, samples, names), ones, names)[task.PRIMARY][0]
-    net.train()
-    term = WeightedSum({"detection": task.Task(net)}, {"detection": 1.0})
-    plan = Plan(Schedule("linear", 5e-3, 100, 0.1), quiet=True)
-    Run(term, samples, Order(16, 16, 0), plan, World(0, 1, torch.device("cpu"))).train()
-    after = task.outcomes(net, samples, names)
-    assert task.metrics(after, ones, names)[task.PRIMARY][0] > 0.9 > 0.3 > before
-    net.save_pretrained(tmp_path)
-    CANVAS.save(tmp_path)
-    table = pa.table({"image": files, "label": objects})
-    again = task.score(tmp_path, table)
-    assert all(again[name].tolist() == after[name].tolist() for name in ("objects", "found", "right"))
-    assert [one.tolist() for one in again["matched"]] == [one.tolist() for one in after["matched"]]
-    note, shown = task.pictures(tmp_path, table.slice(0, 3))
-    assert note and [images.decode(png).shape for png, _ in shown] == [(112, 228, 3)] * 3
+def parsed(objects):
+    """The objects of the picture."""
+    return task.parse({"image": PICTURE, "label": objects})[1]
 
 
 def test_a_trunk_without_maps_is_refused():
     with pytest.raises(ConfigError, match="no maps"):
-        model("mlp", ["a"])
+        task.model(ARCHITECTURES["mlp"](Dials("nano", 16, 16, 1, 4)), ["a"])
 
 
 def test_the_boxes_of_the_answer_are_those_of_the_picture():
-    """A picture twice as large and cropped by the canvas: what is found comes back where it lies in it."""
-    files, objects = labelled(16)
-    names = task.classes(objects)
-    net = model("cnn", names).eval()
-    wide, moved = [], []
-    for data, rows in zip(files, objects, strict=True):
-        one = np.pad(images.decode(data).repeat(2, axis=0).repeat(2, axis=1), ((0, 0), (10, 10), (0, 0)))
-        wide.append(images.png(one))
-        moved.append([{**row, "box": [2 * v + (10 if i % 2 == 0 else 0) for i, v in enumerate(row["box"])]}
-                      for row in rows])  # fmt: skip
-    small, large = task.encode(CANVAS, files, objects, names), task.encode(CANVAS, wide, moved, names)
-    assert all(np.allclose(a, b) for a, b in zip(small.targets, large.targets, strict=True))
-    with torch.no_grad():
-        pixels = small.batch(np.arange(4)).normal()
-        plain = task.answers(net, pixels, CANVAS, [(16, 16)] * 4)
-        placed = task.answers(net, pixels, CANVAS, [(32, 52)] * 4)
-    boxes = [
-        [np.array([o["box"] for o in json.loads(row["objects"])]) for row in rows] for rows in (plain, placed)
-    ]
-    assert all(np.allclose(2 * a + [10, 0, 10, 0], b, atol=0.03) for a, b in zip(*boxes, strict=True))
+    """One twice as large, of which the canvas cuts off the sides: what is found lies where it lies in it."""
+    one = made.branch("detection", "image", "cnn")
+    one.model.eval()
+    flat = [images.png(np.full((*shape, 3), 90, np.uint8)) for shape in ((16, 16), (32, 52))]
+    answers = task.answer(one.model, one.reader, {"image": flat})
+    small, large = (np.array([found["box"] for found in json.loads(row["objects"])]) for row in answers)
+    assert len(small) and np.allclose(2 * small + [10, 0, 10, 0], large, atol=0.03)
+    box, placed = [2, 3, 9, 11], [14, 6, 28, 22]
+    objects = [[{"box": sides, "label": one.names[0]}] for sides in (box, placed)]
+    targets = task.encode(one.reader, {"image": flat}, objects, one.names).targets
+    assert targets[0].tolist() == targets[1].tolist() == [[0, *box]]
 
 
 def test_what_the_canvas_cuts_off_does_not_count():
     objects = [[{"box": [0, 0, 4, 4], "label": "a"}, {"box": [6, 2, 14, 8], "label": "a"}]]
     file = [images.png(np.zeros((16, 32, 1), np.uint8))]  # the middle 16 of 32 columns remain
-    assert task.encode(CANVAS, file, objects, ["a"]).targets[0].tolist() == [[0, 0, 2, 6, 8]]
-    padded = task.encode(Canvas(16, 16, 1, "pad"), file, objects, ["a"]).targets[0]
+    cropped, padded = (
+        task.encode(reader(canvas), {"image": file}, objects, ["a"]).targets[0]
+        for canvas in (CANVAS, Canvas(16, 16, 1, "pad"))
+    )
+    assert cropped.tolist() == [[0, 0, 2, 6, 8]]
     assert padded.tolist() == [[0, 0, 4, 2, 6], [0, 3, 5, 7, 8]]
 
 
@@ -166,14 +128,13 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_unusable_objects_are_refused(name):
     with pytest.raises(DataError):
-        task.parse(PICTURE, BAD[name])
+        parsed(BAD[name])
 
 
 def test_both_ways_to_write_objects_are_one():
     corner = [{"box": [1, 2, 4, 7], "label": 3}, {"box": [0, 0, 16, 16], "label": 5}]
     size = {"bbox": [[1, 2, 3, 5], [0, 0, 16, 16]], "category": [3, 5]}
-    assert task.parse(PICTURE, corner) == task.parse(PICTURE, size)
-    assert task.parse(PICTURE, []) == (PICTURE, [])
+    assert parsed(corner) == parsed(size) and parsed([]) == []
 
 
 def test_boxes_are_those_of_the_upright_picture():
@@ -181,6 +142,8 @@ def test_boxes_are_those_of_the_upright_picture():
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6
     Image.new("L", (8, 4)).save(file, "JPEG", exif=exif)
-    assert task.parse(file.getvalue(), [{"box": [0, 0, 4, 8], "label": "a"}])[1]
+    upright, lying = ({"image": file.getvalue(), "label": [{"box": [0, 0, *sides], "label": "a"}]}
+                      for sides in ((4, 8), (8, 4)))  # fmt: skip
+    assert task.parse(upright)[1]
     with pytest.raises(DataError, match="leaves the picture"):
-        task.parse(file.getvalue(), [{"box": [0, 0, 8, 4], "label": "a"}])
+        task.parse(lying)

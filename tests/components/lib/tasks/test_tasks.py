@@ -49,16 +49,6 @@ def test_accuracy_and_macro_f1_are_scikit_learns():
     assert values["macro_f1"][0] == pytest.approx(reference.f1_score(label, prediction, average="macro"))
 
 
-def test_weights_are_repetitions():
-    columns, counts = outcomes(60), np.random.default_rng(1).integers(0, 4, (3, 60))
-    values = sequence_classification.metrics(columns, counts, list("abcde"))
-    for row, repeats in enumerate(counts):
-        repeated = {name: np.repeat(column, repeats) for name, column in columns.items()}
-        one = sequence_classification.metrics(repeated, np.ones((1, repeats.sum())), list("abcde"))
-        for name, value in one.items():
-            assert values[name][row] == pytest.approx(value[0])
-
-
 def test_calibration_error_by_hand():
     columns = {
         "label": np.array([0, 0, 0, 0]),
@@ -70,4 +60,4 @@ def test_calibration_error_by_hand():
 
 
 def test_whole_numbers_are_classes():
-    assert sequence_classification.parse("x", 3) == ("x", "3")
+    assert sequence_classification.parse({"text": "x", "label": 3}) == ({"text": "x"}, "3")

@@ -1,38 +1,19 @@
-"""Image trunks: saved and loaded as any model of `transformers`, and what a view of an image is."""
+"""Image trunks beside those of `transformers`, and what a view of an image is."""
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForImageClassification, ResNetConfig, ResNetModel
+from transformers import ResNetConfig, ResNetModel
 
 from components.lib.core.errors import ConfigError
 from components.lib.engine.randomness import Draw
-from components.lib.modalities.image import samples as module
-from components.lib.models import classifiers
+from components.lib.modalities.image.trunk import built
 from components.lib.models.vision.architectures import ARCHITECTURES, MLP, RESNET, Dials
 from tests.components.lib.objectives.images import images, trunk
 
 
 def draw(count: int = 8) -> Draw:
     return Draw(np.arange(count), np.zeros(count, dtype=np.int64), 0)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_trunk_is_read_back_and_starts_a_classifier(architecture, tmp_path):
-    samples = images(architecture=architecture)
-    model = trunk(samples)
-    view = samples.views(draw(), 1)[0]
-    model(view)  # moves the statistics of batch norms
-    model.eval().save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
-    loaded = module.load(tmp_path).eval()
-    pooled = model.pool(model(view), view)
-    assert torch.equal(loaded.pool(loaded(view), view), pooled)
-    assert pooled.shape == (8, model.width) and samples.flops > 0
-    classifier = classifiers.build(AutoModelForImageClassification, model.model.config, list("abc"))
-    classifiers.start_from(classifier, model.model)
-    logits = classifier.eval()(pixel_values=view.pixels()).logits
-    torch.testing.assert_close(logits, classifier.classifier(pooled), atol=1e-5, rtol=1e-5)
 
 
 def test_a_small_resnet_is_the_resnet_of_transformers_behind_another_stem():
@@ -54,8 +35,8 @@ def test_a_small_resnet_is_the_resnet_of_transformers_behind_another_stem():
 
 def test_the_fully_connected_network_is_784_256_32():
     assert MLP["small"] == (256, 32)
-    model = module._built(ARCHITECTURES["mlp"](Dials("small", 28, 28, 1, 4)))
-    assert [tuple(layer.weight.shape) for layer in model.layers] == [(256, 784), (32, 256)]
+    model = built(ARCHITECTURES["mlp"](Dials("small", 28, 28, 1, 4)))
+    assert [tuple(layer.weight.shape) for layer in model.model.layers] == [(256, 784), (32, 256)]
 
 
 def test_a_plain_view_is_the_stored_image_normalised():

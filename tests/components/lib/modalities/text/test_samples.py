@@ -1,11 +1,10 @@
-"""Text: views cover documents, packed segments do not see each other, trunks pool as their classifiers do."""
+"""Text: views cover documents, packed segments do not see each other, what is frozen does not learn."""
 
 import numpy as np
 import pytest
 import torch
 
 from components.lib.engine.randomness import Draw
-from components.lib.modalities.text.samples import load
 from components.lib.models import classifiers
 from components.lib.models.text.packing import pack
 from components.lib.tasks import sequence_classification
@@ -78,27 +77,6 @@ def test_packed_equals_separate(architecture):
             start, stop = packed.starts[number], packed.starts[number + 1]
             torch.testing.assert_close(together[start:stop], separate[0], atol=2e-6, rtol=1e-5)
             torch.testing.assert_close(pooled[number], model.pool(separate, alone)[0], atol=2e-6, rtol=1e-5)
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_saved_trunk_is_the_same_trunk(architecture, tmp_path):
-    samples = text(architecture=architecture)
-    model = trunk(samples).eval()
-    model.save(tmp_path)
-    packed = samples.view(draw(np.arange(8)), "window")
-    with torch.no_grad():
-        torch.testing.assert_close(load(tmp_path).eval()(packed), model(packed))
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_classifier_starts_from_the_trunk_and_pools_like_it(architecture):
-    samples = text(architecture=architecture)
-    model = trunk(samples)
-    classifier = sequence_classification.model(model.model.config, ["a", "b", "c"])
-    classifiers.start_from(classifier, model.model)
-    moved = classifier.base_model.state_dict()
-    for name, tensor in model.model.state_dict().items():
-        assert torch.equal(moved[name], tensor)
 
 
 @pytest.mark.parametrize("learning", [0, 1])

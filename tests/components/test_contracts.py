@@ -1,0 +1,149 @@
+"""Contracts of the small plugins: filters, formats, sources, stores, rules of the gate, launchers.
+
+The cases are the files of each folder and the entry points, also those that were added a minute ago.
+"""
+
+import gzip
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+from components.lib import modalities
+from components.lib.core import plugins
+from components.lib.core.errors import MissingError, TrunklineError
+from components.lib.core.settings import from_dict
+from components.lib.data import sources
+from components.lib.data.formats import Record, Rejected
+from components.lib.modalities.text import filters
+from components.lib.modalities.text.words import document
+from components.lib.storage.objects import connect
+from components.promotion import gate
+
+FILTERS, FORMATS = "components.lib.modalities.text.filters", "components.lib.data.formats"
+SOURCES, STORES = "components.lib.data.sources", "components.lib.storage.objects"
+RULES, LAUNCHERS = "components.promotion.rules", "components.pretraining.launchers"
+
+TEXTS = ["", " \n\n", "one", "word " * 3000, "# # # 1 2 3", "\u4f60\u597d\uff0c\u4e16\u754c\u3002" * 40]
+CONTENTS = {
+    "nothing": b"",
+    "a line": b"one line of text\n",
+    "bytes": bytes(range(256)) * 5,
+    "JSON": b'{"text": "a", "label": 3}\n[1]\n"x"\n{',
+    "half a gzip": gzip.compress(b"text\n" * 1000)[:40],
+    "a header": b"\x93NUMPY\x01\x00\x76\x00",
+    "an archive": b"PK\x03\x04" + b"\0" * 40,
+}
+
+
+@pytest.mark.parametrize("name", plugins.names(FILTERS))
+def test_a_filter_gives_its_reason_in_a_line_or_none(name):
+    rule = filters.load(filters.check({name: {}}))[name]
+    for text in TEXTS:
+        reason = rule(document(text))
+        assert reason is None or (isinstance(reason, str) and reason and "\n" not in reason)
+
+
+@pytest.mark.parametrize("name", plugins.names(FORMATS))
+def test_a_format_declares_what_it_reads(name):
+    says = plugins.declared(FORMATS, name).constants
+    assert all(suffix.startswith(".") for suffix in says["SUFFIXES"])  # none: it is asked for by name
+    assert says.get("HOLDS", modalities.names()[0]) in modalities.names()
+    assert isinstance(says.get("ARCHIVE", False), bool)
+    others = {s for o in plugins.names(FORMATS) if o != name for s in _suffixes(o)}
+    assert others.isdisjoint(says["SUFFIXES"])
+
+
+def _suffixes(name: str) -> tuple[str, ...]:
+    return plugins.declared(FORMATS, name).constants["SUFFIXES"]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize("name", plugins.names(FORMATS))
+def test_a_format_hands_on_what_it_cannot_read(name, content, tmp_path):
+    """As a Rejected with its place and reason, or as a typed error of the whole file; never otherwise."""
+    path = tmp_path / f"file{(*_suffixes(name), '.data')[0]}"
+    path.write_bytes(CONTENTS[content])
+    try:
+        found = list(sources.read_records(str(path), format=name))
+    except TrunklineError as error:
+        assert error.what and str(path) in str(error)
+        return
+    for one in found:
+        assert isinstance(one, Record | Rejected) and one.where.startswith(str(path))
+        assert not isinstance(one, Rejected) or (one.reason and one.excerpt.isprintable())
+
+
+@pytest.mark.parametrize("name", plugins.names(SOURCES))
+def test_a_source_lists_fetches_and_refuses(name, tmp_path):
+    plugin = plugins.load(SOURCES, name)
+    hooks = {"find": 1, "fetch": 2, "parse": 1, "keep": 2}
+    for hook, count in hooks.items():
+        found = getattr(plugin, hook, None)
+        assert found is None or len(inspect.signature(found).parameters) == count, hook
+    assert plugin.find and plugin.fetch
+    for rest in ("", "//", "no such thing", "/no/such/thing", "//host.invalid/\x00"):
+        with pytest.raises(TrunklineError):
+            sources.check(f"{name}:{rest}")
+            sources.find(str(tmp_path / "missing"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A root of the store `file`; that of another is the fixture of its name."""
+    return str(tmp_path / "root")
+
+
+@pytest.mark.parametrize("name", plugins.names(STORES))
+def test_a_store_keeps_objects_under_flat_keys(name, request, tmp_path):
+    objects = connect(request.getfixturevalue(name))
+    assert objects.write("a/b.txt", b"one") and not objects.write("a/b.txt", b"two", if_absent=True)
+    assert objects.write("a/c.txt", b"three", if_absent=True) and objects.read("a/b.txt") == b"one"
+    source = tmp_path / "upload"
+    source.write_bytes(b"x" * 1000)
+    objects.upload(source, "deep/er/d.bin")
+    objects.download("deep/er/d.bin", tmp_path / "down")
+    assert (tmp_path / "down").read_bytes() == source.read_bytes()
+    assert list(objects.keys("")) == ["a/b.txt", "a/c.txt", "deep/er/d.bin"]
+    assert [(entry.key, entry.bytes) for entry in objects.entries("a/")] == [("a/b.txt", 3), ("a/c.txt", 5)]
+    assert all(entry.modified > 1e9 for entry in objects.entries(""))
+    place = objects.local("a/b.txt")
+    assert place is None or place.read_bytes() == b"one"
+    objects.delete("a/b.txt")
+    objects.delete("a/b.txt")
+    assert list(objects.keys("a/")) == ["a/c.txt"] and connect(objects.uri).read("a/c.txt") == b"three"
+    for missing in (lambda: objects.read("a/b.txt"), lambda: objects.download("no", tmp_path / "no")):
+        with pytest.raises(MissingError):
+            missing()
+
+
+def _facts(champion: bool, measured: bool) -> dict:
+    entry = (
+        {"value": 0.7, "low": 0.6, "high": 0.8} if measured else {"value": None, "low": None, "high": None}
+    )
+    metrics = {"accuracy": entry, "calibration_error": entry}
+    return {
+        "task": "topics", "primary": "accuracy", "confidence": 0.95, "metrics": metrics,
+        "champion": {"name": "m", "version": "1", "reference": "r"} if champion else None,
+        "difference": metrics if champion else None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", plugins.names(RULES))
+def test_a_rule_judges_any_evaluation_in_a_sentence(name):
+    (rule,) = gate.load({name: {}})
+    for facts in (_facts(champion, measured) for champion in (False, True) for measured in (False, True)):
+        finding = rule.judge(facts)
+        if finding is not None:
+            assert isinstance(finding.passed, bool) and finding.reason and "\n" not in finding.reason
+            assert json.dumps(finding.to_dict())
+        assert isinstance(gate.judge([rule], facts)["passed"], bool)
+
+
+@pytest.mark.parametrize("name", plugins.names(LAUNCHERS))
+def test_a_launcher_takes_a_job_and_its_options(name):
+    declared = plugins.declared(LAUNCHERS, name)
+    assert declared.summary and declared.config is not None and from_dict(declared.config, {})
+    launch = plugins.load(LAUNCHERS, name).launch
+    assert list(inspect.signature(launch).parameters) == ["job", "options"] and launch.__doc__
