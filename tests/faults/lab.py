@@ -172,15 +172,10 @@ def kill_all(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def workers(process: subprocess.Popen) -> list[psutil.Process]:
-    """The training processes below a launcher."""
-    below = psutil.Process(process.pid).children(recursive=True)
-    return [found for found in below if "components.pretraining.train" in " ".join(found.cmdline()[:4])]
-
-
-def torchrun(process: subprocess.Popen) -> psutil.Process:
-    below = psutil.Process(process.pid).children()
-    return next(found for found in below if "torch.distributed.run" in " ".join(found.cmdline()))
+def below(process: subprocess.Popen, module: str = "components.pretraining.train") -> list[psutil.Process]:
+    """The processes below a launcher that run a module: the training processes."""
+    found = psutil.Process(process.pid).children(recursive=True)
+    return [each for each in found if module in " ".join(each.cmdline()[:4])]
 
 
 def orphans(failpoints: Path) -> list[psutil.Process]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.lab import TINY, Lab, kill_all, terminate, torchrun, workers
+from tests.faults.lab import TINY, Lab, below, kill_all, terminate
 
 long = pytest.mark.long
 
@@ -90,8 +90,8 @@ WAYS = {
     "all": lambda process: [
         terminate(p.pid) for p in [*psutil.Process(process.pid).children(recursive=True), process]
     ],
-    "torchrun": lambda process: terminate(torchrun(process).pid),
-    "one rank": lambda process: terminate(workers(process)[1].pid),
+    "torchrun": lambda process: terminate(below(process, "torch.distributed.run")[0].pid),
+    "one rank": lambda process: terminate(below(process)[1].pid),
     "twice": lambda process: (terminate(process.pid), time.sleep(0.05), terminate(process.pid)),
 }
 
@@ -110,8 +110,8 @@ def test_a_request_to_stop(lab, reference, way):
     process = lab.frozen("at=12 rank=0", config=slow)
     WAYS[way](process)
     if way != "one rank":
-        lab.until(process, lambda: any(map(pending, workers(process))))
-    for worker in workers(process):
+        lab.until(process, lambda: any(map(pending, below(process))))
+    for worker in below(process):
         worker.send_signal(signal.SIGCONT)
     done = lab.end(process)
     assert done.code == 75, done.log[-3000:]

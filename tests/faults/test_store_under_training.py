@@ -25,27 +25,13 @@ FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory, s3_server):
-    """Tokens in a bucket, and in a folder for the reference; the same bytes under the same key."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
-    client().create_bucket(Bucket="training")
-    folder = tmp_path_factory.mktemp("tokens")
-    corpora.tokens(folder)
-    _copied(folder, "s3://training/prepared")
-    yield folder
-    patch.undo()
-
-
-def _copied(folder, uri):
-    objects = Store(uri).objects
-    for path in (folder / "store" / "tokenization").rglob("*"):
-        if path.is_file():
-            key = path.relative_to(folder / "store").as_posix()
-            if path.name == "manifest.json":
-                objects.write(key, path.read_bytes())
-            else:
-                objects.upload(path, key)
-    return objects
+    """Tokens in a folder, and a bucket for the stores of labs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+        client().create_bucket(Bucket="training")
+        folder = tmp_path_factory.mktemp("tokens")
+        corpora.tokens(folder)
+        yield folder
 
 
 @pytest.fixture
@@ -57,8 +43,10 @@ def proxy(s3_server, monkeypatch):
 
 @pytest.fixture
 def lab(prepared, tmp_path, request):
-    uri = f"s3://training/{request.node.name.partition('[')[0]}"
-    _copied(prepared, uri)
+    """Its store has the tokens of the reference: the same bytes under the same key."""
+    uri, root = f"s3://training/{request.node.name.partition('[')[0]}", prepared / "store"
+    for path in filter(Path.is_file, (root / "tokenization").rglob("*")):
+        Store(uri).objects.write(path.relative_to(root).as_posix(), path.read_bytes())
     return Lab(tmp_path / "lab", prepared, ALONE, uri)
 
 
