@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,7 +80,8 @@ class Lab:
         return Store(self.uri, cache=self.folder / "cache")
 
     def arm(self, name: str, action: str) -> None:
-        """Sets a failpoint; `fired` tells whether it struck."""
+        """Sets a failpoint, again perhaps; `fired` tells whether it struck."""
+        (self.failpoints / f"{name}.fired").unlink(missing_ok=True)
         (self.failpoints / name).write_text(action)
 
     def fired(self, name: str) -> bool:
@@ -91,21 +91,22 @@ class Lab:
         """The stage, in a session of its own."""
         self.logs += 1
         details = {"tracking_uri": environment.pop("tracking_uri", ""), "run_id": "lab", "details": {}}
-        job = {
-            "store": self.uri,
-            "run": details,
-            "config": to_dict(config or self.config),
-            "tokens": str(self.tokens),
-            "trunk": str(self.trunk),
-        }
+        paths = {"tokens": str(self.tokens), "trunk": str(self.trunk)}
+        job = {"store": self.uri, "run": details, "config": to_dict(config or self.config), **paths}
+        command = [sys.executable, "-c", STAGE, json.dumps(job)]
+        environment = {**os.environ, VARIABLE: str(self.failpoints), **environment}
         with (self.folder / f"{self.logs}.log").open("w") as log:
-            return subprocess.Popen(
-                [sys.executable, "-c", STAGE, json.dumps(job)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, VARIABLE: str(self.failpoints), **environment},
-                start_new_session=True,
-            )
+            out = {"stdout": log, "stderr": subprocess.STDOUT}
+            return subprocess.Popen(command, env=environment, start_new_session=True, **out)
+
+    def frozen(
+        self, when: str, point: str = "training.step", config: Config | None = None, **environment: str
+    ) -> subprocess.Popen:
+        """The stage, with a process stopped (SIGSTOP) at a failpoint."""
+        self.arm(point, f"stop {when}")
+        process = self.start(config, **environment)
+        self.until(process, lambda: self.fired(point))
+        return process
 
     def end(self, process: subprocess.Popen) -> Done:
         """Waits for the end of a run."""
@@ -171,15 +172,10 @@ def kill_all(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def workers(process: subprocess.Popen) -> list[psutil.Process]:
-    """The training processes below a launcher."""
-    below = psutil.Process(process.pid).children(recursive=True)
-    return [found for found in below if "components.pretraining.train" in " ".join(found.cmdline()[:4])]
-
-
-def torchrun(process: subprocess.Popen) -> psutil.Process:
-    below = psutil.Process(process.pid).children()
-    return next(found for found in below if "torch.distributed.run" in " ".join(found.cmdline()))
+def below(process: subprocess.Popen, module: str = "components.pretraining.train") -> list[psutil.Process]:
+    """The processes below a launcher that run a module: the training processes."""
+    found = psutil.Process(process.pid).children(recursive=True)
+    return [each for each in found if module in " ".join(each.cmdline()[:4])]
 
 
 def orphans(failpoints: Path) -> list[psutil.Process]:
@@ -196,13 +192,6 @@ def _of(process: psutil.Process, failpoints: Path) -> bool:
     with contextlib.suppress(psutil.Error):
         return process.environ().get(VARIABLE) == str(failpoints)
     return False
-
-
-def after(seconds: float, act) -> threading.Thread:
-    """Does something a little later."""
-    thread = threading.Timer(seconds, act)
-    thread.start()
-    return thread
 
 
 def terminate(pid: int) -> None:

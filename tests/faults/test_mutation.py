@@ -10,13 +10,13 @@ import pytest
 
 DAMAGE = [
     "tests/faults/test_damage.py::test_no_flipped_bit_of_a_shard_is_silent",
-    "tests/faults/test_damage.py::test_a_pickle_in_place_of_a_shard_is_never_opened",
     "tests/faults/test_s3.py::test_a_damaged_body_is_read_again[corrupt]",
     "tests/faults/test_s3.py::test_a_body_that_stays_damaged_is_never_taken",
     *(
         f"tests/components/lib/engine/test_checkpoint.py::test_a_damaged_checkpoint_is_never_loaded[{damage}]"
         for damage in ("flip", "truncate", "empty", "zero page")
     ),
+    "tests/components/lib/engine/test_checkpoint.py::test_a_pickle_in_place_of_a_shard_is_never_opened",
     "tests/components/lib/engine/test_checkpoint.py::test_when_all_checkpoints_are_damaged_nothing_starts_from_scratch",
     "tests/components/lib/modalities/text/test_tokens.py::test_a_damaged_shard_is_refused",
     "tests/components/registration/test_run.py::test_damaged_weights_are_not_registered",

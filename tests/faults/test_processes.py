@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.lab import TINY, Lab, kill_all, terminate, torchrun, workers
+from tests.faults.lab import TINY, Lab, below, kill_all, terminate
 
 long = pytest.mark.long
 
@@ -49,7 +48,6 @@ def test_ranks_are_killed_at_random(lab, reference, seed):
     process = lab.start()
     while process.poll() is None:
         if lab.fired("training.step") and len(struck) < 3:
-            (lab.failpoints / "training.step.fired").unlink()
             struck.append(1)
             lab.arm("training.step", f"kill at={generator.randrange(6, 12)} rank={generator.randrange(2)}")
         time.sleep(0.05)
@@ -57,17 +55,17 @@ def test_ranks_are_killed_at_random(lab, reference, seed):
     assert len(struck) >= 2
 
 
-PLACES = ["before_upload", "between_files", "before_commit", "after_commit", "while_deleting"]
+def some(short: str, *others: str):
+    """Parameters, of which the first is tried also in `make test`."""
+    return [short, *(pytest.param(name, marks=long) for name in others)]
 
 
 @pytest.mark.parametrize(
-    "place", [pytest.param(p, marks=[] if p == "before_commit" else long) for p in PLACES]
+    "place", some("before_commit", "before_upload", "between_files", "after_commit", "while_deleting")
 )
 @pytest.mark.fault("F02", "F03")
 def test_all_are_killed_while_a_checkpoint_is_saved(lab, reference, place):
-    lab.arm(f"checkpoint.{place}", "stop at=3")
-    process = lab.start()
-    lab.until(process, lambda: lab.fired(f"checkpoint.{place}"))
+    process = lab.frozen("at=3", f"checkpoint.{place}")
     time.sleep(0.2)
     kill_all(process)
     commits = lab.commits()
@@ -92,8 +90,8 @@ WAYS = {
     "all": lambda process: [
         terminate(p.pid) for p in [*psutil.Process(process.pid).children(recursive=True), process]
     ],
-    "torchrun": lambda process: terminate(torchrun(process).pid),
-    "one rank": lambda process: terminate(workers(process)[1].pid),
+    "torchrun": lambda process: terminate(below(process, "torch.distributed.run")[0].pid),
+    "one rank": lambda process: terminate(below(process)[1].pid),
     "twice": lambda process: (terminate(process.pid), time.sleep(0.05), terminate(process.pid)),
 }
 
@@ -105,19 +103,15 @@ def pending(worker: psutil.Process) -> bool:
     return bool(signals >> (signal.SIGTERM - 1) & 1)
 
 
-@pytest.mark.parametrize(
-    "way", [pytest.param(way, marks=[] if way == "the launcher" else long) for way in WAYS]
-)
+@pytest.mark.parametrize("way", some(*WAYS))
 @pytest.mark.fault("F05", "F07")
 def test_a_request_to_stop(lab, reference, way):
     slow = replace(TINY, checkpoint_every=1000)
-    lab.arm("training.step", "stop at=12 rank=0")
-    process = lab.start(slow)
-    lab.until(process, lambda: lab.fired("training.step"))
+    process = lab.frozen("at=12 rank=0", config=slow)
     WAYS[way](process)
     if way != "one rank":
-        lab.until(process, lambda: any(map(pending, workers(process))))
-    for worker in workers(process):
+        lab.until(process, lambda: any(map(pending, below(process))))
+    for worker in below(process):
         worker.send_signal(signal.SIGCONT)
     done = lab.end(process)
     assert done.code == 75, done.log[-3000:]
@@ -164,18 +158,10 @@ def test_two_launchers_at_once(lab, reference):
 def test_a_zombie_commits_nothing(prepared, tmp_path, reference):
     """A process that was thought dead wakes up when another has taken the run over."""
     lab = Lab(tmp_path / "lab", prepared, replace(TINY, nproc=1))
-    lab.arm("training.step", "stop at=18")
-    zombie = lab.start()
-    lab.until(zombie, lambda: lab.fired("training.step"))
-    lab.arm("training.step", "stop at=8")
-    (lab.failpoints / "training.step.fired").unlink()
-    heir = lab.start()
-    lab.until(heir, lambda: lab.fired("training.step"))
-    os.kill(zombie.pid, signal.SIGCONT)
-    code = zombie.wait(120)
-    steps = lab.commits()
-    os.kill(heir.pid, signal.SIGCONT)
-    assert code == 75 and max(steps) <= 15 + 8, (code, steps)
+    zombie, heir = lab.frozen("at=18"), lab.frozen("at=8")
+    zombie.send_signal(signal.SIGCONT)
+    assert zombie.wait(120) == 75 and max(lab.commits()) <= 15 + 8
+    heir.send_signal(signal.SIGCONT)
     assert "taken this run over" in (lab.folder / "1.log").read_text()
     assert lab.end(heir).code == 0
     alone = Lab(tmp_path / "alone", prepared, lab.config)
@@ -191,21 +177,12 @@ def test_what_cannot_succeed_is_not_tried_again(lab):
 @long
 @pytest.mark.fault("F28")
 def test_a_crash_loop_ends(lab):
-    stop = threading.Event()
-
-    def again():
-        while not stop.is_set():
-            if not (lab.failpoints / "training.step").exists():
-                lab.arm("training.step", "kill at=1")
-            time.sleep(0.02)
-
-    thread = threading.Thread(target=again)
-    thread.start()
-    try:
-        done = lab.run(replace(TINY, restarts=2))
-    finally:
-        stop.set()
-        thread.join()
+    process = lab.start(replace(TINY, restarts=2))
+    while process.poll() is None:
+        if not (lab.failpoints / "training.step").exists():
+            lab.arm("training.step", "kill at=1")
+        time.sleep(0.02)
+    done = lab.end(process)
     assert done.code == 75 and done.log.count("starting again") == 2
 
 
@@ -224,14 +201,10 @@ def test_two_processes_then_one_then_two(prepared, tmp_path):
         lab.arm("training.step", f"terminate at={step}")
         done = lab.run(replace(config, nproc=nproc))
         assert done.code == 75 and lab.fired("training.step"), done.log[-2000:]
-        (lab.failpoints / "training.step.fired").unlink()
     done = lab.run()
     assert done.code == 0 and "resumed after step" in done.log
     ours, theirs = lab.history(), steady.history()
     assert [row["step"] for row in ours] == [row["step"] for row in theirs]  # each step once
-    losses = [
-        (mine["loss"], other["loss"]) for mine, other in zip(ours, theirs, strict=True) if "loss" in mine
-    ]
-    assert len(losses) == 40
-    assert [mine for mine, _ in losses[:12]] == [other for _, other in losses[:12]]  # to the bit
-    assert [mine for mine, _ in losses] == pytest.approx([other for _, other in losses], rel=1e-5)
+    ours, theirs = ([row["loss"] for row in rows if "loss" in row] for rows in (ours, theirs))
+    assert len(ours) == 40 and ours[:12] == theirs[:12]  # to the bit
+    assert ours == pytest.approx(theirs, rel=1e-5)

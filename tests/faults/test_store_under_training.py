@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
+import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,27 +25,13 @@ FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory, s3_server):
-    """Tokens in a bucket, and in a folder for the reference; the same bytes under the same key."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
-    client().create_bucket(Bucket="training")
-    folder = tmp_path_factory.mktemp("tokens")
-    corpora.tokens(folder)
-    _copied(folder, "s3://training/prepared")
-    yield folder
-    patch.undo()
-
-
-def _copied(folder, uri):
-    objects = Store(uri).objects
-    for path in (folder / "store" / "tokenization").rglob("*"):
-        if path.is_file():
-            key = path.relative_to(folder / "store").as_posix()
-            if path.name == "manifest.json":
-                objects.write(key, path.read_bytes())
-            else:
-                objects.upload(path, key)
-    return objects
+    """Tokens in a folder, and a bucket for the stores of labs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+        client().create_bucket(Bucket="training")
+        folder = tmp_path_factory.mktemp("tokens")
+        corpora.tokens(folder)
+        yield folder
 
 
 @pytest.fixture
@@ -58,8 +43,10 @@ def proxy(s3_server, monkeypatch):
 
 @pytest.fixture
 def lab(prepared, tmp_path, request):
-    uri = f"s3://training/{request.node.name.partition('[')[0]}"
-    _copied(prepared, uri)
+    """Its store has the tokens of the reference: the same bytes under the same key."""
+    uri, root = f"s3://training/{request.node.name.partition('[')[0]}", prepared / "store"
+    for path in filter(Path.is_file, (root / "tokenization").rglob("*")):
+        Store(uri).objects.write(path.relative_to(root).as_posix(), path.read_bytes())
     return Lab(tmp_path / "lab", prepared, ALONE, uri)
 
 
@@ -77,11 +64,9 @@ def test_every_fifth_request_fails(lab, proxy, reference):
 
 @pytest.mark.fault("F09")
 def test_the_store_is_down_for_a_while(lab, proxy, reference):
-    lab.arm("training.step", "stop at=11")
-    process = lab.start(AWS_ENDPOINT_URL_S3=proxy.url)
-    lab.until(process, lambda: lab.fired("training.step"))
+    process = lab.frozen("at=11", AWS_ENDPOINT_URL_S3=proxy.url)
     fault = proxy.inject("reset")
-    process.send_signal(18)  # SIGCONT
+    process.send_signal(signal.SIGCONT)
     time.sleep(3)  # within the tries of one request
     fault.times = 0
     lab.assert_whole(reference, lab.end(process))
@@ -90,11 +75,9 @@ def test_the_store_is_down_for_a_while(lab, proxy, reference):
 
 @pytest.mark.fault("F10")
 def test_the_store_is_down_for_good(lab, proxy, reference):
-    lab.arm("training.step", "stop at=11")
-    process = lab.start(AWS_ENDPOINT_URL_S3=proxy.url)
-    lab.until(process, lambda: lab.fired("training.step"))
+    process = lab.frozen("at=11", AWS_ENDPOINT_URL_S3=proxy.url)
     fault = proxy.inject("reset")
-    process.send_signal(18)
+    process.send_signal(signal.SIGCONT)
     done = lab.end(process)
     assert fault.struck >= 6
     assert done.code == 69 and "S3 does not answer" in done.log, done.log[-2000:]
@@ -114,21 +97,14 @@ def wall(environment):
 def test_a_clock_that_is_wrong_and_jumps_changes_nothing(prepared, tmp_path, reference, first, then):
     """It is wrong from the start, jumps in the middle of a run, and is right again in the next."""
     lab, clock = Lab(tmp_path / "lab", prepared, ALONE), tmp_path / "clock"
-    environment = {
-        "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+    environment = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock)}
+    environment |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     clock.write_text(first)
     assert abs(wall(environment) - time.time()) == pytest.approx(7200, abs=60)
-    lab.arm("training.step", "stop at=17")
-    process = lab.start(**environment)
-    lab.until(process, lambda: lab.fired("training.step"))
+    process = lab.frozen("at=17", **environment)
     clock.write_text(then)
     lab.arm("training.step", "kill at=29")
-    (lab.failpoints / "training.step.fired").unlink()
-    process.send_signal(18)
+    process.send_signal(signal.SIGCONT)
     assert lab.end(process).code == -9 and lab.fired("training.step")
     done = lab.run()
     lab.assert_whole(reference, done)
@@ -147,10 +123,8 @@ def test_a_soak_of_kills_and_failing_requests(lab, proxy, prepared, tmp_path):
     while process.poll() is None:
         if not (lab.failpoints / "training.step").exists() and kills < 6:
             rank, at = generator.randrange(2), generator.randrange(10, 40)
-            (lab.failpoints / "training.step.fired").unlink(missing_ok=True)
             lab.arm("training.step", f"kill at={at} rank={rank}")
             kills += 1
-        threading.Event().wait(0.05)
+        time.sleep(0.05)
     lab.assert_whole(calm, lab.end(process))
     assert kills >= 3 and all(fault.struck for fault in faults)
-    shutil.rmtree(lab.folder / "cache", ignore_errors=True)
