@@ -115,7 +115,7 @@ def test_validation_and_pictures_are_made_where_the_model_is(name, modality, arc
 
 @each
 def test_what_moves_after_a_step_has_no_gradient_and_is_kept(name, modality, architecture):
-    samples, _, model = model_of(name, modality, architecture)
+    _, _, model = model_of(name, modality, architecture)
     trained = {key for key, parameter in model.named_parameters() if parameter.requires_grad}
     with torch.no_grad():  # as a step would
         for parameter in (p for p in model.parameters() if p.requires_grad):
