@@ -68,8 +68,7 @@ def scattered(images: Tensor, features: Tensor) -> Canvas:
 def neighbours(images: Tensor, features: Tensor, queries: int, found: int) -> Canvas:
     """The first images, each beside those whose features have the most similar direction, nearest first."""
     unit = torch.nn.functional.normalize(features.float(), dim=1)
-    similarity = unit[:queries] @ unit.T
-    similarity[torch.arange(queries), torch.arange(queries)] = -2.0
+    similarity = (unit[:queries] @ unit.T).fill_diagonal_(-2.0)  # none is a neighbour of itself
     nearest = similarity.topk(min(found, len(unit) - 1), dim=1).indices
     return grid([torch.cat([images[number : number + 1], images[row]]) for number, row in enumerate(nearest)])
 

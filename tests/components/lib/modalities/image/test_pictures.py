@@ -48,3 +48,9 @@ def test_neighbours_are_those_of_the_same_direction():
     canvas = neighbours(images, features, 2, 1)
     shown = canvas[:: SIDE + GAP, :: SIDE + GAP, 0]
     assert shown.tolist() == [[0, round(2 / 6 * 255)], [round(255 / 6), round(3 / 6 * 255)]]
+
+
+def test_fewer_images_than_are_asked_for_are_shown_as_they_are():
+    images, features = torch.rand(2, 1, 8, 8), torch.tensor([[1.0, 0], [0, 1]])
+    shown = neighbours(images, features, 8, 11)[:: SIDE + GAP, :: SIDE + GAP]
+    assert shown.shape[:2] == (2, 2)
