@@ -91,6 +91,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_runs_and_records_nothing(environment, name):
     before = FILE.read_bytes()
