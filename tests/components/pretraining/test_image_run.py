@@ -86,7 +86,8 @@ def test_a_failed_run_resumes_to_the_same_bytes(folder, tmp_path, monkeypatch):
     assert list((folder / "failed" / "checkpoints").rglob("*.commit.json"))
     again, resumed = train(folder, "failed")
     ours, theirs = (
-        load_file(c.store.open(m, "model/model.safetensors")) for c, m in ((context, manifest), (again, resumed))
+        load_file(c.store.open(m, "model/model.safetensors"))
+        for c, m in ((context, manifest), (again, resumed))
     )
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
     assert resumed.digest == manifest.digest

@@ -51,6 +51,7 @@ def scattered(images: Tensor, features: Tensor) -> Canvas:
     """Each image at the place of its features in the plane of their two largest principal components."""
     _, _, axes = torch.pca_lowrank(features.double(), q=min(6, *features.shape), niter=4)
     plane = ((features.double() - features.double().mean(dim=0)) @ axes[:, :2]).cpu().numpy()
+    plane = np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))  # of a single image there is no second one
     low, high = np.quantile(plane, [0.01, 0.99], axis=0)
     shares = np.clip((plane - low) / np.maximum(high - low, 1e-12), 0, 1)
     cells = _canvases(images)
@@ -68,8 +69,7 @@ def scattered(images: Tensor, features: Tensor) -> Canvas:
 def neighbours(images: Tensor, features: Tensor, queries: int, found: int) -> Canvas:
     """The first images, each beside those whose features have the most similar direction, nearest first."""
     unit = torch.nn.functional.normalize(features.float(), dim=1)
-    similarity = unit[:queries] @ unit.T
-    similarity[torch.arange(queries), torch.arange(queries)] = -2.0
+    similarity = (unit[:queries] @ unit.T).fill_diagonal_(-2.0)
     nearest = similarity.topk(min(found, len(unit) - 1), dim=1).indices
     return grid([torch.cat([images[number : number + 1], images[row]]) for number, row in enumerate(nearest)])
 

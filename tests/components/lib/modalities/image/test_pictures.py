@@ -48,3 +48,11 @@ def test_neighbours_are_those_of_the_same_direction():
     canvas = neighbours(images, features, 2, 1)
     shown = canvas[:: SIDE + GAP, :: SIDE + GAP, 0]
     assert shown.tolist() == [[0, round(2 / 6 * 255)], [round(255 / 6), round(3 / 6 * 255)]]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_images_are_drawn_as_well(count):
+    images, features = torch.rand(count, 3, 8, 8), torch.randn(count, 4)
+    assert scattered(images, features).shape == (MAP, MAP, 3)
+    canvas = neighbours(images, features, 8, 3)
+    assert canvas.shape[0] == count * (SIDE + GAP) - GAP
