@@ -1,12 +1,10 @@
-"""A stand-in for a GPU: tensors that compute on the CPU, and refuse what a tensor on a GPU refuses.
+"""A stand-in for a GPU: a device whose tensors hold values, and refuse what a tensor on a GPU refuses.
 
-It is a backend of torch of its own, `card`: a tensor that was left on the host cannot be mixed with one that
-is there, `.numpy()` of it is an error, and a model, a batch and a result are moved as those of a GPU are. Under
-`no_sync` the host may not read a value or a shape from it, nor copy to it: on a GPU each is a wait in the
-midst of a step. (torch's own device without values, FakeTensor, can do the latter alone: what a stage does
-with a model needs values.)
+It is a backend of torch, `card`, that computes on the CPU: a tensor that was left on the host cannot be mixed
+with one on the card, `.numpy()` of it is an error, and models, batches and results must be moved. Under
+`no_sync` a host sync is an error: no value and no shape is read from the card, and nothing is copied to it.
 
-The whole process has it or has it not: `TRUNKLINE_TEST_DEVICE=card pytest ...`, see `rerun`.
+A process has it or not: `TRUNKLINE_TEST_DEVICE=card pytest ...`, which is what `rerun` does.
 """
 
 from __future__ import annotations

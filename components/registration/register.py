@@ -47,9 +47,8 @@ def _complete_pretraining(context: Context, source: Manifest) -> None:
     with track(context, source.key.digest, of="pretraining") as tracker:
         tracker.params({**source.key.config, "parameters": source.facts.get("parameters")})
         tracker.history(history(context, source))
-        measured = {
-            name: value for name, value in source.measured.items() if name != "seconds"
-        }  # the store's
+        others = ("seconds", "notices")  # the store's, and what no number says
+        measured = {name: value for name, value in source.measured.items() if name not in others}
         tracker.metrics(measured, source.facts.get("steps", 0))
         tracker.flush()
 

@@ -5,7 +5,7 @@ the group `trunkline.made`. It declares
 
     INGESTION, TOKENIZATION     settings that make the stages quick
     TRUNK                       settings `pretraining.trunk` of a tiny trunk, without an architecture
-    LABELLED                    task -> role -> field of its records
+    LABELLED                    task -> role -> field of its records, where that is not the role's default
     record(draw) -> dict        one record, with every field that ingestion or a task reads
 
 The contract suites try on it every objective, task, mode and start whose NEEDS the modality OFFERS.
@@ -99,7 +99,6 @@ def preset(modality: str, architecture: str = "") -> dict[str, Any]:
     ]
     _, objective = min(fitting)
     trained = {"objective": {objective: {}}, "steps": 2, "global_batch": 16, "threads": 1}
-    labelled = of(modality).LABELLED
     asked = [task for task, *pair in branches() if tuple(pair) == (modality, architecture)]
     return {
         "modality": modality,
@@ -113,8 +112,8 @@ def preset(modality: str, architecture: str = "") -> dict[str, Any]:
             {
                 "name": task.replace("_", "-"),
                 "kind": task,
-                "train": {"source": source(modality), **labelled[task]},
-                "test": {"source": source(modality, EXAMPLES, seed=1), **labelled[task]},
+                "train": {"source": source(modality), **fields(task, modality)},
+                "test": {"source": source(modality, EXAMPLES, seed=1), **fields(task, modality)},
             }
             for task in asked
         ],
@@ -124,6 +123,11 @@ def preset(modality: str, architecture: str = "") -> dict[str, Any]:
 def architectures(modality: str) -> list[str]:
     """Those that a trunk of the modality may have; one without a name where there is no choice."""
     return list(modalities.load(modality).ARCHITECTURES) or [""]
+
+
+def fields(task: str, modality: str) -> dict[str, str]:
+    """Role -> field of the made-up records."""
+    return {**tasks.load(task).ROLES, **of(modality).LABELLED.get(task, {})}
 
 
 def pairs(needs: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -227,12 +231,12 @@ def branch(task: str, modality: str, architecture: str) -> Branch:
 
 def labelled(task: str, modality: str, reader: Any) -> tuple[dict[str, list[Any]], list[Any]]:
     """Inputs by role and labels of made-up examples, as finetuning reads them."""
-    plugin, fields = tasks.load(task), of(modality).LABELLED[task]
+    plugin, given = tasks.load(task), fields(task, modality)
     roles = tasks.inputs_of(plugin.ROLES)
     inputs: dict[str, list[Any]] = {role: [] for role in roles}
     labels = []
     for record in records(modality, EXAMPLES, seed=1):
-        values = {role: record[field] for role, field in fields.items()}
+        values = {role: record[field] for role, field in given.items()}
         values |= {role: reader.value(values[role]) for role in roles}
         found, label = plugin.parse(values)
         for role in roles:

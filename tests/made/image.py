@@ -12,11 +12,7 @@ from components.lib.data import shapes
 INGESTION: dict[str, Any] = {}
 TOKENIZATION = {"height": 16, "width": 16}
 TRUNK = {"size": "nano", "crop": 0.5, "flip": 0.0, "patch": 4}
-LABELLED = {
-    "image_classification": {"image": "image", "label": "label"},
-    "segmentation": {"image": "image", "label": "mask"},
-    "detection": {"image": "image", "label": "objects"},
-}
+LABELLED = {"segmentation": {"label": "mask"}, "detection": {"label": "objects"}}
 
 
 def record(draw: random.Random) -> dict[str, Any]:

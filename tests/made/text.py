@@ -10,10 +10,7 @@ from components.lib.data.sources import sample
 INGESTION: dict[str, Any] = {"near_duplicates": 0.8}
 TOKENIZATION = {"kind": "wordpiece", "vocabulary_size": 300}
 TRUNK = {"size": "nano", "sequence_length": 24}
-LABELLED = {
-    "sequence_classification": {"text": "text", "label": "label"},
-    "token_classification": {"text": "tokens", "label": "labels"},
-}
+LABELLED = {"token_classification": {"text": "tokens", "label": "labels"}}
 
 
 def record(draw: random.Random) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 The cases are the files of the folder and the entry points, also those that were added a minute ago.
 """
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -23,6 +21,8 @@ from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss, WeightedSum
 from components.lib.engine.transfer import moved
+from components.lib.storage.artifacts import Key
+from components.lib.storage.store import Store
 from components.pretraining import pictures
 from tests import made
 from tests.accelerator import DEVICE, cpu_only, no_sync, rerun
@@ -100,17 +100,19 @@ def test_a_pass_is_a_function_of_samples_and_seed_and_reaches_every_weight_of_th
 
 @each
 def test_validation_and_pictures_are_made_where_the_model_is(name, modality, architecture, tmp_path):
-    """Signs of collapse are parts of the loss; the pictures of modality and objective are PNG files."""
+    """Signs of collapse are parts of the loss; what modality and objective draw are PNG files."""
     samples, trunk, model = model_of(name, modality, architecture)
     held_out = HeldOut(samples, (draw(8, training=False), draw(5, training=False)))
     first, second = (Table(model).named(measure(model, held_out, "fp32", ALONE)) for _ in range(2))
     assert first == second and np.isfinite([*first.values()]).all() and model.training
-    pictures.write(tmp_path, model, trunk, samples, seed=0)
-    drawn = hasattr(samples, "pictures") or hasattr(model.terms[name], "pictures")
-    assert (tmp_path / "pictures" / "pictures.json").is_file() == drawn
-    listed = tmp_path.glob("pictures/pictures.json")
-    for entry in (one for path in listed for one in json.loads(path.read_text())):
-        assert entry["title"] and min(images.decode((tmp_path / entry["file"]).read_bytes()).shape[:2]) > 8
+    with Store(str(tmp_path)).draft(Key("pretraining", 1, {})) as draft:
+        pictures.write(draft, model, trunk, samples, seed=0)
+        manifest = draft.commit()
+    assert "notices" not in manifest.measured
+    drawn = [name for name in manifest.names("pictures/") if name.endswith(".png")]
+    assert bool(drawn) == (hasattr(samples, "pictures") or hasattr(model.terms[name], "pictures"))
+    for file in drawn:
+        assert min(images.decode(draft.store.open(manifest, file).read_bytes()).shape[:2]) > 8
 
 
 @each

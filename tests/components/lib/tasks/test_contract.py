@@ -171,7 +171,7 @@ def test_classes_that_the_trunk_never_saw_are_scored_and_drawn(name, modality, a
 def test_what_is_no_example_is_refused_by_name(name, modality, architecture):
     """Any value in any role is an example or a DataError, and nothing else."""
     one = made.branch(name, modality, architecture)
-    record, fields = made.records(modality, 1)[0], made.of(modality).LABELLED[name]
+    record, fields = made.records(modality, 1)[0], made.fields(name, modality)
     inputs = tasks.inputs_of(one.plugin.ROLES)
     refused = 0
     for role in fields:

@@ -50,7 +50,9 @@ def test_neighbours_are_those_of_the_same_direction():
     assert shown.tolist() == [[0, round(2 / 6 * 255)], [round(255 / 6), round(3 / 6 * 255)]]
 
 
-def test_fewer_images_than_are_asked_for_are_shown_as_they_are():
-    images, features = torch.rand(2, 1, 8, 8), torch.tensor([[1.0, 0], [0, 1]])
-    shown = neighbours(images, features, 8, 11)[:: SIDE + GAP, :: SIDE + GAP]
-    assert shown.shape[:2] == (2, 2)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_images_are_drawn_as_well(count):
+    images, features = torch.rand(count, 3, 8, 8), torch.randn(count, 4)
+    assert scattered(images, features).shape == (MAP, MAP, 3)
+    canvas = neighbours(images, features, 8, 3)
+    assert canvas.shape[0] == count * (SIDE + GAP) - GAP
