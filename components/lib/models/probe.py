@@ -35,7 +35,7 @@ class LinearProbe(Branch):
         return SimpleNamespace(logits=self.linear((self.features(inputs) - self.mean) * self.scale))
 
 
-class TokenLinearProbe(LinearProbe):
+class LinearTagger(LinearProbe):
     """The same for every token: `logits` are (n, L, classes)."""
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -81,4 +81,4 @@ class Neighbours(Branch):
         return SimpleNamespace(logits=(votes / self.voters).log())
 
 
-CLASSES = {kind.__name__: kind for kind in (LinearProbe, TokenLinearProbe, Neighbours)}
+CLASSES = {kind.__name__: kind for kind in (LinearProbe, LinearTagger, Neighbours)}

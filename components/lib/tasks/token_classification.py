@@ -16,7 +16,7 @@ from components.lib.engine.trainable import Loss
 from components.lib.modalities.text.examples import IGNORED, Examples, Padded, prepare
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
-from components.lib.models.probe import TokenLinearProbe
+from components.lib.models.probe import LinearTagger
 
 NEEDS = ("text",)
 OFFERS = ("linear_probe",)
@@ -34,7 +34,7 @@ OUTPUTS = (("entities", "string"),)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[str, int, int]
-Probe = TokenLinearProbe
+Probe = LinearTagger
 with_unknown = classifiers.with_unknown
 
 
@@ -135,7 +135,7 @@ def _guessed(model: nn.Module, samples: Examples, size: int = 64) -> Iterable[tu
 
 
 @torch.no_grad()
-def features(probe: TokenLinearProbe, samples: Examples) -> tuple[Tensor, Tensor]:
+def features(probe: LinearTagger, samples: Examples) -> tuple[Tensor, Tensor]:
     """(words, width) and their classes (words,), in an order of their own."""
     parts = []
     for _, batch in batches(probe, samples):
