@@ -72,7 +72,7 @@ images: setup ## Build IMAGE, or all images; BASE_IMAGE, TORCH_INDEX, TRUNKLINE_
 	@$(if $(LIST),,images/engine.sh) $(BIN)/python -m images.build $(IMAGE) $(if $(PUSH),--push) $(if $(LIST),--list)
 
 e2e: setup ## Whole runs: as text grows, on images, by the rules of KFP, in containers with parity; needs Docker, or root on Debian
-	@$(BIN)/python -m pytest -q -m long -n logical --maxprocesses 8 --dist loadfile tests/pipelines
+	@$(BIN)/python -m pytest -q -m long -n logical --maxprocesses 8 --dist loadfile tests/pipelines tests/benchmarks
 	@PACKAGES=postgresql images/engine.sh bash -c '$(BIN)/python -m images.build >/dev/null && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
 
 locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt
