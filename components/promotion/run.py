@@ -33,8 +33,6 @@ def run(
     """Gates the branches, registers them, moves aliases, writes the run's report.
 
     Args:
-        config: the rules.
-        context: names the MLflow server and the store.
         registered: manifest of the registered trunk.
         evaluations: manifests of the evaluations, one a task.
         decision: where the manifest of the decision is written; decision.json is a function of the inputs.
@@ -45,8 +43,7 @@ def run(
         ServiceError: if the champion changed since the evaluation (evaluate again), or the server fails.
     """
     rules = gate.load(config.rules)
-    trunk, scored = artifacts.read(registered), [artifacts.read(path) for path in evaluations]
-    _check(scored)
+    trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
     champions = champion.already(registry, scored)
     key = _key(config, trunk, scored, {})
@@ -56,8 +53,8 @@ def run(
     def build(draft: Draft) -> None:
         decided = decide(rules, trunk, scored, champions)
         draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
-        draft.facts["passed"] = decided["trunk_passed"]
-        draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
+        verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
+        draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
 
     manifest = context.produce(key, build, decision)
     decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
@@ -72,11 +69,13 @@ def _key(config: Config, trunk: Manifest, scored: list[Manifest], champions: dic
     return Key("promotion", VERSION, to_dict(config), {"trunk": trunk.key.inputs["trunk"], **inputs})
 
 
-def _check(scored: list[Manifest]) -> None:
+def _checked(scored: list[Manifest]) -> list[Manifest]:
+    """The same; raises DataError if two are of one task."""
     names = [evaluation.facts["task"] for evaluation in scored]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError("a task was evaluated twice", where="evaluations", found=", ".join(twice))
+    return scored
 
 
 def _report(

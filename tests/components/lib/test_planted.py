@@ -73,18 +73,8 @@ def failed(tmp_path_factory) -> str:
     lines = "".join(f"[{group}]\n{''.join(entries)}\n" for group, entries in groups.items())
     (folder / "somebody-1.dist-info" / "entry_points.txt").write_text(lines)
     suites = [f"{FOLDER}/{kind}/test_contract.py" for kind in ("objectives", "tasks")]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "-k",
-        "planted",
-    ]
+    options = "-q -p no:cacheprovider -p no:xdist -k planted".split()
+    command = [sys.executable, "-m", "pytest", *options]
     environment = {**os.environ, VARIABLE: NAME, "PYTHONPATH": str(folder)}
     done = subprocess.run(
         [*command, *suites],
