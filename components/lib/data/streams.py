@@ -121,16 +121,14 @@ def explained(name: str) -> Iterator[None]:
     except BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise _broken(name, error) from error
-
-
-def _broken(name: str, error: Exception) -> DataError:
-    if "emory" in str(error):  # of zstd, which stops at a window of 128 MiB by itself
-        fix = "write it with a window of at most 128 MiB if you trust it"
-        what = "a compressed file asks for too much memory: it may be a decompression bomb"
-        return DataError(what, where=name, found=str(error), fix=fix)
-    fix = "restore the file or leave it out of the source"
-    return DataError("a compressed file is broken or cut short", where=name, found=str(error), fix=fix)
+        what, fix = (
+            "a compressed file is broken or cut short",
+            "restore the file or leave it out of the source",
+        )
+        if "emory" in str(error):  # of zstd, which stops at a window of 128 MiB by itself
+            what = "a compressed file asks for too much memory: it may be a decompression bomb"
+            fix = "write it with a window of at most 128 MiB if you trust it"
+        raise DataError(what, where=name, found=str(error), fix=fix) from error
 
 
 def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterator[Stream]:

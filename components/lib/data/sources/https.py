@@ -67,8 +67,8 @@ def fetch(entry: Object, folder: Path) -> Path:
             digest.update(chunk)
             file.write(chunk)
     found = f"sha256={digest.hexdigest()}"
-    changed = found != entry.identity if entry.identity.startswith("sha256=") else not _same(entry)
-    if changed:
+    pinned = entry.identity.startswith("sha256=")
+    if entry.identity != (found if pinned else find(entry.uri)[0].identity):
         what = "a web source is not the file that was listed or pinned"
         fix = "run again, or correct the sha256 of the source"
         raise DataError(what, where=entry.name, found=found, expected=entry.identity, fix=fix)
@@ -81,10 +81,6 @@ def _name(uri: str) -> str:
     secret = f"{parts.username or ''}?{parts.query}"
     mark = f"/~{hashlib.sha256(secret.encode()).hexdigest()[:8]}" if secret != "?" else ""
     return f"https://{parts.netloc.rpartition('@')[2]}{mark}{parts.path}"
-
-
-def _same(entry: Object) -> bool:
-    return find(entry.uri)[0].identity == entry.identity
 
 
 def _chunks(uri: str) -> Iterator[bytes]:

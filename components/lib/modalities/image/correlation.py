@@ -71,16 +71,10 @@ def _pairs(
         for shift in range(1, min(int(np.diff(bounds).max(initial=1)), REACH)):
             same = word[order[shift:]] == word[order[:-shift]]
             left, right = order[:-shift][same], order[shift:][same]
-            alike = np.concatenate([np.empty(0, bool), *_alike(found, left, right, threshold)])
-            yield left[alike], right[alike]
-
-
-def _alike(
-    found: Signatures, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], threshold: float
-) -> Iterator[npt.NDArray[np.bool_]]:
-    for start in range(0, len(left), PART):
-        part = slice(start, start + PART)
-        yield np.einsum("ij,ij->i", unit(found[left[part]]), unit(found[right[part]])) >= threshold
+            for start in range(0, len(left), PART):
+                one, other = left[start : start + PART], right[start : start + PART]
+                alike = np.einsum("ij,ij->i", unit(found[one]), unit(found[other])) >= threshold
+                yield one[alike], other[alike]
 
 
 def words(found: Signatures) -> npt.NDArray[np.uint16]:

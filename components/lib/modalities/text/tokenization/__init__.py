@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.lib.core.errors import ConfigError, MissingError
+from components.lib.core.hardware import cores
 from components.lib.core.settings import to_dict
 from components.lib.modalities.text.settings import Tokenization
 from components.lib.storage import artifacts
-
-if TYPE_CHECKING:
-    from components.lib.storage.artifacts import Manifest
-    from components.lib.storage.store import Draft, Store
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.objects import connect
+from components.lib.storage.store import Draft, Store
 
 
 def plan(
@@ -20,29 +20,21 @@ def plan(
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it; raises ConfigError if a given tokenizer cannot be read."""
     given = _given(options.tokenizer) if options.kind == "given" else b""
+    settings = to_dict(options)
+    if options.kind == "given":  # it counts by its content
+        settings["tokenizer"] = f"sha256:{artifacts.sha256(given)}"
+        for unused in ("vocabulary_size", "min_frequency", "lowercase", "training_bytes"):
+            del settings[unused]
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
-        from components.lib.core.hardware import cores
         from components.lib.modalities.text.tokenization.token_shards import tokenize
 
         tokenize(options, workers or cores(), store, corpus, given, draft)
 
-    return _identity(options, given), build
-
-
-def _identity(options: Tokenization, given: bytes) -> dict[str, Any]:
-    """What decides the output: a given tokenizer counts by its content."""
-    settings = to_dict(options)
-    if options.kind == "given":
-        settings["tokenizer"] = f"sha256:{artifacts.sha256(given)}"
-        for unused in ("vocabulary_size", "min_frequency", "lowercase", "training_bytes"):
-            del settings[unused]
-    return settings
+    return settings, build
 
 
 def _given(uri: str) -> bytes:
-    from components.lib.storage.objects import connect
-
     folder, _, name = uri.rpartition("/")
     try:
         return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)

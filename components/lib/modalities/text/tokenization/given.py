@@ -55,17 +55,13 @@ def _parse(data: bytes, where: str) -> Tokenizer:
 def _check_unknown(tokenizer: Tokenizer, where: str) -> None:
     """Raises DataError if text that is not in the vocabulary vanishes."""
     try:
-        encoding = tokenizer.encode(RARE, add_special_tokens=False)
+        found = "" if tokenizer.encode(RARE, add_special_tokens=False).ids else f"{RARE!r} becomes no token"
     except Exception as error:  # a model without [UNK] that needs one
-        raise _lossy(where, str(error)) from error
-    if not encoding.ids:
-        raise _lossy(where, f"{RARE!r} becomes no token")
-
-
-def _lossy(where: str, found: str) -> DataError:
-    what = "the given tokenizer cannot encode what it does not know"
-    expected = "a token for unknown text, or a vocabulary of bytes"
-    return DataError(what, where=where, found=found, expected=expected)
+        found = str(error)
+    if found:
+        what = "the given tokenizer cannot encode what it does not know"
+        expected = "a token for unknown text, or a vocabulary of bytes"
+        raise DataError(what, where=where, found=found, expected=expected)
 
 
 def _names(tokenizer: Tokenizer, data: bytes) -> dict[str, str]:
