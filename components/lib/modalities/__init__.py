@@ -23,7 +23,8 @@ Its modules, each imported by the stage that uses it:
                 can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does
     samples     open_split(options, store, tokens, split, *older) -> samples of pre-training
     trunk       Trunk, load(folder)
-    labelled    Reader: labelled records to examples, also where a branch is served
+    labelled    Reader: labelled records to examples, also where a branch is served; its value(record, name) is
+                the input in the column of that name, or in the columns that the modality understands by it
     page        what report and cards say and show of its data
 """
 
