@@ -126,14 +126,9 @@ def _save(
     with warnings.catch_warnings():  # of mlflow 3.17 about its own classes
         warnings.filterwarnings("ignore", ".*type hint is inferred", UserWarning)
         import mlflow.pyfunc
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-    from numpy import dtype
+    from mlflow.models import Model
 
-    single = len(use.inputs) == 1
-    columns = [ColSpec("string", None if single else name) for name in use.inputs]
-    vector = TensorSpec(dtype("float64"), (-1,), "double")
-    answers = Schema([ColSpec(kind, name) for name, kind in use.outputs] or [vector])
+    example = modalities.load(use.modality).EXAMPLE if len(use.inputs) == 1 else None
     mlflow.pyfunc.save_model(
         str(target),
         python_model=str(place / "server.py"),
@@ -141,10 +136,27 @@ def _save(
         code_paths=[str(path) for path in sorted((place / "code").iterdir())],
         model_config={"modality": names[0], "task": names[1], "inputs": use.inputs},
         pip_requirements=requirements,
-        signature=ModelSignature(inputs=Schema(columns), outputs=answers),
-        input_example=[modalities.load(use.modality).EXAMPLE] if single else None,
+        signature=_signature(use),
+        input_example=None if example is None else [example],
         mlflow_model=Model(run_id=run_id, model_id=model_id),
     )
+
+
+def _signature(use: Use) -> Any:
+    """A column for each input, which needs no name if it is the only one and no list; and the answers."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import Array
+    from numpy import dtype
+
+    declared: str = modalities.load(use.modality).INPUT
+    plain = declared.removesuffix("[]")
+    kind = plain if plain == declared else Array(DataType[plain])
+    named = len(use.inputs) > 1 or plain != declared
+    inputs = [ColSpec(kind, name if named else None) for name in use.inputs]
+    vector = TensorSpec(dtype("float64"), (-1,), "double")
+    answers = [ColSpec(kind, name) for name, kind in use.outputs] or [vector]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(answers))
 
 
 @contextmanager
