@@ -24,15 +24,15 @@ class Finding:
 def compare(facts: Mapping[str, Any], metric: str, margin: float, what: str) -> Finding | None:
     """One-sided paired test: whether the challenger is better than the champion by more than a margin.
 
-    It is if the paired interval of the gain lies above the margin: a test at the level (1 - confidence) / 2. A
-    margin below zero tests for non-inferiority. The gain is (challenger - champion), or the reverse where the
-    task declares that lower is better.
+    It is if the paired interval of the gain lies above the margin: a test at the level (1 - confidence) / 2.
+    A margin below zero tests for non-inferiority. The gain is (challenger - champion), or the reverse where
+    the task declares that lower is better.
 
     Args:
         facts: of the evaluation.
         metric: empty: the primary one.
-        margin: as a share of the metric's range; of the champion's value where that has no end, as an error in
-            the units of the data has none.
+        margin: as a share of the metric's range; of the champion's value where that has no end, as an error
+            in the units of the data has none.
         what: the claim, with a place for the margin in the metric's units.
 
     Returns:
