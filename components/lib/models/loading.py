@@ -63,7 +63,7 @@ def _check_config(path: Path) -> None:
     values = _read(path)
     kind = values.get("model_type") if isinstance(values, dict) else None
     known = model_types()
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise _unsafe("a model is of no kind that is built here", path, kind, sorted(known))
     from transformers import CONFIG_MAPPING
 
