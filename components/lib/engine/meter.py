@@ -27,8 +27,8 @@ class Meter:
         peak: FLOP/s of this rank's device; 0 = not known.
 
     Attributes:
-        counts: of this rank: samples; real units of the modality; slots computed on, padding included; flops of
-            forward and backward passes over real lengths, as Megatron counts them.
+        counts: of this rank: samples; real units of the modality; slots computed on, padding included; flops
+            of forward and backward passes over real lengths, as Megatron counts them.
         lost: seconds by name, over all restarts of the run.
     """
 
