@@ -160,7 +160,7 @@ def evaluation(
     facts = {
         "task": task, "kind": branch.facts["kind"], "modality": "text", "model": model, "primary": "accuracy",
         "confidence": 0.95, "replicates": 2000, "examples": 500, "classes": branch.facts["classes"],
-        "metric": {"accuracy": {"better": "higher"}},
+        "metric": {"accuracy": {"better": "higher", "low": 0.0, "high": 1.0}},
         "metrics": {"accuracy": entry, "macro_f1": {"value": None, "low": None, "high": None}},
         "champion": rival, "champion_metrics": {"accuracy": entry} if champion else None,
         "difference": {"accuracy": gap} if champion else None,

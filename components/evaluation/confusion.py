@@ -12,7 +12,7 @@ from components.evaluation.outcomes import Columns
 
 def matrix(outcomes: Columns, classes: list[str]) -> list[list[int]] | None:
     """Counts, rows true and columns predicted; None for a task without one class an example."""
-    if not {"label", "prediction"} <= outcomes.keys():
+    if not classes or not {"label", "prediction"} <= outcomes.keys():
         return None
     size = len(classes)
     flat = outcomes["label"].astype(np.int64) * size + outcomes["prediction"].astype(np.int64)
@@ -43,7 +43,7 @@ def confident_errors(
     count: int = 6,
 ) -> list[dict[str, Any]]:
     """Wrong predictions, surest first: an excerpt of the input, true, predicted, confidence."""
-    if not {"label", "prediction", "confidence"} <= outcomes.keys():
+    if not classes or not {"label", "prediction", "confidence"} <= outcomes.keys():
         return []
     wrong = np.flatnonzero(outcomes["label"] != outcomes["prediction"])
     chosen = wrong[np.lexsort((wrong, -outcomes["confidence"][wrong]))][:count]

@@ -58,7 +58,12 @@ def table(systems: dict[str, Columns], examples: pa.Table) -> pa.Table:
 
 
 def agreement(scored: Columns, recorded: Columns) -> float:
-    """Share of examples whose whole-number outcomes are the same in both: 1.0 if scoring reproduces."""
-    names = [name for name in scored if name in recorded and scored[name].dtype.kind in "iu"]
-    same = np.all([scored[name] == recorded[name] for name in names], axis=0)
-    return float(np.mean(same))
+    """Share of examples whose outcomes are the same in both: 1.0 if scoring reproduces.
+
+    Whole numbers count; where a task has none, its real ones are the same up to the order of summation.
+    """
+    whole = [name for name in scored if name in recorded and scored[name].dtype.kind in "iu"]
+    real = [name for name in scored if name in recorded and scored[name].dtype.kind == "f"]
+    same = [scored[name] == recorded[name] for name in whole]
+    same = same or [np.isclose(scored[name], recorded[name], rtol=1e-4, atol=1e-6) for name in real]
+    return float(np.mean(np.all(same, axis=0)))

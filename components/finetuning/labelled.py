@@ -12,10 +12,10 @@ import numpy as np
 from components.finetuning.config import Config, Labelled
 from components.lib import modalities
 from components.lib.core.errors import DataError, MissingError
-from components.lib.data.formats import EXCERPT, Layout, Record, Rejected, Stranger, required
+from components.lib.data.formats import EXCERPT, Layout, Record, Rejected, Stranger
 from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
-from components.lib.tasks import inputs_of
+from components.lib.tasks import inputs_of, target_of
 
 
 @dataclass
@@ -97,13 +97,15 @@ def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -
 def _add(split: Split, record: Record, source: Labelled, task: Any, reader: Any, where: str) -> None:
     shown = ""
     try:
-        values = {role: required(record, name) for role, name in source.fields.items()}
-        group = required(record, source.group) if source.group else None
+        target = target_of(task.ROLES)
+        values = {target: record.required(source.fields[target])}
+        group = record.required(source.group) if source.group else None
         for role in inputs_of(task.ROLES):
-            shown = str(values[role])
-            values[role] = reader.value(values[role])
+            name = source.fields[role]
+            shown = str(record.fields.get(name, record.fields))
+            values[role] = reader.value(record, name)
         inputs, label = task.parse(values)
-        name = reader.identity(inputs)
+        identity = reader.identity(inputs)
     except MissingError as error:
         error.where = f"{where} {record.where}"
         raise
@@ -113,8 +115,8 @@ def _add(split: Split, record: Record, source: Labelled, task: Any, reader: Any,
     for role, value in inputs.items():
         split.inputs[role].append(value)
     split.labels.append(label)
-    split.ids.append(name)
-    split.groups.append(hashlib.sha256(repr(group).encode()).hexdigest()[:32] if source.group else name)
+    split.ids.append(identity)
+    split.groups.append(hashlib.sha256(repr(group).encode()).hexdigest()[:32] if source.group else identity)
 
 
 def _reject(split: Split, where: str, reason: str, excerpt: str) -> None:

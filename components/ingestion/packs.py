@@ -194,5 +194,6 @@ def schema(columns: Columns, *, grouped: bool) -> pa.Schema:
     group = [("group", pa.binary(16))] if grouped else []
     payload = [(name, pa.type_for_alias(kind)) for name, kind in columns.payload.items()]
     measures = [(name, pa.int32()) for name in columns.measures]
-    known = [("shared", pa.int8()), ("signature", pa.binary(2 * columns.signature))]
+    signature = [("signature", pa.binary(2 * columns.signature))] if columns.signature else []
+    known = [("shared", pa.int8()), *signature]
     return pa.schema([*fixed, *group, ("reason", TEXT), *payload, *measures, *known])

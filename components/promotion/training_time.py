@@ -40,11 +40,14 @@ def rates(measured: Mapping[str, Any], unit: str) -> dict[str, object]:
         unit: what the trunk reads, such as tokens.
     """
     peak, memory = measured.get("peak_flops_per_second"), measured.get("memory_bytes")
+    padded = {
+        f"{unit}/s, padding not counted": measured.get("units_per_second"),
+        f"{unit}/s, padding included": measured.get("padded_units_per_second"),
+        "share of padding": _share(measured.get("padding")),
+    }
     shown = {
         "goodput": _share(measured.get("goodput")),
-        f"{unit}/s, padding not counted": measured.get("tokens_per_second"),
-        f"{unit}/s, padding included": measured.get("padded_tokens_per_second"),
-        "share of padding": _share(measured.get("padding")),
+        **(padded if measured.get("padding") else {f"{unit}/s": measured.get("units_per_second")}),
         "model FLOP/s utilisation": _share(measured.get("mfu")),
         "the devices' peak, measured then": f"{peak / 1e9:,.0f} GFLOP/s" if peak else NOTHING,
         "most memory of a process": f"{memory / 1e9:.2f} GB" if memory else NOTHING,

@@ -29,7 +29,7 @@ def trunk_figures(trunk: Manifest) -> list[Figure]:
     facts, measured, loss = trunk.facts, trunk.measured, trunk.facts.get("loss", {})
     samples = f"{facts['samples']:,} samples" if facts.get("samples") else ""
     training = f"training {loss['train']:.3f}" if loss.get("train") is not None else ""
-    rate = measured.get("tokens_per_second")
+    rate = measured.get("units_per_second")
     # of all processes that a training had; what a manifest has of its own is how long it took to write
     seconds = measured.get("scheduled_seconds") or measured.get("seconds")
     return [

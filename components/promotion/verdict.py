@@ -21,12 +21,19 @@ class Finding:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-def compare(facts: Mapping[str, Any], metric: str, bound: float, what: str) -> Finding | None:
-    """One-sided paired test: whether the challenger is better than the champion by more than `bound`.
+def compare(facts: Mapping[str, Any], metric: str, margin: float, what: str) -> Finding | None:
+    """One-sided paired test: whether the challenger is better than the champion by more than a margin.
 
-    It is if the paired interval of the gain lies above `bound`: a test at the level (1 - confidence) / 2. A
-    bound below zero tests for non-inferiority. The gain is (challenger - champion), or the reverse where the
-    task declares that lower is better.
+    It is if the paired interval of the gain lies above the margin: a test at the level (1 - confidence) / 2.
+    A margin below zero tests for non-inferiority. The gain is (challenger - champion), or the reverse where
+    the task declares that lower is better.
+
+    Args:
+        facts: of the evaluation.
+        metric: empty: the primary one.
+        margin: as a share of the metric's range; of the champion's value where that has no end, as an error
+            in the units of the data has none.
+        what: the claim, with a place for the margin in the metric's units.
 
     Returns:
         None if there is no champion.
@@ -35,12 +42,16 @@ def compare(facts: Mapping[str, Any], metric: str, bound: float, what: str) -> F
         return None
     name = metric or facts["primary"]
     found = (facts.get("difference") or {}).get(name) or {}
-    numbers = {"metric": name, "bound": bound, **{end: found.get(end) for end in ("value", "low", "high")}}
+    numbers: dict[str, Any] = {"metric": name, **{end: found.get(end) for end in ("value", "low", "high")}}
     if found.get("low") is None:
         return Finding(False, f"{name} of challenger and champion cannot be compared", numbers)
-    lower = facts["metric"][name]["better"] == "lower"
-    passed = found["high"] < -bound if lower else found["low"] > bound
+    declared = facts["metric"][name]
+    ends, lower = (declared["low"], declared["high"]), declared["better"] == "lower"
+    size = abs(facts["champion_metrics"][name]["value"]) if None in ends else ends[1] - ends[0]
+    bound = (-margin if lower else margin) * size
+    passed = found["high"] < bound if lower else found["low"] > bound
     level = f"{facts['confidence']:.0%} interval {found['low']:+.4f} to {found['high']:+.4f}"
-    word, edge = "is" if passed else "is not surely", -bound if lower else bound
-    reason = f"{name} {word} {what}: difference {found['value']:+.4f}, {level}, bound {edge:+.4f}"
-    return Finding(passed, reason, numbers)
+    claim = f"{'is' if passed else 'is not surely'} {what.format(f'{abs(bound):.4g}')}"
+    of = f"{name} (lower is better)" if lower else name
+    reason = f"{of} {claim}: difference {found['value']:+.4f}, {level}, bound {bound:+.4f}"
+    return Finding(passed, reason, {**numbers, "bound": bound})

@@ -59,6 +59,11 @@ def offers(package: str, name: str, part: str) -> bool:
     return is_package and importlib.util.find_spec(f"{found}.{part}") is not None
 
 
+def add(package: str, name: str, module: str) -> None:
+    """A plugin that neither folder nor metadata name: a copy of its module is all that a server has of it."""
+    _modules(package)[name] = module
+
+
 def declared(package: str, name: str) -> Declaration:
     """The docstring, upper-case literals and `Config` dataclass of a plugin's file, without its imports.
 

@@ -27,8 +27,8 @@ class Meter:
         peak: FLOP/s of this rank's device; 0 = not known.
 
     Attributes:
-        counts: of this rank: samples; real tokens (or samples); slots computed on, padding included; flops of
-            forward and backward passes over real lengths, as Megatron counts them.
+        counts: of this rank: samples; real units of the modality; slots computed on, padding included; flops
+            of forward and backward passes over real lengths, as Megatron counts them.
         lost: seconds by name, over all restarts of the run.
     """
 
@@ -121,8 +121,8 @@ def _rates(counts: dict[str, float], seconds: float, world: int, peak: float) ->
     samples, real, slots, flops = (counts.get(name, 0) for name in ("samples", "real", "slots", "flops"))
     rates = {
         "samples_per_second": round(world * samples / seconds, 2),
-        "tokens_per_second": round(world * real / seconds, 1),
-        "padded_tokens_per_second": round(world * slots / seconds, 1),
+        "units_per_second": round(world * real / seconds, 1),
+        "padded_units_per_second": round(world * slots / seconds, 1),
         "padding": round(1 - real / max(slots, 1), 4),
         "flops_per_second": round(world * flops / seconds, 1),
     }

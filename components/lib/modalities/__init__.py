@@ -12,7 +12,9 @@ The package of a modality is light (literals alone) and declares
     TASK                    the kind of a task that names none
     USE                     the task of a bare trunk in the terms of the Hugging Face hub
     LIBRARIES               what a server installs besides torch and transformers
-    EXAMPLE, SNIPPET        an input, and the lines of Python that load a model and give it one
+    INPUT                   MLflow type of an input where a model is served: "string"; "double[]" for a list
+    EXAMPLE, SNIPPET        an input, or None where it depends on the data; the lines of Python that load a
+                            model and give it one
 
 Its modules, each imported by the stage that uses it:
 
@@ -22,8 +24,9 @@ Its modules, each imported by the stage that uses it:
     preflight   all optional: task(config, dials, where) and warnings(pretraining, dials), errors that only it
                 can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does
     samples     open_split(options, store, tokens, split, *older) -> samples of pre-training
-    trunk       Trunk, load(folder)
-    labelled    Reader: labelled records to examples, also where a branch is served
+    trunk       Trunk, load(folder); its import registers networks of its own with `transformers`
+    labelled    Reader: labelled records to examples, also where a branch is served; value(record, name) is
+                the input in the column of that name, or in those that the modality understands by it
     page        what report and cards say and show of its data
 """
 

@@ -65,7 +65,6 @@ class Branch(nn.Module):
 
 def load_trunk(folder: Path) -> Any:
     """The model of a bare trunk in a folder, in evaluation mode."""
-    register()
     return loading.model(AutoModel, folder).eval()
 
 
@@ -80,8 +79,13 @@ def width(config: Any) -> int:
 
 
 def pooled(trunk: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-    """(n, width): the mean over the real tokens, the patches or the places of each sample, in fp32."""
+    """(n, width): the mean over the real tokens, the patches or the places of each sample, in fp32.
+
+    Hidden states of a network that has one vector a sample are that vector.
+    """
     hidden: Tensor = trunk(**inputs).last_hidden_state.float()
+    if hidden.ndim == 2:
+        return hidden
     mask = inputs.get("attention_mask")
     if mask is not None:
         shares = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)

@@ -16,6 +16,7 @@ from components.lib.core.errors import DataError
 
 SUFFIXES = frozenset({".json", ".md", ".safetensors", ".txt"})
 EXTRA = frozenset({"_name_or_path", "global_attn_every_n_layers"})  # kept though their class has another name
+MODALITIES = "components.lib.modalities"
 # Parts of keys by which a config has had code imported, fetched or switched on.
 NEVER = ("attn_implementation", "auto_map", "custom_", "kernel_config", "quantization", "remote_code")
 
@@ -62,20 +63,23 @@ def _check_config(path: Path) -> None:
     values = _read(path)
     kind = values.get("model_type") if isinstance(values, dict) else None
     known = model_types()
-    if kind not in known:
-        raise _unsafe("a model is of no kind that is built here", path, kind, known)
+    if not isinstance(kind, str) or kind not in known:
+        raise _unsafe("a model is of no kind that is built here", path, kind, sorted(known))
     from transformers import CONFIG_MAPPING
 
+    if kind not in CONFIG_MAPPING:
+        plugins.load(MODALITIES, known[kind], "trunk")  # registers the networks of its own
     unknown = sorted(values.keys() - CONFIG_MAPPING[kind]().to_dict().keys() - EXTRA)
     if unknown:
         raise _unsafe(f"the config of a {kind} model has unknown keys", path, unknown, "those of its kind")
 
 
-def model_types() -> list[str]:
-    """The types of models of `transformers` that some modality builds: no others are loaded."""
-    package = "components.lib.modalities"
-    declared = (plugins.declared(package, name).constants for name in plugins.names(package))
-    return sorted({kind for constants in declared for kind in constants["MODEL_TYPES"]})
+def model_types() -> dict[str, str]:
+    """The types of models of `transformers` that some modality builds, and which: no others are loaded."""
+    names = plugins.names(MODALITIES)
+    return {
+        kind: name for name in names for kind in plugins.declared(MODALITIES, name).constants["MODEL_TYPES"]
+    }
 
 
 def _read(path: Path) -> Any:

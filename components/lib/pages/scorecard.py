@@ -24,11 +24,16 @@ def title(facts: Facts, metric: str = "") -> str:
     return str(_declared(facts, name).get("title") or name.replace("_", " "))
 
 
+def lower(facts: Facts, metric: str = "") -> bool:
+    """Whether lower is better."""
+    return _declared(facts, metric or facts["primary"]).get("better") == "lower"
+
+
 def share(facts: Facts, metric: str = "") -> bool:
     """Whether a metric, or the primary one, is a share: differences are then in percentage points."""
     name = metric or facts["primary"]
     declared = _declared(facts, name) or _declared(facts, facts["primary"])  # as of one class
-    return declared.get("high", 1.0) == 1.0
+    return declared.get("low", 0.0) == 0.0 and declared.get("high", 1.0) == 1.0
 
 
 def points(value: float | None, share: bool = True) -> str:
@@ -51,7 +56,7 @@ def span(entry: Facts, *, differences: bool = False, share: bool = True) -> str:
 def gained(facts: Facts, entry: Facts) -> str:
     """A gain, positive where the trunk is better: +7.0 points of accuracy, perplexity better by 3.2."""
     value, metric = entry["value"], title(facts)
-    if share(facts) and _declared(facts, facts["primary"]).get("better") != "lower":
+    if share(facts) and not lower(facts):
         return f"{points(value)} points of {metric}"
     if value is None:
         return f"{metric} unknown"
@@ -76,7 +81,8 @@ def payoff(facts: Facts) -> tuple[str, str, str]:
     seeds = len(found["seeds"])
     basis = (
         f"{level(facts)} interval {span(first, differences=True, share=share(facts))}{_unit(facts)} of "
-        f"{title(facts)}: trunk against random start with the same labels, steps and tuning, "
+        f"{title(facts)}{' (lower is better, gains are positive)' if lower(facts) else ''}: trunk against "
+        f"random start with the same labels, steps and tuning, "
         f"{seeds} seed{'s' if seeds > 1 else ''}, {facts['examples']:,} test examples."
     )
     if seeds == 1:
@@ -104,7 +110,7 @@ def figures(facts: Facts) -> list[Figure]:
         if area["value"] is not None:
             mean = points(area["value"], share(facts))
             tiles.append(Figure("mean gain over all numbers of labels", mean, _within(facts, area, True)))
-        worth = labels_saved(found)
+        worth = labels_saved(found, lower(facts))
         if worth:
             detail = f"labels for what the trunk does with {fewest:,}"
             tiles.append(Figure("a random start needs", worth, detail))
@@ -112,12 +118,14 @@ def figures(facts: Facts) -> list[Figure]:
     return [*tiles, Figure(title(facts), entry["value"], _within(facts, entry, False))]
 
 
-def labels_saved(found: Facts) -> str:
+def labels_saved(found: Facts, lower: bool = False) -> str:
     """How many labels a random start needs to be as good as the trunk with the fewest, interpolated."""
-    target = found["trunk"][0]["mean"]
-    curve = [(math.log(n), entry["mean"]) for n, entry in zip(found["labels"], found["random"], strict=True)]
-    unknown = target is None or any(mean is None for _, mean in curve)
-    if unknown or len(curve) < 2 or curve[0][1] >= target:
+    means = [entry["mean"] for entry in (found["trunk"][0], *found["random"])]
+    if None in means:
+        return ""
+    target, *merits = (-mean if lower else mean for mean in means)
+    curve = list(zip(map(math.log, found["labels"]), merits, strict=True))
+    if len(curve) < 2 or curve[0][1] >= target:
         return ""
     for (x0, y0), (x1, y1) in itertools.pairwise(curve):
         if y1 >= target:
@@ -130,19 +138,22 @@ def metrics(facts: Facts) -> tuple[list[str], list[list[object]]]:
     """Headers and rows: each metric with its interval; with a champion, its own and the paired difference."""
     rival, within = facts.get("champion_metrics"), f"{level(facts)} interval"
     headers = ["metric", "this branch" if rival else "value", within]
+    shares = all(share(facts, name) for name in facts["metrics"])
     if rival:
         headers += [
             f"champion (version {facts['champion']['version']})",
-            f"difference{',' if _unit(facts) else ''}{_unit(facts)}",
+            "difference, points" if shares else "difference",
             within,
         ]
     rows = []
     for name, entry in sorted(facts["metrics"].items(), key=lambda item: item[0] != facts["primary"]):
         of_share = share(facts, name)
-        row: list[object] = [title(facts, name), entry["value"], span(entry, share=of_share)]
+        words = f"{title(facts, name)}{' (lower is better)' if lower(facts, name) else ''}"
+        row: list[object] = [words, entry["value"], span(entry, share=of_share)]
         if rival:
             gap = (facts.get("difference") or {}).get(name, {})
-            row += [rival.get(name, {}).get("value"), points(gap.get("value"), of_share)]
+            unit = " points" if of_share and not shares else ""
+            row += [rival.get(name, {}).get("value"), f"{points(gap.get('value'), of_share)}{unit}"]
             row.append(span(gap, differences=True, share=of_share))
         rows.append(row)
     return headers, rows

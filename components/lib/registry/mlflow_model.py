@@ -5,9 +5,7 @@ What is served is the code that scored: see `registry/serving.py`.
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
-import importlib.util
 import json
 import sys
 import tempfile
@@ -21,11 +19,11 @@ from typing import Any
 from components.lib import modalities
 from components.lib.core import plugins
 from components.lib.core.errors import DataError
+from components.lib.registry.code_bundle import LIB, bundle
 from components.lib.storage.artifacts import canonical, sha256
 from components.lib.tasks import inputs_of
 
 FILES = "files.json"  # name -> SHA-256 of every file of the weights, itself pinned by a tag
-LIB = "components.lib"
 SERVER = """from mlflow.models import set_model
 
 from {package}.registry.serving import Server
@@ -106,12 +104,12 @@ def write(
 
 def _server(place: Path, use: Use) -> tuple[str, list[str]]:
     """Writes the code that serves to `place`; returns its package, and the modules of modality and task."""
-    parts = [plugins.module("components.lib.modalities", use.modality)]
-    parts += [plugins.module("components.lib.tasks", use.task)] if use.task else [""]
-    wanted = [f"{LIB}.registry.serving", f"{parts[0]}.labelled", *filter(None, parts)]
-    package = _code(place / "code", wanted)
-    (place / "server.py").write_text(SERVER.format(package=package), encoding="utf-8")
-    return package, [name.replace(LIB, package, 1) for name in parts]
+    modality = plugins.module("components.lib.modalities", use.modality)
+    what = plugins.module("components.lib.tasks", use.task) if use.task else f"{modality}.trunk"
+    wanted = [f"{LIB}.registry.serving", f"{modality}.labelled", modality, what]
+    copies = bundle(place / "code", wanted)
+    (place / "server.py").write_text(SERVER.format(package=copies[LIB]), encoding="utf-8")
+    return copies[LIB], [copies[modality], copies[what] if use.task else ""]
 
 
 def _save(
@@ -128,14 +126,9 @@ def _save(
     with warnings.catch_warnings():  # of mlflow 3.17 about its own classes
         warnings.filterwarnings("ignore", ".*type hint is inferred", UserWarning)
         import mlflow.pyfunc
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-    from numpy import dtype
+    from mlflow.models import Model
 
-    single = len(use.inputs) == 1
-    columns = [ColSpec("string", None if single else name) for name in use.inputs]
-    vector = TensorSpec(dtype("float64"), (-1,), "double")
-    answers = Schema([ColSpec(kind, name) for name, kind in use.outputs] or [vector])
+    example = modalities.load(use.modality).EXAMPLE if len(use.inputs) == 1 else None
     mlflow.pyfunc.save_model(
         str(target),
         python_model=str(place / "server.py"),
@@ -143,10 +136,27 @@ def _save(
         code_paths=[str(path) for path in sorted((place / "code").iterdir())],
         model_config={"modality": names[0], "task": names[1], "inputs": use.inputs},
         pip_requirements=requirements,
-        signature=ModelSignature(inputs=Schema(columns), outputs=answers),
-        input_example=[modalities.load(use.modality).EXAMPLE] if single else None,
+        signature=_signature(use),
+        input_example=None if example is None else [example],
         mlflow_model=Model(run_id=run_id, model_id=model_id),
     )
+
+
+def _signature(use: Use) -> Any:
+    """A column for each input, which needs no name if it is the only one and no list; and the answers."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import Array
+    from numpy import dtype
+
+    declared: str = modalities.load(use.modality).INPUT
+    plain = declared.removesuffix("[]")
+    kind = plain if plain == declared else Array(DataType[plain])
+    named = len(use.inputs) > 1 or plain != declared
+    inputs = [ColSpec(kind, name if named else None) for name in use.inputs]
+    vector = TensorSpec(dtype("float64"), (-1,), "double")
+    answers = [ColSpec(kind, name) for name, kind in use.outputs] or [vector]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(answers))
 
 
 @contextmanager
@@ -175,54 +185,3 @@ def _requirements(config: Mapping[str, Any], use: Use) -> list[str]:
     pin = f"transformers=={transformers}" if transformers else "transformers>=5.3"
     mlflow = f"mlflow=={importlib.metadata.version('mlflow')}"
     return [mlflow, pin, "torch>=2.10", "safetensors", *modalities.load(use.modality).LIBRARIES]
-
-
-def _code(target: Path, waiting: list[str]) -> str:
-    """Copies modules and what they import of this project, or of the package that a plugin comes from.
-
-    Returns:
-        The name of this project's package among them. It is a hash of the content, so that one process can
-        load models that were made by different versions.
-    """
-    roots = {LIB, *(name.partition(".")[0] for name in waiting if not name.startswith(f"{LIB}."))}
-    texts: dict[str, tuple[str, bool]] = {}
-    while waiting:
-        name = waiting.pop()
-        origin = _origin(name) if name not in texts else None
-        if origin is None:
-            continue
-        text = origin.read_text(encoding="utf-8")
-        texts[name] = text, origin.name == "__init__.py"
-        found = {*_imported(text), name.rpartition(".")[0]}
-        waiting += sorted(one for one in found if any(f"{one}.".startswith(f"{root}.") for root in roots))
-    package = f"trunkline_{sha256(canonical(sorted(texts.items())))[:12]}"
-    for name, (text, is_package) in texts.items():
-        copy = target / name.replace(LIB, package, 1).replace(".", "/")
-        copy = copy / "__init__.py" if is_package else copy.with_suffix(".py")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(text.replace(LIB, package), encoding="utf-8")
-    return package
-
-
-def _origin(name: str) -> Path | None:
-    """The file of a module; None for what is a name in one."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec is not None and spec.origin else None
-
-
-def _imported(text: str) -> Iterator[str]:
-    """Modules, and names in them that may be modules, that a file imports when it is run."""
-    tree = ast.parse(text)
-    unseen = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
-        for node in ast.walk(block)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in unseen:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name.islower())

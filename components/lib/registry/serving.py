@@ -16,6 +16,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
 
+from components.lib.core import plugins
 from components.lib.core.errors import DataError
 
 BATCH = 64
@@ -36,7 +37,9 @@ class Server(PythonModel):  # type: ignore[misc]
 
         options, folder = context.model_config, Path(context.artifacts["model"])
         self.inputs: list[str] = list(options["inputs"])
-        self.reader = importlib.import_module(f"{options['modality']}.labelled").Reader.open(folder)
+        modality = str(options["modality"])
+        plugins.add("components.lib.modalities", modality.rpartition(".")[2], modality)
+        self.reader = importlib.import_module(f"{modality}.labelled").Reader.open(folder)
         self.task = importlib.import_module(options["task"]) if options["task"] else None
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.task is None:

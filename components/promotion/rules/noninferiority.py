@@ -14,12 +14,14 @@ from components.promotion.verdict import Finding, compare
 class Config:
     """The rule for retraining: new data must not make the model worse. Source: ICH E9, 1998, 3.3.2."""
 
-    margin: float = setting(0.01, "greatest loss that is accepted, in the metric's units", minimum=0.0)
+    margin: float = setting(
+        0.01,
+        "greatest loss that is accepted, as a share of the metric's range, or of the champion's value",
+        minimum=0.0,
+    )
     metric: str = setting("", "the metric to compare; empty: the task's primary one")
 
 
 def judge(config: Config, facts: Mapping[str, Any]) -> Finding | None:
     """Passes if the paired interval of the gain lies above -margin."""
-    return compare(
-        facts, config.metric, -config.margin, f"within {config.margin:g} of the champion or better"
-    )
+    return compare(facts, config.metric, -config.margin, "within {} of the champion or better")

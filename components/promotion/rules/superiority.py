@@ -14,12 +14,14 @@ from components.promotion.verdict import Finding, compare
 class Config:
     """The rule for a new architecture or objective: a change must pay."""
 
-    margin: float = setting(0.0, "gain that is not enough, in the metric's units", minimum=0.0)
+    margin: float = setting(
+        0.0,
+        "gain that is not enough, as a share of the metric's range, or of the champion's value",
+        minimum=0.0,
+    )
     metric: str = setting("", "the metric to compare; empty: the task's primary one")
 
 
 def judge(config: Config, facts: Mapping[str, Any]) -> Finding | None:
     """Passes if the paired interval of the gain lies above the margin."""
-    return compare(
-        facts, config.metric, config.margin, f"better than the champion by more than {config.margin:g}"
-    )
+    return compare(facts, config.metric, config.margin, "better than the champion by more than {}")

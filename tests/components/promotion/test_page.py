@@ -122,8 +122,9 @@ def test_a_metric_that_is_no_share_has_no_points_and_may_be_better_where_it_is_l
     evaluation.facts["metric"] = {"accuracy": declared}
     page = read(page_of(store, trunk, [evaluation], ["promoted"]))
     assert "Pre-training pays: mean absolute error better by 0.150 with 100 labels" in page.text
-    assert "95 % interval +0.120 to +0.180 of mean absolute error" in page.text
+    assert "95 % interval +0.120 to +0.180 of mean absolute error (lower is better" in page.text
     assert "+0.150" in page.texts and not [text for text in page.texts if "points" in text]
+    assert "mean absolute error (lower is better)" in page.texts
 
 
 def test_every_manifest_behind_the_run_is_listed(store: Store, trunk: Manifest) -> None:

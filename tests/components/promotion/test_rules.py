@@ -6,8 +6,11 @@ from components.lib.core.errors import ConfigErrors
 from components.promotion import gate
 
 
-def facts(low=None, high=None, value=None, better="higher", **metrics):
-    """Facts of an evaluation; with `low`, also a champion and the paired difference in accuracy."""
+def facts(low=None, high=None, value=None, better="higher", most=1.0, **metrics):
+    """Facts of an evaluation; with `low`, also a champion and the paired difference in accuracy.
+
+    `accuracy` is better so, and ends at `most`; the champion's is 2.
+    """
     entries = {name: {"value": number, "low": number, "high": number} for name, number in metrics.items()}
     entries = {"accuracy": {"value": 0.8, "low": 0.78, "high": 0.82}, **entries}
     difference = {"accuracy": {"value": value if value is not None else low, "low": low, "high": high}}
@@ -17,9 +20,10 @@ def facts(low=None, high=None, value=None, better="higher", **metrics):
         "task": "topics",
         "primary": "accuracy",
         "confidence": 0.95,
-        "metric": {"accuracy": {"better": better}},
+        "metric": {"accuracy": {"better": better, "low": 0.0, "high": most}},
         "metrics": entries,
         "champion": champion,
+        "champion_metrics": {"accuracy": {"value": 2.0}} if champion else None,
         "difference": difference if champion else None,
     }
 
@@ -48,6 +52,13 @@ def facts(low=None, high=None, value=None, better="higher", **metrics):
         ("superiority", {}, facts(low=0.001, high=0.02, better="lower"), False),
         ("noninferiority", {"margin": 0.01}, facts(low=-0.02, high=0.009, better="lower"), True),
         ("noninferiority", {"margin": 0.01}, facts(low=-0.02, high=0.01, better="lower"), False),
+        # A margin is a share: of the range, or of the champion's value where the range has no end.
+        ("noninferiority", {"margin": 0.01}, facts(low=-0.9, high=2.0, most=100.0), True),
+        ("noninferiority", {"margin": 0.01}, facts(low=-1.1, high=2.0, most=100.0), False),
+        ("noninferiority", {"margin": 0.01}, facts(low=-1.0, high=0.019, better="lower", most=None), True),
+        ("noninferiority", {"margin": 0.01}, facts(low=-1.0, high=0.021, better="lower", most=None), False),
+        ("superiority", {"margin": 0.1}, facts(low=-1.0, high=-0.21, better="lower", most=None), True),
+        ("superiority", {"margin": 0.1}, facts(low=-1.0, high=-0.19, better="lower", most=None), False),
         ("calibration", {}, facts(), None),
         ("calibration", {"maximum": 0.1}, facts(calibration_error=0.11), False),
         (
@@ -70,6 +81,16 @@ def test_a_rule_says_what_it_should(rule, options, given, passed):
     assert (finding.passed if finding else None) == passed
     if finding:
         assert finding.reason and finding.numbers
+
+
+def test_the_reason_names_direction_and_bound_in_the_units_of_the_metric():
+    (rule,) = gate.load({"noninferiority": {"margin": 0.01}})
+    finding = rule.judge(facts(low=0.1, high=0.3, value=0.2, better="lower", most=None))
+    assert finding.reason == (
+        "accuracy (lower is better) is not surely within 0.02 of the champion or better: difference +0.2000, "
+        "95% interval +0.1000 to +0.3000, bound +0.0200"
+    )
+    assert finding.numbers["bound"] == pytest.approx(0.02)
 
 
 def test_all_that_is_wrong_with_the_rules_is_said_at_once():

@@ -27,10 +27,15 @@ def test_shares_add_up_and_rates_are_shown(measured):
     rows = spending(measured)
     assert sum(float(share.removesuffix("%")) for _, _, share in rows) == pytest.approx(100, abs=1)
     assert {"steps at their usual pace", "waiting for checkpoints", "validation"} <= {row[0] for row in rows}
-    shown = rates(measured, "tokens")
+    shown = rates(measured | {"padding": 0.2}, "tokens")
     assert {"goodput", "share of padding", "model FLOP/s utilisation"} <= shown.keys()
     assert shown["the devices' peak, measured then"] == "1 GFLOP/s"
     assert shown["most memory of a process"].endswith(" GB") and "tokens/s, padding included" in shown
+
+
+def test_what_has_no_padding_is_not_asked_about_it(measured):
+    shown = rates(measured | {"padding": 0.0}, "rows")
+    assert "rows/s" in shown and not [name for name in shown if "padding" in name]
 
 
 def test_a_trunk_that_nobody_measured_has_no_table():

@@ -30,6 +30,13 @@ class Record:
     fields: dict[str, Any]
     where: str
 
+    def required(self, name: str) -> Any:
+        """The value of a field; raises MissingError that lists the fields there are."""
+        if name not in self.fields:
+            fix = did_you_mean(name, sorted(self.fields))
+            raise MissingError(f"the records have no field '{name}'", where=self.where, fix=fix)
+        return self.fields[name]
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -125,14 +132,6 @@ def column(record: Record, name: str, only: tuple[str, ...]) -> Any:
         return record.fields[only[0]]
     known = did_you_mean(name, sorted(map(str, record.fields)))
     return rejected(record.where, f"there is no field '{name}'; {known}", record.fields)
-
-
-def required(record: Record, name: str) -> Any:
-    """The value of a field; raises MissingError that lists the fields there are."""
-    if name not in record.fields:
-        fix = did_you_mean(name, sorted(record.fields))
-        raise MissingError(f"the records have no field '{name}'", where=record.where, fix=fix)
-    return record.fields[name]
 
 
 def place(stream: Stream, number: int) -> str:

@@ -16,6 +16,7 @@ MODEL_TYPES = ("ijepa", "small_cnn", "small_mlp", "small_resnet")
 TASK = "image_classification"  # where a task names no kind
 USE = "image-feature-extraction"
 LIBRARIES = ("pillow>=12,<14",)
+INPUT = "string"  # base64
 EXAMPLE = (  # a grey picture of 8 x 8 as a PNG file in base64
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR42mNkEIQAJkGKGACW0QQ/5dbbJgAAAABJRU5ErkJggg=="
 )

@@ -16,6 +16,7 @@ from components.lib.data.images import Pixels
 from components.lib.modalities.image.canvas import Canvas
 
 if TYPE_CHECKING:
+    from components.lib.data.formats import Record
     from components.lib.modalities.image.settings import Finetuning
 
 THUMBNAIL = 96  # pixels of the longer side of an image in a report
@@ -36,9 +37,9 @@ class Reader:
         """Raises IntegrityError if the probes of the tokens' facts come out other than then."""
         self.canvas.check(facts["probes"], where)
 
-    def value(self, raw: Any) -> bytes:
+    def value(self, record: Record, name: str) -> bytes:
         """The bytes of the file; whether they are an image is seen when it is identified."""
-        return images.content(raw)
+        return images.content(record.required(name))
 
     def identity(self, inputs: Mapping[str, bytes]) -> str:
         """32 hex digits of the pixels; raises DataError if they cannot be decoded."""

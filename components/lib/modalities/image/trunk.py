@@ -7,9 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModel
 
 from components.lib.modalities.image.views import View
 from components.lib.models import loading
+from components.lib.models.vision.networks import register
+
+register()
 
 
 class Trunk(nn.Module):
@@ -74,19 +78,9 @@ class Trunk(nn.Module):
 
 def load(folder: Path) -> Trunk:
     """A trunk from a folder that `Trunk.save` wrote."""
-    from transformers import AutoModel
-
-    from components.lib.models.vision.networks import register
-
-    register()
     return Trunk(loading.model(AutoModel, folder))
 
 
 def built(config: Any) -> Trunk:
     """A trunk with random weights."""
-    from transformers import AutoModel
-
-    from components.lib.models.vision.networks import register
-
-    register()
     return Trunk(AutoModel.from_config(config))

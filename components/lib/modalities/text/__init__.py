@@ -16,6 +16,7 @@ MODEL_TYPES = ("bert", "gpt2", "llama", "modernbert")
 TASK = "sequence_classification"  # where a task names no kind
 USE = "feature-extraction"
 LIBRARIES = ()
+INPUT = "string"
 EXAMPLE = "The trunk carries the branches."
 SNIPPET = """import mlflow
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from components.lib.models import loading
 
 if TYPE_CHECKING:
+    from components.lib.data.formats import Record
     from components.lib.modalities.text.settings import Finetuning
 
 EXCERPT = 300  # characters of a text in a report
@@ -52,9 +53,9 @@ class Reader:
 
         check_probes(self.tokenizer, dict(facts))
 
-    def value(self, raw: Any) -> Any:
+    def value(self, record: Record, name: str) -> Any:
         """An input as it stands in the record; the task says whether it can use it."""
-        return raw
+        return record.required(name)
 
     def identity(self, inputs: Mapping[str, Any]) -> str:
         """32 hex digits of the very characters."""

@@ -123,9 +123,9 @@ def test_the_meter_counts_real_tokens_and_work():
     time.sleep(0.05)
     rates = meter.lap(world=2)
     assert rates["padding"] == 0.25
-    assert rates["tokens_per_second"] == pytest.approx(0.75 * rates["padded_tokens_per_second"], rel=1e-3)
+    assert rates["units_per_second"] == pytest.approx(0.75 * rates["padded_units_per_second"], rel=1e-3)
     assert rates["mfu"] == pytest.approx(rates["flops_per_second"] / 200.0, abs=1e-3)
-    assert meter.lap()["tokens_per_second"] == 0 and rates["memory_bytes"] > 2**24
+    assert meter.lap()["units_per_second"] == 0 and rates["memory_bytes"] > 2**24
 
 
 def test_the_peak_is_that_of_this_device():

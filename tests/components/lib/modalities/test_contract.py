@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from mlflow.types import DataType
 
 from components.ingestion import config as ingestion_config
 from components.ingestion import run as ingestion
@@ -61,6 +62,7 @@ def test_what_it_declares(name):
     ast.parse(modalities.snippet(name, "a-model"))
     assert "models:/a-model@champion" in modalities.snippet(name, "a-model")
     assert all(any(mark in pin for mark in "<>=") for pin in says.LIBRARIES)
+    assert says.INPUT.removesuffix("[]") in DataType.__members__
 
 
 @each
