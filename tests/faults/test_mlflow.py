@@ -76,6 +76,7 @@ OUTAGES = {
     "down": {"action": "reset", "times": 6},
     "ill": {"action": "status", "times": 6},
     "hanging": {"action": "hang", "times": 2},
+    "down in the middle": {"action": "reset", "path": "log-batch", "times": 4},
     "answers lost": {"action": "lost", "method": "POST", "every": 2, "times": 6},
 }
 
@@ -91,20 +92,6 @@ def test_an_outage_delays_and_loses_and_doubles_nothing(proxy, mlflow_uri, conte
             put(tracker, [step])
             longest = max(longest, time.perf_counter() - start)
     assert fault.struck >= 2 and longest < 1.0  # an answer takes longer: nobody waited for one
-    assert_whole(mlflow_uri, context)
-
-
-@pytest.mark.fault("F17")
-def test_an_outage_in_the_middle(proxy, mlflow_uri, context):
-    with track(context, "k", deadline=60.0) as tracker:
-        put(tracker, range(10))
-        assert tracker.run_id
-        fault = proxy.inject("reset")
-        put(tracker, range(10, 30))
-        while fault.struck < 4:
-            time.sleep(0.01)
-        fault.times = 0
-        put(tracker, range(30, STEPS))
     assert_whole(mlflow_uri, context)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from components.lib.registry.registered_models import Registry
 from components.lib.storage.store import Store
+from tests.components.lib.registry.retention.stores import chain, registered
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -20,3 +21,12 @@ def disk(tmp_path):
 @pytest.fixture
 def registry(sqlite_uri):
     return Registry(sqlite_uri)
+
+
+@pytest.fixture
+def kept(request, registry):
+    """Corpus, tokens and a trunk that is registered."""
+    store = request.getfixturevalue("store" if "store" in request.fixturenames else "disk")
+    manifests = chain(store, "kept")
+    registered(registry, "kept", manifests[-1])
+    return manifests

@@ -47,9 +47,8 @@ def test_what_nothing_needs_goes_in_two_steps_and_what_is_registered_stays(store
     assert second.bytes["needed"] == sum(file.bytes for manifest in kept for file in manifest.files)
 
 
-def test_by_default_it_only_tells(store, registry):
-    kept, lost = chain(store, "kept"), chain(store, "lost")
-    registered(registry, "told", kept[-1])
+def test_by_default_it_only_tells(store, registry, kept):
+    lost = chain(store, "lost")
     before = listing(store)
     report = later(store, registry, 31, Policy())
     assert listing(store) == before
@@ -57,9 +56,8 @@ def test_by_default_it_only_tells(store, registry):
     assert "nothing was changed" in str(report) and json.dumps(report.to_dict())
 
 
-def test_a_version_registered_while_it_runs_keeps_its_outputs(disk, registry, tmp_path):
-    kept, late = chain(disk, "kept"), chain(disk, "late")
-    registered(registry, "before", kept[-1])
+def test_a_version_registered_while_it_runs_keeps_its_outputs(disk, registry, kept, tmp_path):
+    late = chain(disk, "late")
     age(disk, 100)
     (tmp_path / "retention.hidden").write_text("stop")
     with program(disk, registry, "--delete", "--json", failpoints=tmp_path) as running:
@@ -74,9 +72,8 @@ def test_a_version_registered_while_it_runs_keeps_its_outputs(disk, registry, tm
     assert whole(disk, kept + late)
 
 
-def test_a_version_registered_while_its_outputs_are_hidden_gets_them_back(store, registry):
-    kept, late = chain(store, "kept"), chain(store, "late")
-    registered(registry, "before", kept[-1])
+def test_a_version_registered_while_its_outputs_are_hidden_gets_them_back(store, registry, kept):
+    late = chain(store, "late")
     later(store, registry, 31)
     registered(registry, "meanwhile", late[-1])
     report = later(store, registry, 100)
@@ -88,9 +85,8 @@ def test_a_version_registered_while_its_outputs_are_hidden_gets_them_back(store,
 @pytest.mark.parametrize(
     ("where", "at"), [("retention.hidden", 1), ("retention.deleting", 1), ("retention.deleting", 3)]
 )
-def test_whoever_is_killed_is_completed_by_the_next(disk, registry, tmp_path, where, at):
-    kept, lost = chain(disk, "kept"), chain(disk, "lost")
-    registered(registry, "killed", kept[-1])
+def test_whoever_is_killed_is_completed_by_the_next(disk, registry, kept, tmp_path, where, at):
+    lost = chain(disk, "lost")
     age(disk, 100)
     if where == "retention.deleting":
         collect(disk, registry, DELETE)
@@ -106,9 +102,8 @@ def test_whoever_is_killed_is_completed_by_the_next(disk, registry, tmp_path, wh
     assert not [key for key in listing(disk) if any(manifest.key.digest in key for manifest in lost)]
 
 
-def test_collections_at_once_do_what_one_does(store, registry):
-    kept, lost = chain(store, "kept"), [m for n in range(4) for m in chain(store, f"lost {n}")]
-    registered(registry, "at-once", kept[-1])
+def test_collections_at_once_do_what_one_does(store, registry, kept):
+    lost = [m for n in range(4) for m in chain(store, f"lost {n}")]
     for days in (31, 39):
         ready, errors = threading.Barrier(3), []
 
@@ -129,10 +124,9 @@ def test_collections_at_once_do_what_one_does(store, registry):
     assert not [key for key in listing(store) if any(manifest.key.digest in key for manifest in lost)]
 
 
-def test_recent_runs_running_jobs_and_fresh_outputs_are_kept(disk, registry):
-    names = ("kept", "recent", "running", "fresh", "lost")
-    chains = {name: chain(disk, name) for name in names}
-    registered(registry, "of-many", chains["kept"][-1])
+def test_recent_runs_running_jobs_and_fresh_outputs_are_kept(disk, registry, kept):
+    names = ("recent", "running", "fresh", "lost")
+    chains = {"kept": kept, **{name: chain(disk, name) for name in names}}
     ledger(disk, "old", chains["lost"])
     age(disk, 100)
     ledger(disk, "yesterday", chains["recent"][-1:])
@@ -142,14 +136,12 @@ def test_recent_runs_running_jobs_and_fresh_outputs_are_kept(disk, registry):
     age(disk, 3, f"{fresh}/")
     report = collect(disk, registry, DELETE)
     assert sorted(report.names["condemned"]) == sorted(map(place, chains["lost"]))
-    assert all(whole(disk, chains[name]) for name in names if name != "lost")
+    assert all(whole(disk, chains[name]) for name in chains if name != "lost")
     age(disk, 91, "runs/still/")
     assert sorted(collect(disk, registry, DELETE).names["condemned"]) == sorted(map(place, chains["running"]))
 
 
-def test_files_without_a_manifest_go_but_not_under_a_run_at_work(disk, registry):
-    kept = chain(disk, "kept")
-    registered(registry, "litter", kept[-1])
+def test_files_without_a_manifest_go_but_not_under_a_run_at_work(disk, registry, kept):
     attempt, checkpoint = f"{place(kept[0])}/{'0' * 12}/shard", f"checkpoints/{place(kept[-1])}/1.commit.json"
     launch = f"launches/{kept[-1].key.digest}/job.json"
     for key in (attempt, checkpoint, launch):
@@ -168,9 +160,8 @@ def test_files_without_a_manifest_go_but_not_under_a_run_at_work(disk, registry)
     assert not {attempt, checkpoint, launch} & listing(disk).keys() and whole(disk, kept)
 
 
-def test_an_output_made_anew_while_its_first_one_is_hidden(disk, registry):
-    kept, lost = chain(disk, "kept"), chain(disk, "again")
-    registered(registry, "anew", kept[-1])
+def test_an_output_made_anew_while_its_first_one_is_hidden(disk, registry, kept):
+    lost = chain(disk, "again")
     age(disk, 100)
     collect(disk, registry, DELETE)
     again = chain(disk, "again")
