@@ -51,8 +51,8 @@ class Config:
     validation: float = setting(0.05, "share of documents held out, chosen by hash", minimum=0, maximum=0.5)
     group: str = setting(
         "",
-        "field whose documents are on one side of the split: patient, speaker, thread; @file: the file they "
-        "are in; empty: documents are split one by one",
+        "field whose documents stay on one side of the split: patient, speaker, thread; @file: the file or "
+        "archive that they are in; empty: documents are split one by one",
     )
     quarantine: float = setting(
         0.001,

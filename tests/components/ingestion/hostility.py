@@ -1,4 +1,4 @@
-"""A copy of the project with a format that has every flaw, added as a user adds one, and a Pillow with some.
+"""A format that has every flaw, added by an entry point as a user adds one, and a Pillow with some flaws.
 
 A file `x.hostile` has one document a line; at a line `!deed` its decoder says so, and does it.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,19 +105,27 @@ with stage("ingestion", {"store": str(folder / "store"), "run": {}}) as context:
 """
 
 
+ENTRY = """[trunkline.formats]
+hostile = hostile_format
+"""
+
+
 class Project:
-    """Runs ingestion in the copy, in a process of its own."""
+    """Runs ingestion with them, in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.root = folder, folder / "project"
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "components", self.root / "components", ignore=ignored)
-        (self.root / "flaws.py").write_text(FLAWS)
-        (self.root / "components/lib/data/formats/hostile.py").write_text(FORMAT)
-        pillow = folder / "pillow"
-        pillow.mkdir()
-        (pillow / "sitecustomize.py").write_text(PILLOW)
-        self.environment = {**os.environ, "PYTHONPATH": f"{self.root}:{pillow}"}
+        self.folder = folder
+        files = {
+            "flaws.py": FLAWS,
+            "hostile_format.py": FORMAT,
+            "sitecustomize.py": PILLOW,
+            "hostile-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: hostile\nVersion: 1\n",
+            "hostile-1.dist-info/entry_points.txt": ENTRY,
+        }
+        for name, text in files.items():
+            (folder / "installed" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "installed" / name).write_text(text)
+        self.environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder / 'installed'}"}
 
     def start(self, source: Path, store: str = "store", **settings: Any) -> subprocess.Popen[str]:
         """Starts a run in a session of its own."""
@@ -136,7 +143,7 @@ class Project:
         folder.mkdir(exist_ok=True)
         return subprocess.Popen(
             [sys.executable, "-c", RUN, str(folder), json.dumps(values)],
-            cwd=self.root,
+            cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from components.lib.core.errors import DataError
+from components.preflight.plan import resolve
 from tests.made.corpora import nonsense
 from tests.made.ingestion import Ingestion, write
 
@@ -119,3 +120,10 @@ def test_increments_and_files_that_cannot_be_read_have_groups_too(ingest, tmp_pa
     assert (
         ingest(folder, group="patient", since=second.reference, quarantine=1.0).reference == second.reference
     )
+
+
+def test_the_group_of_a_test_set_is_kept_out_by_preflight():
+    test = {"source": "sample:topics/test", "group": "author"}
+    task = {"name": "topics", "train": {"source": "sample:topics/train"}, "test": test}
+    (entry,) = resolve("smoke", {"tasks": [task]}).stages["ingestion"]["decontaminate"]
+    assert entry["group"] == "author" and entry["source"] == test["source"]

@@ -110,7 +110,7 @@ def test_a_picture_that_kills_its_decoder_costs_its_file_alone(project, tmp_path
     for name, content in scenes(30).items():
         (data / name).parent.mkdir(exist_ok=True)
         (data / name).write_bytes(content)
-    settings = {"modality": "image", "format_options": {}, "workers": workers, "memory": 2 << 30}
+    settings = {"modality": "image", "workers": workers, "memory": 2 << 30}
     alone = project(data, f"alone-{workers}", **settings)
     sound = next(iter(scenes(1).values()))
     deeds = {"segfault": "SIGSEGV", "allocate": "bytes of memory", "hang": "gave nothing for"}
