@@ -3,9 +3,12 @@
 The cases are the files of each folder and the entry points, also those that were added a minute ago.
 """
 
+import dataclasses
 import gzip
+import importlib.util
 import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,8 @@ from components.lib.modalities.text import filters
 from components.lib.modalities.text.words import document
 from components.lib.storage.objects import connect
 from components.promotion import gate
+from tests.architecture import imports
+from tests.components.lib.core import test_plugins
 
 FILTERS, FORMATS = "components.lib.modalities.text.filters", "components.lib.data.formats"
 SOURCES, STORES = "components.lib.data.sources", "components.lib.storage.objects"
@@ -35,6 +40,18 @@ CONTENTS = {
     "a header": b"\x93NUMPY\x01\x00\x76\x00",
     "an archive": b"PK\x03\x04" + b"\0" * 40,
 }
+
+
+def test_every_constant_that_a_plugin_declares_is_read():
+    """Outside its folder by its name, or in its own file: else it promises what nobody checks."""
+    texts = {path: re.sub(r'"""[^"]*"""', "", path.read_text()) for path in imports.sources()}
+    for package, name in test_plugins.PLUGINS:
+        own = Path(importlib.util.find_spec(plugins.module(package, name)).origin)
+        for constant in plugins.declared(package, name).constants:
+            readers = [path for path, text in texts.items() if re.search(rf'[."\']{constant}\b', text)]
+            inside = len(re.findall(rf"\b{constant}\b", texts.get(own, "")))
+            imported = any(re.search(rf"import .*\b{constant}\b", text) for text in texts.values())
+            assert readers or inside > 1 or imported, f"{own} declares {constant} and nobody reads it"
 
 
 @pytest.mark.parametrize("name", plugins.names(FILTERS))
@@ -137,7 +154,7 @@ def test_a_rule_judges_any_evaluation_in_a_sentence(name):
         finding = rule.judge(facts)
         if finding is not None:
             assert isinstance(finding.passed, bool) and finding.reason and "\n" not in finding.reason
-            assert json.dumps(finding.to_dict())
+            assert json.dumps(dataclasses.asdict(finding))
         assert isinstance(gate.judge([rule], facts)["passed"], bool)
 
 
