@@ -6,6 +6,7 @@ the group `trunkline.made`. It declares
     INGESTION, TOKENIZATION     settings that make the stages quick
     TRUNK                       settings `pretraining.trunk` of a tiny trunk, without an architecture
     LABELLED                    task -> role -> field of its records, where that is not the role's default
+    EXAMPLE                     an input of a model that is served, if the modality declares none
     record(draw) -> dict        one record, with every field that ingestion or a task reads
 
 The contract suites try on it every objective, task, mode and start whose NEEDS the modality OFFERS.
@@ -30,6 +31,7 @@ from components.ingestion import run as ingestion
 from components.lib import modalities, tasks
 from components.lib.core import plugins
 from components.lib.core.settings import from_dict
+from components.lib.data.formats import Record
 from components.lib.models import loading
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
@@ -52,6 +54,12 @@ def folder() -> Path:
 def of(modality: str) -> Any:
     """The module that makes up data of a modality."""
     return plugins.load(__name__, modality)
+
+
+def example(modality: str) -> Any:
+    """An input of a model that is served."""
+    declared = modalities.load(modality).EXAMPLE
+    return of(modality).EXAMPLE if declared is None else declared
 
 
 def records(modality: str, count: int = COUNT, seed: int = 0) -> list[dict[str, Any]]:
@@ -236,8 +244,8 @@ def labelled(task: str, modality: str, reader: Any) -> tuple[dict[str, list[Any]
     inputs: dict[str, list[Any]] = {role: [] for role in roles}
     labels = []
     for record in records(modality, EXAMPLES, seed=1):
-        values = {role: record[field] for role, field in given.items()}
-        values |= {role: reader.value(values[role]) for role in roles}
+        values = {role: record[field] for role, field in given.items() if role not in roles}
+        values |= {role: reader.value(Record(record, "made"), given[role]) for role in roles}
         found, label = plugin.parse(values)
         for role in roles:
             inputs[role].append(found[role])

@@ -160,7 +160,7 @@ def test_a_trunk_is_served_as_vectors(name, architecture, tmp_path):
     reader_of = modalities.load(name, "labelled").Reader
     reader = reader_of.open(folder, modalities.load(name, "settings").Finetuning())
     reader.check(made.tokens(name)[1].facts, "here")
-    role, example = next(iter(modalities.load(name).FIELDS)), modalities.load(name).EXAMPLE
+    role, example = next(iter(modalities.load(name).FIELDS)), made.example(name)
     (value,) = reader.served([example])
     assert len(reader.identity({role: value})) == 32 and reader.identity({role: value}) == reader.identity(
         {role: reader.served([example])[0]}

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from components.lib import modalities, tasks
+from components.lib import tasks
 from components.lib.core import plugins
 from components.lib.core.errors import DataError
 from components.lib.data import images
+from components.lib.data.formats import Record
 from components.lib.engine.distributed import World
 from components.lib.engine.loop import Run
 from components.lib.engine.losses import Table
@@ -140,7 +141,7 @@ def test_a_branch_is_kept_scored_and_served_as_it_is(name, modality, architectur
     server = Server()
     server.load_context(context)
     server.model.to(DEVICE)
-    example = modalities.load(modality).EXAMPLE
+    example = made.example(modality)
     if len(one.inputs) == 1:
         (role,) = one.inputs
         expected = one.plugin.answer(model, one.reader, {role: one.reader.served([example] * 2)})
@@ -176,9 +177,10 @@ def test_what_is_no_example_is_refused_by_name(name, modality, architecture):
     refused = 0
     for role in fields:
         for odd in (None, "", " ", "x", 3, -1, 2.5, [], [None], [["a"]], {}, {"a": 1}, b"", b"\x89PNG"):
-            values = {**{key: record[field] for key, field in fields.items()}, role: odd}
+            changed = Record({**record, fields[role]: odd}, "made")
+            values = {key: changed.fields[field] for key, field in fields.items() if key not in inputs}
             try:
-                values |= {key: one.reader.value(values[key]) for key in inputs}
+                values |= {key: one.reader.value(changed, fields[key]) for key in inputs}
                 found, label = one.plugin.parse(values)
                 one.reader.identity(found)
                 assert list(found) == inputs and one.plugin.classes([label]) is not None
