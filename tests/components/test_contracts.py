@@ -18,7 +18,7 @@ from components.lib.core import plugins
 from components.lib.core.errors import MissingError, TrunklineError
 from components.lib.core.settings import from_dict
 from components.lib.data import sources
-from components.lib.data.formats import Record, Rejected
+from components.lib.data.formats import Layout, Record, Rejected
 from components.lib.modalities.text import filters
 from components.lib.modalities.text.words import document
 from components.lib.storage.objects import connect
@@ -66,7 +66,8 @@ def test_a_filter_gives_its_reason_in_a_line_or_none(name):
 def test_a_format_declares_what_it_reads(name):
     says = plugins.declared(FORMATS, name).constants
     assert all(suffix.startswith(".") for suffix in says["SUFFIXES"])  # none: it is asked for by name
-    assert says.get("HOLDS", modalities.names()[0]) in modalities.names()
+    wanted = {content for modality in modalities.names() for content in modalities.load(modality).READS}
+    assert says.get("HOLDS") in {None, *wanted}
     assert isinstance(says.get("ARCHIVE", False), bool)
     others = {s for o in plugins.names(FORMATS) if o != name for s in _suffixes(o)}
     assert others.isdisjoint(says["SUFFIXES"])
@@ -83,7 +84,7 @@ def test_a_format_hands_on_what_it_cannot_read(name, content, tmp_path):
     path = tmp_path / f"file{(*_suffixes(name), '.data')[0]}"
     path.write_bytes(CONTENTS[content])
     try:
-        found = list(sources.read_records(str(path), format=name))
+        found = list(sources.read_records(str(path), Layout(name)))
     except TrunklineError as error:
         assert error.what and str(path) in str(error)
         return
@@ -136,15 +137,19 @@ def test_a_store_keeps_objects_under_flat_keys(name, request, tmp_path):
 
 
 def _facts(champion: bool, measured: bool) -> dict:
-    entry = (
-        {"value": 0.7, "low": 0.6, "high": 0.8} if measured else {"value": None, "low": None, "high": None}
-    )
+    entry = {end: value if measured else None for end, value in (("value", 0.7), ("low", 0.6), ("high", 0.8))}
     metrics = {"accuracy": entry, "calibration_error": entry}
-    return {
-        "task": "topics", "primary": "accuracy", "confidence": 0.95, "metrics": metrics,
-        "champion": {"name": "m", "version": "1", "reference": "r"} if champion else None,
-        "difference": metrics if champion else None,
-    }  # fmt: skip
+    says = {"low": 0.0, "high": 1.0, "title": "a metric"}
+    metric = {"accuracy": {"better": "higher", **says}, "calibration_error": {"better": "lower", **says}}
+    facts = {
+        "task": "topics",
+        "primary": "accuracy",
+        "confidence": 0.95,
+        "metric": metric,
+        "metrics": metrics,
+    }
+    known = {"champion": {"name": "m", "version": "1", "reference": "r"}, "difference": metrics}
+    return {**facts, **(known if champion else dict.fromkeys(known))}
 
 
 @pytest.mark.parametrize("name", plugins.names(RULES))

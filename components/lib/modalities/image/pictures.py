@@ -51,6 +51,7 @@ def scattered(images: Tensor, features: Tensor) -> Canvas:
     """Each image at the place of its features in the plane of their two largest principal components."""
     _, _, axes = torch.pca_lowrank(features.double(), q=min(6, *features.shape), niter=4)
     plane = ((features.double() - features.double().mean(dim=0)) @ axes[:, :2]).cpu().numpy()
+    plane = np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))  # a single image has one component
     low, high = np.quantile(plane, [0.01, 0.99], axis=0)
     shares = np.clip((plane - low) / np.maximum(high - low, 1e-12), 0, 1)
     cells = _canvases(images)
