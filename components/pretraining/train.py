@@ -86,10 +86,16 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     with track(context, job.key.digest) as tracker, as_worker_lost():
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
         run = Run(
-            model, samples, order, plan, world, checkpoints=checkpoints, meter=meter,
+            model,
+            samples,
+            order,
+            plan,
+            world,
+            checkpoints=checkpoints,
+            meter=meter,
             report=lambda row: tracker.metrics(_without_step(row), int(row["step"])),
             held_out=HeldOut(validation, _draws(config, len(validation))),
-        )  # fmt: skip
+        )
         history = run.train()
         unshard(model)
         if world.leads:

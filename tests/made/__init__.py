@@ -24,8 +24,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from components.ingestion import config as ingestion_config
 from components.ingestion import run as ingestion
 from components.lib import modalities, tasks
@@ -163,7 +161,7 @@ def trunk_settings(modality: str, architecture: str = "") -> dict[str, Any]:
     return {**of(modality).TRUNK, **({"architecture": architecture} if architecture else {})}
 
 
-def samples(modality: str, architecture: str = "", split: str = "train", **dials: Any) -> Any:
+def open_samples(modality: str, architecture: str = "", split: str = "train", **dials: Any) -> Any:
     """Samples of pre-training."""
     store, manifest = tokens(modality)
     return open_split(modality, architecture, store, manifest, split=split, **dials)
@@ -182,10 +180,12 @@ def open_split(
 @cache
 def trunk_folder(modality: str, architecture: str = "") -> Path:
     """A trunk with random weights and the files of its reader, as pretraining commits them."""
+    import torch
+
     torch.manual_seed(0)
     store, manifest = tokens(modality)
     there = folder() / f"{modality}-{architecture}"
-    samples(modality, architecture).trunk().save(there)
+    open_samples(modality, architecture).trunk().save(there)
     shutil.copytree(store.open_folder(manifest, "tokenizer/"), there, dirs_exist_ok=True)
     return there
 
@@ -225,6 +225,8 @@ def branches() -> list[tuple[str, str, str]]:
 
 def branch(task: str, modality: str, architecture: str) -> Branch:
     """The same weights and examples each time."""
+    import torch
+
     folder, plugin = trunk_folder(modality, architecture), tasks.load(task)
     options = modalities.load(modality, "settings").Finetuning()
     reader = modalities.load(modality, "labelled").Reader.open(folder, options)

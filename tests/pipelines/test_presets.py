@@ -179,7 +179,7 @@ def test_a_preset_runs_whole(preset, place, sqlite_uri, monkeypatch):
 def test_the_trunk_and_objective_of_a_preset_for_gpus_are_built_without_values(preset):
     config = from_dict(Config, resolve(preset, {}).stages["pretraining"], "pretraining")
     dials = dict(config.trunk)
-    samples = made.samples(config.modality, dials.pop("architecture"), **dials)
+    samples = made.open_samples(config.modality, dials.pop("architecture"), **dials)
     with torch.device("meta"):
         trunk = samples.trunk()
         model = build(config, trunk)
@@ -194,9 +194,18 @@ def test_a_preset_runs_by_its_command(preset, tmp_path):
     (tmp_path / "data").mkdir()
     words = [f"{key}={json.dumps(value)}" for key, value in small(preset, tmp_path / "data").items()]
     command = [
-        sys.executable, "-m", "pipelines.local", "--pipeline", "training", "--preset", preset,
-        "--store", str(tmp_path / "store"), "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}",
+        sys.executable,
+        "-m",
+        "pipelines.local",
+        "--pipeline",
+        "training",
+        "--preset",
+        preset,
+        "--store",
+        str(tmp_path / "store"),
+        "--tracking-uri",
+        f"sqlite:///{tmp_path / 'mlflow.db'}",
         *(word for setting in words for word in ("--set", setting)),
-    ]  # fmt: skip
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

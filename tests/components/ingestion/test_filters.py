@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.core import plugins
 from components.lib.core.errors import ConfigErrors
 from components.lib.modalities.text import filters
 from components.lib.modalities.text.settings import Ingestion
@@ -72,14 +71,6 @@ def test_repeated_runs_are_those_of_a_plain_count(copies):
         n * copies > limit * len(words) and copies > 2 for n, limit in {2: 0.2, 3: 0.18, 4: 0.16}.items()
     )
     assert bool(reason) == (top or any(naive(words, n) > limit for n, limit in limits.items()))
-
-
-@pytest.mark.parametrize("name", plugins.names("components.lib.modalities.text.filters"))
-def test_contract_of_a_filter(name):
-    assert plugins.declared("components.lib.modalities.text.filters", name).summary
-    for text in ("", "one", LANGUAGES["english"], LANGUAGES["chinese"], "\n\n"):
-        reason = filters.load({name: {}})[name](document(text))
-        assert reason is None or (isinstance(reason, str) and reason and "\n" not in reason)
 
 
 def test_options_are_checked_all_at_once():

@@ -139,7 +139,7 @@ def _tensors(view, samples):
 
 @trunks
 def test_a_trunk_is_kept_and_reads_the_same_where_it_is_loaded(name, architecture, tmp_path):
-    samples = made.samples(name, architecture)
+    samples = made.open_samples(name, architecture)
     torch.manual_seed(0)
     trunk = samples.trunk().to(DEVICE).eval()
     assert trunk.model.config.model_type in modalities.load(name).MODEL_TYPES

@@ -18,7 +18,6 @@ from components.lib.engine.losses import Table, measure
 from components.lib.engine.optimization import Schedule
 from components.lib.engine.order import Order
 from components.lib.engine.plan import HeldOut, Plan
-from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss, WeightedSum
 from components.lib.engine.transfer import moved
 from components.lib.storage.artifacts import Key
@@ -26,6 +25,7 @@ from components.lib.storage.store import Store
 from components.pretraining import pictures
 from tests import made
 from tests.accelerator import DEVICE, cpu_only, no_sync, rerun
+from tests.made.samples import draw
 
 FOLDER = "components.lib.objectives"
 NAMES = plugins.names(FOLDER)
@@ -39,7 +39,7 @@ each = pytest.mark.parametrize(("name", "modality", "architecture"), CASES)
 def build(name: str, modality: str, architecture: str, options: dict | None = None):
     """Samples, trunk and objective, with the same weights each time."""
     module = plugins.load(FOLDER, name)
-    samples = made.samples(modality, architecture)
+    samples = made.open_samples(modality, architecture)
     torch.manual_seed(0)
     trunk = samples.trunk()
     objective = module.Objective(from_dict(module.Config, options or {}), trunk)
@@ -49,10 +49,6 @@ def build(name: str, modality: str, architecture: str, options: dict | None = No
 def model_of(*case: str):
     samples, trunk, objective = build(*case)
     return samples, trunk, WeightedSum({case[0]: objective}, {case[0]: 1.0})
-
-
-def draw(count: int = 12, training: bool = True) -> Draw:
-    return Draw(np.arange(count), np.zeros(count, dtype=np.int64), 3, training)
 
 
 def losses_of(model: WeightedSum, batches) -> list[Loss]:

@@ -10,17 +10,11 @@ from torch.nn import functional
 
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError
-from components.lib.engine.randomness import Draw
 from components.lib.modalities.image.samples import Images
 from components.lib.modalities.image.settings import Pretraining
 from components.lib.objectives import adversarial, autoencoder, byol, colorization, rotation
 from components.lib.objectives.contrastive import LOSSES, Config, compare
-from tests.components.lib.objectives.images import Arrays, images, trunk
-
-
-def draw(ids=range(10), epoch: int = 0) -> Draw:
-    ids = np.array(ids)
-    return Draw(ids, np.full(len(ids), epoch, dtype=np.int64), 3)
+from tests.made.samples import Arrays, draw, images, trunk
 
 
 @pytest.mark.parametrize(

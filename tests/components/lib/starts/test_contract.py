@@ -21,8 +21,12 @@ def test_what_it_declares(name):
 def test_a_branch_that_is_prepared_can_be_scored(name, task, modality, architecture):
     one = made.branch(task, modality, architecture)
     given = fingerprint(one.trunk.model)
-    inside = {f"{place}.{key}" for place, it in one.model.named_modules() if it is one.model.base_model
-              for key in it.state_dict()}  # fmt: skip
+    inside = {
+        f"{place}.{key}"
+        for place, it in one.model.named_modules()
+        if it is one.model.base_model
+        for key in it.state_dict()
+    }
     before = {key: value.clone() for key, value in one.model.state_dict().items()}
     plugins.load(FOLDER, name).prepare(one.model, one.trunk)
     changed = {key for key, value in one.model.state_dict().items() if not torch.equal(value, before[key])}

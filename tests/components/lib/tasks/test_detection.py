@@ -101,8 +101,11 @@ def _by_hand(logits, boxes, objects) -> list[float]:
     focal = 0.0
     for logit, wanted in zip(logits.flatten().tolist(), heat.flatten().tolist(), strict=True):
         chance = 1 / (1 + np.exp(-logit))
-        focal -= ((1 - chance) ** 2 * np.log(chance) if wanted == 1
-                  else (1 - wanted) ** 4 * chance**2 * np.log(1 - chance))  # fmt: skip
+        focal -= (
+            (1 - chance) ** 2 * np.log(chance)
+            if wanted == 1
+            else (1 - wanted) ** 4 * chance**2 * np.log(1 - chance)
+        )
     many = max(1, len(objects))
     return [focal / many, sides / many]
 
@@ -142,8 +145,10 @@ def test_boxes_are_those_of_the_upright_picture():
     file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6
     Image.new("L", (8, 4)).save(file, "JPEG", exif=exif)
-    upright, lying = ({"image": file.getvalue(), "label": [{"box": [0, 0, *sides], "label": "a"}]}
-                      for sides in ((4, 8), (8, 4)))  # fmt: skip
+    upright, lying = (
+        {"image": file.getvalue(), "label": [{"box": [0, 0, *sides], "label": "a"}]}
+        for sides in ((4, 8), (8, 4))
+    )
     assert task.parse(upright)[1]
     with pytest.raises(DataError, match="leaves the picture"):
         task.parse(lying)

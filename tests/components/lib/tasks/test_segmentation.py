@@ -36,8 +36,10 @@ def test_intersection_over_union_is_scikit_learns():
 
 
 def test_a_class_that_no_mask_holds_does_not_count():
-    columns = {name: np.array([value]) for name, value in
-               {"both/0": 3, "either/0": 4, "both/1": 0, "either/1": 0}.items()}  # fmt: skip
+    columns = {
+        name: np.array([value])
+        for name, value in {"both/0": 3, "either/0": 4, "both/1": 0, "either/1": 0}.items()
+    }
     assert task.metrics(columns, np.ones((1, 1)), ["0", "1"])["mean_iou"][0] == pytest.approx(0.75)
 
 

@@ -35,11 +35,18 @@ def test_no_strength_changes_nothing(channels):
 
 @given(
     st.builds(
-        Strength, crop=st.floats(0.05, 1), flip=st.floats(0, 1), jitter=st.floats(0, 1.25),
-        grey=st.floats(0, 1), blur=st.floats(0, 1), rotation=st.floats(0, 180), noise=st.floats(0, 1),
+        Strength,
+        crop=st.floats(0.05, 1),
+        flip=st.floats(0, 1),
+        jitter=st.floats(0, 1.25),
+        grey=st.floats(0, 1),
+        blur=st.floats(0, 1),
+        rotation=st.floats(0, 180),
+        noise=st.floats(0, 1),
     ),
-    st.sampled_from([1, 3]), st.integers(0, 2**32),
-)  # fmt: skip
+    st.sampled_from([1, 3]),
+    st.integers(0, 2**32),
+)
 @example(Strength(crop=1.0, blur=1.0), 1, 441)  # was above 1 by a rounding
 @settings(max_examples=40, deadline=None)
 def test_pixels_stay_in_range_and_repeat(strength, channels, seed):

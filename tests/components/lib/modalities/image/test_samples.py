@@ -6,21 +6,21 @@ import torch
 from transformers import ResNetConfig, ResNetModel
 
 from components.lib.core.errors import ConfigError
-from components.lib.engine.randomness import Draw
 from components.lib.modalities.image.trunk import built
 from components.lib.models.vision.architectures import ARCHITECTURES, MLP, RESNET, Dials
-from tests.components.lib.objectives.images import images, trunk
-
-
-def draw(count: int = 8) -> Draw:
-    return Draw(np.arange(count), np.zeros(count, dtype=np.int64), 0)
+from tests.made.samples import draw, images, trunk
 
 
 def test_a_small_resnet_is_the_resnet_of_transformers_behind_another_stem():
     built = ARCHITECTURES["resnet"](Dials("small", 32, 32, 3, 4))
     assert (built.hidden_sizes, built.depths) == ([64, 128, 256, 512], [2, 2, 2, 2])
-    config = ResNetConfig(embedding_size=16, hidden_sizes=[16, 32, 64, 128], depths=[1, 1, 1, 1],
-                          layer_type="basic", num_channels=1)  # fmt: skip
+    config = ResNetConfig(
+        embedding_size=16,
+        hidden_sizes=[16, 32, 64, 128],
+        depths=[1, 1, 1, 1],
+        layer_type="basic",
+        num_channels=1,
+    )
     assert RESNET["nano"] == (16, (16, 32, 64, 128), (1, 1, 1, 1), "basic")
     theirs = ResNetModel(config).eval()
     ours = trunk(images(architecture="resnet")).eval().model
@@ -41,7 +41,7 @@ def test_the_fully_connected_network_is_784_256_32():
 
 def test_a_plain_view_is_the_stored_image_normalised():
     samples = images()
-    view = samples.view(draw(), "any")
+    view = samples.view(draw(8), "any")
     stored = samples.shards.gather(np.arange(8)).astype(np.float64).transpose(0, 3, 1, 2) / 255
     expected = (stored - samples.shards.mean[0]) / samples.shards.std[0]
     np.testing.assert_allclose(view.pixels().numpy(), expected, atol=1e-5)
