@@ -20,8 +20,8 @@ from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.pretraining.config import Config as Pretraining
 from components.pretraining.run import run as pretrain
-from tests.components import corpora
 from tests.components.evaluation.scoring import score
+from tests.made import corpora
 
 
 def table(path: Path, rows: list[tuple[object, object]], header=("text", "label")) -> str:
@@ -34,7 +34,7 @@ def table(path: Path, rows: list[tuple[object, object]], header=("text", "label"
 def ground(tmp_path_factory) -> Path:
     """A folder with a store, a registered trunk, and labelled records."""
     folder = tmp_path_factory.mktemp("ground")
-    context, tokens = corpora.tokens(folder, 300)
+    context, tokens = corpora.topic_tokens(folder, 300)
     config = Pretraining(
         trunk={"architecture": "modernbert", "size": "nano", "sequence_length": 48, "unit": "document"},
         objective={"contrastive": {"projection": 16}},
@@ -46,7 +46,7 @@ def ground(tmp_path_factory) -> Path:
     pretrain(config, context, tokens=tokens, trunk=folder / "trunk.json")
     trunk = artifacts.read(folder / "trunk.json")
     Manifest(Key("registration", 1, {}, {"trunk": trunk.reference}), "", ()).write(folder / "registered.json")
-    rows = [(text, topic) for topic, text in corpora.documents(240, seed=1)]
+    rows = [(text, topic) for topic, text in corpora.topics(240, seed=1)]
     table(folder / "train.csv", rows[:180])
     table(folder / "test.csv", rows[180:])
     return folder
@@ -192,7 +192,7 @@ def groups(path: Path, rows: list[tuple[str, str, str]]) -> dict[str, str]:
 
 def test_a_group_is_never_on_both_sides(ground, tmp_path, capsys):
     """Of 180 records of 60 patients, those of the 20 tested patients are not trained on, and it is told."""
-    texts = corpora.documents(240, seed=1)
+    texts = corpora.topics(240, seed=1)
     rows = [(text, topic, f"p{number % 60}") for number, (topic, text) in enumerate(texts)]
     splits = {"train": groups(tmp_path / "a.csv", rows[:180])}
     splits["test"] = groups(tmp_path / "b.csv", [row for row in rows[180:] if int(row[2][1:]) < 20])
@@ -204,7 +204,7 @@ def test_a_group_is_never_on_both_sides(ground, tmp_path, capsys):
 
 
 def test_trials_hold_out_whole_groups(ground, tmp_path):
-    texts = corpora.documents(240, seed=1)
+    texts = corpora.topics(240, seed=1)
     rows = [(text, topic, f"p{number % 6}") for number, (topic, text) in enumerate(texts)]
     splits = {"train": groups(tmp_path / "a.csv", rows), "test": {"source": str(ground / "test.csv")}}
     quick = config(ground, **splits, label_counts=(60,), seeds=(0,), learning_rates=(1e-3, 1e-4))
@@ -223,7 +223,7 @@ def test_trials_hold_out_whole_groups(ground, tmp_path):
 def test_tokens_are_a_task_too(ground, tmp_path):
     def records(start: int, stop: int) -> str:
         lines = []
-        for _, text in corpora.documents(stop, seed=2)[start:]:
+        for _, text in corpora.topics(stop, seed=2)[start:]:
             words = text.split()[:20]
             labels = ["B-SEA" if word in corpora.TOPICS["sea"] else "O" for word in words]
             lines.append(json.dumps({"tokens": words, "tags": labels}))
@@ -258,7 +258,7 @@ def test_label_counts_are_numbers_or_shares(ground, wanted, expected):
 
 
 def test_rejected_records_within_the_budget_are_kept_with_a_reason(ground, tmp_path):
-    rows = [(text, topic) for topic, text in corpora.documents(100, seed=3)]
+    rows = [(text, topic) for topic, text in corpora.topics(100, seed=3)]
     rows[7] = (rows[7][0], "")
     source = {"source": table(tmp_path / "some.csv", rows)}
     quick = config(ground, train=source, label_counts=(10,), seeds=(0,), steps=2, reject_budget=0.02)
@@ -269,7 +269,7 @@ def test_rejected_records_within_the_budget_are_kept_with_a_reason(ground, tmp_p
 
 
 def test_examples_that_are_tested_are_not_trained_on(ground, tmp_path):
-    rows = [(text, topic) for topic, text in corpora.documents(240, seed=1)]
+    rows = [(text, topic) for topic, text in corpora.topics(240, seed=1)]
     source = {"source": table(tmp_path / "leaky.csv", rows)}
     quick = config(ground, train=source, label_counts=(10,), seeds=(0,), steps=2)
     _, manifest = study(ground, quick, tmp_path / "branch.json")
@@ -280,7 +280,7 @@ def test_examples_that_are_tested_are_not_trained_on(ground, tmp_path):
 def test_the_test_split_has_no_part_in_it_and_runs_are_those_of_the_rate(ground, tmp_path, monkeypatch):
     """The same trials whatever is tested; and a run of the study is what it would be with its rate alone."""
     monkeypatch.setattr(workers, "FEW", 100)  # in this process
-    rows = [(text, topic) for topic, text in corpora.documents(300, seed=1)]
+    rows = [(text, topic) for topic, text in corpora.topics(300, seed=1)]
     others = {"source": table(tmp_path / "others.csv", rows[240:])}
     quick = {"label_counts": (24,), "learning_rates": (0.0, 3e-3)}
     studies = {

@@ -10,6 +10,8 @@ from pyarrow import parquet
 from components.ingestion import extraction, parquet_rows
 from components.lib.core.errors import DataError
 from components.lib.modalities.text.ingestion import normalised, text_id
+from components.lib.registry.retention.inventory import survey
+from components.lib.registry.retention.marking import Policy, mark
 from tests.made.corpora import nonsense, words
 from tests.made.ingestion import Ingestion, write
 from tests.pages import read
@@ -191,15 +193,10 @@ def test_unreadable_records_go_to_quarantine_within_a_budget(ingest, tmp_path):
     assert caught.value.exit_code == 65 and "2 of 100 records" in caught.value.found
     assert f"{data}/a.jsonl:11" in caught.value.where and "no field 'text'; known: body" in caught.value.found
     manifest = ingest(data, quarantine=0.02)
-    broken = ingest.table(manifest, "quarantine").to_pylist()
     assert manifest.facts["quarantined"] == 2 and manifest.facts["read"] == 100
-    assert [row["location"].rpartition(":")[2] for row in broken] == ["11", "12"]
-    assert broken[0] == {
-        "source": f"{data}/a.jsonl",
-        "location": f"{data}/a.jsonl:11",
-        "excerpt": '{"text": broken',
-        "reason": "not JSON: Expecting value: line 1 column 10 (char 9)",
-    }
+    first, second = ingest.table(manifest, "quarantine").to_pylist()
+    assert (first["location"], second["location"]) == (f"{data}/a.jsonl:11", f"{data}/a.jsonl:12")
+    assert (first["source"], first["excerpt"]) == (f"{data}/a.jsonl", rows[10])
 
 
 def test_control_characters_are_removed_and_counted(ingest, tmp_path):
@@ -249,3 +246,16 @@ def test_the_samples_make_a_corpus(ingest):
     manifest = ingest("sample:topics/train", decontaminate=[{"source": "sample:topics/test"}])
     assert manifest.facts["documents"]["train"] > 900 and manifest.facts["documents"]["validation"] > 100
     assert manifest.facts["dropped"].get("near_duplicate", 0) == 0
+
+
+def test_what_a_corpus_was_assembled_from_is_kept_with_it(ingest, tmp_path):
+    """Else the next run would have to read all sources again, if they still are there."""
+    manifest = ingest(write(tmp_path / "data", {"a.txt": nonsense(50, "a"), "b.txt": nonsense(50, "b")}))
+    ingest.store.objects.write("runs/r/ingestion.json", f'{{"outputs": ["{manifest.reference}"]}}'.encode())
+    found = survey(ingest.store.objects)
+    assert len(found.outputs) > 1
+    for output in found.outputs.values():
+        output.modified = 0.0
+    now = found.runs["r"].newest + 1
+    marks = mark(found, [], Policy(unregistered=True), now)
+    assert marks.why.keys() == found.outputs.keys()

@@ -22,7 +22,7 @@ from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from components.pretraining.config import Config
 from components.pretraining.run import run
-from tests.components import corpora
+from tests.made import corpora
 
 TINY = Config(
     trunk={
@@ -57,7 +57,7 @@ run(from_dict(Config, job["config"]), context, tokens=Path(job["tokens"]), trunk
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tokens")
-    corpora.tokens(folder)
+    corpora.topic_tokens(folder)
     return folder
 
 

@@ -20,8 +20,8 @@ from components.pretraining.config import Config as Settings
 from components.pretraining.job import Job
 from components.pretraining.launchers.trainjob import Config, launch
 from components.pretraining.run import run
-from tests.components import corpora
 from tests.fakes import kubernetes_api
+from tests.made import corpora
 
 LAUNCHER = "components.pretraining.launchers.trainjob"
 KEY = Key("pretraining", 1, {"steps": 3})
@@ -98,7 +98,7 @@ def beside(act, *arguments):
 
 def test_a_trunk_is_trained_by_two_pods_and_comes_back_through_the_store(api, s3, tmp_path, capfd):
     api.pending, api.cuts = 1.0, 2
-    corpora.tokens(tmp_path, store=s3)
+    corpora.topic_tokens(tmp_path, store=s3)
     launch = {"nodes": 2, "queue": "team-queue", "hours": 1.0}
     small = {"trunk": {"size": "nano", "sequence_length": 32}, "steps": 6, "global_batch": 16, "threads": 1}
     settings = Settings(**small, launcher="trainjob", launch=launch)

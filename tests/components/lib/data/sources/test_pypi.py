@@ -56,8 +56,8 @@ def test_a_damaged_cache_is_fetched_again(wheel, tmp_path):
 class Texts:
     """Reads inputs of a task as they are."""
 
-    def value(self, raw):
-        return raw
+    def value(self, record, name):
+        return record.required(name)
 
     def identity(self, inputs):
         return inputs["text"]
