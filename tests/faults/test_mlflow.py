@@ -146,13 +146,14 @@ def test_registration_sends_what_pretraining_could_not(proxy, mlflow_uri, tmp_pa
     lines = context.store.open(source, "history.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     fault = proxy.inject("reset", times=10**9 if down == "always" else 0)
-    with track(replace(context, stage="pretraining"), source.key.digest, deadline=1.0) as tracker:
+    with track(replace(context, stage="pretraining"), source.key.digest, deadline=60.0) as tracker:
         tracker.params({**source.key.config, "parameters": source.facts["parameters"]})
         tracker.history(rows[:3])
         if down == "from the middle":
             tracker.flush()
             fault.times = 10**9
         tracker.history(rows)  # with a dead server, too, training goes on to its end
+        tracker.deadline = 60.0 if down == "never" else 1.0
     assert ("items did not reach" in capfd.readouterr().out) == (down != "never")
     fault.times = 0
     before = everything(mlflow_uri, context) if down != "always" else {}
@@ -172,14 +173,14 @@ def test_registration_sends_what_pretraining_could_not(proxy, mlflow_uri, tmp_pa
 
 @pytest.mark.fault("F17")
 def test_without_its_curves_nothing_is_registered(proxy, tmp_path, monkeypatch):
-    monkeypatch.setattr("components.lib.registry.tracking.run.DEADLINE", 0.5)
     context = Context(
         Store(str(tmp_path / "store")), tracking_uri=proxy.url, run_id="r", stage="registration"
     )
     models.trunk(context.store).write(tmp_path / "trunk.json")
     fault = proxy.inject("status", path="log-batch")
     places = {"trunk": tmp_path / "trunk.json", "registered": tmp_path / "registered.json"}
-    with pytest.raises(ServiceError):
+    with pytest.raises(ServiceError), monkeypatch.context() as impatient:
+        impatient.setattr("components.lib.registry.tracking.run.DEADLINE", 0.5)
         register(Config("curveless"), context, **places)
     fault.times = 0
     assert Registry(proxy.url).find("curveless", "challenger") is None
