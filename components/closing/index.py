@@ -67,7 +67,8 @@ def _result(result: Mapping[str, Any]) -> str:
     gain = result.get("gain")
     if gain:
         share = result.get("share", True)
-        found = f"{scorecard.points(gain['value'], share)}{' points' if share else ''}"
+        unit = " points" if share else f" in {result['metric']}"
+        found = f"{scorecard.points(gain['value'], share)}{unit}"
         within = scorecard.span(gain, differences=True, share=share)
         parts.append(f"gain of pre-training {found} ({within}) with {result['labels']:,} labels")
     return f"{result['task']}: {', '.join(parts)}"

@@ -127,7 +127,7 @@ def _result(facts: Mapping[str, Any]) -> Record:
     primary = facts["primary"]
     return {
         "task": facts["task"],
-        "metric": primary,
+        "metric": scorecard.title(facts),
         "share": scorecard.share(facts),
         "value": facts["metrics"][primary],
         "labels": efficiency["labels"][0],

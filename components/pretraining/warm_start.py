@@ -31,8 +31,8 @@ def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -
             if manifest.facts.get(name) != present.facts.get(name):
                 raise ConfigError(
                     "the trunk to start from reads other tokens", where="pretraining.start",
-                    found=f"another {name}", expected="the tokenizer of that trunk",
-                    fix="set tokenization.kind to given and tokenization.tokenizer to its tokenizer.json",
+                    found=f"another {name}", expected="tokens as they were made for that trunk",
+                    fix="leave out the settings of tokenization: preflight takes them from that trunk",
                 )  # fmt: skip
         if manifest.reference not in [present.reference, *(one.reference for one in found)]:
             found.append(manifest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.lib.modalities import snippet
-from components.lib.pages import model_card
+from components.lib.pages import model_card, scorecard
 from components.lib.pages.model_card import flat
 from components.lib.storage.artifacts import Manifest
 
@@ -11,15 +11,17 @@ from components.lib.storage.artifacts import Manifest
 @model_card.drawn
 def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
     """Markdown."""
+    facts = evaluation.facts
     metrics = {
-        metric: [_value(entry[end]) for end in ("value", "low", "high")]
-        for metric, entry in evaluation.facts["metrics"].items()
+        scorecard.described(facts, metric): [_value(entry[end]) for end in ("value", "low", "high")]
+        for metric, entry in facts["metrics"].items()
     }
     lineage = [("finetuning", branch.reference), ("evaluation", evaluation.reference)]
     return model_card.render(
         "promotion/card.md.j2",
         name=name,
-        facts=evaluation.facts,
+        facts=facts,
+        primary=scorecard.described(facts),
         metrics=metrics,
         settings=flat(branch.key.config),
         lineage=[*lineage, *sorted(branch.key.inputs.items())],

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.lib.modalities import snippet
+from components.lib import modalities
 from components.lib.pages import model_card
 from components.lib.pages.model_card import flat
 from components.lib.storage.artifacts import Manifest
 
-FACTS = ("modality", "architecture", "parameters", "steps", "samples", "tokens")
-DATA = {"ingestion": ("documents", "characters", "dropped"), "tokenization": ("tokens", "vocab_size")}
+FACTS = ("modality", "architecture", "parameters", "steps", "samples")
 
 
 @model_card.drawn
 def card(name: str, trunk: Manifest, behind: Mapping[str, Manifest]) -> str:
     """Markdown; `behind` are the trunk's ancestors by stage."""
-    counts = {
-        count: behind[stage].facts[count]
-        for stage, known in DATA.items()
-        if stage in behind
-        for count in known
-        if count in behind[stage].facts
-    }
+    corpus, tokens = (
+        behind[stage].facts if stage in behind else {} for stage in ("ingestion", "tokenization")
+    )
+    counts = {name: corpus[name] for name in ("documents", "dropped") if name in corpus}
+    if tokens:
+        _, told = modalities.load(tokens["modality"], "page").tokens(tokens)
+        counts |= {name: value for name, value in told.items() if value is not None}
     return model_card.render(
         "registration/card.md.j2",
         name=name,
@@ -32,5 +31,5 @@ def card(name: str, trunk: Manifest, behind: Mapping[str, Manifest]) -> str:
         counts=flat(counts),
         settings=flat(trunk.key.config),
         lineage=[(stage, made.reference) for stage, made in {"pretraining": trunk, **behind}.items()],
-        load=snippet(trunk.facts["modality"], name),
+        load=modalities.snippet(trunk.facts["modality"], name),
     )

@@ -24,6 +24,11 @@ def title(facts: Facts, metric: str = "") -> str:
     return str(_declared(facts, name).get("title") or name.replace("_", " "))
 
 
+def described(facts: Facts, metric: str = "") -> str:
+    """The name of a metric in words, and its direction where that is not the usual one."""
+    return f"{title(facts, metric)}{' (lower is better)' if lower(facts, metric) else ''}"
+
+
 def lower(facts: Facts, metric: str = "") -> bool:
     """Whether lower is better."""
     return _declared(facts, metric or facts["primary"]).get("better") == "lower"
@@ -148,8 +153,7 @@ def metrics(facts: Facts) -> tuple[list[str], list[list[object]]]:
     rows = []
     for name, entry in sorted(facts["metrics"].items(), key=lambda item: item[0] != facts["primary"]):
         of_share = share(facts, name)
-        words = f"{title(facts, name)}{' (lower is better)' if lower(facts, name) else ''}"
-        row: list[object] = [words, entry["value"], span(entry, share=of_share)]
+        row: list[object] = [described(facts, name), entry["value"], span(entry, share=of_share)]
         if rival:
             gap = (facts.get("difference") or {}).get(name, {})
             unit = " points" if of_share and not shares else ""

@@ -106,7 +106,7 @@ def _server(place: Path, use: Use) -> tuple[str, list[str]]:
     """Writes the code that serves to `place`; returns its package, and the modules of modality and task."""
     modality = plugins.module("components.lib.modalities", use.modality)
     what = plugins.module("components.lib.tasks", use.task) if use.task else f"{modality}.trunk"
-    wanted = [f"{LIB}.registry.serving", f"{modality}.labelled", modality, what]
+    wanted = [f"{LIB}.registry.serving", f"{LIB}.modalities", f"{modality}.labelled", modality, what]
     copies = bundle(place / "code", wanted)
     (place / "server.py").write_text(SERVER.format(package=copies[LIB]), encoding="utf-8")
     return copies[LIB], [copies[modality], copies[what] if use.task else ""]
