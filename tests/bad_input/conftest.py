@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input.refusal import refused
-from tests.made.ingestion import Ingestion
+from tests.made.ingesting import Ingestion
 
 __all__ = ["ingest", "refused"]
 

@@ -46,7 +46,7 @@ from tests.benchmarks.lightly_peer import INSTALLED, Peer
 from tests.benchmarks.probing import COUNTS, gain, probed, subset, told
 from tests.benchmarks.recipes import RECIPES, Ours, shards
 from tests.benchmarks.turns import PRECISION, run_of, seconds, turns
-from tests.made.samples import Arrays, draw
+from tests.made.in_memory import Arrays, draw
 
 CORES, EXAMPLES = os.cpu_count() or 1, 8  # threads; DataLoader workers of lightly's examples
 STEPS, ROUNDS, SEEDS, BUDGET = sized((20, 3, 5, 20.0), (2, 1, 2, 0.5))  # a turn; CPU-seconds

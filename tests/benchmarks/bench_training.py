@@ -27,7 +27,7 @@ from components.lib.modalities.text.trunk import Trunk
 from components.lib.objectives import masked_lm
 from tests.benchmarks.history import record, sized
 from tests.benchmarks.turns import PRECISION, run_of, spread, turns
-from tests.made.samples import SPECIAL, text
+from tests.made.in_memory import SPECIAL, text
 
 LENGTH, VOCABULARY = 128, sized(8_000, 200)
 BATCH, STEPS, ROUNDS = sized((32, 16, 5), (4, 2, 1))

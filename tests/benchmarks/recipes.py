@@ -17,7 +17,7 @@ from components.lib.modalities.image.settings import Pretraining
 from tests.benchmarks.history import sized
 from tests.benchmarks.imagesets import SETS
 from tests.benchmarks.turns import run_of, seconds
-from tests.made.samples import Arrays
+from tests.made.in_memory import Arrays
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.architecture.imports import ROOT
 from tests.benchmarks.history import FILE
 from tests.made.corpora import topics
-from tests.made.samples import digits
+from tests.made.in_memory import digits
 
 BENCHMARKS = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
 

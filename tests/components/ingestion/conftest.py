@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made.ingestion import Ingestion
+from tests.made.ingesting import Ingestion
 
 
 @pytest.fixture

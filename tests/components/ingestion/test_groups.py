@@ -13,7 +13,7 @@ from pyarrow import parquet
 from components.lib.core.errors import DataError
 from components.preflight.plan import resolve
 from tests.made.corpora import nonsense
-from tests.made.ingestion import Ingestion, write
+from tests.made.ingesting import Ingestion, write
 
 
 def visits(seed: str, patients: range, each: int = 4) -> list[tuple[str, int]]:

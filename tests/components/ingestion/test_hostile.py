@@ -15,7 +15,7 @@ from tests.bad_input.broken import FILES, zipped
 from tests.components.ingestion.hostility import Project
 from tests.components.ingestion.test_images import scenes
 from tests.made.corpora import nonsense
-from tests.made.ingestion import write
+from tests.made.ingesting import write
 
 SOUND = ("train-00000.parquet", "validation-00000.parquet", "dropped.parquet")
 PROCESS = "the process that decoded it "

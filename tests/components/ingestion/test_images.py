@@ -16,7 +16,7 @@ from components.lib.data import images
 from components.lib.modalities.image import correlation
 from tests.bad_input.broken import tarred
 from tests.made.corpora import nonsense
-from tests.made.ingestion import Ingestion
+from tests.made.ingesting import Ingestion
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:

@@ -13,7 +13,7 @@ from components.lib.modalities.text.ingestion import normalised, text_id
 from components.lib.registry.retention.inventory import survey
 from components.lib.registry.retention.marking import Policy, mark
 from tests.made.corpora import nonsense, words
-from tests.made.ingestion import Ingestion, write
+from tests.made.ingesting import Ingestion, write
 from tests.pages import read
 
 

@@ -25,7 +25,7 @@ from components.lib.storage.store import Store
 from components.pretraining import pictures
 from tests import made
 from tests.accelerator import DEVICE, cpu_only, no_sync, rerun
-from tests.made.samples import draw
+from tests.made.in_memory import draw
 
 FOLDER = "components.lib.objectives"
 NAMES = plugins.names(FOLDER)

@@ -13,7 +13,7 @@ from torch.nn.functional import layer_norm
 from components.lib.engine import device_noise
 from components.lib.engine.trainable import MAIN
 from tests.components.lib.objectives.test_contract import build
-from tests.made.samples import draw
+from tests.made.in_memory import draw
 
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])  # NTSC, 1953
 

@@ -14,7 +14,7 @@ from components.lib.modalities.image.samples import Images
 from components.lib.modalities.image.settings import Pretraining
 from components.lib.objectives import adversarial, autoencoder, byol, colorization, rotation
 from components.lib.objectives.contrastive import LOSSES, Config, compare
-from tests.made.samples import Arrays, draw, images, trunk
+from tests.made.in_memory import Arrays, draw, images, trunk
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from transformers import GPT2LMHeadModel
 from components.lib.engine.randomness import Draw
 from components.lib.objectives import causal_lm
 from components.lib.objectives.masked_lm import Config, Objective
-from tests.made.samples import SPECIAL, text, trunk
+from tests.made.in_memory import SPECIAL, text, trunk
 
 
 def test_loss_equals_gpt2s_on_documents_one_by_one(tmp_path):

@@ -8,7 +8,7 @@ from transformers import ResNetConfig, ResNetModel
 from components.lib.core.errors import ConfigError
 from components.lib.modalities.image.trunk import built
 from components.lib.models.vision.architectures import ARCHITECTURES, MLP, RESNET, Dials
-from tests.made.samples import draw, images, trunk
+from tests.made.in_memory import draw, images, trunk
 
 
 def test_a_small_resnet_is_the_resnet_of_transformers_behind_another_stem():

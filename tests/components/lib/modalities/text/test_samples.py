@@ -8,7 +8,7 @@ from components.lib.engine.randomness import Draw
 from components.lib.models import classifiers
 from components.lib.models.text.packing import pack
 from components.lib.tasks import sequence_classification
-from tests.made.samples import SPECIAL, documents, text, trunk
+from tests.made.in_memory import SPECIAL, documents, text, trunk
 
 ARCHITECTURES = ["bert", "modernbert", "gpt2", "llama"]
 

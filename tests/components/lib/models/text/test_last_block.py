@@ -15,7 +15,7 @@ from components.lib.engine.plan import Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
 from components.lib.objectives.masked_lm import Config, Objective
-from tests.made.samples import text, trunk
+from tests.made.in_memory import text, trunk
 
 PATCHED = ["bert", "modernbert"]
 
