@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from components.lib import modalities
 from components.lib.pages import model_card
@@ -18,7 +19,7 @@ def card(name: str, trunk: Manifest, behind: Mapping[str, Manifest]) -> str:
     corpus, tokens = (
         behind[stage].facts if stage in behind else {} for stage in ("ingestion", "tokenization")
     )
-    counts = {name: corpus[name] for name in ("documents", "dropped") if name in corpus}
+    counts: dict[str, Any] = {fact: corpus[fact] for fact in ("documents", "dropped") if fact in corpus}
     if tokens:
         _, told = modalities.load(tokens["modality"], "page").tokens(tokens)
         counts |= {name: value for name, value in told.items() if value is not None}

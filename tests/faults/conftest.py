@@ -1,14 +1,14 @@
 import pytest
 
-from tests.components import corpora
 from tests.faults.lab import ALONE, Lab
+from tests.made import corpora
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """The folder of a tokenized corpus."""
     folder = tmp_path_factory.mktemp("tokens")
-    corpora.tokens(folder)
+    corpora.topic_tokens(folder)
     return folder
 
 

@@ -61,7 +61,7 @@ class Lab:
 
     Args:
         folder: of this lab alone.
-        prepared: where `tests.components.corpora.tokens` was.
+        prepared: where `tests.made.corpora.topic_tokens` was.
         uri: of a store elsewhere, which has the tokens already.
     """
 

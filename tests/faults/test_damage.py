@@ -17,7 +17,7 @@ from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key
 from components.lib.storage.objects import connect
 from components.lib.storage.store import Store
-from tests.components import corpora
+from tests.made import corpora
 
 KEY = Key("made", 1, {"a": 1})
 STAGE = """
@@ -37,7 +37,7 @@ print(context.produce(Key("made", 1, {"a": 1}), build, Path(sys.argv[2])).digest
 
 @pytest.mark.fault("F21")
 def test_no_flipped_bit_of_a_shard_is_silent(tmp_path):
-    context, manifest = corpora.tokens(tmp_path)
+    context, manifest = corpora.topic_tokens(tmp_path)
     manifest, generator = artifacts.read(manifest), random.Random(0)
     path = context.store.open(manifest, "train-00000.bin")
     whole = path.read_bytes()

@@ -18,9 +18,9 @@ from components.lib.storage.store import Store
 from components.registration.config import Config
 from components.registration.run import run as register
 from tests import models
-from tests.components import corpora
 from tests.faults.lab import ALONE, TINY, Lab
 from tests.faults.proxy import before
+from tests.made import corpora
 
 STEPS = 40
 PROGRAM = """
@@ -201,7 +201,7 @@ def test_the_run_of_a_killed_process_can_be_marked(proxy, mlflow_uri, context):
 @pytest.mark.fault("F17", "F01")
 def test_training_survives_its_server_and_its_leader(mlflow_uri, proxy, tmp_path):
     """M: what MLflow has in the end is the trunk's history, though rank 0 was killed and MLflow was down."""
-    corpora.tokens(tmp_path / "tokens")
+    corpora.topic_tokens(tmp_path / "tokens")
     lab = Lab(tmp_path / "lab", tmp_path / "tokens", replace(TINY, steps=30))
     outages = [proxy.inject("reset", every=3), proxy.inject("lost", method="POST", every=5)]
     lab.arm("training.step", "kill at=17 rank=0")

@@ -15,9 +15,9 @@ import pytest
 
 from components.lib.storage.objects.s3 import client
 from components.lib.storage.store import Store
-from tests.components import corpora
 from tests.faults.lab import ALONE, TINY, Lab
 from tests.faults.proxy import before
+from tests.made import corpora
 
 pytestmark = pytest.mark.long
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
@@ -30,7 +30,7 @@ def prepared(tmp_path_factory, s3_server):
         patch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
         client().create_bucket(Bucket="training")
         folder = tmp_path_factory.mktemp("tokens")
-        corpora.tokens(folder)
+        corpora.topic_tokens(folder)
         yield folder
 
 

@@ -19,7 +19,7 @@ from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
 from components.lib.modalities.text.settings import Pretraining
 from tests.components.lib.engine import worlds
-from tests.components.lib.objectives import images, texts
+from tests.made import in_memory
 
 SHARE = 0.3
 
@@ -72,12 +72,12 @@ def test_outside_of_training_steps_it_is_torchs():
 
 
 CASES = {  # objective, samples; each of them with a micro-batch, unless its loss is over the whole batch
-    "bert": ("masked_lm", texts.text, {"architecture": "bert"}),
-    "modernbert": ("masked_lm", texts.text, {"architecture": "modernbert"}),
-    "gpt2": ("causal_lm", texts.text, {"architecture": "gpt2"}),
-    "views of text": ("contrastive", texts.text, {"architecture": "modernbert", "unit": "document"}),
-    "patches": ("masked_image", images.images, {"architecture": "vit"}),
-    "views of images": ("contrastive", images.images, {"architecture": "vit"}),
+    "bert": ("masked_lm", in_memory.text, {"architecture": "bert"}),
+    "modernbert": ("masked_lm", in_memory.text, {"architecture": "modernbert"}),
+    "gpt2": ("causal_lm", in_memory.text, {"architecture": "gpt2"}),
+    "views of text": ("contrastive", in_memory.text, {"architecture": "modernbert", "unit": "document"}),
+    "patches": ("masked_image", in_memory.images, {"architecture": "vit"}),
+    "views of images": ("contrastive", in_memory.images, {"architecture": "vit"}),
 }
 WAYS = {
     "micro-batches": {"micro_batch": 2},

@@ -1,4 +1,4 @@
-"""Code that serves a model is copied whole, a plugin's own package too; one process holds several versions."""
+"""Code that serves a model is copied whole, with a plugin's own package; a process holds several versions."""
 
 import importlib
 import subprocess
