@@ -2,7 +2,7 @@
 
 base -> family (data, training, tracking, kubeflow) -> stage, or `pipelines`, which compiles, submits and
 schedules. A tag is a hash of all that the repository puts into an image and into those below it, so that it
-changes when, and only when, the image does.
+changes when, and only when, the image does. Families have the packages that `images/plugins.txt` names, too.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def contents(image: str) -> dict[str, Path]:
     """The files that the build of an image sees: name -> path, sorted."""
     kind = "stage" if image in CODE else "family" if image in FAMILIES else image
     found = {path.name: path for name in {kind, image} for path in _files(ROOT / "images" / name)}
+    if image in FAMILIES:
+        found |= {path.name: path for path in _plugins(ROOT / "images")}
     if image in CODE:
         sources = _everything() if image == "pipelines" else _sources(image)
         found |= {str(path.relative_to(ROOT)): path for path in sources}
@@ -60,6 +62,13 @@ def tag(image: str) -> str:
 def name(image: str, pattern: str) -> str:
     """The full name by a pattern such as `registry.example/team/{image}:{tag}`."""
     return pattern.format(image=f"trunkline-{image}", tag=tag(image) if "{tag}" in pattern else "")
+
+
+def _plugins(folder: Path) -> list[Path]:
+    """The requirements of packages with plugins, and the wheels beside them; none if no package is named."""
+    lines = (folder / "plugins.txt").read_text(encoding="utf-8").splitlines()
+    named = [line for line in lines if line.strip() and not line.startswith("#")]
+    return [folder / "plugins.txt", *folder.glob("*.whl")] if named else []
 
 
 def _sources(stage: str) -> Iterator[Path]:

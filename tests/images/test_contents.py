@@ -31,6 +31,7 @@ CHANGES = [  # and always `pipelines`, whose graphs name the images by their tag
     ("images/stage/Dockerfile", set(STAGES)),
     ("images/base/lock.txt", set(IMAGES)),
     ("images/build.py", set()),
+    ("images/plugins.txt", set()),  # which names none
 ]
 NO_CHANGES = (
     "components/lib/storage/__pycache__/store.cpython-311.pyc",
@@ -70,6 +71,22 @@ def test_a_tag_changes_with_what_is_in_the_image_and_with_nothing_else(checkout)
         target.write_bytes((target.read_bytes() if target.exists() else b"") + b"\n# changed\n")
         after = tags()
         assert {image for image in IMAGES if before[image] != after[image]} == expected, path
+
+
+def test_packages_with_plugins_are_in_every_image_that_runs_stages(checkout):
+    before, images = tags(), checkout / "images"
+    (images / "mine-1.0-py3-none-any.whl").write_bytes(b"a wheel")
+    beside = tags()
+    assert {image for image in IMAGES if beside[image] != before[image]} == {
+        "pipelines"
+    }  # nobody asks for it
+    (images / "plugins.txt").write_text("# mine\nmine==1.0\n")
+    named = tags()
+    assert {image for image in IMAGES if named[image] == before[image]} == {"base"}
+    for family in contents.FAMILIES:
+        assert {"plugins.txt", "mine-1.0-py3-none-any.whl"} <= contents.contents(family).keys()
+    (images / "mine-1.0-py3-none-any.whl").write_bytes(b"another wheel")
+    assert {image for image in IMAGES if tags()[image] == named[image]} == {"base"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
