@@ -92,8 +92,9 @@ def test_users_have_a_token_and_a_namespace(backend, uri, monkeypatch, tmp_path,
     def renew(method, path):
         """Kubernetes replaces the token of a pod while the pod runs."""
         if "/runs/" in path:
-            backend.token = "new"
-            (tmp_path / "token").write_text("new")
+            renewed = "new"
+            backend.token = renewed
+            (tmp_path / "token").write_text(renewed)
 
     backend.before = renew
     assert started(uri, "--wait") == 0

@@ -36,7 +36,7 @@ class LinearProbe(Branch):
 
 
 class LinearTagger(LinearProbe):
-    """The same for every token: `logits` are (n, L, classes)."""
+    """A linear probe of every token, whose `logits` are (n, L, classes)."""
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """(n, L, width)."""
