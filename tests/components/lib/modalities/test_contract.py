@@ -65,6 +65,7 @@ def test_what_it_declares(name):
     assert says.INPUT.removesuffix("[]") in DataType.__members__
 
 
+@cpu_only
 @each
 def test_every_task_and_objective_that_it_offers_for_has_made_up_data(name):
     (record,) = made.records(name, 1)
@@ -73,6 +74,7 @@ def test_every_task_and_objective_that_it_offers_for_has_made_up_data(name):
             assert set(made.fields(task, name).values()) <= set(record), "tests/made has no examples of it"
 
 
+@cpu_only
 @each
 def test_ingestion_conserves_records_and_explains_itself(name, tmp_path):
     """A copy, an evaluation record and a broken one: kept, dropped and quarantined add up."""
@@ -103,6 +105,7 @@ def test_ingestion_conserves_records_and_explains_itself(name, tmp_path):
     assert modalities.load(name, "page").figures(facts) is not None
 
 
+@cpu_only
 @each
 def test_tokens_hold_what_later_stages_rely_on(name):
     store, tokens = made.tokens(name)
@@ -117,6 +120,7 @@ def test_tokens_hold_what_later_stages_rely_on(name):
         made.open_split(name, "", store, empty, split="validation")
 
 
+@cpu_only
 @each
 def test_samples_are_numbered_the_new_ones_first(name):
     store, tokens = made.tokens(name)
@@ -179,6 +183,7 @@ def test_a_trunk_is_served_as_vectors(name, architecture, tmp_path):
     reader.save(tmp_path)
 
 
+@cpu_only
 @trunks
 def test_preflight_resolves_a_run_and_knows_its_layers(name, architecture, tmp_path, monkeypatch):
     """Every hook of its `preflight` is asked: of a task, of the training, of a trunk to go on from."""

@@ -101,6 +101,7 @@ def test_outcomes_are_those_of_each_example(name, modality, architecture):
     assert places.tolist() == list(range(many)) == list(range(len(one.samples)))
 
 
+@cpu_only
 @each
 def test_metrics_weigh_examples_as_repetitions(name, modality, architecture):
     one = made.branch(name, modality, architecture)
@@ -168,6 +169,7 @@ def test_classes_that_the_trunk_never_saw_are_scored_and_drawn(name, modality, a
         assert all(isinstance(words, str) and images.decode(png).size for png, words in shown)
 
 
+@cpu_only
 @pytest.mark.parametrize(("name", "modality", "architecture"), USUAL)
 def test_what_is_no_example_is_refused_by_name(name, modality, architecture):
     """Any value in any role is an example or a DataError, and nothing else."""
