@@ -1,4 +1,4 @@
-"""Every mode keeps its contract with every task that offers what it needs; on the card with one trunk each."""
+"""Every mode on every task that offers what it needs: branches learn, are saved and are loaded as they were."""
 
 import numpy as np
 import pytest
