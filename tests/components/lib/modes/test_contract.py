@@ -1,4 +1,4 @@
-"""Every mode on every task that offers what it needs: branches learn, are saved and are loaded as they were."""
+"""Every mode on every task that offers what it needs: branches learn, are saved and load as they were."""
 
 import numpy as np
 import pytest
