@@ -40,6 +40,7 @@ from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
 from components.lib.registry.tracking.run import track
+from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft, Store
 from components.pretraining import job as jobs
@@ -67,17 +68,12 @@ def train(place: str) -> None:
 def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     store = Store(job.store)
     tokens = store.resolve(job.tokens)
-    modality, samples_of = modalities.load(config.modality), modalities.load(config.modality, "samples")
-    kind = modalities.load(config.modality, "settings").Pretraining
-    options = from_dict(kind, config.trunk, "pretraining.trunk")
-    older = warm_start.tokens(store, config.start, tokens, modality.SHARED)
-    samples = samples_of.open_split(options, store, tokens, "train", *older)
+    samples, validation = _splits(config, store, tokens)
     torch.manual_seed(config.seed)
     trunk = samples.trunk()
     warm_start.load(store, config.start, modalities.load(config.modality, "trunk"), trunk)
     model = build(config, trunk)
-    validation = samples_of.open_split(options, store, tokens, "validation", *older)
-    plan = _plan(config, world, f"{modality.UNIT}s")
+    plan = _plan(config, world, f"{modalities.load(config.modality).UNIT}s")
     meter.peak = peak_flops(world.device, plan.precision)
     order = replay.order(samples, config.global_batch, config.seed, config.replay)
     identity = _identity(config, job, order, plan)
@@ -108,6 +104,18 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
                 pictures.write(draft, model, trunk, validation, config.seed)
                 draft.commit()
             checkpoints.remove()
+
+
+def _splits(config: Config, store: Store, tokens: Manifest) -> tuple[Any, Any]:
+    """Samples of both splits, those of the warm start's tokens last."""
+    modality, samples = modalities.load(config.modality), modalities.load(config.modality, "samples")
+    kind = modalities.load(config.modality, "settings").Pretraining
+    options = from_dict(kind, config.trunk, "pretraining.trunk")
+    older = warm_start.tokens(store, config.start, tokens, modality.SHARED)
+    train, validation = (
+        samples.open_split(options, store, tokens, split, *older) for split in ("train", "validation")
+    )
+    return train, validation
 
 
 def _without_step(row: Row) -> Row:
