@@ -102,7 +102,8 @@ def probe(context: Context, plan: Plan) -> None:
 
 def keep(context: Context, plan: Plan) -> None:
     """Puts the data that other images cannot fetch into the store; raises why it cannot be had."""
-    labelled = [task["finetuning"][split]["source"] for task in plan.tasks for split in ("train", "test")]
+    splits = (task["finetuning"][split] for task in plan.tasks for split in ("train", "test"))
+    labelled = [split["source"] for split in splits if split]
     noted: set[str] = set()
     for uri in (*plan.stages["ingestion"]["sources"], *labelled):
         manifest, reused = sources.keep(uri, context.store) or (None, False)
