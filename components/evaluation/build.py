@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import traceback
 from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
@@ -90,6 +91,7 @@ def _pictures(
     try:
         note, shown = task.pictures(system.model, system.reader, first, labels[:SHOWN])
     except Exception as error:
+        traceback.print_exc()
         return {"note": f"could not be drawn: {error!r}", "items": []}
     return {"note": note, "items": [[base64.b64encode(png).decode(), caption] for png, caption in shown]}
 

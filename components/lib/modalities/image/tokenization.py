@@ -12,7 +12,7 @@ import numpy as np
 import PIL
 from pyarrow import parquet
 
-from components.lib.core.errors import ConfigError, DataError, IntegrityError, MissingError
+from components.lib.core.errors import DataError, IntegrityError
 from components.lib.core.hardware import cores
 from components.lib.core.settings import to_dict
 from components.lib.data import images
@@ -21,7 +21,7 @@ from components.lib.modalities.image.canvas import PROCESSOR, Canvas
 from components.lib.modalities.image.settings import Tokenization
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
-from components.lib.storage.objects import connect
+from components.lib.storage.objects import read_named
 from components.lib.storage.store import Draft, Store
 
 SPLITS = ("train", "validation")
@@ -35,7 +35,11 @@ def plan(
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it; raises ConfigError if a given canvas cannot be read."""
     identity = to_dict(options)
-    given = _given(options.canvas) if options.canvas else b""
+    given = (
+        read_named(options.canvas, "tokenization.canvas", f"a path or URI of a {PROCESSOR} of a trunk")
+        if options.canvas
+        else b""
+    )
     if options.canvas:
         identity["canvas"] = f"sha256:{artifacts.sha256(given)}"
 
@@ -43,17 +47,6 @@ def plan(
         resize(options, workers or cores(), store, corpus, draft, given)
 
     return identity, build
-
-
-def _given(uri: str) -> bytes:
-    folder, _, name = uri.rpartition("/")
-    try:
-        return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)
-    except (MissingError, OSError) as error:
-        what = "the given canvas cannot be read"
-        expected = f"a path or URI of a {PROCESSOR} of a trunk"
-        found = f"{uri}: {error}"
-        raise ConfigError(what, where="tokenization.canvas", found=found, expected=expected) from error
 
 
 def resize(

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 from components.lib.core import addresses, plugins
-from components.lib.core.errors import ConfigError
+from components.lib.core.errors import ConfigError, MissingError
 
 
 @dataclass(frozen=True)
@@ -74,3 +74,13 @@ def connect(uri: str) -> Objects:
         known = ", ".join(f"{name}://" for name in plugins.names(__name__))
         raise ConfigError("the store's scheme is not supported", where="store", found=uri, expected=known)
     return cast(Objects, plugins.load(__name__, scheme).connect(uri))
+
+
+def read_named(uri: str, where: str, expected: str) -> bytes:
+    """The bytes of one file that the setting `where` names; raises ConfigError if it cannot be read."""
+    folder, _, name = uri.rpartition("/")
+    try:
+        return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)
+    except (MissingError, OSError) as error:
+        what, found = "a file that is named in the settings cannot be read", f"{uri}: {error}"
+        raise ConfigError(what, where=where, found=found, expected=expected) from error

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from components.lib.core.errors import ConfigError, MissingError
 from components.lib.core.hardware import cores
 from components.lib.core.settings import to_dict
 from components.lib.modalities.text.settings import Tokenization
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
-from components.lib.storage.objects import connect
+from components.lib.storage.objects import read_named
 from components.lib.storage.store import Draft, Store
 
 
@@ -19,7 +18,11 @@ def plan(
     options: Tokenization, workers: int
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it; raises ConfigError if a given tokenizer cannot be read."""
-    given = _given(options.tokenizer) if options.kind == "given" else b""
+    given = (
+        read_named(options.tokenizer, "tokenization.tokenizer", "a path or URI of a tokenizer.json")
+        if options.kind == "given"
+        else b""
+    )
     settings = to_dict(options)
     if options.kind == "given":  # it counts by its content
         settings["tokenizer"] = f"sha256:{artifacts.sha256(given)}"
@@ -32,14 +35,3 @@ def plan(
         tokenize(options, workers or cores(), store, corpus, given, draft)
 
     return settings, build
-
-
-def _given(uri: str) -> bytes:
-    folder, _, name = uri.rpartition("/")
-    try:
-        return connect(folder or ("/" if uri.startswith("/") else ".")).read(name)
-    except (MissingError, OSError) as error:
-        what = "the given tokenizer cannot be read"
-        expected = "a path or URI of a tokenizer.json"
-        found = f"{uri}: {error}"
-        raise ConfigError(what, where="tokenization.tokenizer", found=found, expected=expected) from error
