@@ -30,6 +30,11 @@ class Config:
         {"masked_lm": {}}, "name -> options; several are added, each times its option `weight`"
     )
     steps: int = setting(1000, "optimizer steps", minimum=1)
+    minutes: float = setting(
+        0.0,
+        "train for so long instead of `steps`, whose number a short measurement fixes; 0: by steps",
+        minimum=0,
+    )
     global_batch: int = setting(256, "samples a step, over all processes", minimum=2)
     micro_batch: int = setting(0, "the most samples a process takes at once; 0 = its whole share", minimum=0)
     learning_rate: float = setting(1e-3, "peak rate", minimum=0.0, maximum=10.0)

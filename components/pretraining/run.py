@@ -20,7 +20,8 @@ def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[
         The last losses, for the UI.
     """
     source = artifacts.read(tokens)
-    unused = MECHANICS if config.start else (*MECHANICS, "start", "replay")
+    unused = {*MECHANICS, "steps" if config.minutes else "minutes"}
+    unused |= set() if config.start else {"start", "replay"}
     identity = {name: value for name, value in to_dict(config).items() if name not in unused}
     start = {"start": config.start} if config.start else {}
     key = Key("pretraining", VERSION, identity, {"tokens": source.reference, **start})

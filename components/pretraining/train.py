@@ -14,6 +14,8 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,12 @@ from components.lib.engine.parallel import unshard
 from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
-from components.lib.registry.tracking.run import track
+from components.lib.registry.tracking.run import Tracker, track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft, Store
+from components.pretraining import budget, pictures, replay, warm_start
 from components.pretraining import job as jobs
-from components.pretraining import pictures, replay, warm_start
 from components.pretraining.config import MECHANICS, Config
 from components.pretraining.job import Job
 from components.pretraining.watchdog import end_with_parent
@@ -69,30 +71,35 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     store = Store(job.store)
     tokens = store.resolve(job.tokens)
     samples, validation = _splits(config, store, tokens)
-    torch.manual_seed(config.seed)
-    trunk = samples.trunk()
-    warm_start.load(store, config.start, modalities.load(config.modality, "trunk"), trunk)
-    model = build(config, trunk)
-    plan = _plan(config, world, f"{modalities.load(config.modality).UNIT}s")
+    held_out = HeldOut(validation, _draws(config, len(validation)))
+
+    def measure(config: Config) -> Meter:
+        meter = Meter()
+        with as_worker_lost():
+            _, model, order, plan = _begun(config, store, world, samples)
+            Run(
+                model, samples, order, replace(plan, quiet=True), world, meter=meter, held_out=held_out
+            ).train()
+        return meter
+
+    if config.minutes:
+        place = job.checkpoints
+        config = replace(config, steps=budget.steps(config, store.objects, place, world, measure))
+    trunk, model, order, plan = _begun(config, store, world, samples)
     meter.peak = peak_flops(world.device, plan.precision)
-    order = replay.order(samples, config.global_batch, config.seed, config.replay)
     identity = _identity(config, job, order, plan)
     checkpoints = Checkpoints(store.objects, job.checkpoints, identity, world=world)
     context = Context(store, **job.run) if world.leads else Context(store)  # one process speaks for all
     with track(context, job.key.digest) as tracker, as_worker_lost():
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
-        run = Run(
-            model,
-            samples,
-            order,
-            plan,
-            world,
-            checkpoints=checkpoints,
-            meter=meter,
-            report=lambda row: tracker.metrics(_without_step(row), int(row["step"])),
-            held_out=HeldOut(validation, _draws(config, len(validation))),
-        )
-        history = run.train()
+        report = partial(_report, tracker)
+        own: dict[str, Any] = {
+            "checkpoints": checkpoints,
+            "meter": meter,
+            "report": report,
+            "held_out": held_out,
+        }
+        history = Run(model, samples, order, plan, world, **own).train()
         unshard(model)
         if world.leads:
             measured = {**meter.summary(world.size), "peak_flops_per_second": meter.peak * world.size}
@@ -104,6 +111,16 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
                 pictures.write(draft, model, trunk, validation, config.seed)
                 draft.commit()
             checkpoints.remove()
+
+
+def _begun(config: Config, store: Store, world: World, samples: Any) -> tuple[Any, WeightedSum, Order, Plan]:
+    """Trunk, objectives, order of the data and hyper-parameters as they are before the first step."""
+    torch.manual_seed(config.seed)
+    trunk = samples.trunk()
+    warm_start.load(store, config.start, modalities.load(config.modality, "trunk"), trunk)
+    plan = _plan(config, world, f"{modalities.load(config.modality).UNIT}s")
+    order = replay.order(samples, config.global_batch, config.seed, config.replay)
+    return trunk, build(config, trunk), order, plan
 
 
 def _splits(config: Config, store: Store, tokens: Manifest) -> tuple[Any, Any]:
@@ -118,8 +135,8 @@ def _splits(config: Config, store: Store, tokens: Manifest) -> tuple[Any, Any]:
     return train, validation
 
 
-def _without_step(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name != "step"}
+def _report(tracker: Tracker, row: Row) -> None:
+    tracker.metrics({name: value for name, value in row.items() if name != "step"}, int(row["step"]))
 
 
 def build(config: Config, trunk: nn.Module) -> WeightedSum:

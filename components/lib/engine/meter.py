@@ -39,6 +39,7 @@ class Meter:
         self.steps, self.step_seconds = 0, 0.0
         self._start, self._began = time.perf_counter(), time.time()
         self._before = 0.0  # seconds until this process began
+        self._cpu = -time.process_time()  # seconds of the processes before, less those before this run
         self._typical: deque[float] = deque(maxlen=WINDOW)
         self._old: dict[str, float] = {}  # what was lost until then
         self._lap: tuple[float, dict[str, float], dict[str, float]] = (self._start, {}, {})
@@ -72,12 +73,14 @@ class Meter:
     def state(self) -> dict[str, Any]:
         """JSON of a checkpoint, so that the account goes on after a restart."""
         steps = {"steps": self.steps, "step_seconds": self.step_seconds}
-        return {**steps, "lost": dict(self.lost), "scheduled": self.scheduled(), "saved": time.time()}
+        clocks = {"scheduled": self.scheduled(), "cpu_seconds": self.cpu_seconds(), "saved": time.time()}
+        return {**steps, "lost": dict(self.lost), **clocks}
 
     def resume(self, state: dict[str, Any]) -> None:
         """Continues the account saved as `state`; the time from then on is lost to `interruption`."""
         gap = max(0.0, self._began - state["saved"])
         self._before = state["scheduled"] + gap
+        self._cpu += state.get("cpu_seconds", 0.0)
         self.steps, self.step_seconds = self.steps + state["steps"], self.step_seconds + state["step_seconds"]
         self._old = {**state["lost"], "interruption": state["lost"].get("interruption", 0.0) + gap}
         for name, seconds in self._old.items():
@@ -86,6 +89,10 @@ class Meter:
     def scheduled(self) -> float:
         """Seconds since the run first began."""
         return self._before + time.perf_counter() - self._start
+
+    def cpu_seconds(self) -> float:
+        """CPU time of this rank, all threads, since the run first began."""
+        return self._cpu + time.process_time()
 
     def account(self) -> dict[str, float]:
         """Scheduled, ideal and lost seconds: the ideal and all that is lost add up to what was scheduled."""
@@ -114,6 +121,7 @@ class Meter:
         account = self.account()
         named = {f"{name}_seconds": round(value, 3) for name, value in account.items()}
         goodput = account["ideal"] / max(account["scheduled"], 1e-9)
+        named["cpu_seconds"] = round(world * self.cpu_seconds(), 3)
         return {**rates, "memory_bytes": float(memory()), "goodput": round(goodput, 4), **named}
 
 

@@ -162,7 +162,7 @@ class Checkpoints:
             reach("checkpoint.while_deleting")
         folders = tuple(f"{records[key].get('folder')}/" for key in kept)
         for key in list(self.objects.keys(f"{self.prefix}/")):
-            if not key.endswith((".commit.json", ".run.json")) and not key.startswith(folders):
+            if "/" in key.removeprefix(f"{self.prefix}/") and not key.startswith(folders):
                 self.objects.delete(key)
 
     def _await_save(self, last: bool = False) -> None:
