@@ -8,7 +8,7 @@ from typing import Any
 
 from components.lib import modalities
 from components.lib.core import plugins
-from components.lib.core.errors import ConfigError
+from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.core.settings import did_you_mean, from_dict, part, setting
 
 MODES = "components.lib.modes"
@@ -50,9 +50,14 @@ class Config:
         (100, 1000), "labelled examples a run may see: counts, or shares if <= 1", minimum=1e-6
     )
     seeds: tuple[int, ...] = setting((0, 1, 2, 3, 4), "each draws its own nested subsets and head", minimum=0)
-    starts: tuple[str, ...] = setting(("trunk", "random"), "where weights come from: components/lib/starts")
+    starts: tuple[str, ...] = setting(
+        ("trunk", "random"), "what is compared, on the same examples: components/lib/starts"
+    )
+    start_options: dict[str, dict[str, Any]] = setting({}, "options by start")
     mode: str = setting("full", "how a branch learns: a file of components/lib/modes")
-    steps: int = setting(100, "optimizer steps a run", minimum=1)
+    steps: int = setting(
+        200, "most optimizer steps a run; held-out training labels choose how many", minimum=1
+    )
     batch: int = setting(32, "examples a step", minimum=1)
     learning_rates: tuple[float, ...] = setting(
         (1e-3,),
@@ -70,7 +75,7 @@ class Config:
     own: Any = part()
     adaptation: Any = part()
 
-    def check(self) -> Iterator[ConfigError]:
+    def check(self) -> Iterator[TrunklineError]:
         """What spans several fields."""
         for name in ("label_counts", "seeds", "starts", "learning_rates"):
             values = getattr(self, name)
@@ -82,6 +87,7 @@ class Config:
             if name not in (known := plugins.names(STARTS)):
                 where, fix = f"tasks.{self.task}.finetuning.starts", did_you_mean(name, known)
                 yield ConfigError("there is no such start", where=where, found=name, fix=fix)
+        yield from self._start_options()
         if "trunk" not in self.starts:
             yield ConfigError(
                 "the branch comes from the trunk",
@@ -92,6 +98,20 @@ class Config:
         if self.train is None and plugins.declared(TASKS, self.kind).constants.get("TRAINS", True):
             what = "the task learns from labels, and none are named"
             yield ConfigError(what, where=f"tasks.{self.task}.train", expected="{source: ...}")
+
+    def _start_options(self) -> Iterator[TrunklineError]:
+        """Options of starts that do not take part, or that they do not know."""
+        where = f"tasks.{self.task}.finetuning.start_options"
+        for name, options in self.start_options.items():
+            kind = plugins.declared(STARTS, name).config if name in self.starts else None
+            if kind is None:
+                fix = "name it among the starts" if name not in self.starts else "it has none: leave them out"
+                yield ConfigError("options of no start", where=where, found=name, fix=fix)
+                continue
+            try:
+                from_dict(kind, options, f"{where}.{name}")
+            except ConfigErrors as errors:
+                yield from errors.errors
 
 
 def configured(values: Mapping[str, Any], where: str) -> Config:

@@ -1,29 +1,27 @@
-"""The study of one task: every label count and seed, from the trunk and from random weights."""
+"""The study of one task: every label count and seed from every start, on the same frozen examples."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from components.finetuning import labelled, tuning
+from components.finetuning import labelled, stopping, tables, tuning
 from components.finetuning.config import MODES, Config
 from components.finetuning.fitting import Fitter, Result, Spec, StudyInputs
-from components.finetuning.labelled import Split
-from components.finetuning.tuning import Rates
+from components.finetuning.materials import Materials
+from components.finetuning.served import RECORDS
+from components.finetuning.tuning import Choices
 from components.finetuning.workers import Each, side_by_side
 from components.lib import modalities, tasks
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError
 from components.lib.core.settings import from_dict, to_dict
+from components.lib.starts import Origin
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
@@ -32,7 +30,7 @@ TOLD = 0.01  # share of training records that the test split knows, from which o
 
 
 class Study:
-    """Labelled data, and how the trunk reads them, of one task."""
+    """Labelled data of one task, and how each start reads them."""
 
     def __init__(self, config: Config, context: Context, trunk: Manifest, draft: Draft) -> None:
         self.config = config
@@ -52,20 +50,25 @@ class Study:
         self._tell_overlap(context)
         self.labels = labelled.counts(config, len(self.data.train)) if config.train else [0]
         self.selected = (self.labels[-1], config.seeds[0])  # never chosen by looking at the test split
-        self.inputs = self._inputs(folder, draft)
+        self.inputs = self._inputs(
+            Origin(context.store, trunk, folder, config.modality, config.kind, config.own), draft
+        )
+        for name, why in self.materials.left_out.items():
+            context.tell(f"{config.task}: the start '{name}' is left out: {why}")
 
-    def specs(self, rates: Rates) -> list[Spec]:
+    def specs(self, choices: Choices) -> list[Spec]:
         """All runs; the branch is the selected one that starts from the trunk."""
-        runs = product(self.labels, self.config.seeds, self.config.starts)
         return [
             Spec(
                 start,
                 count,
                 seed,
-                rates[start, count],
-                kept=(start, (count, seed)) == ("trunk", self.selected),
+                choices[start, count].rate,
+                choices[start, count].steps,
+                kept=start == "trunk" and (count, seed) == self.selected,
+                timed=(count, seed) == self.selected,
             )
-            for count, seed, start in runs
+            for count, seed, start in product(self.labels, self.config.seeds, self.inputs.starts)
         ]
 
     def _tell_overlap(self, context: Context) -> None:
@@ -80,7 +83,7 @@ class Study:
                 f"{counts['train_of_test_groups']:,} more are of a group of it"
             )
 
-    def _inputs(self, folder: Path, draft: Draft) -> StudyInputs:
+    def _inputs(self, origin: Origin, draft: Draft) -> StudyInputs:
         """Encodes the examples that some run will see, and no others."""
         train, most = self.data.train, self.labels[-1]
         orders = {
@@ -90,43 +93,49 @@ class Study:
         used = np.unique(np.concatenate(list(orders.values())))
         subsets = {seed: np.searchsorted(used, order) for seed, order in orders.items()}
         seen = train.take(used)
-        encoded, test = self._encode(seen), self._encode(self.data.test)
+        self.materials = Materials(self.config, origin, self.reader, self.data, seen)
         options = from_dict(plugins.load(MODES, self.config.mode).Config, to_dict(self.config.adaptation))
         config = replace(self.config, adaptation=options)  # of a class that other processes can import
-        keep = draft.folder / "model"
-        return StudyInputs(config, folder, self.data.classes, encoded, test, seen.groups, subsets, keep)
-
-    def _encode(self, split: Split) -> Any:
-        return self.task.encode(self.reader, split.inputs, split.labels, self.data.classes)
+        records = {role: values[:RECORDS] for role, values in self.data.test.inputs.items()}
+        keep, starts = draft.folder / "model", self.materials.starts
+        return StudyInputs(config, starts, self.data.classes, seen.groups, subsets, records, keep)
 
 
 def study(config: Config, context: Context, trunk: Manifest, draft: Draft) -> None:
     """Runs the whole study and fills `draft` with the branch and every run's outcomes."""
     one = Study(config, context, trunk, draft)
-    trials = tuning.trials(config, one.labels)
-    runs = len(one.labels) * len(config.seeds) * len(config.starts)
+    starts = one.inputs.starts
+    trials = tuning.trials(config, starts, one.labels)
+    runs = len(one.labels) * len(config.seeds) * len(starts)
     with side_by_side(one.inputs.fitter, len(trials) + runs) as each:
-        tried = [(result.spec, score) for result, score in _runs(one, each, trials)]
-        rates, table = tuning.chosen(config, one.task, one.labels, tried)
-        results = [result for result, _ in _runs(one, each, one.specs(rates))]
+        tried = list(_runs(one, each, trials))
+        curves = [(result.spec, result.points) for result in tried]
+        choices, table = tuning.chosen(config, one.task, starts, one.labels, curves)
+        results = list(_runs(one, each, one.specs(choices)))
     one.reader.save(one.inputs.keep)
-    draft.facts = {**_facts(one), "rates": _told(rates)}
-    draft.write("tuning.jsonl", "".join(json.dumps(row) + "\n" for row in table), len(table))
-    _write(draft, one, results)
+    draft.facts = {**_facts(one), "rates": _told(choices), "starts": tables.sizes(results)}
+    draft.measured |= tables.measured(tried, results, starts)
+    tables.lines(draft, "tuning.jsonl", table)
+    tables.write(draft, one.data, results, tables.runs(results, choices))
+    for path in sorted((draft.folder / "model").rglob("*")):
+        draft.add(path.relative_to(draft.folder).as_posix())
 
 
-def _runs(one: Study, each: Each, specs: list[Spec]) -> Iterator[tuple[Result, float]]:
-    """Results and their primary metric, told as they come."""
+def _runs(one: Study, each: Each, specs: list[Spec]) -> Iterator[Result]:
+    """Results, told as they come."""
     start = time.monotonic()
     for number, result in enumerate(each(Fitter.fit, specs), 1):
-        value = tuning.score(one.task, result, one.data.classes)
         left = (time.monotonic() - start) / number * (len(specs) - number)
-        _show(one, result.spec, value, f"{number}/{len(specs)}", int(left))
-        yield result, value
+        _show(one, result, f"{number}/{len(specs)}", int(left))
+        yield result
 
 
-def _show(one: Study, spec: Spec, value: float, place: str, left: int) -> None:
-    what = f"trial {place} of rate {spec.rate:g}" if spec.trial else f"run {place}"
+def _show(one: Study, result: Result, place: str, left: int) -> None:
+    spec = result.spec
+    if spec.trial:
+        what, value = f"trial {place} of rate {spec.rate:g}", result.points[-1].score
+    else:
+        what, value = f"run {place}", stopping.primary(one.task, result.outcomes, one.data.classes)
     print(
         f"{one.config.task} {what}:  {spec.start:>6}, {spec.labels} labels, seed {spec.seed}: "
         f"{one.task.PRIMARY} {value:.3f}  {left // 60}:{left % 60:02d} to go",
@@ -134,11 +143,14 @@ def _show(one: Study, spec: Spec, value: float, place: str, left: int) -> None:
     )
 
 
-def _told(rates: Rates) -> dict[str, list[list[float]]]:
-    """Start -> [labels, rate] as JSON has them."""
+def _told(choices: Choices) -> dict[str, list[list[float]]]:
+    """Start -> [labels, rate], of those that are trained by steps, as JSON has them."""
+    found = sorted(
+        (start, count, choice.rate) for (start, count), choice in choices.items() if choice.rate is not None
+    )
     return {
-        start: [[count, rate] for (other, count), rate in sorted(rates.items()) if other == start]
-        for start in sorted({start for start, _ in rates})
+        name: [[count, rate] for start, count, rate in found if start == name]
+        for name in sorted({start for start, *_ in found})
     }
 
 
@@ -157,32 +169,5 @@ def _facts(one: Study) -> dict[str, Any]:
         "rates_tried": list(config.learning_rates),
         "selected": {"labels": one.selected[0], "seed": one.selected[1]},
         "rejected": len(one.data.train.rejected),
+        "starts_left_out": one.materials.left_out,
     }
-
-
-def _table(result: Result) -> pa.Table:
-    size = len(next(iter(result.outcomes.values())))
-    fixed = {name: pa.array([value] * size) for name, value in result.spec.tag.items()}
-    return pa.table({**fixed, "example": np.arange(size), **result.outcomes})
-
-
-def _write(draft: Draft, one: Study, results: list[Result]) -> None:
-    test = one.data.test
-    examples = {"example": range(len(test)), "id": test.ids, **test.inputs, "label": test.labels}
-    rejected = pa.schema([(name, pa.string()) for name in ("location", "reason", "excerpt")])
-    tables = {
-        "examples.parquet": pa.table({name: pa.array(column) for name, column in examples.items()}),
-        "outcomes.parquet": pa.concat_tables(_table(result) for result in results),
-        "quarantine.parquet": pa.Table.from_pylist(one.data.train.rejected, rejected),
-    }
-    for name, table in tables.items():
-        pq.write_table(table, draft.folder / name, compression="zstd", write_page_checksum=True)
-        draft.add(name, table.num_rows)
-    rows = [
-        {**result.spec.tag, "step": int(row["step"]), "loss": row["loss"]}
-        for result in results
-        for row in result.history
-    ]
-    draft.write("history.jsonl", "".join(json.dumps(row) + "\n" for row in rows), len(rows))
-    for path in sorted((draft.folder / "model").rglob("*")):
-        draft.add(path.relative_to(draft.folder).as_posix())

@@ -1,77 +1,108 @@
-"""Fair rates: each start, with each number of labels, gets the rate that suits it, by one rule and budget.
+"""Fair training: each start, with each number of labels, gets the rate and the number of steps that suit it.
 
-A random start may want a higher rate than a trunk, and one rate for both would count that as a gain of
-pre-training. So every rate is tried from every start with the labels of every seed, of which a fifth is held
-out to judge it. The test split has no part in it, and nobody sees more labels than its run may.
+A random start may want a higher rate or more steps than a trunk, and one choice for both would count that as
+a gain of pre-training. So every rate is tried from every start with the labels of every seed, of which a
+fifth is held out to judge it while it trains. The mean curve over the seeds decides: with 100 labels and 5
+seeds that is 100 judgements, and not 20. The runs then learn from all of their labels, with that rate and for
+that many steps. The test split has no part in it, and nobody sees more labels than its run may.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from components.finetuning.config import MODES, Config
-from components.finetuning.fitting import Result, Spec
+from components.finetuning import stopping
+from components.finetuning.config import MODES, STARTS, TASKS, Config
+from components.finetuning.fitting import Spec
+from components.finetuning.stopping import Point
 from components.lib.core import plugins
 
-Rates = dict[tuple[str, int], float]  # start and number of labels -> rate
+
+@dataclass(frozen=True)
+class Choice:
+    """What the trials of a start with a number of labels have chosen.
+
+    Attributes:
+        rate: None where nothing is trained by steps.
+        stopped: "early"; "bound" if the last step was still the best, or nothing could be held out;
+            "solved" where a solver finds the optimum; "zero-shot" where nothing is learnt from labels.
+    """
+
+    rate: float | None
+    steps: int
+    stopped: str
 
 
-def trials(config: Config, labels: list[int]) -> list[Spec]:
-    """The runs that try rates; none if there is no choice, or but one label: then it is the first rate."""
-    runs = product(labels, config.starts, config.learning_rates, config.seeds)
-    several = len(config.learning_rates) > 1 and plugins.declared(MODES, config.mode).constants["STEPS"]
+Choices = dict[tuple[str, int], Choice]  # start and number of labels
+
+
+def trials(config: Config, starts: Iterable[str], labels: list[int]) -> list[Spec]:
+    """The runs that try rates and steps; none with but one label: it gets the first rate and all steps."""
+    runs = product(labels, starts, config.learning_rates, config.seeds)
     return [
-        Spec(start, count, seed, rate, trial=True)
+        Spec(start, count, seed, rate, config.steps, trial=True)
         for count, start, rate, seed in runs
-        if several and count > 1
+        if count > 1 and not _fixed(config, start)
     ]
+
+
+def _fixed(config: Config, start: str) -> str:
+    """How a start's runs end if no step of theirs has to be chosen; '' if one has."""
+    if not plugins.declared(TASKS, config.kind).constants.get("TRAINS", True):
+        return "zero-shot"
+    by_steps = plugins.declared(STARTS, start).constants["WEIGHTS"]
+    return "" if by_steps and plugins.declared(MODES, config.mode).constants["STEPS"] else "solved"
 
 
 def chosen(
-    config: Config, task: Any, labels: list[int], scores: Iterable[tuple[Spec, float]]
-) -> tuple[Rates, list[dict[str, Any]]]:
-    """The best rate for each start and number of labels, and what every rate scored on held-out labels.
+    config: Config,
+    task: Any,
+    starts: Iterable[str],
+    labels: list[int],
+    tried: Iterable[tuple[Spec, list[Point]]],
+) -> tuple[Choices, list[dict[str, Any]]]:
+    """The best rate and number of steps for each start and number of labels, and what every rate came to.
 
     Args:
         task: the plugin, which says whether more of its metric is better.
-        scores: trials and their primary metric; one that is not defined is worse than any other.
+        tried: trials, and how each did on its held-out labels over its steps.
 
     Returns:
-        The mean over seeds decides; of equal ones the rate that is named first.
+        Of rates that are equal by metric and loss the one that is named first, of steps the fewest.
     """
-    found: dict[tuple[str, int, float], list[float]] = {}
-    for spec, score in scores:
-        found.setdefault((spec.start, spec.labels, spec.rate), []).append(score)
-    sign = 1.0 if task.METRICS[task.PRIMARY]["better"] == "higher" else -1.0
-    means = {run: sum(values) / len(values) for run, values in found.items()}
-    rates = {
-        (start, count): max(
-            config.learning_rates, key=lambda rate: _merit(means.get((start, count, rate)), sign)
-        )
-        for start, count in product(config.starts, labels)
-    }
-    table = [
-        {
-            "start": start,
-            "labels": count,
-            "rate": rate,
-            "score": None if np.isnan(score) else round(score, 6),
-            "chosen": rates[start, count] == rate,
-        }
-        for (start, count, rate), score in means.items()
-    ]
-    return rates, table
+    found: dict[tuple[str, int], dict[float, list[list[Point]]]] = {}
+    for spec, points in tried:
+        found.setdefault((spec.start, spec.labels), {}).setdefault(spec.rate or 0.0, []).append(points)
+    sign, choices, table = stopping.sign(task), Choices(), []
+    for run in product(starts, labels):
+        if fixed := _fixed(config, run[0]):
+            choices[run] = Choice(None, 0, fixed)
+            continue
+        best = {rate: _best(curves, sign) for rate, curves in found.get(run, {}).items()}
+        rate = max(best, key=lambda r: stopping.merit(best[r].score, best[r].loss, sign), default=None)
+        steps = config.steps if rate is None else best[rate].step
+        stopped = "early" if steps < config.steps else "bound"
+        choices[run] = Choice(config.learning_rates[0] if rate is None else rate, steps, stopped)
+        table += [_row(run, other, point, other == rate) for other, point in best.items()]
+    return choices, table
 
 
-def _merit(score: float | None, sign: float) -> float:
-    return -np.inf if score is None or np.isnan(score) else sign * score
+def _best(curves: list[list[Point]], sign: float) -> Point:
+    """The best place of the mean curve; one that has ended counts on as it was last."""
+    mean = []
+    for step in sorted({point.step for curve in curves for point in curve}):
+        at = [max((p for p in curve if p.step <= step), key=lambda p: p.step) for curve in curves]
+        mean.append(Point(step, float(np.mean([p.score for p in at])), float(np.mean([p.loss for p in at]))))
+    return max(mean, key=lambda point: stopping.merit(point.score, point.loss, sign))
 
 
-def score(task: Any, result: Result, classes: list[str]) -> float:
-    """The primary metric of a run on what it was judged by."""
-    size = len(next(iter(result.outcomes.values())))
-    return float(task.metrics(result.outcomes, np.ones((1, size)), classes)[task.PRIMARY][0])
+def _row(run: tuple[str, int], rate: float, point: Point, is_chosen: bool) -> dict[str, Any]:
+    numbers = {"score": point.score, "loss": point.loss}
+    told = {name: None if math.isnan(value) else round(value, 6) for name, value in numbers.items()}
+    return {"start": run[0], "labels": run[1], "rate": rate, "steps": point.step, **told, "chosen": is_chosen}

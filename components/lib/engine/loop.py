@@ -36,6 +36,8 @@ class Run:
         samples: what `model.prepare` reads. If it has an array `length`, by sample, every rank gets nearly
             the same sum of it.
         report: receives each row of the history, and the rates since the last, on rank 0.
+        enough: early stopping: called after each validation with its step and loss, on every rank alike; True
+            ends the training there.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Run:
         held_out: HeldOut | None = None,
         checkpoints: Checkpoints | None = None,
         report: Callable[[Row], None] = lambda row: None,
+        enough: Callable[[int, float], bool] = lambda step, loss: False,
         meter: Meter | None = None,
     ) -> None:
         self.model, self.order, self.plan, self.world = model.to(world.device), order, plan, world
@@ -58,6 +61,7 @@ class Run:
         self.history: list[Row] = []
         self.meter = meter or Meter()
         self.step = 0
+        self._enough, self._ended = enough, False
         self._buffer = StepBuffer(world)
         self._streak = self._rollbacks = 0  # consecutive skipped steps; rollbacks so far
 
@@ -77,7 +81,7 @@ class Run:
             signals.noted() as stop,
             closing(prefetch(self._micro_batches, self.step, steps)) as batches,
         ):
-            while self.step < steps:
+            while self.step < steps and not self._ended:
                 with self.meter.wait("data"):
                     micro_batches = next(batches)
                 with self.meter.stepping():
@@ -87,7 +91,8 @@ class Run:
                 losses = [row["loss"] for row in self.history[-2:] if "loss" in row]  # not of a validation
                 if self.world.leads and not plan.quiet and losses:
                     progress.show(self.step, losses[-1], self.meter.counts["real"] * self.world.size)
-        self._evaluate()
+        if not self._ended:
+            self._evaluate()
         self._await_checkpoint(needed=False)
         return self.history
 
@@ -172,6 +177,7 @@ class Run:
             table = measure(self.model, self.held_out, self.plan.precision, self.world)
         named = {f"validation/{name}": value for name, value in self.engine.table.named(table).items()}
         self._add({"step": float(self.step), **named})
+        self._ended = self._enough(self.step, named["validation/loss"])
 
     def _add(self, row: Row, **measured: float) -> None:
         self.history.append(row)

@@ -55,7 +55,7 @@ class Table:
 @torch.no_grad()
 def measure(model: WeightedSum, held_out: HeldOut, precision: str, world: World) -> Tensor:
     """Validation: the loss table over held-out batches, dealt to the ranks in turn, the same number each."""
-    table, was = Table(model), model.training
+    table, was = Table(model), [(module, module.training) for module in model.modules()]
     model.eval()
     total = torch.zeros(table.shape, dtype=torch.float64, device=world.device)
     for start in range(0, len(held_out.draws), world.size):
@@ -67,5 +67,6 @@ def measure(model: WeightedSum, held_out: HeldOut, precision: str, world: World)
             losses = [loss for phase in model.phases() for loss in model(there, phase)]
         if mine < len(held_out.draws):
             total += table.of(losses, table.weights(batches).to(world.device))
-    model.train(was)
+    for module, training in was:  # some of them may be frozen
+        module.training = training
     return world.all_reduce(total)
