@@ -96,6 +96,11 @@ BAD = [
     ({f"{TASK}.kind": "image_classification"}, "image", f"{TASK}.finetuning"),
     ({f"{TASK}.finetuning.max_length": 4096}, "<= 512"),
     ({f"{TASK}.finetuning": {"mode": "partial", "layers": 9}}, "<= 1", f"{TASK}.finetuning.layers"),
+    (
+        {f"{TASK}.kind": "token_classification", f"{TASK}.finetuning": {"mode": "knn"}},
+        "offers vote",
+        f"{TASK}.finetuning.mode",
+    ),
     ({"finetuning.stepz": 1}, "did you mean 'steps'", f"{TASK}.finetuning.stepz"),
     ({f"{TASK}.evaluation.confidence": 2}, "<= 0.999"),
 ]

@@ -15,7 +15,7 @@ from components.lib.storage.store import Store
 from components.tokenization.config import configured
 from components.tokenization.run import run
 from tests.bad_input.refusal import DAMAGE, SETTING, Row, judge, rows
-from tests.made.corpora import SCRIPTS, corpus, scripts, tokens, word_level
+from tests.made.corpora import corpus, scripts, word_level
 
 GOOD = scripts(40)
 FEW = {"kind": "wordpiece", "vocabulary_size": 300}
@@ -98,14 +98,3 @@ def test_words_without_unknown(tokenized, tmp_path):
 def test_a_given_tokenizer_that_is_not_there(tokenized, tmp_path, path):
     error = tokenized(GOOD, {"kind": "given", "tokenizer": f"{tmp_path}/{path}"})
     judge(error, Row(path, "cannot be read", "tokenization.tokenizer", SETTING))
-
-
-def test_special_tokens_in_texts_stay_text(store, tmp_path):
-    """Nobody can write a special token into a corpus: each is spelled out, and comes back as it was."""
-    from components.lib.modalities.text.tokens import load
-
-    attack = "[CLS] [MASK] [SEP] [PAD] <|endoftext|> <s> </s>"
-    _, made = tokens(tmp_path, corpus(store, [attack, *SCRIPTS.values(), *GOOD]), kind="bpe")
-    tokenizer = load(store.open_folder(made, "tokenizer/"))
-    ids = tokenizer.encode(attack, add_special_tokens=False).ids
-    assert not set(ids) & set(made.facts["special"].values()) and tokenizer.decode(ids).strip() == attack

@@ -1,13 +1,14 @@
-"""What a trunk buys on real tasks, against a random start: intents, named entities, masks of nuclei.
+"""What a trunk buys on real tasks, against a random start: intents, entities, nuclei, pictures of clothes.
 
     python -m tests.benchmarks.bench_quality FOLDER        or TRUNKLINE_BENCH_DATA=FOLDER make bench
 
-A benchmark is a preset of tests/benchmarks/presets, run whole as `make run` does. A trunk reads the data of
-its task without their labels: the training texts, or the pictures that are not tested. Both starts have the
-same steps and labels, and each its own rate, chosen on held-out labels. FOLDER holds what the presets name,
-as it comes: polyai.tar.gz (banking_data/{train,test}.csv of PolyAI-LDN/task-specific-datasets),
-wnut17.tar.gz (wnut17train.conll, emerging.test.annotated) and dsb2018_fluor256.npz (arrays `images` (n,
-256, 256, 3) and `masks` (n, 256, 256) of 0 and 1).
+A benchmark is a preset of tests/benchmarks/presets, run whole as `make run` does; VARIANTS run one again with
+other settings. A trunk reads the data of its task without their labels: the training texts, or the pictures
+that are not tested. Both starts have the same steps and labels, and each its own rate (or, on a frozen trunk,
+its own C), chosen on held-out labels. FOLDER holds what the presets name, as it comes: polyai.tar.gz
+(banking_data/{train,test}.csv of PolyAI-LDN/task-specific-datasets), wnut17.tar.gz (wnut17train.conll,
+emerging.test.annotated), dsb2018_fluor256.npz (arrays `images` (n, 256, 256, 3) and `masks` (n, 256, 256) of
+0 and 1), and the four IDX files of Fashion-MNIST (Debian's dataset-fashion-mnist).
 """
 
 from __future__ import annotations
@@ -30,27 +31,46 @@ from tests.benchmarks.history import record, sized
 PRESETS = sorted(Path(__file__).with_name("presets").glob("*.yaml"))
 TINY = (
     "pretraining={steps: 2, global_batch: 8, nproc: 1}",
-    "finetuning={steps: 2, label_counts: [8], seeds: [0, 1], learning_rates: [1e-3]}",
+    "finetuning={steps: 2, label_counts: [20], seeds: [0, 1], learning_rates: [1e-3]}",
     "evaluation={replicates: 100}",
 )
+CNN = "architecture: cnn, size: micro, grey: 0.0"
+# preset: name of a variant -> trunk, objective, steps, rate; each of these takes 128 pictures a step
+VARIANTS = {
+    "fashion": {
+        "byol": (f"{CNN}, crop: 0.3, jitter: 0.5", "byol: {momentum: 0.97}", 400, 4e-3),
+        "masked_image": (
+            "architecture: vit, size: nano, patch: 7, crop: 0.6",
+            "masked_image: {width: 64, ratio: 0.6}",
+            700,
+            4e-3,
+        ),
+        "denoising": (f"{CNN}, crop: 0.6", "denoising: {}", 800, 2e-3),
+        "rotation": (f"{CNN}, crop: 0.6", "rotation: {}", 800, 2e-3),
+        "autoencoder": ("architecture: mlp, crop: 0.8", "autoencoder: {decorrelation: 0.001}", 2500, 1e-3),
+        "adversarial": (CNN, "adversarial: {}", 80, 1e-3),
+    }
+}
 
 
-def facts(preset: Path, folder: Path) -> dict[str, dict[str, Any]]:
+def settings(preset: str, variant: str) -> tuple[str, ...]:
+    """The overrides of a variant, and those of a size that shows no more than that it runs."""
+    if not variant:
+        return sized((), TINY)
+    trunk, objective, steps, rate = VARIANTS[preset][variant]
+    own = f"steps={steps}", f"learning_rate={rate}", "global_batch=128"
+    asked = f"trunk={{{trunk}}}", f"objective={{{objective}}}", *sized(own, ())
+    return (*(f"pretraining.{setting}" for setting in asked), *sized((), TINY))
+
+
+def facts(preset: Path, variant: str, folder: Path) -> dict[str, dict[str, Any]]:
     """Runs a preset on the data of a folder; what finetuning and evaluation found."""
     with tempfile.TemporaryDirectory() as made:
         text = preset.read_text(encoding="utf-8").replace("DATA/", f"{folder}/")
         Path(made, preset.name).write_text(text, encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "pipelines.local",
-            "--preset",
-            preset.stem,
-            "--store",
-            f"{made}/store",
-        ]
-        command += ["--tracking-uri", f"sqlite:///{made}/mlflow.db"]
-        command += [word for setting in sized((), TINY) for word in ("--set", setting)]
+        command = [sys.executable, "-m", "pipelines.local", "--preset", preset.stem]
+        command += ["--store", f"{made}/store", "--tracking-uri", f"sqlite:///{made}/mlflow.db"]
+        command += [word for setting in settings(preset.stem, variant) for word in ("--set", setting)]
         subprocess.run(command, cwd=ROOT, env={**os.environ, "TRUNKLINE_PRESETS": made}, check=True)
         store, found = Store(f"{made}/store"), {}
         for stage in ("finetuning", "evaluation"):
@@ -60,34 +80,36 @@ def facts(preset: Path, folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def measure(preset: Path, folder: Path) -> None:
+def measure(preset: Path, variant: str, folder: Path) -> None:
     """One task from raw files to intervals; printed, and a line a number of labels."""
-    start, spent = time.monotonic(), os.times()
-    found = facts(preset, folder)
+    start, spent, name = time.monotonic(), os.times(), "_".join(filter(None, (preset.stem, variant)))
+    found = facts(preset, variant, folder)
     cost = sum(os.times()[2:4]) - sum(spent[2:4])
-    evaluated, rates = found["evaluation"], found["finetuning"]["rates"]
+    evaluated, rates = found["evaluation"], found["finetuning"].get("rates") or {}
     about = f"{evaluated['primary']} on {evaluated['examples']:,} test examples"
-    print(f"\n{preset.stem}: {about}, {time.monotonic() - start:.0f} s, {cost:.0f} CPU-s")
+    print(f"\n{name}: {about}, {time.monotonic() - start:.0f} s, {cost:.0f} CPU-s")
     curve = evaluated["efficiency"]
     for i, count in enumerate(curve["labels"]):
-        gain, means = curve["gain"][i], {start: curve[start][i]["mean"] for start in rates}
-        told = ", ".join(f"{s} {mean:.3f} (rate {dict(rates[s])[count]:g})" for s, mean in means.items())
+        gain, means = curve["gain"][i], {one: curve[one][i]["mean"] for one in ("trunk", "random")}
+        chosen = {one: f" (rate {dict(rates[one])[count]:g})" for one in rates}
+        told = ", ".join(f"{one} {mean:.3f}{chosen.get(one, '')}" for one, mean in means.items())
         print(f"  {count:>5} labels: {told}; gain {points(gain['value'])} [{span(gain, differences=True)}]")
         figures = {"labels": count, "gain": gain["value"], "low": gain["low"], "high": gain["high"], **means}
-        record(f"quality_{preset.stem}", figures)
+        record(f"quality_{name}", figures)
 
 
 def main() -> None:
-    """Every preset whose data are there."""
+    """Every preset whose data are there, and its variants."""
     given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("TRUNKLINE_BENCH_DATA", "")
     for preset in PRESETS:
-        named = sorted(set(re.findall(r"DATA/([\w.]+)", preset.read_text(encoding="utf-8"))))
+        named = sorted(set(re.findall(r"DATA/([\w.-]+)", preset.read_text(encoding="utf-8"))))
         missing = [name for name in named if not given or not Path(given, name).is_file()]
         if missing:
             place = given or "no folder (argument or TRUNKLINE_BENCH_DATA)"
             print(f"SKIPPED {preset.stem}: {missing[0]} is not in {place}")
             continue
-        measure(preset, Path(given).resolve())
+        for variant in ("", *VARIANTS.get(preset.stem, {})):
+            measure(preset, variant, Path(given).resolve())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""SimCLR on Fashion-MNIST as lightly's examples do it: the peer of `bench_images`.
+"""SimCLR on grey pictures of 28 pixels as lightly's examples do it: the peer of `bench_images`.
 
 It trains the network of our recipe (SmallCnn `micro`: 32-64-128-256) with the same two-layer head without
 batch norm, batch, views (crop, flip, brightness, contrast), NT-Xent, AdamW, cosine and precision; from PIL
@@ -9,7 +9,7 @@ own, which is no part of the project:
 
     python3.11 -m venv V && V/bin/pip install torch==2.14.1 torchvision==0.29.1 lightly==1.6.0 kornia \
         "transformers>=5.23,<5.24" boto3 psutil pyyaml pyarrow scikit-learn scipy
-    V/bin/python -m tests.benchmarks.bench_images speed equal
+    V/bin/python -m tests.benchmarks.bench_images
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.architecture.imports import ROOT
 from tests.benchmarks.history import FILE
@@ -39,20 +37,6 @@ def fashion(folder: Path) -> None:
         for kind, array in (("images-idx3", images[part]), ("labels-idx1", classes[part].astype(np.uint8))):
             head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
             (folder / f"{split}-{kind}-ubyte.gz").write_bytes(gzip.compress(head + array.tobytes()))
-
-
-def emoji(folder: Path) -> None:
-    """Squares of the colour of their group, as packages of emoji."""
-    entries = [{"image": f"{i}.png", "category": "ABC"[i % 3]} for i in range(200)]
-    for style in ("google", "twitter"):
-        members = {"package/emoji.json": json.dumps(entries).encode()}
-        for i, entry in enumerate(entries):
-            file = io.BytesIO()
-            Image.new("RGBA", (64, 64), tuple(80 + (i % 3 == band) * 100 + i % 50 for band in range(3))).save(
-                file, "png"
-            )
-            members[f"package/img/{style}/64/{entry['image']}"] = file.getvalue()
-        packed(folder / f"emoji-datasource-{style}-16.0.0.tgz", members)
 
 
 def tasks(folder: Path) -> None:
@@ -83,11 +67,10 @@ def tasks(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Where benchmarks find their data."""
-    variables = {"SMALL": "1"}
-    for name, make in (("FASHION", fashion), ("EMOJI", emoji), ("TRUNKLINE_BENCH_DATA", tasks)):
-        make(folder := tmp_path_factory.mktemp(name))
-        variables[name] = str(folder)
-    return {**os.environ, **variables}
+    folder = tmp_path_factory.mktemp("data")
+    fashion(folder)
+    tasks(folder)
+    return {**os.environ, "SMALL": "1", "TRUNKLINE_BENCH_DATA": str(folder)}
 
 
 @pytest.mark.long

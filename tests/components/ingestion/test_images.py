@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.ingestion.config import configured
-from components.lib.core.errors import ConfigErrors, DataError
+from components.lib.core.errors import DataError
 from components.lib.data import images
 from components.lib.modalities.image import correlation
 from tests.bad_input.broken import tarred
@@ -62,17 +61,6 @@ def test_a_folder_of_classes_becomes_a_corpus(ingest, tmp_path):
     assert held <= {row["id"] for row in ingest.table(more, "validation").to_pylist()}
     assert ingest(str(tmp_path / "data"), modality="image").reference == more.reference
     assert ingest.reused
-
-
-def test_workers_change_nothing(ingest, tmp_path, monkeypatch):
-    from components.ingestion import extraction
-
-    source = write(tmp_path / "data", {**scenes(30), "a/broken.png": b"no image"})
-    one = ingest(source, modality="image", quarantine=0.1)
-    monkeypatch.setattr(extraction, "BATCH", 10_000)
-    other = Ingestion(tmp_path / "other")
-    two = other(source, modality="image", quarantine=0.1, workers=2)
-    assert one.facts == two.facts and one.files == two.files
 
 
 def test_what_shows_the_same_is_kept_once(ingest, tmp_path):
@@ -177,35 +165,6 @@ def test_near_copies_are_those_of_a_comparison_of_all_pairs():
     assert (again != expected).sum() <= 1 and 40 < again.sum() < 70
     assert correlation.near_copies(ids[:1], found[:1], 0.98).tolist() == [False]
     assert correlation.near_copies(ids[:0], found[:0], 0.98).tolist() == []
-
-
-def test_settings_of_another_modality_are_refused():
-    with pytest.raises(ConfigErrors, match="unknown setting 'ngram'"):
-        configured({"modality": "image", "sources": ["x"], "ngram": 5})
-
-
-def test_a_stranger_s_folder_is_read_as_far_as_it_can_be(ingest, tmp_path):
-    """Grey, transparent, printed and deep pictures are kept; broken ones and a bomb are named."""
-    given, forms = {}, (("RGB", "JPEG"), ("L", "PNG"), ("RGBA", "PNG"), ("CMYK", "JPEG"), ("I;16", "PNG"))
-    for number in range(20):
-        mode, kind = forms[number % 5]
-        picture = Image.fromarray(scene(number, 20 + 7 * number, 90 - 3 * number))
-        if mode == "I;16":
-            picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
-        file = io.BytesIO()
-        (picture if mode == "I;16" else picture.convert(mode)).save(file, kind)
-        given[f"{'ab'[number % 2]}/{number:02d}.{kind.lower()}"] = file.getvalue()
-    bomb = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
-    broken = {
-        "a/cut.jpeg": given["a/00.jpeg"][:-200],
-        "a/words.png": b"no picture",
-        "b/bomb.png": bomb.getvalue(),
-    }
-    source = write(tmp_path / "data", {**given, **broken})
-    manifest = ingest(source, modality="image", quarantine=0.2)
-    assert sum(manifest.facts["documents"].values()) == 20 and manifest.facts["channels"] == {"1": 8, "3": 12}
-    assert manifest.facts["quarantined"] == 3
 
 
 def test_tar_shards_are_read_by_every_modality_and_what_is_left_is_told(ingest, tmp_path):

@@ -242,12 +242,6 @@ def test_the_card_shows_hostile_data_as_text(ingest, tmp_path):
     assert {"records read", "61"} <= {*page.texts} and "<b>.txt" in page.text and "svg" in page.tags
 
 
-def test_the_samples_make_a_corpus(ingest):
-    manifest = ingest("sample:topics/train", decontaminate=[{"source": "sample:topics/test"}])
-    assert manifest.facts["documents"]["train"] > 900 and manifest.facts["documents"]["validation"] > 100
-    assert manifest.facts["dropped"].get("near_duplicate", 0) == 0
-
-
 def test_what_a_corpus_was_assembled_from_is_kept_with_it(ingest, tmp_path):
     """Else the next run would have to read all sources again, if they still are there."""
     manifest = ingest(write(tmp_path / "data", {"a.txt": nonsense(50, "a"), "b.txt": nonsense(50, "b")}))

@@ -1,216 +1,142 @@
-"""The pretraining stage: killed and run again it ends with the same bytes, on any number of processes."""
+"""The pretraining stage: trunk, signs of collapse, pictures; it is made once, resumes, goes on from another.
 
+What kills and hangs do to it is in tests/faults.
+"""
+
+import io
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
+from PIL import Image
+from safetensors.numpy import load_file
 
-from components.lib.core.errors import ConfigError, IntegrityError, Interrupted
-from components.lib.core.settings import to_dict
+from components.lib import modalities
+from components.lib.core import failpoints
+from components.lib.core.errors import ConfigError, ServiceError
+from components.lib.objectives.rotation import Objective
 from components.lib.storage import artifacts
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from components.pretraining.config import Config
 from components.pretraining.run import run
-from tests.made import corpora
+from tests import made
 
-TINY = Config(
-    trunk={
-        "architecture": "modernbert",
-        "size": "nano",
-        "sequence_length": 32,
-        "unit": "document",
-        "dropout": 0.1,
-    },
+TEXT = Config(
+    trunk={**made.trunk_settings("text", "modernbert"), "unit": "document", "dropout": 0.1},
     objective={"contrastive": {"projection": 16}, "masked_lm": {"weight": 0.5}},
-    steps=60,
+    steps=2,
     global_batch=16,
-    learning_rate=3e-3,
-    evaluate_every=20,
-    checkpoint_every=5,
     threads=1,
 )
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from components.lib.core.settings import from_dict
-from components.lib.storage.stage import Context
-from components.lib.storage.store import Store
-from components.pretraining.config import Config
-from components.pretraining.run import run
-job = json.loads(sys.argv[1])
-context = Context(Store(job["store"]), stage="pretraining")
-run(from_dict(Config, job["config"]), context, tokens=Path(job["tokens"]), trunk=Path(job["trunk"]))
-"""
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("tokens")
-    corpora.topic_tokens(folder)
-    return folder
-
-
-def arguments(prepared: Path, store: Path, config: Config) -> list[str]:
-    """Starts the stage in a process of its own, on a copy of the store that holds only the tokens."""
-    if not store.exists():
-        shutil.copytree(prepared / "store" / "tokenization", store / "tokenization")
-    job = {
-        "config": to_dict(config),
-        "store": str(store),
-        "tokens": str(prepared / "tokens.json"),
-        "trunk": str(store.with_suffix(".trunk.json")),
-    }
-    return [sys.executable, "-c", SCRIPT, json.dumps(job)]
-
-
-def weights(store: Path) -> bytes:
-    manifest = artifacts.read(store.with_suffix(".trunk.json"))
-    return Store(str(store)).open(manifest, "model/model.safetensors").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def reference(prepared, tmp_path_factory) -> tuple[bytes, artifacts.Manifest]:
-    store = tmp_path_factory.mktemp("reference") / "store"
-    subprocess.run(arguments(prepared, store, TINY), check=True)
-    return weights(store), artifacts.read(store.with_suffix(".trunk.json"))
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_sigkill_at_a_random_step_changes_no_bit(prepared, reference, tmp_path, seed):
-    store = tmp_path / "store"
-    command = arguments(prepared, store, TINY)
-    generator = random.Random(seed)
-    process = subprocess.Popen(command)
-    wanted = generator.randrange(1, 10)  # checkpoints to wait for, of twelve
-    deadline = time.monotonic() + 120
-    while len(seen := list(store.glob("checkpoints/**/*.commit.json"))) == 0 or _latest(seen) < 5 * wanted:
-        assert process.poll() is None and time.monotonic() < deadline, "it ended before it was killed"
-        time.sleep(0.005)
-    time.sleep(generator.random() * 0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not store.with_suffix(".trunk.json").exists()
-    finished = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "resumed after step" in finished.stdout
-    assert weights(store) == reference[0]
-    manifest = artifacts.read(store.with_suffix(".trunk.json"))
-    assert manifest.digest == reference[1].digest
-    assert not list(store.glob("checkpoints/**/*.json"))  # the result is handed over
-
-
-def _latest(commits: list[Path]) -> int:
-    return max(int(path.name.partition(".")[0]) for path in commits)
-
-
-def test_two_processes_make_the_same_trunk(prepared, reference, tmp_path):
-    store = tmp_path / "store"
-    quick = replace(TINY, nproc=2, precision="fp32", trunk={**TINY.trunk, "dropout": 0.0})
-    subprocess.run(arguments(prepared, store, quick), check=True)
-    other = tmp_path / "alone"
-    subprocess.run(arguments(prepared, other, replace(quick, nproc=1)), check=True)
-    ours, theirs = (
-        load_file(Store(str(s)).open(artifacts.read(s.with_suffix(".trunk.json")), "model/model.safetensors"))
-        for s in (store, other)
-    )
-    for name, tensor in ours.items():
-        torch.testing.assert_close(tensor, theirs[name], atol=5e-3, rtol=1e-2)
-    keys = [artifacts.read(s.with_suffix(".trunk.json")).key.digest for s in (store, other)]
-    assert keys[0] == keys[1]  # how many processes is not part of what is trained
-
-
-def test_sigterm_of_the_launcher_is_a_request_to_resume(prepared, tmp_path):
-    store = tmp_path / "store"
-    command = arguments(prepared, store, TINY)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not list(store.glob("checkpoints/**/*.commit.json")):
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.terminate()
-    _, log = process.communicate(timeout=60)
-    assert process.returncode != 0 and "told to stop" in log
-
-
-def test_the_stage_is_a_no_op_the_second_time(prepared, tmp_path):
-    context = Context(Store(str(prepared / "store")), stage="pretraining")
-    quick = replace(TINY, steps=3)
-    tokens, trunk = prepared / "tokens.json", tmp_path / "trunk.json"
-    first = run(quick, context, tokens=tokens, trunk=trunk)
-    second = run(quick, context, tokens=tokens, trunk=trunk)
-    assert first == second and set(first) == {"train_loss", "validation_loss"}
-    assert [output["reused"] for output in context.outputs] == [False, True]
-
-
-def test_a_flipped_byte_in_the_tokens_is_found_before_training(prepared, tmp_path):
-    store = tmp_path / "store"
-    arguments(prepared, store, TINY)
-    shard = next(store.glob("tokenization/*/*/train-00000.bin"))
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
-    shard.write_bytes(data)
-    context = Context(Store(str(store)), stage="pretraining")
-    with pytest.raises(IntegrityError, match="not what was committed"):
-        run(TINY, context, tokens=prepared / "tokens.json", trunk=tmp_path / "trunk.json")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"objective": {"masked_ml": {}}}, "masked_lm"),
-        ({"objective": {"masked_lm": {"ratio": 2.0}}}, "out of range"),
-        ({"modality": "texts"}, "text"),
-        ({"trunk": {"size": "huge"}}, "unknown value"),
-    ],
+IMAGE = Config(
+    modality="image",
+    trunk=made.trunk_settings("image", "cnn"),
+    objective={"byol": {"hidden": 32}, "rotation": {"weight": 0.5}, "adversarial": {"latent": 8}},
+    steps=12,
+    global_batch=16,
+    checkpoint_every=4,
+    evaluate_every=6,
+    threads=1,
 )
-def test_wrong_settings_are_told_before_training(prepared, tmp_path, change, message):
-    context = Context(Store(str(prepared / "store")), stage="pretraining")
-    with pytest.raises(ConfigError) as caught:
-        run(replace(TINY, **change), context, tokens=prepared / "tokens.json", trunk=tmp_path / "t.json")
-    assert message in str(caught.value)
+TITLES = ["Views", "Map", "Nearest neighbours", "Generated", "Rotation"]
 
 
-def test_interrupted_is_the_code_that_means_resume():
-    assert Interrupted("x").exit_code == 75 and Interrupted("x").retriable
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("runs")
 
 
-def start(prepared: Path, tmp_path: Path, config: Config, name: str):
-    """The stage in this process, on a store that all tests of a beginning share."""
-    store = tmp_path / "store"
-    if not store.exists():
-        shutil.copytree(prepared / "store" / "tokenization", store / "tokenization")
-    context = Context(Store(str(store)), stage="pretraining")
-    run(config, context, tokens=prepared / "tokens.json", trunk=tmp_path / name)
-    return artifacts.read(tmp_path / name), context.store
+def train(folder: Path, name: str, config: Config) -> tuple[Context, artifacts.Manifest]:
+    """Runs the stage in a store of its own, which holds the tokens and what was trained there before."""
+    held, tokens = made.tokens(config.modality)
+    if not (folder / name).exists():
+        shutil.copytree(held.uri.removeprefix("file://"), folder / name)
+    tokens.write(folder / "tokens.json")
+    context, path = Context(Store(str(folder / name)), stage="pretraining"), folder / f"{name}.json"
+    run(config, context, tokens=folder / "tokens.json", trunk=path)
+    return context, artifacts.read(path)
 
 
-def test_a_trunk_starts_from_another(prepared, tmp_path):
+def weights(context: Context, manifest: artifacts.Manifest) -> dict[str, np.ndarray]:
+    return load_file(context.store.open(manifest, "model/model.safetensors"))
+
+
+def titles(context: Context, manifest: artifacts.Manifest) -> list[str]:
+    """Of the pictures, each of which is a PNG that shows something."""
+    entries = json.loads(context.store.open(manifest, "pictures/pictures.json").read_text())
+    for entry in entries:
+        with Image.open(io.BytesIO(context.store.open(manifest, entry["file"]).read_bytes())) as picture:
+            assert min(picture.size) >= 56 and len(np.unique(np.asarray(picture))) > 10
+    return [entry["title"] for entry in entries]
+
+
+def test_the_same_is_made_once_on_however_many_processes(tmp_path):
+    first, made_first = train(tmp_path, "store", TEXT)
+    second, made_second = train(tmp_path, "store", replace(TEXT, nproc=2))
+    assert made_first == made_second
+    assert [one.outputs[0]["reused"] for one in (first, second)] == [False, True]
+
+
+def test_a_trunk_starts_from_another(tmp_path):
     """Its weights are those of the other one, as a training that does not move them shows."""
-    first, store = start(prepared, tmp_path, replace(TINY, steps=2), "first.json")
-    still = replace(TINY, steps=1, learning_rate=0.0, start=first.reference)
-    second, _ = start(prepared, tmp_path, still, "second.json")
+    context, first = train(tmp_path, "store", TEXT)
+    still = replace(TEXT, steps=1, learning_rate=0.0, start=first.reference)
+    _, second = train(tmp_path, "store", still)
     assert second.key.inputs["start"] == first.reference
-    before, after = (load_file(store.open(one, "model/model.safetensors")) for one in (first, second))
-    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-
-
-def test_another_network_cannot_be_started_from(prepared, tmp_path):
-    first, _ = start(prepared, tmp_path, replace(TINY, steps=1), "first.json")
-    other = replace(TINY, trunk={**TINY.trunk, "size": "micro"}, start=first.reference)
+    before, after = weights(context, first), weights(context, second)
+    assert before.keys() == after.keys() and all(np.array_equal(before[name], after[name]) for name in before)
     with pytest.raises(ConfigError, match="another network"):
-        start(prepared, tmp_path, other, "second.json")
-
-
-def test_a_start_and_its_replay_are_in_the_key_only_together(prepared, tmp_path):
-    first, _ = start(prepared, tmp_path, replace(TINY, steps=1), "first.json")
-    same, _ = start(prepared, tmp_path, replace(TINY, steps=1, replay=0.1), "same.json")
+        train(tmp_path, "store", replace(still, trunk={**TEXT.trunk, "size": "micro"}))
+    _, same = train(
+        tmp_path, "store", replace(TEXT, replay=0.1)
+    )  # with nothing to start from it says nothing
     assert same.key.digest == first.key.digest and "start" not in first.key.config
+
+
+def test_a_trunk_with_history_and_pictures(folder, capfd):
+    context, manifest = train(folder, "whole", IMAGE)
+    assert " images/s " in capfd.readouterr().err
+    assert manifest.facts["architecture"] == "small_cnn"
+    trunk = modalities.load("image", "trunk").load(context.store.open_folder(manifest, "model/"))
+    assert trunk.shape == (3, 16, 16)
+    lines = context.store.open(manifest, "history.jsonl").read_text().splitlines()
+    names = {name for line in lines for name in json.loads(line)}
+    assert {"byol/effective_rank", "rotation/accuracy", "adversarial/main"} <= names
+    assert "validation/byol/alignment" in names
+    assert titles(context, manifest) == TITLES and context.notices == []
+
+
+def test_a_failed_run_resumes_to_the_same_bytes(folder, tmp_path, monkeypatch):
+    """Teacher, batch statistics and both players: it fails after the sixth step, two after a checkpoint."""
+    whole = train(folder, "whole", IMAGE)
+    monkeypatch.setenv(failpoints.VARIABLE, str(tmp_path))
+    failpoints._reached.clear()
+    (tmp_path / "training.step").write_text("fail at=6")
+    with pytest.raises(ServiceError, match="asked for"):
+        train(folder, "failed", IMAGE)
+    monkeypatch.delenv(failpoints.VARIABLE)
+    assert list((folder / "failed" / "checkpoints").rglob("*.commit.json"))
+    resumed = train(folder, "failed", IMAGE)
+    ours, theirs = weights(*whole), weights(*resumed)
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    assert resumed[1].digest == whole[1].digest
+
+
+def test_pictures_that_fail_cost_themselves_and_are_told(folder, monkeypatch, capfd):
+    """The trunk is committed whole, with the pictures of the others; whoever reuses it hears of it too."""
+    _, whole = train(folder, "whole", IMAGE)
+    monkeypatch.setattr(Objective, "pictures", lambda self, samples, draw: samples.view(draw, "v").to("cpu"))
+    context, manifest = train(folder, "drawn", IMAGE)
+    assert titles(context, manifest) == [title for title in TITLES if title != "Rotation"]
+    (notice,) = context.notices
+    assert "pictures of rotation could not be drawn" in notice and "no attribute 'to'" in notice
+    assert "no attribute 'to'" in capfd.readouterr().err
+    assert manifest.file("model/model.safetensors") == whole.file("model/model.safetensors")
+    assert train(folder, "drawn", IMAGE)[0].notices == [notice]
+    monkeypatch.setattr(modalities.load("image", "samples").Images, "pictures", Objective.pictures)
+    context, manifest = train(folder, "blank", replace(IMAGE, objective={"rotation": {}}, steps=2))
+    assert manifest.names("pictures/") == [] and len(context.notices) == 2

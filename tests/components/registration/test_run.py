@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from components.lib.core.errors import DataError, IntegrityError, MissingError
+from components.lib.core.errors import IntegrityError, MissingError
 from components.lib.registry.registered_models import Registry
 from components.lib.storage import artifacts
 from components.lib.storage.store import Store
@@ -97,13 +97,6 @@ def test_the_second_time_nothing_is_made(tracked, tmp_path):
     assert [output["reused"] for output in tracked.outputs] == [False, True]
 
 
-def test_another_trunk_is_another_version(tracked, tmp_path):
-    registered(tracked, tmp_path, given(tracked, tmp_path)[1])
-    made = registered(tracked, tmp_path, given(tracked, tmp_path, seed=1)[1])
-    assert made.facts["version"] == "2"
-    assert Registry(tracked.tracking_uri).find("news", "challenger").version == "2"
-
-
 def test_without_a_trunk_the_registered_one_is_found(tracked, tmp_path):
     trunk, path = given(tracked, tmp_path)
     registered(tracked, tmp_path, path)
@@ -135,17 +128,3 @@ def test_damaged_weights_are_not_registered(tracked, tmp_path):
     assert registry.version("news", trunk.reference) is None
     runs = registry.client.search_runs(["1"], "tags.`trunkline.stage` = 'registration'")
     assert [run.info.status for run in runs] == ["FAILED"]
-
-
-def test_a_trunk_that_is_no_model_is_refused(tracked, tmp_path):
-    manifest = models.commit(
-        tracked.store, "pretraining", {}, {"modality": "text"}, files={"model/config.json": "{}"}
-    )
-    manifest.write(tmp_path / "trunk.json")
-    with pytest.raises(DataError, match="not a Hugging Face model"):
-        registered(tracked, tmp_path, tmp_path / "trunk.json")
-
-
-def test_a_missing_manifest_is_named(tracked, tmp_path):
-    with pytest.raises(MissingError, match="no manifest"):
-        registered(tracked, tmp_path, tmp_path / "none.json")

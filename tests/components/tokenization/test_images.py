@@ -7,7 +7,7 @@ import pytest
 
 from components.ingestion.config import configured as ingestion
 from components.ingestion.run import run as ingest
-from components.lib.core.errors import ConfigError, DataError
+from components.lib.core.errors import ConfigError
 from components.lib.data import images
 from components.lib.modalities.image.canvas import PROCESSOR, Canvas
 from components.lib.modalities.image.pixels import PixelShards
@@ -62,20 +62,6 @@ def test_the_canvas_is_kept_for_the_trunk(place):
     canvas = Canvas.open(place[1].store.open_folder(manifest, "tokenizer/"))
     assert (canvas.height, canvas.width, canvas.channels) == (12, 10, 1)
     assert list(canvas.mean) == manifest.facts["mean"] and canvas.probes() == manifest.facts["probes"]
-
-
-def test_workers_change_nothing(place):
-    assert tokenized(place).digest == tokenized(place, workers=5).digest
-
-
-def test_another_kind_of_corpus_is_refused(place):
-    with pytest.raises(DataError, match="of another kind"):
-        run(
-            configured({"modality": "text"}),
-            place[1],
-            corpus=place[0] / "corpus.json",
-            tokens=place[0] / "t.json",
-        )
 
 
 def test_a_given_canvas_is_kept_with_its_statistics(place, tmp_path):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import dataclasses
 import importlib.util
 import subprocess
@@ -100,12 +99,3 @@ def test_declarations_import_nothing_heavy():
 
 def has_default(field):
     return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-
-
-def test_plugins_know_no_pipeline():
-    for package, name in PLUGINS:
-        path = Path(importlib.util.find_spec(f"{package}.{name}").origin)
-        calls = [
-            n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Name) and n.id == "dsl"
-        ]
-        assert not calls

@@ -7,6 +7,7 @@ see tests/made.
 import ast
 import dataclasses
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -204,6 +205,9 @@ def test_preflight_resolves_a_run_and_knows_its_layers(name, architecture, tmp_p
     if hasattr(hooks, "layers") and hooks.layers(dials):
         task = next(case[0] for case in made.branches() if case[1:] == (name, architecture))
         model = made.branch(task, name, architecture).model
+        classifiers.freeze(model, 1)
+        free = [key for key, weight in model.base_model.named_parameters() if weight.requires_grad]
+        assert {int(re.search(r"\d+", key)[0]) for key in free} == {hooks.layers(dials) - 1}, "the last layer"
         classifiers.freeze(model, hooks.layers(dials))
         with pytest.raises(ConfigError, match="fewer layers"):
             classifiers.freeze(model, hooks.layers(dials) + 1)

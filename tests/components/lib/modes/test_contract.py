@@ -47,6 +47,10 @@ class Trainer:
         return rows
 
 
+def learns(part) -> bool:
+    return any(weight.requires_grad for weight in part.parameters())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_it_declares(name):
     declared = plugins.declared(FOLDER, name)
@@ -62,12 +66,16 @@ def test_what_is_learnt_is_a_plain_branch(name, task, modality, architecture, tm
     for _ in range(2):
         one = made.branch(task, modality, architecture)
         train, before = Trainer(one), fingerprint(one.model)
-        trunk, layout = fingerprint(one.model.base_model), list(one.model.state_dict())
+        parts = {key: fingerprint(part) for key, part in one.model.base_model.named_modules()}
+        layout = list(one.model.state_dict())
         fit = Fit(one.plugin, one.model.to(DEVICE), one.samples, mode.Config(), 0, train)
         branch, history = mode.learn(fit)
         assert train.called == mode.STEPS and len(history) == 3 * mode.STEPS
-        assert (fingerprint(branch.base_model) != trunk) == mode.MOVES and fingerprint(branch) != before
+        assert (fingerprint(branch.base_model) != parts[""]) == mode.MOVES and fingerprint(branch) != before
         assert not mode.STEPS or list(branch.state_dict()) == layout
+        if "layers" in vars(mode.Config()):  # of what does not learn, running statistics stay too
+            kept = [key for key, part in branch.base_model.named_modules() if not learns(part)]
+            assert all(fingerprint(branch.base_model.get_submodule(key)) == parts[key] for key in kept)
         found.append(one.plugin.outcomes(branch, one.samples, one.names))
     loaded = one.plugin.load(one.save(branch, tmp_path / "model")).to(DEVICE)
     found.append(one.plugin.outcomes(loaded, one.samples, one.names))

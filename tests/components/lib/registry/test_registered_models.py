@@ -1,10 +1,6 @@
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from components.lib.core.errors import IntegrityError, ServiceError
@@ -12,6 +8,7 @@ from components.lib.registry import tracking
 from components.lib.registry.mlflow_model import Use, write
 from components.lib.registry.registered_models import ALIAS, Registry
 from components.lib.registry.tracking.server import database
+from components.lib.storage.artifacts import sha256_of
 from tests import models
 from tests.faults.proxy import before
 from tests.killing import Killed, dying, state
@@ -19,26 +16,15 @@ from tests.killing import Killed, dying, state
 REFERENCE = f"pretraining/{'a' * 32}#{'b' * 64}"
 
 
-def filler(kind="trunk", classes=()):
-    """Writes a tiny model as the registry asks for it."""
-    folder = models.saved(kind, classes, 0)
-    digests = {path.name: tracking_digest(path) for path in folder.iterdir()}
-
-    def fill(target: Path, model_id: str) -> str:
-        return write(
-            folder, digests, target, use=Use.of(kind, "text"), model_id=model_id, run_id="", readme="# card"
-        )
-
-    return fill
+def fill(target: Path, model_id: str) -> str:
+    """Writes a tiny trunk as the registry asks for it."""
+    folder = models.saved("trunk", (), 0)
+    digests = {path.name: sha256_of(path) for path in folder.iterdir()}
+    use = Use.of("trunk", "text")
+    return write(folder, digests, target, use=use, model_id=model_id, run_id="", readme="# card")
 
 
-def tracking_digest(path):
-    from components.lib.storage.artifacts import sha256_of
-
-    return sha256_of(path)
-
-
-def register(registry, name="news", reference=REFERENCE, tags=None, fill=None):
+def register(registry, name="news", reference=REFERENCE):
     experiment_id = tracking.experiment(registry.client, "smoke")
     runs = registry.client.search_runs([experiment_id], "tags.`trunkline.key` = 'k'")
     run = runs[0] if runs else registry.client.create_run(experiment_id, tags={"trunkline.key": "k"})
@@ -47,8 +33,8 @@ def register(registry, name="news", reference=REFERENCE, tags=None, fill=None):
         reference,
         experiment_id=experiment_id,
         run_id=run.info.run_id,
-        write=fill or filler(),
-        tags=tags or {"trunkline.git": "0"},
+        write=fill,
+        tags={"trunkline.git": "0"},
         card="# news",
     )
 
@@ -83,55 +69,6 @@ def test_a_changed_file_is_refused(sqlite_uri, tmp_path):
     weights.write_bytes(data)
     with pytest.raises(IntegrityError, match="not what was registered"):
         registry.fetch(made, tmp_path)
-
-
-CODE = """
-import json, sys, mlflow
-uri, name, texts = json.load(sys.stdin)
-mlflow.set_tracking_uri(uri)
-model = mlflow.pyfunc.load_model(name)
-assert 'components' not in sys.modules and model.metadata.signature and model.input_example is not None
-found = model.predict(texts)
-print('found', json.dumps(found.tolist() if hasattr(found, 'tolist') else found))
-"""
-
-
-def served(uri: str, name: str, texts: list[str], folder: Path):
-    """What a model answers in a process that does not know this project."""
-    command = [sys.executable, "-W", "ignore", "-c", CODE]
-    given = json.dumps([uri, name, texts])
-    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=folder, check=False)
-    line = next((line for line in done.stdout.splitlines() if line.startswith("found ")), "")
-    assert line, done.stderr
-    return json.loads(line.removeprefix("found "))
-
-
-def test_a_trunk_answers_with_a_vector_a_text(sqlite_uri, tmp_path):
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    made, folder = register(Registry(sqlite_uri)), models.saved("trunk", (), 0)
-    texts = ["the trunk", "the branches carries the trunk ."]
-    vectors = np.array(served(sqlite_uri, made.uri, texts, tmp_path))
-    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    for text, vector in zip(texts, vectors, strict=True):
-        with torch.no_grad():
-            hidden = model(**tokenizer(text, return_tensors="pt", return_token_type_ids=False))[0]
-        np.testing.assert_allclose(vector, hidden[0].mean(dim=0).numpy(), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("kind", "classes"),
-    [("sequence_classification", ("atheism", "autos")), ("token_classification", ("O", "B-x", "I-x"))],
-)
-def test_branches_are_served(sqlite_uri, tmp_path, kind, classes):
-    made = register(Registry(sqlite_uri), fill=filler(kind, classes))
-    answers = served(sqlite_uri, made.uri, ["the trunk", "carries"], tmp_path)
-    assert len(answers) == 2
-    if kind == "sequence_classification":
-        assert all(row["label"] in classes and 0.5 <= row["score"] <= 1 for row in answers)
-    else:
-        assert all(entity["type"] == "x" for row in answers for entity in json.loads(row["entities"]))
 
 
 def test_whoever_is_killed_is_completed(sqlite_uri, empty_database):

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from components.lib.core import plugins
 from components.lib.core.errors import ConfigError, ConfigErrors, MissingError
 from components.lib.data import formats
 from components.lib.data.formats import Layout, Record, Rejected
@@ -177,13 +176,6 @@ def test_conll_sentences(tmp_path):
         {"tokens": ["Ada", "sang"], "labels": ["B-per", "O"]},
         {"tokens": ["In", "Oslo"], "labels": ["O", "B-loc"]},
     ]
-
-
-@pytest.mark.parametrize("name", plugins.names("components.lib.data.formats"))
-def test_contract_of_a_format(name):
-    declared = plugins.declared("components.lib.data.formats", name)
-    assert declared.summary and declared.config is not None
-    assert all(formats.suffixes()[suffix] == name for suffix in declared.constants["SUFFIXES"])
 
 
 def test_options_are_checked():
