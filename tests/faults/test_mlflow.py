@@ -197,6 +197,17 @@ def test_the_run_of_a_killed_process_can_be_marked(proxy, mlflow_uri, context):
     assert_whole(mlflow_uri, context, "KILLED")
 
 
+@pytest.mark.fault("F17")
+def test_a_start_whose_answer_is_lost_leaves_one_run(proxy, mlflow_uri, context):
+    """mlflow asks again, and the run that is too many cannot be deleted at once."""
+    lost = proxy.inject("lost", method="POST", path="runs/create", times=1)
+    stuck = proxy.inject("reset", path="runs/delete", times=3)  # as often as mlflow tries
+    with track(context, "k", deadline=60.0) as tracker:
+        put(tracker)
+    assert (lost.struck, stuck.struck) == (1, 3)
+    assert_whole(mlflow_uri, context)
+
+
 @pytest.mark.long
 @pytest.mark.fault("F17", "F01")
 def test_training_survives_its_server_and_its_leader(mlflow_uri, proxy, tmp_path):

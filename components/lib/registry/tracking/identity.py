@@ -12,6 +12,7 @@ from components.lib.registry.tracking.server import connect, experiment, explain
 from components.lib.storage.stage import Context
 
 LIMITS = {"param": 6_000, "tag": 8_000, "name": 250}  # MLflow's, in characters
+START = "trunkline.start"  # the tag of one call that started a run, and perhaps its double
 PIPELINE_RUN = "kfp.pipeline_run_id"  # the tag that KFP's own MLflow plugin uses
 
 
@@ -65,16 +66,23 @@ def _resumed(client: Any, run: Any, context: Context, tags: dict[str, str]) -> A
     texts = {**tags, **_details(context)}
     client.log_batch(run.info.run_id, tags=[RunTag(*pair) for pair in texts.items()])
     client.update_run(run.info.run_id, status="RUNNING")
-    return run
+    return _single(client, run)
 
 
 def _started(client: Any, experiment_id: str, tags: dict[str, str], name: str) -> Any:
-    """A new run; the client asks again when an answer is lost, and then there are two."""
-    mark = {"trunkline.start": uuid.uuid4().hex}
-    run = client.create_run(experiment_id, tags={**tags, **mark}, run_name=name)
-    for other in _runs(client, [experiment_id], mark):
-        if other.info.run_id != run.info.run_id:
-            client.delete_run(other.info.run_id)
+    mark = {START: uuid.uuid4().hex}
+    return _single(client, client.create_run(experiment_id, tags={**tags, **mark}, run_name=name))
+
+
+def _single(client: Any, run: Any) -> Any:
+    """The run without its double: the client asks again when an answer is lost, and then there are two.
+
+    Also when it is resumed: what began it may have failed before it had deleted the other.
+    """
+    if start := run.data.tags.get(START):
+        for other in _runs(client, [run.info.experiment_id], {START: start}):
+            if other.info.run_id != run.info.run_id:
+                client.delete_run(other.info.run_id)
     return run
 
 
