@@ -123,7 +123,9 @@ def test_a_store_keeps_objects_under_flat_keys(name, request, tmp_path):
     objects.upload(source, "deep/er/d.bin")
     objects.download("deep/er/d.bin", tmp_path / "down")
     assert (tmp_path / "down").read_bytes() == source.read_bytes()
-    assert list(objects.keys("")) == ["a/b.txt", "a/c.txt", "deep/er/d.bin"]
+    assert objects.write("a1/b", b"") and objects.write("a/b.txt", b"one")
+    assert list(objects.keys("")) == ["a/b.txt", "a/c.txt", "a1/b", "deep/er/d.bin"]
+    assert list(objects.keys("a")) == ["a/b.txt", "a/c.txt", "a1/b"]
     assert [(entry.key, entry.bytes) for entry in objects.entries("a/")] == [("a/b.txt", 3), ("a/c.txt", 5)]
     assert all(entry.modified > 1e9 for entry in objects.entries(""))
     place = objects.local("a/b.txt")

@@ -9,6 +9,7 @@ import json
 import os
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,10 @@ def report_error(error: TrunklineError) -> None:
 
 def latest(folder: Path) -> Heartbeat | None:
     """The newest heartbeat in `folder`, None before the first."""
-    beats = [json.loads(path.read_text()) for path in folder.glob("*.beat")]
+    beats = []
+    for path in folder.glob("*.beat"):
+        with suppress(FileNotFoundError):  # that rank has just finished
+            beats.append(json.loads(path.read_text()))
     if not beats:
         return None
     return Heartbeat(max(step for step, _ in beats), time.monotonic() - max(when for _, when in beats))

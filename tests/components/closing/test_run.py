@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,11 +37,6 @@ def exit_record(store: Store, run_id: str) -> dict[str, Any]:
 
 def index(store: Store) -> str:
     return store.objects.read("runs/index.html").decode()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"))
 
 
 def test_a_run_that_succeeded(store: Store) -> None:

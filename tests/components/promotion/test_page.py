@@ -19,11 +19,6 @@ STAGES = ("ingestion", "tokenization", "pretraining", "registration", "finetunin
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"))
-
-
-@pytest.fixture
 def trunk(store: Store) -> Manifest:
     return lineages.trunk(store, lineages.tokens(store, lineages.corpus(store)))
 

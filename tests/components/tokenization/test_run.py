@@ -15,11 +15,6 @@ from tests.made.corpora import corpus, scripts, tokens, word_level
 KINDS = ("bpe", "wordpiece", "unigram")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_shards_hold_the_ids_of_the_corpus_in_order(tmp_path: Path, store: Store, kind: str) -> None:
     train, validation = scripts(120), scripts(30, seed=1)

@@ -21,14 +21,6 @@ from components.lib.storage.store import Store
 KEY = Key("stage", 1, {"a": 1})
 
 
-@pytest.fixture(params=["file", "s3"])
-def store(request, tmp_path):
-    uri = (
-        str(tmp_path / "store") if request.param == "file" else request.getfixturevalue("s3") + "/team/prefix"
-    )
-    return Store(uri, cache=tmp_path / "cache")
-
-
 def commit(store, key=KEY, text="content", names=("data.txt",)):
     with store.draft(key) as draft:
         for name in names:
@@ -46,29 +38,29 @@ def overwrite(store, manifest, name, data):
     store.objects.write(object_key(store, manifest, name), data)
 
 
-def test_what_is_committed_can_be_opened(store):
-    manifest = commit(store, names=("data.txt", "model/a.bin", "model/deep/b.bin"))
-    assert store.find(KEY) == manifest
-    assert store.resolve(manifest.reference) == manifest
-    assert store.open(manifest, "data.txt").read_text() == "content of data.txt"
-    folder = store.open_folder(manifest, "model/")
+def test_what_is_committed_can_be_opened(any_store):
+    manifest = commit(any_store, names=("data.txt", "model/a.bin", "model/deep/b.bin"))
+    assert any_store.find(KEY) == manifest
+    assert any_store.resolve(manifest.reference) == manifest
+    assert any_store.open(manifest, "data.txt").read_text() == "content of data.txt"
+    folder = any_store.open_folder(manifest, "model/")
     assert (folder / "deep" / "b.bin").read_text() == "content of model/deep/b.bin"
     assert (folder / "a.bin").exists()
 
 
-def test_without_a_commit_nothing_exists(store):
-    with pytest.raises(ZeroDivisionError), store.draft(KEY) as draft:
+def test_without_a_commit_nothing_exists(any_store):
+    with pytest.raises(ZeroDivisionError), any_store.draft(KEY) as draft:
         draft.write("data.txt", "half")
         raise ZeroDivisionError
-    assert store.find(KEY) is None
+    assert any_store.find(KEY) is None
     with pytest.raises(MissingError):
-        store.resolve(f"stage/{KEY.digest}#{'0' * 64}")
+        any_store.resolve(f"stage/{KEY.digest}#{'0' * 64}")
 
 
-def test_an_input_made_anew_is_noticed(store):
-    manifest = commit(store)
+def test_an_input_made_anew_is_noticed(any_store):
+    manifest = commit(any_store)
     with pytest.raises(IntegrityError, match="made anew"):
-        store.resolve(manifest.reference[:-1] + "x")
+        any_store.resolve(manifest.reference[:-1] + "x")
 
 
 @pytest.mark.parametrize(
@@ -81,11 +73,11 @@ def test_an_input_made_anew_is_noticed(store):
     ],
     ids=["flipped bit", "truncated", "longer", "empty"],
 )
-def test_damage_is_noticed(store, damage):
-    manifest = commit(store)
-    overwrite(store, manifest, "data.txt", damage(b"content of data.txt"))
+def test_damage_is_noticed(any_store, damage):
+    manifest = commit(any_store)
+    overwrite(any_store, manifest, "data.txt", damage(b"content of data.txt"))
     with pytest.raises(IntegrityError) as caught:
-        store.open(manifest, "data.txt")
+        any_store.open(manifest, "data.txt")
     assert "data.txt" in caught.value.where and caught.value.exit_code == 65
 
 
@@ -100,26 +92,26 @@ def test_damage_after_a_first_read_is_noticed(tmp_path):
         store.open(manifest, "data.txt")
 
 
-def test_a_missing_file_is_noticed(store):
-    manifest = commit(store)
-    store.objects.delete(object_key(store, manifest, "data.txt"))
+def test_a_missing_file_is_noticed(any_store):
+    manifest = commit(any_store)
+    any_store.objects.delete(object_key(any_store, manifest, "data.txt"))
     with pytest.raises(MissingError):
-        store.open(manifest, "data.txt")
+        any_store.open(manifest, "data.txt")
 
 
-def test_a_manifest_of_another_store_is_refused(store, tmp_path):
+def test_a_manifest_of_another_store_is_refused(any_store, tmp_path):
     other = commit(Store(str(tmp_path / "other")))
     with pytest.raises(MissingError, match="does not hold"):
-        store.open(other, "data.txt")
+        any_store.open(other, "data.txt")
 
 
 @pytest.mark.fault("F14", "F25")
-def test_several_writers_of_one_key(store):
+def test_several_writers_of_one_key(any_store):
     """Every writer gets the winner's manifest, and the winner's files are whole."""
     ready, results = threading.Barrier(4), []
 
     def write(number):
-        with store.draft(KEY) as draft:
+        with any_store.draft(KEY) as draft:
             draft.write("data.txt", f"writer {number}")
             draft.facts["writer"] = number
             ready.wait()
@@ -131,33 +123,15 @@ def test_several_writers_of_one_key(store):
     for thread in threads:
         thread.join()
     assert len(results) == 4 and len({manifest.to_json() for manifest in results}) == 1
-    winner = store.find(KEY)
-    assert store.open(winner, "data.txt").read_text() == f"writer {winner.facts['writer']}"
-    left = [key for key in store.objects.keys(f"stage/{KEY.digest}/") if key.endswith("data.txt")]
-    assert left == [object_key(store, winner, "data.txt")], "the losers' files are dropped"
+    winner = any_store.find(KEY)
+    assert any_store.open(winner, "data.txt").read_text() == f"writer {winner.facts['writer']}"
+    left = [key for key in any_store.objects.keys(f"stage/{KEY.digest}/") if key.endswith("data.txt")]
+    assert left == [object_key(any_store, winner, "data.txt")], "the losers' files are dropped"
 
 
-def test_conditional_write(store):
-    assert store.objects.write("a/once", b"1", if_absent=True)
-    assert not store.objects.write("a/once", b"2", if_absent=True)
-    assert store.objects.read("a/once") == b"1"
-    assert store.objects.write("a/once", b"3") and store.objects.read("a/once") == b"3"
-
-
-def test_keys_are_sorted_and_below_the_prefix(store):
-    for key in ("b/2", "b/1", "b1/x", "a"):
-        store.objects.write(key, b"")
-    assert list(store.objects.keys("b/")) == ["b/1", "b/2"]
-    assert list(store.objects.keys("b")) == ["b/1", "b/2", "b1/x"]
-    assert list(store.objects.keys("")) == ["a", "b/1", "b/2", "b1/x"]
-    store.objects.delete("b/1")
-    store.objects.delete("b/1")
-    assert list(store.objects.keys("b/")) == ["b/2"]
-
-
-def test_a_failed_draft_leaves_no_scratch(store, tmp_path, monkeypatch):
+def test_a_failed_draft_leaves_no_scratch(any_store, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with pytest.raises(ZeroDivisionError), store.draft(KEY) as draft:
+    with pytest.raises(ZeroDivisionError), any_store.draft(KEY) as draft:
         (draft.folder / "half").write_text("x")
         raise ZeroDivisionError
     assert not draft.folder.exists()
