@@ -36,8 +36,7 @@ def run(
         registered: manifest of the registered trunk.
         evaluations: manifests of the evaluations, one a task.
         decision: where the manifest of the decision is written; decision.json is a function of the inputs.
-        report: where the report is written; the store keeps it too, as runs/<run>/report.html, and
-            beside it verdict.json: which start to use on which task.
+        report: where the report is written; the store keeps it too, as runs/<run>/report.html, and verdict.json.
 
     Raises:
         ConfigErrors: if a rule or an option of one is unknown.

@@ -100,7 +100,7 @@ def learning_curves(caption: str, series: Sequence[Series], x_label: str, y_labe
     shown = [one for one in series if one.x]
     if not shown:
         return _nothing(caption)
-    room = 16 + 1.15 * LETTER * min(max(len(one.name) for one in shown), LONGEST)  # in bold
+    room = 16 + 1.35 * LETTER * min(max(len(one.name) for one in shown), LONGEST)  # in bold
     x = ratio([v for one in shown for v in one.x], LEFT, WIDTH - room)
     y = linear([v for one in shown for v in (*one.y, *one.low, *one.high)], HEIGHT - BOTTOM, TOP)
     curves = [
