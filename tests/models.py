@@ -152,11 +152,21 @@ def evaluation(
     difference: tuple[float, float, float] = (0.0, -0.005, 0.005),
     task: str = "topics",
     model: str = "news-topics",
+    linear: tuple[float, float, float] | None = None,
 ) -> Manifest:
-    """What evaluation hands over; `champion` is (its branch, its version)."""
+    """What evaluation hands over; `linear`: the difference from it, `champion`: its branch, its version."""
     entry = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
     gap = dict(zip(("value", "low", "high"), difference, strict=True))
+    starts = {"trunk": entry, **({"linear": entry | {"value": accuracy - linear[0]}} if linear else {})}
+    against = {"of": "trunk", "over": "linear", "detectable": 0.1}
+    gaps = [against | dict(zip(("value", "low", "high"), linear, strict=True))] if linear else []
     rival = champion and {"name": model, "version": champion[1], "reference": champion[0].reference}
+    comparison = {
+        "starts": list(starts), "seeds": [0], "prices": [], "costs": {}, "stopped": [], "left_out": {},
+        "labels": [{"count": 20, "starts": starts, "differences": gaps}],
+        "selected": {"labels": 20, "seed": 0}, "tone": "warn", "sentence": "Cannot tell.",
+        "choices": [{"count": 20, "start": "trunk", "why": "alone", "against": [], "by_cost": False}],
+    }  # fmt: skip
     facts = {
         "task": task, "kind": branch.facts["kind"], "modality": "text", "model": model, "primary": "accuracy",
         "confidence": 0.95, "replicates": 2000, "examples": 500, "classes": branch.facts["classes"],
@@ -164,7 +174,7 @@ def evaluation(
         "metrics": {"accuracy": entry, "macro_f1": {"value": None, "low": None, "high": None}},
         "champion": rival, "champion_metrics": {"accuracy": entry} if champion else None,
         "difference": {"accuracy": gap} if champion else None,
-        "efficiency": {}, "confusion": None,
+        "comparison": comparison, "confusion": None,
     }  # fmt: skip
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
     return commit(store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy})

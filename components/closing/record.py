@@ -103,7 +103,7 @@ def _unrecorded(ledger: Sequence[Record]) -> tuple[str, str]:
 
 
 def _results(store: Store, ledger: Sequence[Record]) -> list[Record]:
-    """What the run found of each task: the gain of pre-training, the primary metric, the gate's verdict."""
+    """What the run found of each task: which start to use, the primary metric, the gate's decision."""
     verdicts: Mapping[str, str] = {}
     found: list[Record] = []
     for reference in (output["reference"] for record in ledger for output in record["outputs"]):
@@ -123,15 +123,13 @@ def _results(store: Store, ledger: Sequence[Record]) -> list[Record]:
 
 
 def _result(facts: Mapping[str, Any]) -> Record:
-    efficiency = facts.get("efficiency") or {"labels": [None], "gain": [None]}
-    primary = facts["primary"]
+    compared = facts.get("comparison") or {}
     return {
         "task": facts["task"],
         "metric": scorecard.title(facts),
-        "share": scorecard.share(facts),
-        "value": facts["metrics"][primary],
-        "labels": efficiency["labels"][0],
-        "gain": efficiency["gain"][0],
+        "value": facts["metrics"][facts["primary"]],
+        "sentence": compared.get("sentence", ""),
+        "recommended": {str(one["count"]): one["start"] for one in compared.get("choices", [])},
     }
 
 

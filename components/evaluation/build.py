@@ -1,4 +1,4 @@
-"""Makes the evaluation of a branch: scores, intervals, label efficiency, confusion, page."""
+"""Makes the evaluation of a branch: scores, intervals, the comparison of starts, confusion, page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from components.evaluation import card, champion, confusion, outcomes
+from components.evaluation.comparison import compare, costs
 from components.evaluation.config import Config
-from components.evaluation.efficiency import efficiency
 from components.evaluation.intervals import Floats, Statistic, estimates
 from components.evaluation.outcomes import Columns
+from components.evaluation.recommendation import recommend
 from components.evaluation.system import System
 from components.lib import tasks
 from components.lib.core.errors import DataError
+from components.lib.pages.starts import verdict
 from components.lib.registry.registered_models import Registered
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
@@ -28,7 +30,7 @@ SHOWN = 6  # examples that a task may draw
 
 
 def build(config: Config, context: Context, branch: Manifest, rival: Registered | None, draft: Draft) -> None:
-    """Fills `draft` with evaluation.json, outcomes.parquet, card.html and the facts."""
+    """Fills `draft` with evaluation.json, verdict.json, outcomes.parquet, card.html and the facts."""
     task = tasks.load(branch.facts["kind"])
     examples = pq.read_table(context.store.open(branch, "examples.parquet"))
     if not len(examples):
@@ -47,11 +49,18 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
         return _statistic(task, columns, branch.facts["classes"])(weights)[task.PRIMARY]
 
     facts = _facts(config, branch, rival, task, scored, {name: one.names for name, one in systems.items()})
-    facts["efficiency"] = efficiency(config, runs, primary, task.METRICS[task.PRIMARY])
+    compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
+    facts["comparison"] = {
+        **compared,
+        **costs(context.store, branch),
+        "selected": branch.facts.get("selected"),
+    }
+    facts["comparison"] |= recommend(facts)
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
     details = _details(systems["challenger"], task, facts, scored["challenger"], inputs, labels)
     draft.facts.update(facts)
+    draft.write("verdict.json", json.dumps({"tasks": [verdict(facts)]}, indent=1))
     draft.write("evaluation.json", json.dumps({**facts, **details}, indent=1, sort_keys=True))
     draft.write("card.html", card.render(facts, details))
     table = outcomes.table(scored, examples)

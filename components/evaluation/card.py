@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib.pages import charts, page, scorecard
+from components.lib.pages import charts, page, scorecard, starts
 
 
 def render(facts: Mapping[str, Any], details: Mapping[str, Any]) -> str:
-    """Metrics, label efficiency, confusion and errors of one branch."""
+    """The comparison of starts, metrics, confusion and errors of one branch."""
     kind, classes = str(facts["kind"]).replace("_", " "), len(facts["classes"])
     return page.render(
         "evaluation/card.html.j2",
@@ -20,4 +20,5 @@ def render(facts: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         details=details,
         charts=charts,
         scorecard=scorecard,
+        starts=starts,
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from components.lib.core.errors import DataError
 
 Columns = dict[str, NDArray[Any]]
-Run = tuple[str, int, int]  # start ("trunk" or "random"), labels, seed
+Run = tuple[str, int, int]  # start, labels, seed
 
 KEYS = ("start", "labels", "seed", "example")
 

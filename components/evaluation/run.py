@@ -7,12 +7,13 @@ from pathlib import Path
 
 from components.evaluation.config import Config
 from components.lib.core.settings import to_dict
+from components.lib.pages.starts import gain
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
 
-VERSION = 1
+VERSION = 2
 
 
 def run(config: Config, context: Context, *, branch: Path, evaluation: Path, card: Path) -> dict[str, float]:
@@ -26,7 +27,7 @@ def run(config: Config, context: Context, *, branch: Path, evaluation: Path, car
         card: where a copy of its page is written.
 
     Returns:
-        The metrics, and the area under the gain of pre-training, as far as they are defined.
+        The metrics, and the gains of the trunk over each other start, as far as they are defined.
 
     Raises:
         DataError: if the branch's outcomes do not fit its examples.
@@ -51,12 +52,15 @@ def run(config: Config, context: Context, *, branch: Path, evaluation: Path, car
     manifest = context.produce(key, build, evaluation)
     card.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(context.store.open(manifest, "card.html"), card)
+    print(f"evaluation: {manifest.facts['task']}: {manifest.facts['comparison']['sentence']}", flush=True)
     return headline(manifest)
 
 
 def headline(manifest: Manifest) -> dict[str, float]:
-    """What KFP lists beside the task: each defined metric, and the gain of pre-training."""
-    values = {name: entry["value"] for name, entry in manifest.facts["metrics"].items()}
-    if manifest.facts["efficiency"]:
-        values["gain_area"] = manifest.facts["efficiency"]["area"]["value"]
+    """What KFP lists beside the task: each defined metric, and the trunk's gains at the branch's labels."""
+    facts = manifest.facts
+    values = {name: entry["value"] for name, entry in facts["metrics"].items()}
+    last = facts["comparison"]["labels"][-1]
+    for start in last["starts"]:
+        values[f"gain_over_{start}"] = gain(facts, last, "trunk", start).get("value")
     return {name: value for name, value in values.items() if value is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.lib.modalities import snippet
-from components.lib.pages import model_card, scorecard
+from components.lib.pages import model_card, scorecard, starts
 from components.lib.pages.model_card import flat
 from components.lib.storage.artifacts import Manifest
 
@@ -21,6 +21,7 @@ def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
         "promotion/card.md.j2",
         name=name,
         facts=facts,
+        compared=starts.card(facts),
         primary=scorecard.described(facts),
         metrics=metrics,
         settings=flat(branch.key.config),

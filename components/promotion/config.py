@@ -14,9 +14,10 @@ class Config:
 
     Attributes:
         rules: name of a file in `components/promotion/rules` -> its options. A branch is promoted if every
-            rule passes or does not apply (there is no champion to compare with).
+            rule passes or does not apply, as where there is no champion to compare with. By default it must
+            not be worse than the champion by 1 %, nor clearly worse than a linear model.
     """
 
     rules: dict[str, dict[str, Any]] = setting(
-        {"floors": {}, "noninferiority": {"margin": 0.01}}, "rule -> its options; all must pass"
+        {"beats": {}, "floors": {}, "noninferiority": {"margin": 0.01}}, "rule -> its options; all must pass"
     )

@@ -37,7 +37,7 @@ def decide(
 
 def _task(rules: list[Rule], evaluation: Manifest, champion: bool) -> dict[str, Any]:
     facts = evaluation.facts
-    judged = judge(rules, facts)
+    judged, compared = judge(rules, facts), facts.get("comparison") or {}
     verdict = (UNCHANGED if champion else PROMOTED) if judged["passed"] else REJECTED
     return {
         "task": facts["task"],
@@ -52,6 +52,8 @@ def _task(rules: list[Rule], evaluation: Manifest, champion: bool) -> dict[str, 
         "primary": facts["primary"],
         "metrics": facts["metrics"],
         "difference": facts.get("difference"),
+        "recommended": {str(one["count"]): one["start"] for one in compared.get("choices", [])},
+        "sentence": compared.get("sentence", ""),
     }
 
 
@@ -61,5 +63,5 @@ def reasons(findings: list[dict[str, Any]], facts: Mapping[str, Any], champion: 
     if champion:
         sentences.append("this content is the champion already: nothing moves")
     elif not facts.get("champion"):
-        sentences.append("there is no champion yet: only absolute bounds apply")
+        sentences.append("there is no champion yet to compare with")
     return sentences

@@ -1,4 +1,4 @@
-"""The report of a run: did pre-training pay, what was promoted and why, and how it came about."""
+"""The report of a run: which start to use, what was promoted and why, and how it came about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from components.lib import modalities
-from components.lib.pages import charts, page, scorecard
+from components.lib.pages import charts, page, scorecard, starts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 from components.promotion import provenance, training_time, trunk_section
@@ -19,7 +19,6 @@ VERDICTS = {
     "unchanged": ("", "champion already"),
     "rejected": ("bad", "not promoted"),
 }
-PAYS = {"good": "pays", "bad": "hurts", "warn": "no clear gain", "": "not compared"}
 
 
 def render(
@@ -53,6 +52,7 @@ def render(
         modalities=modalities,
         provenance=provenance,
         scorecard=scorecard,
+        starts=starts,
         training_time=training_time,
         trunk_section=trunk_section,
     )
@@ -77,25 +77,21 @@ class Report:
         return of_stage(self.ancestors, stage)
 
     def summary(self) -> tuple[str, str]:
-        """Tone and headline: on how many tasks pre-training pays."""
-        tones = [scorecard.payoff(one.facts)[0] for one in self.evaluations]
-        paid = tones.count("good")
-        tone = "good" if tones and paid == len(tones) else "bad" if "bad" in tones and not paid else "warn"
-        return tone, f"Pre-training pays on {paid} of {len(tones)} tasks"
+        """Tone and headline: on how many tasks the trunk is the start to use."""
+        tones, chosen = [], []
+        for compared in (one.facts["comparison"] for one in self.evaluations):
+            tones.append(compared["tone"])
+            used = {choice["start"] for choice in compared["choices"] if choice["why"] in ("shown", "tied")}
+            chosen.append(used == {"trunk"})
+        tone = "good" if tones and {*tones} == {"good"} else "bad" if {*tones} == {"bad"} else "warn"
+        return tone, f"The trunk is the start to use on {sum(chosen)} of {len(chosen)} tasks"
 
     def tasks(self) -> list[list[object]]:
-        """Rows: each task, whether pre-training pays on it, by how much."""
+        """Rows: each task, which start to use on it, and what the branch reaches."""
         rows: list[list[object]] = []
         for facts in (evaluation.facts for evaluation in self.evaluations):
-            tone = scorecard.payoff(facts)[0]
-            efficiency = facts.get("efficiency") or {"gain": [{}], "labels": [None]}
-            gain = efficiency["gain"][0]
-            share = scorecard.share(facts)
-            points = f"{scorecard.points(gain.get('value'), share)}{' points' if share else ''}"
-            within = scorecard.span(gain, differences=True, share=share)
             score = facts["metrics"][facts["primary"]]["value"]
-            pays = page.part("badge", PAYS[tone], tone)
-            rows.append([facts["task"], pays, efficiency["labels"][0], points, within, score])
+            rows.append([facts["task"], facts["comparison"]["sentence"], score])
         return rows
 
     def gate(self) -> list[list[object]]:
@@ -132,7 +128,7 @@ class Report:
             "records to learn from": counts.get("train"),
             "left out, as they are test records too": counts.get("train_also_in_test"),
             "rejected": facts.get("rejected"),
-            "steps of each run": facts.get("steps"),
+            "steps of a run, at most": facts.get("steps"),
             "what is trained": facts.get("mode"),
             "the branch is the run with": run,
         }

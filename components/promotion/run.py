@@ -16,9 +16,9 @@ from components.lib.storage.store import Draft
 from components.promotion import champion, gate
 from components.promotion.application import apply
 from components.promotion.config import Config
-from components.promotion.decision import decide
+from components.promotion.decision import REJECTED, decide
 
-VERSION = 1
+VERSION = 2
 
 
 def run(
@@ -36,7 +36,8 @@ def run(
         registered: manifest of the registered trunk.
         evaluations: manifests of the evaluations, one a task.
         decision: where the manifest of the decision is written; decision.json is a function of the inputs.
-        report: where the report is written; the store keeps it too, as runs/<run>/report.html.
+        report: where the report is written; the store keeps it too, as runs/<run>/report.html, beside
+            verdict.json.
 
     Raises:
         ConfigErrors: if a rule or an option of one is unknown.
@@ -59,8 +60,16 @@ def run(
     manifest = context.produce(key, build, decision)
     decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
     apply(context, registry, manifest, decided, trunk, scored)
+    _tell(context, decided)
     _report(context, decided, trunk, scored, report)
     return manifest
+
+
+def _tell(context: Context, decided: dict[str, Any]) -> None:
+    for task in decided["tasks"]:
+        if task["verdict"] == REJECTED:
+            failed = [finding["reason"] for finding in task["findings"] if not finding["passed"]]
+            context.tell(f"{task['task']} is NOT promoted: {'; '.join(failed)}")
 
 
 def _key(config: Config, trunk: Manifest, scored: list[Manifest], champions: dict[str, str]) -> Key:
@@ -81,8 +90,11 @@ def _checked(scored: list[Manifest]) -> list[Manifest]:
 def _report(
     context: Context, decided: dict[str, Any], trunk: Manifest, scored: list[Manifest], report: Path
 ) -> None:
+    from components.lib.pages.starts import verdict
     from components.promotion.page import render
 
+    verdicts = json.dumps({"tasks": [verdict(one.facts) for one in scored]}, indent=1)
+    context.store.objects.write(f"runs/{context.run_id}/verdict.json", verdicts.encode())
     text = render(context.store, decided, scored, trunk, read_records(context))
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(text, encoding="utf-8")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.pages.scorecard import points, span
+from components.lib.pages.starts import gain
 from components.lib.storage.store import Store
 from tests.architecture.imports import ROOT
 from tests.benchmarks.history import record, sized
@@ -85,17 +86,19 @@ def measure(preset: Path, variant: str, folder: Path) -> None:
     start, spent, name = time.monotonic(), os.times(), "_".join(filter(None, (preset.stem, variant)))
     found = facts(preset, variant, folder)
     cost = sum(os.times()[2:4]) - sum(spent[2:4])
-    evaluated, rates = found["evaluation"], found["finetuning"].get("rates") or {}
+    evaluated = found["evaluation"]
     about = f"{evaluated['primary']} on {evaluated['examples']:,} test examples"
     print(f"\n{name}: {about}, {time.monotonic() - start:.0f} s, {cost:.0f} CPU-s")
-    curve = evaluated["efficiency"]
-    for i, count in enumerate(curve["labels"]):
-        gain, means = curve["gain"][i], {one: curve[one][i]["mean"] for one in ("trunk", "random")}
-        chosen = {one: f" (rate {dict(rates[one])[count]:g})" for one in rates}
-        told = ", ".join(f"{one} {mean:.3f}{chosen.get(one, '')}" for one, mean in means.items())
-        print(f"  {count:>5} labels: {told}; gain {points(gain['value'])} [{span(gain, differences=True)}]")
-        figures = {"labels": count, "gain": gain["value"], "low": gain["low"], "high": gain["high"], **means}
-        record(f"quality_{name}", figures)
+    print(f"  {evaluated['comparison']['sentence']}")
+    for row in evaluated["comparison"]["labels"]:
+        count, means = row["count"], {start: entry["value"] for start, entry in row["starts"].items()}
+        told = [f"{start} {mean:.3f}" for start, mean in means.items()]
+        for other in [start for start in means if start != "trunk"]:
+            found = gain(evaluated, row, "trunk", other)
+            told.append(f"over {other} {points(found['value'])} [{span(found, differences=True)}]")
+            means |= {f"over_{other}/{end}": found[end] for end in ("value", "low", "high")}
+        print(f"  {count:>5} labels: {', '.join(told)}")
+        record(f"quality_{name}", {"labels": count, **means})
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: line chart, label efficiency, histogram, bar chart, confusion matrix.
+"""Charts as inline SVG: line chart, learning curves, histogram, bar chart, confusion matrix.
 
 Their colours come from the page's style sheet, so they follow light and dark; the same numbers give the same
 bytes; exact values show when the mouse rests on a mark. Positions are computed here, `charts.html.j2` draws.
@@ -20,6 +20,15 @@ LONGEST, LETTER = 26, 6.1  # characters of a label, and the pixels of one
 CELL, READABLE = 40.0, 22.0  # pixels of a confusion matrix's cells: at most, and to hold a number
 POINTS = 300  # more than this in one line cannot be told apart: neighbours are averaged
 GREY = 6
+LINE = 14  # pixels between two names
+MARKS = (  # of each colour, around the origin
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0",
+    "M-4 -4h8v8h-8z",
+    "M0 -5L5 4H-5z",
+    "M0 -5.5L5.5 0L0 5.5L-5.5 0z",
+    "M0 5L5 -4H-5z",
+    "M-5 -2h3v-3h4v3h3v4h-3v3h-4v-3h-3z",
+)
 
 chart = instead(lambda caption, error: part("captioned", caption, problem(error)))
 
@@ -82,20 +91,24 @@ def lines(caption: str, series: Sequence[Series], x_label: str, y_label: str) ->
 
 
 @chart
-def efficiency(caption: str, series: Sequence[Series], x_label: str, y_label: str) -> Markup:
-    """Marked points with bands and whiskers of their intervals over a logarithmic x.
+def learning_curves(caption: str, series: Sequence[Series], x_label: str, y_label: str) -> Markup:
+    """Marked points with whiskers of their intervals over a logarithmic x, each line named at its end.
 
-    A line at y = 0 is drawn if the intervals reach below it, as those of differences may.
+    Lines differ in colour, mark and dashes, so that they are told apart in grey. A line at y = 0 is drawn if
+    the intervals reach below it, as those of differences may.
     """
     shown = [one for one in series if one.x]
     if not shown:
         return _nothing(caption)
-    x = ratio([v for one in shown for v in one.x], LEFT, WIDTH - RIGHT)
+    room = 16 + 1.35 * LETTER * min(max(len(one.name) for one in shown), LONGEST)  # in bold
+    x = ratio([v for one in shown for v in one.x], LEFT, WIDTH - room)
     y = linear([v for one in shown for v in (*one.y, *one.low, *one.high)], HEIGHT - BOTTOM, TOP)
     curves = [
         _curve(one, x, y, marked=True, shift=(i - (len(shown) - 1) / 2) * 5) for i, one in enumerate(shown)
     ]
-    return _draw("curves", caption, x, y, x_label, y_label, shown if len(shown) > 1 else (), curves)
+    ends = apart([y(one.y[-1]) for one in shown], TOP, HEIGHT - BOTTOM)
+    names = [(one.name, WIDTH - room + 8, end + 4, one.colour) for one, end in zip(shown, ends, strict=True)]
+    return _draw("curves", caption, x, y, x_label, y_label, (), curves, names)
 
 
 @chart
@@ -212,11 +225,26 @@ def _curve(one: Series, x: Scale, y: Scale, *, marked: bool, shift: float = 0.0)
     return {
         "colour": one.colour,
         "dashed": one.dashed,
+        "dashes": one.colour if marked else 0,
+        "mark": MARKS[one.colour % len(MARKS)],
         "line": _path(at, middle),
-        "band": _path([*at, *reversed(at)], [*high, *reversed(low)]) if low else "",
         "whiskers": [*zip(at, low, high, strict=True)] if low else [],
         "marks": [*zip(at, middle, hints, strict=True)] if marked else [],
     }
+
+
+def apart(places: Sequence[float], top: float, bottom: float) -> list[float]:
+    """The places of names beside lines, moved so far that they do not overlap and stay inside."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    moved, limit = [*places], bottom
+    for i in reversed(order):  # from the lowest up: none below its limit
+        moved[i] = limit = min(moved[i], limit)
+        limit -= LINE
+    limit = top
+    for i in order:
+        moved[i] = limit = max(moved[i], limit)
+        limit += LINE
+    return moved
 
 
 def _path(x: Sequence[float], y: Sequence[float]) -> str:

@@ -58,10 +58,16 @@ def test_a_run_that_succeeded(store: Store) -> None:
     assert record["stages"][0]["outputs"][0]["reference"] == corpus.reference
     assert record["seconds"] >= 0 and record["versions"]["python"]
     (result,) = record["results"]
-    assert result["verdict"] == "promoted" and result["gain"]["value"] == 0.15 and result["labels"] == 100
+    assert result["verdict"] == "promoted" and result["sentence"].startswith(
+        "Use the trunk with 100 to 1,000"
+    )
+    assert result["recommended"] == {
+        **dict.fromkeys(("100", "200", "500", "1000"), "trunk"),
+        "5000": "linear",
+    }
     page = read(index(store))
     assert page.links == ["r1/report.html"]
-    assert "topics: promoted, gain of pre-training +15.0 points (+12.0 to +18.0) with 100 labels" in page.text
+    assert "topics: promoted. Use the trunk with 100 to 1,000 labels (+15.0 points of accuracy" in page.text
 
 
 def test_a_stage_that_raised_is_named_with_its_error(store: Store) -> None:

@@ -18,6 +18,7 @@ from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
+from tests import verdicts
 from tests.components.evaluation import branches
 from tests.pages import read
 
@@ -41,20 +42,32 @@ def evaluate(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_branch_is_scored_with_intervals(kind: str, tmp_path: Path) -> None:
+def test_a_branch_is_scored_with_intervals(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = Store(str(tmp_path / "store"))
     branch = branches.commit(store, kind)
     made, headline = evaluate(Context(store), branch, tmp_path / "a")
     facts = made.facts
     assert made.key.inputs == {"branch": branch.reference}
-    assert made.names() == ["card.html", "evaluation.json", "outcomes.parquet"]
+    assert made.names() == ["card.html", "evaluation.json", "outcomes.parquet", "verdict.json"]
     assert facts["reproduced"] == 1.0  # the weights give the outcomes that finetuning recorded
     assert facts["champion"] is None and facts["difference"] is None and facts["champion_metrics"] is None
     for name, entry in facts["metrics"].items():
         assert entry["low"] <= entry["value"] <= entry["high"] and headline[name] == entry["value"]
-    assert headline["gain_area"] == facts["efficiency"]["area"]["value"]
-    assert facts["efficiency"]["labels"] == branches.LABELS
-    assert facts["efficiency"]["gain"][0]["value"] == pytest.approx(0.15, abs=0.08)
+    compared = facts["comparison"]
+    assert [row["count"] for row in compared["labels"]] == branches.LABELS
+    gap = compared["labels"][-1]["differences"][0]
+    assert (gap["of"], gap["over"]) == ("trunk", "linear") and headline["gain_over_linear"] == gap["value"]
+    assert compared["stopped"][0] == {"start": "linear", "labels": 20, "by": {"solved": 3}, "steps": 0}
+    (task,) = verdicts.checked(json.loads(store.open(made, "verdict.json").read_bytes()))
+    assert task["name"] == "weather" and task["metric"] == facts["primary"]
+    costs = task["labels"][0]["starts"]
+    assert (
+        costs["trunk"]["cpu_seconds"] == 61.5 and costs["random"]["cpu_seconds"] == 1.5
+    )  # none of pre-training
+    assert costs["linear"]["milliseconds"] == 0.1 and costs["linear"]["megabytes"] == 0.01
+    assert task["sentence"] in capsys.readouterr().out
     outcomes = pq.read_table(store.open(made, "outcomes.parquet"))
     assert outcomes.column("system").unique().to_pylist() == ["challenger"] and len(outcomes) == 120
     written = json.loads(store.open(made, "evaluation.json").read_bytes())
@@ -78,8 +91,8 @@ def test_the_card_is_self_contained_and_shows_the_data_as_text(kind: str, tmp_pa
     store = Store(str(tmp_path / "store"))
     evaluate(Context(store), branches.commit(store, kind), tmp_path / "a")
     page = read((tmp_path / "a" / "card.html").read_text(encoding="utf-8"))
-    assert page.headings[:2] == ["Evaluation of weather", "Metrics"]
-    assert "Label efficiency" in page.headings
+    assert page.headings[:2] == ["Evaluation of weather", "Starts"]
+    assert "Starts" in page.headings and "<b>TF-IDF" in page.texts
     assert ("Confusion" in page.headings) == (kind == "sequence_classification")
     if kind == "sequence_classification":
         assert "Surest errors" in page.headings and "<script>alert(1)</script>" in page.text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
 
+from components.evaluation.recommendation import recommend
 from components.lib.core import plugins
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Store
@@ -92,7 +94,7 @@ def evaluation(
     gain: float = 0.15,
     kind: str = "sequence_classification",
     champion: bool = False,
-    efficiency: bool = True,
+    starts: tuple[str, ...] = ("trunk", "linear", "random"),
     classes: list[str] = GROUPS,
 ) -> Manifest:
     text = kind == "sequence_classification"
@@ -102,7 +104,7 @@ def evaluation(
     metrics["calibration_error"] = {"value": None, "low": None, "high": None, "reason": "not defined"}
     size = len(classes)
     matrix = [[80 if i == j else (i * 5 + j * 3) % 7 for j in range(size)] for i in range(size)]
-    facts = {
+    facts: dict[str, Any] = {
         "task": task,
         "kind": kind,
         "modality": "text",
@@ -117,26 +119,52 @@ def evaluation(
         "champion": {"name": "trunkline-20news", "version": "2", "reference": "x"} if champion else None,
         "champion_metrics": {name: entry(0.6) for name in metrics} if champion else None,
         "difference": {name: entry(0.01, 0.015) for name in metrics} if champion else None,
-        "efficiency": curve(gain) if efficiency else None,
+        "comparison": comparison(gain, starts),
         "confusion": matrix if text else None,
     }
+    facts["comparison"] |= recommend(facts)
     worst = [{"true": classes[0], "predicted": classes[1], "count": 6, "share": 0.06}] if text else []
-    key = Key("evaluation", 1, {"model": facts["model"]}, {"branch": source.reference})
+    config = {"model": facts["model"], "gain": gain, "starts": starts}
+    key = Key("evaluation", 1, config, {"branch": source.reference})
     return _commit(store, key, facts, {"evaluation.json": json.dumps({**facts, "worst_confusions": worst})})
 
 
-def curve(gain: float) -> dict[str, Any]:
-    labels, seeds = [100, 200, 500, 1000, 5000], [0, 1, 2, 3, 4]
-    gains = [gain * share for share in (1, 0.9, 0.6, 0.35, 0.1)]
-    random = [0.17, 0.24, 0.36, 0.47, 0.62]
+LABELS = [100, 200, 500, 1000, 5000]
+NETWORK = {"parameters": 3_180_000, "megabytes": 12.7, "milliseconds": 1.9}
+COSTS = {
+    "trunk": {"pretraining_cpu_seconds": 290.0, **NETWORK},
+    "linear": {"pretraining_cpu_seconds": 0.0, "parameters": 40_000, "megabytes": 3.1, "milliseconds": 0.2},
+    "random": {"pretraining_cpu_seconds": 0.0, **NETWORK},
+}
+
+
+def comparison(gain: float, starts: tuple[str, ...]) -> dict[str, Any]:
+    """The trunk is `gain` better than a linear model at the fewest labels, and ever less with more."""
+    rows, prices = [], []
+    curve = zip(LABELS, [0.27, 0.34, 0.46, 0.57, 0.72], (1, 0.9, 0.6, 0.35, 0.1), strict=True)
+    for count, linear, share in curve:
+        values = {"trunk": linear + gain * share, "linear": linear, "random": linear - 0.1}
+        differences = [
+            {"of": a, "over": b, "detectable": 0.043, **entry(values[a] - values[b], 0.03)}
+            for a, b in itertools.combinations(starts, 2)
+        ]
+        means = {start: entry(values[start]) for start in starts}
+        rows.append({"count": count, "starts": means, "differences": differences})
+        ends = {"value": 370.4, "low": 260.0, "high": 5000.0, "beyond": {"high": ">"}}
+        prices += [
+            {"of": "trunk", "over": other, "count": count, **ends} for other in starts if other != "trunk"
+        ]
+    costs = {start: {**COSTS[start], "fit_cpu_seconds": {"100": 1.5, "5000": 9.25}} for start in starts}
+    stopped = [{"start": "trunk", "labels": 100, "by": {"early": 4, "bound": 1}, "steps": 240}]
     return {
-        "labels": labels,
-        "seeds": seeds,
-        "left_out": [],
-        "trunk": [_mean(entry(r + g)) for r, g in zip(random, gains, strict=True)],
-        "random": [_mean(entry(r)) for r in random],
-        "gain": [entry(g, 0.03) for g in gains],
-        "area": entry(gain * 0.55, 0.02),
+        "starts": list(starts),
+        "seeds": [0, 1, 2, 3, 4],
+        "labels": rows,
+        "prices": prices,
+        "costs": costs,
+        "stopped": stopped,
+        "left_out": {} if "linear" in starts else {"linear": "this modality has none"},
+        "selected": {"labels": 5000, "seed": 0},
     }
 
 
@@ -174,10 +202,6 @@ def records(tasks: list[str]) -> list[dict[str, Any]]:
 
 def entry(value: float, half: float = 0.02) -> dict[str, float]:
     return {"value": round(value, 6), "low": round(value - half, 6), "high": round(value + half, 6)}
-
-
-def _mean(found: dict[str, float]) -> dict[str, float]:
-    return {**found, "mean": found["value"]}
 
 
 def _commit(

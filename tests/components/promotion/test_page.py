@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.evaluation.recommendation import recommend
 from components.lib.data import images
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Store
@@ -36,7 +37,9 @@ def page_of(store: Store, trunk: Manifest, evaluations: list[Manifest], verdicts
 def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Store, trunk: Manifest) -> None:
     page = read(page_of(store, trunk, [one(store, trunk)], ["promoted"]))
     assert page.texts[page.texts.index("Trunk version 3, task: topics") + 1] == (
-        "Pre-training pays: +15.0 points of accuracy with 100 labels"
+        "Use the trunk with 100 to 1,000 labels (+15.0 points of accuracy [+12.0 to +18.0] over a linear "
+        "model, the next best with 100); use a linear model with 5,000 labels (no difference from the trunk "
+        "is shown, and it costs the least)."
     )
     assert [h for h in page.headings if h[0].isupper()] == [
         "Gate",
@@ -54,7 +57,12 @@ def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Stor
     for text in (
         "+12.0 to +18.0",
         "5 seeds",
-        "about 370",
+        "370",
+        "95 % interval 260 to > 5,000",
+        "100 labels with the trunk are worth, with a linear model",
+        "random weights",
+        "bound 1, early 4; 240 steps",
+        "may be under-trained: the trunk.",
         "promoted",
         "18,846",
         "near duplicate",
@@ -85,7 +93,7 @@ def test_pictures_of_the_trunk_are_in_the_page_and_a_damaged_one_is_named(store:
 
 def test_facts_that_another_version_wrote_cost_their_own_section(store: Store, trunk: Manifest) -> None:
     evaluation = one(store, trunk)
-    del evaluation.facts["efficiency"]["gain"]
+    del evaluation.facts["comparison"]["labels"]
     page = read(page_of(store, trunk, [evaluation], ["promoted"]), gaps=True)
     assert page.text.count("could not be drawn") == 2  # the answer, the task
     assert {"Gate", "Task topics", "Pre-training", "Data", "Lineage"} <= {*page.headings}
@@ -94,17 +102,16 @@ def test_facts_that_another_version_wrote_cost_their_own_section(store: Store, t
 @pytest.mark.parametrize(
     ("gain", "headline", "tone"),
     [
-        (0.15, "Pre-training pays: +15.0 points", "good"),
-        (0.01, "Pre-training shows no clear gain: +1.0 points", "warn"),
-        (-0.1, "Pre-training hurts: \u221210.0 points", "bad"),
-        (0.029, "Pre-training shows no clear gain", "warn"),
-        (0.04, "Pre-training pays: +4.0 points", "good"),
+        (0.5, "Use the trunk with 100 to 5,000 labels (+50.0 points of accuracy", "good"),
+        (0.01, "Cannot tell", "warn"),
+        (-0.5, "A linear model is better here: use it with 100 to 5,000 labels (+50.0 points", "bad"),
     ],
 )
-def test_the_verdict_follows_the_interval(
+def test_the_headline_follows_the_intervals(
     store: Store, trunk: Manifest, gain: float, headline: str, tone: str
 ) -> None:
-    html = page_of(store, trunk, [one(store, trunk, gain=gain)], ["promoted"])
+    starts = ("trunk", "linear") if gain == 0.01 else ("trunk", "linear", "random")
+    html = page_of(store, trunk, [one(store, trunk, gain=gain, starts=starts)], ["promoted"])
     assert headline in read(html).text
     assert f'class="verdict {tone}"' in html
 
@@ -112,13 +119,16 @@ def test_the_verdict_follows_the_interval(
 def test_a_metric_that_is_no_share_has_no_points_and_may_be_better_where_it_is_lower(
     store: Store, trunk: Manifest
 ) -> None:
-    evaluation = one(store, trunk, champion=True)
+    evaluation = one(store, trunk, champion=True, gain=-0.5)
     declared = {"better": "lower", "low": 0.0, "high": None, "title": "mean absolute error"}
     evaluation.facts["metric"] = {"accuracy": declared}
+    evaluation.facts["comparison"] |= recommend(evaluation.facts)
     page = read(page_of(store, trunk, [evaluation], ["promoted"]))
-    assert "Pre-training pays: mean absolute error better by 0.150 with 100 labels" in page.text
-    assert "95 % interval +0.120 to +0.180 of mean absolute error (lower is better" in page.text
-    assert "+0.150" in page.texts and not [text for text in page.texts if "points" in text]
+    sentence = (
+        "(mean absolute error better by 0.400 [+0.370 to +0.430] over random weights, the next best with 100)"
+    )
+    assert f"Use the trunk with 100 to 1,000 labels {sentence}" in page.text
+    assert not [text for text in page.texts if "points" in text]
     assert "mean absolute error (lower is better)" in page.texts
 
 
@@ -135,14 +145,14 @@ def test_several_tasks_are_summed_up_and_then_shown_one_by_one(store: Store, tru
     made = [
         lineages.evaluation(store, lineages.branch(store, trunk, task), task, gain=gain, kind=kind)
         for task, gain, kind in (
-            ("topics", 0.15, "sequence_classification"),
+            ("topics", 0.5, "sequence_classification"),
             ("entities", 0.0, "token_classification"),
             ("spam", -0.1, "sequence_classification"),
         )
     ]
     page = read(page_of(store, trunk, made, ["promoted", "rejected", "unchanged"]))
-    assert "Pre-training pays on 1 of 3 tasks" in page.text
-    for text in ("pays", "no clear gain", "hurts", "promoted", "not promoted", "champion already"):
+    assert "The trunk is the start to use on 1 of 3 tasks" in page.text
+    for text in ("promoted", "not promoted", "champion already"):
         assert text in page.texts
     assert "accuracy 0.61 is below 0.7" in page.text
     assert "models:/trunkline-20news-entities@challenger" in page.text  # it was not promoted
@@ -159,7 +169,7 @@ def test_a_page_is_made_even_if_the_store_has_lost_everything(store: Store, trun
     for key in list(store.objects.keys("")):
         store.objects.delete(key)
     page = read(page_of(store, trunk, [evaluation], ["promoted"]), gaps=True)
-    assert "Pre-training pays" in page.text and "Confusion matrix" in page.text
+    assert "Use the trunk" in page.text and "Confusion matrix" in page.text
     assert "the store does not hold an input" in page.text
     assert "This store does not hold the corpus or its tokens." in page.text
 
@@ -181,8 +191,10 @@ def test_a_chart_that_tells_nothing_new_is_left_out(store: Store, trunk: Manifes
 
 
 def test_what_was_not_compared_is_said(store: Store, trunk: Manifest) -> None:
-    page = read(page_of(store, trunk, [one(store, trunk, efficiency=False)], ["promoted"]))
-    assert "There is no random start to compare with" in page.text
+    page = read(page_of(store, trunk, [one(store, trunk, starts=("trunk", "random"))], ["promoted"]))
+    assert "over random weights" in page.text and "No linear model was compared: this modality" in page.text
+    page = read(page_of(store, trunk, [one(store, trunk, starts=("trunk",))], ["promoted"]))
+    assert "Cannot tell whether the trunk pays" in page.text and "no other start to compare" in page.text
 
 
 def test_no_task_is_a_page_too(store: Store, trunk: Manifest) -> None:

@@ -9,7 +9,7 @@ from components.promotion.config import Config
 from components.promotion.run import run
 from components.registration.config import Config as Registration
 from components.registration.run import run as register
-from tests import models
+from tests import models, verdicts
 from tests.killing import dying
 
 FLOOR = Config({"floors": {"minimum": {"accuracy": 0.5}}, "noninferiority": {"margin": 0.01}})
@@ -58,6 +58,24 @@ def test_the_first_branch_becomes_champion(tracked, tmp_path, trunk):
     assert version.tags["trunkline.pretraining"] == trunk.reference
     report = (tmp_path / "report.html").read_text()
     assert tracked.store.objects.read("runs/run-1/report.html").decode() == report and "promoted" in report
+
+
+def test_a_branch_that_is_worse_than_a_linear_model_is_not_promoted_even_first(
+    tracked, tmp_path, trunk, capsys
+):
+    branch = models.branch(tracked.store, trunk)
+    scored = models.evaluation(tracked.store, branch, linear=(-0.05, -0.08, -0.02))
+    _, decision = gated(tracked, tmp_path, [scored], Config())
+    (task,) = decision["tasks"]
+    reason = (
+        "with 20 labels: a linear model is better than the trunk (\u22125.0 points of accuracy, 95 % interval"
+    )
+    assert task["verdict"] == "rejected" and task["reasons"][0].startswith(reason)
+    assert holder(tracked, "champion") is None and holder(tracked, "champion", "news") is None
+    assert "promotion: topics is NOT promoted: with 20 labels" in capsys.readouterr().out
+    assert "a linear model is better than the trunk" in (tmp_path / "report.html").read_text()
+    verdict = json.loads(tracked.store.objects.read("runs/run-1/verdict.json"))
+    assert [one["name"] for one in verdicts.checked(verdict)] == ["topics"]
 
 
 def test_the_branch_is_registered_with_its_numbers(tracked, tmp_path, trunk):

@@ -91,15 +91,34 @@ def test_a_loss_that_is_not_a_number_leaves_the_others() -> None:
     assert len(polyline(chart)) == 2
 
 
-def test_efficiency_shows_bands_whiskers_and_zero() -> None:
+def test_learning_curves_show_whiskers_names_and_zero() -> None:
     low, high = [-0.1, 0.1], [0.3, 0.4]
-    chart = charts.efficiency("c", [Series("gain", [10, 100], [0.1, 0.2], low, high)], "labels", "points")
-    whiskers = [line for line in shapes(chart, "line") if "whisker" in line["class"]]
-    assert len(whiskers) == 2 and len(shapes(chart, "polygon")) == 1 and len(shapes(chart, "circle")) == 2
-    assert "gain, 10: 0.100 [-0.100, 0.300]" in drawn(chart).texts
-    above = charts.efficiency("c", [Series("gain", [10, 100], [0.3, 0.4])], "labels", "points")
-    assert len(shapes(chart, "line")) > len(whiskers) + len(shapes(above, "line")) - len(
-        [line for line in shapes(above, "line") if line["class"] == "grid"]
+    given = [
+        Series("linear", [10, 100], [0.1, 0.2], low, high, colour=1),
+        Series("trunk", [10, 100], [0.2, 0.21]),
+    ]
+    chart = charts.learning_curves("c", given, "labels", "points")
+    css = [line["class"] for line in shapes(chart, "line")]
+    assert sum("whisker" in one for one in css) == 2 and not shapes(chart, "polygon")
+    assert (
+        len({path["d"] for path in shapes(chart, "path")}) == 2
+        and "d1" in shapes(chart, "polyline")[0]["class"]
+    )
+    page = drawn(chart)
+    assert "linear, 10: 0.100 [-0.100, 0.300]" in page.texts and {"linear", "trunk"} <= {*page.texts}
+    above = charts.learning_curves("c", [Series("trunk", [10, 100], [0.3, 0.4])], "labels", "points")
+    zero = [sum(line["class"] == "axis" for line in shapes(one, "line")) for one in (chart, above)]
+    assert zero[0] == zero[1] + 1
+
+
+@given(st.lists(st.floats(-50, 300), min_size=1, max_size=7))
+@settings(max_examples=100, deadline=None)
+def test_names_beside_lines_do_not_overlap(places: list[float]) -> None:
+    moved = charts.apart(places, 0, 200)
+    assert all(0 <= place <= 200 for place in moved)
+    assert all(b - a >= charts.LINE - 1e-9 for a, b in itertools.pairwise(sorted(moved)))
+    assert sorted(range(len(places)), key=lambda i: (places[i], i)) == sorted(
+        range(len(places)), key=lambda i: (moved[i], i)
     )
 
 
@@ -136,7 +155,7 @@ def test_heat_maps_of_any_size_fit_the_page(size: int) -> None:
 def test_nothing_to_draw_is_said() -> None:
     found = drawn(
         charts.lines("a", [], "x", "y"),
-        charts.efficiency("b", [Series("s", [], [])], "x", "y"),
+        charts.learning_curves("b", [Series("s", [], [])], "x", "y"),
         charts.histogram("c", [0], [], "x"),
         charts.bars("d", [], {}),
     )

@@ -30,7 +30,7 @@ PARTS: dict[str, Callable[[str], Markup]] = {
     "pictures": lambda x: part("pictures", [(PNG, x)], True),
     "captioned": lambda x: part("captioned", x, x),
     "lines": lambda x: charts.lines(x, [Series(x, LINE, LINE)], x, x),
-    "efficiency": lambda x: charts.efficiency(
+    "efficiency": lambda x: charts.learning_curves(
         x, [Series(x, LINE, LINE, LINE, LINE), Series(x, LINE, LINE, dashed=True)], x, x
     ),
     "histogram": lambda x: charts.histogram(x, [0, 1, 2], [3, 4], x),
@@ -107,7 +107,7 @@ def test_what_cannot_be_drawn_says_so_in_its_place(capsys: pytest.CaptureFixture
         page.section("Losses", gone),
         page.section("Data", lambda: part("table", ["a", "b"], [["only one"]])),
         charts.histogram("Lengths", [0, 1], [1, 2], "x"),
-        charts.efficiency("By labels", [Series("s", [0, 1], LINE)], "x", "y"),
+        charts.learning_curves("By labels", [Series("s", [0, 1], LINE)], "x", "y"),
         charts.heat_map("Matrix", [[1, 2]], ["a", "b"]),
         part("verdict", "good", "Still here"),
     ]
