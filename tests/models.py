@@ -162,7 +162,7 @@ def evaluation(
     gaps = [against | dict(zip(("value", "low", "high"), linear, strict=True))] if linear else []
     rival = champion and {"name": model, "version": champion[1], "reference": champion[0].reference}
     comparison = {
-        "starts": list(starts), "seeds": [0], "prices": [], "costs": {}, "stopped": [], "left_out": {},
+        "starts": list(starts), "seeds": [0], "prices": [], "sizes": {}, "stopped": [], "left_out": {},
         "labels": [{"count": 20, "starts": starts, "differences": gaps}],
         "selected": {"labels": 20, "seed": 0}, "tone": "warn", "sentence": "Cannot tell.",
         "choices": [{"count": 20, "start": "trunk", "why": "alone", "against": [], "by_cost": False}],

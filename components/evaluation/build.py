@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.evaluation import card, champion, confusion, outcomes
-from components.evaluation.comparison import compare, costs
+from components.evaluation import champion, confusion, outcomes
+from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
 from components.evaluation.intervals import Floats, Statistic, estimates
 from components.evaluation.outcomes import Columns
@@ -20,7 +20,6 @@ from components.evaluation.recommendation import recommend
 from components.evaluation.system import System
 from components.lib import tasks
 from components.lib.core.errors import DataError
-from components.lib.pages.starts import verdict
 from components.lib.registry.registered_models import Registered
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
@@ -30,7 +29,7 @@ SHOWN = 6  # examples that a task may draw
 
 
 def build(config: Config, context: Context, branch: Manifest, rival: Registered | None, draft: Draft) -> None:
-    """Fills `draft` with evaluation.json, verdict.json, outcomes.parquet, card.html and the facts."""
+    """Fills `draft` with evaluation.json, outcomes.parquet, facts, and the times of the starts."""
     task = tasks.load(branch.facts["kind"])
     examples = pq.read_table(context.store.open(branch, "examples.parquet"))
     if not len(examples):
@@ -50,19 +49,14 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
 
     facts = _facts(config, branch, rival, task, scored, {name: one.names for name, one in systems.items()})
     compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
-    facts["comparison"] = {
-        **compared,
-        **costs(context.store, branch),
-        "selected": branch.facts.get("selected"),
-    }
+    facts["comparison"] = compared | endings(context.store, branch)
     facts["comparison"] |= recommend(facts)
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
     details = _details(systems["challenger"], task, facts, scored["challenger"], inputs, labels)
     draft.facts.update(facts)
-    draft.write("verdict.json", json.dumps({"tasks": [verdict(facts)]}, indent=1))
+    draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **details}, indent=1, sort_keys=True))
-    draft.write("card.html", card.render(facts, details))
     table = outcomes.table(scored, examples)
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))

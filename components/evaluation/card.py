@@ -8,7 +8,7 @@ from typing import Any
 from components.lib.pages import charts, page, scorecard, starts
 
 
-def render(facts: Mapping[str, Any], details: Mapping[str, Any]) -> str:
+def render(facts: Mapping[str, Any], measured: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     """The comparison of starts, metrics, confusion and errors of one branch."""
     kind, classes = str(facts["kind"]).replace("_", " "), len(facts["classes"])
     return page.render(
@@ -17,6 +17,7 @@ def render(facts: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         lead=f"{kind}: {facts['examples']:,} test examples{f', {classes} classes' if classes else ''}",
         footer=f"{scorecard.level(facts)} intervals from {facts['replicates']:,} bootstrap replicates.",
         facts=facts,
+        measured=measured,
         details=details,
         charts=charts,
         scorecard=scorecard,

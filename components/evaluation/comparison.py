@@ -76,25 +76,42 @@ def _summary(found: Estimates) -> Summary:
     return summary(float(found.value[0]), float(found.low[0]), float(found.high[0]))
 
 
-def costs(store: Store, branch: Manifest) -> Facts:
-    """What the starts of a branch cost, and what stopped their runs, as far as finetuning measured it.
+def endings(store: Store, branch: Manifest) -> Facts:
+    """What finetuning says of the starts of a branch, without what a clock had a part in.
 
     Returns:
-        {"costs": {start: facts of finetuning | {"fit_cpu_seconds": {labels: mean over seeds}}},
-        "stopped": [{"start", "labels", "steps", "by": {reason: runs}}], "left_out": {start: reason}}.
+        {"sizes": {start: {"parameters", "megabytes", "note"}}, "stopped": [{"start", "labels", "steps",
+        "by": {what ended a run: runs}}], "left_out": {start: reason}, "selected": the branch's run}.
     """
-    rows: list[Facts] = []
-    if branch.names("runs.jsonl"):
-        text = store.open(branch, "runs.jsonl").read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text.splitlines()]
     cells: dict[tuple[str, int], list[Facts]] = {}
-    for row in rows:
-        cells.setdefault((row["start"], int(row["labels"])), []).append(row)
-    found: Facts = {name: dict(facts) for name, facts in branch.facts.get("starts", {}).items()}
+    if branch.names("runs.jsonl"):
+        for line in store.open(branch, "runs.jsonl").read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            cells.setdefault((row["start"], int(row["labels"])), []).append(row)
     stopped = []
     for (start, labels), runs in sorted(cells.items()):
-        spent = sum(run["cpu_seconds"] for run in runs) / len(runs)
-        found.setdefault(start, {}).setdefault("fit_cpu_seconds", {})[str(labels)] = round(spent, 3)
         by, steps = Counter(run["stopped"] for run in runs), sorted(run["steps"] for run in runs)
         stopped.append({"start": start, "labels": labels, "by": dict(by), "steps": steps[len(steps) // 2]})
-    return {"costs": found, "stopped": stopped, "left_out": branch.facts.get("starts_left_out", {})}
+    return {
+        "sizes": branch.facts.get("starts", {}),
+        "stopped": stopped,
+        "left_out": branch.facts.get("starts_left_out", {}),
+        "selected": branch.facts.get("selected"),
+    }
+
+
+def seconds(branch: Manifest) -> Facts:
+    """What a clock measured of the starts of a branch.
+
+    Returns:
+        {start: {"pretraining_cpu_seconds", "milliseconds", "fit_cpu_seconds": {labels: mean over seeds}}}.
+    """
+    spent: dict[tuple[str, str], list[float]] = {}
+    for run in branch.measured.get("runs", []):
+        spent.setdefault((run["start"], str(run["labels"])), []).append(run["cpu_seconds"])
+    found = {}
+    for start, cost in branch.measured.get("starts", {}).items():
+        fits = {n: round(sum(each) / len(each), 3) for (name, n), each in spent.items() if name == start}
+        clocks = {name: cost.get(name) for name in ("pretraining_cpu_seconds", "milliseconds")}
+        found[start] = {**clocks, "fit_cpu_seconds": fits}
+    return found

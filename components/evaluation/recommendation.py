@@ -1,9 +1,9 @@
 """Recommendation: which start to use at which number of labels, by a stated rule, in one sentence.
 
 The rule, at each number of labels: of the start with the best mean and those whose paired difference from it
-is not shown (its interval holds 0), the one that answers a record fastest; within a factor of two of that,
-the one that took the fewest CPU-seconds to make (pre-training and fitting). Where costs were not measured,
-the start with the best mean. Weights that others have trained cost nothing here.
+is not shown (its interval holds 0), the smallest to serve, in megabytes; within a factor of two of that, one
+that needs no pre-training of ours. Where sizes are not known, the start with the best mean. No clock has a
+part in it, so equal runs recommend the same.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 from components.lib.pages import scorecard
 from components.lib.pages.scorecard import Facts
-from components.lib.pages.starts import cpu_seconds, gain, labels, listed, named
+from components.lib.pages.starts import gain, labels, listed, named
 
-NEAR = 2.0  # times the fastest answer: what is measured on a busy machine does not tell more apart
+NEAR = 2.0  # times the smallest
 
 
 def recommend(facts: Facts) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def recommend(facts: Facts) -> dict[str, Any]:
     "tied" (with some others), "open" (with all others), "alone", or "undefined" (no start has a value).
     """
     compared = facts["comparison"]
-    choices = [_choice(facts, row, compared["costs"]) for row in compared["labels"]]
+    choices = [_choice(facts, row, compared["sizes"]) for row in compared["labels"]]
     groups = [[*group] for _, group in itertools.groupby(choices, key=_group)]
     said = "; ".join(_clause(facts, group) for group in groups)
     sentence = f"{said[:1].upper()}{said[1:]}."
@@ -36,7 +36,7 @@ def recommend(facts: Facts) -> dict[str, Any]:
     return {"choices": choices, "sentence": sentence, "tone": _tone(choices)}
 
 
-def _choice(facts: Facts, row: Facts, costs: Mapping[str, Facts]) -> Facts:
+def _choice(facts: Facts, row: Facts, sizes: Mapping[str, Facts]) -> Facts:
     values = {start: entry["value"] for start, entry in row["starts"].items() if entry["value"] is not None}
     sign = -1.0 if scorecard.lower(facts) else 1.0
     ranked = sorted(values, key=lambda start: -sign * values[start])
@@ -44,7 +44,7 @@ def _choice(facts: Facts, row: Facts, costs: Mapping[str, Facts]) -> Facts:
         return {"count": row["count"], "start": None, "why": "undefined", "against": [], "by_cost": False}
     best = ranked[0]
     near = [best, *(one for one in ranked[1:] if not _above(gain(facts, row, best, one)))]
-    cheapest = _cheapest(near, costs, row["count"])
+    cheapest = _cheapest(near, sizes)
     chosen = cheapest or best
     why = "alone" if len(ranked) == 1 else "shown" if len(near) == 1 else "tied"
     if why == "tied" and len(near) == len(ranked):
@@ -56,14 +56,13 @@ def _choice(facts: Facts, row: Facts, costs: Mapping[str, Facts]) -> Facts:
     return {"count": row["count"], "start": chosen, "why": why, "against": against, "by_cost": by_cost}
 
 
-def _cheapest(starts: list[str], costs: Mapping[str, Facts], count: int) -> str | None:
-    """By the rule; None if the time of an answer is not known of all."""
-    measured = {start: costs.get(start, {}).get("milliseconds") for start in starts}
-    times = {start: float(time) for start, time in measured.items() if time is not None}
-    if times.keys() != measured.keys():
+def _cheapest(starts: list[str], sizes: Mapping[str, Facts]) -> str | None:
+    """By the rule; None if a size is not known."""
+    known = {start: sizes[start]["megabytes"] for start in starts if sizes.get(start, {}).get("megabytes")}
+    if len(known) < len(starts):
         return None
-    near = [start for start in starts if times[start] <= NEAR * min(times.values())]
-    return min(near, key=lambda start: cpu_seconds(costs.get(start, {}), count) or 0.0)
+    near = [start for start in starts if known[start] <= NEAR * min(known.values())]
+    return min(near, key=lambda start: (start == "trunk", known[start], starts.index(start)))
 
 
 def _above(entry: Facts) -> bool:
@@ -92,7 +91,7 @@ def _clause(facts: Facts, group: list[Facts]) -> str:
             [named(one) for one in dict.fromkeys(start for one in tied for start in one["against"])]
         )
         at = f"with {_words(tied)} " if shown else ""
-        least = ", and it costs the least" if any(one["by_cost"] for one in tied) else ""
+        least = ", and it is the cheapest" if any(one["by_cost"] for one in tied) else ""
         reasons.append(f"{at}no difference from {others} is shown{least}")
     if shown == group and start == "linear":
         return f"a linear model is better here: use it with {words} ({reasons[0]})"
@@ -120,9 +119,7 @@ def _open(facts: Facts, group: list[Facts], words: str) -> str:
     seeds, examples = len(facts["comparison"]["seeds"]), facts["examples"]
     size = f"{examples:,} test example{'s' * (examples != 1)} and {seeds} seed{'s' * (seeds != 1)}"
     least = f" below {scorecard.amount(facts, max(found))}" if found else ""
-    by_cost = (
-        f"; until then use {named(group[0]['start'])}, which costs the least" if group[0]["by_cost"] else ""
-    )
+    by_cost = f"; until then use {named(group[0]['start'])}, the cheapest" if group[0]["by_cost"] else ""
     return f"cannot tell which start is best with {words}: {size} show no difference{least}{by_cost}"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from pathlib import Path
 
 from components.evaluation.config import Config
 from components.lib.core.settings import to_dict
-from components.lib.pages.starts import gain
+from components.lib.pages.starts import gain, verdict
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
@@ -24,7 +24,7 @@ def run(config: Config, context: Context, *, branch: Path, evaluation: Path, car
         context: the run; without a tracking server there is no champion.
         branch: manifest of finetuning.
         evaluation: where the manifest of this stage is written.
-        card: where a copy of its page is written.
+        card: where its page is written; the store gets runs/<run>/verdict.<task>.json.
 
     Returns:
         The metrics, and the gains of the trunk over each other start, as far as they are defined.
@@ -50,10 +50,21 @@ def run(config: Config, context: Context, *, branch: Path, evaluation: Path, car
         evaluate(config, context, source, champion, draft)
 
     manifest = context.produce(key, build, evaluation)
-    card.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(context.store.open(manifest, "card.html"), card)
-    print(f"evaluation: {manifest.facts['task']}: {manifest.facts['comparison']['sentence']}", flush=True)
+    _show(context, manifest, card)
     return headline(manifest)
+
+
+def _show(context: Context, manifest: Manifest, card: Path) -> None:
+    """The page and the verdict, each time anew: they hold times, which are no part of the output."""
+    from components.evaluation.card import render
+
+    facts, measured = manifest.facts, manifest.measured
+    details = json.loads(context.store.open(manifest, "evaluation.json").read_bytes())
+    card.parent.mkdir(parents=True, exist_ok=True)
+    card.write_text(render(facts, measured, details), encoding="utf-8")
+    text = json.dumps({"tasks": [verdict(facts, measured)]}, indent=1)
+    context.store.objects.write(f"runs/{context.run_id}/verdict.{facts['task']}.json", text.encode())
+    print(f"evaluation: {facts['task']}: {facts['comparison']['sentence']}", flush=True)
 
 
 def headline(manifest: Manifest) -> dict[str, float]:

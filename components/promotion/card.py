@@ -21,7 +21,7 @@ def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
         "promotion/card.md.j2",
         name=name,
         facts=facts,
-        compared=starts.card(facts),
+        compared=starts.card(facts, evaluation.measured),
         primary=scorecard.described(facts),
         metrics=metrics,
         settings=flat(branch.key.config),

@@ -36,8 +36,7 @@ def run(
         registered: manifest of the registered trunk.
         evaluations: manifests of the evaluations, one a task.
         decision: where the manifest of the decision is written; decision.json is a function of the inputs.
-        report: where the report is written; the store keeps it too, as runs/<run>/report.html, beside
-            verdict.json.
+        report: where the report is written; the store keeps it as runs/<run>/report.html, and verdict.json.
 
     Raises:
         ConfigErrors: if a rule or an option of one is unknown.
@@ -60,12 +59,12 @@ def run(
     manifest = context.produce(key, build, decision)
     decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
     apply(context, registry, manifest, decided, trunk, scored)
-    _tell(context, decided)
     _report(context, decided, trunk, scored, report)
     return manifest
 
 
 def _tell(context: Context, decided: dict[str, Any]) -> None:
+    """Says of each branch that is not promoted why, where whoever started the run looks."""
     for task in decided["tasks"]:
         if task["verdict"] == REJECTED:
             failed = [finding["reason"] for finding in task["findings"] if not finding["passed"]]
@@ -93,7 +92,8 @@ def _report(
     from components.lib.pages.starts import verdict
     from components.promotion.page import render
 
-    verdicts = json.dumps({"tasks": [verdict(one.facts) for one in scored]}, indent=1)
+    _tell(context, decided)
+    verdicts = json.dumps({"tasks": [verdict(one.facts, one.measured) for one in scored]}, indent=1)
     context.store.objects.write(f"runs/{context.run_id}/verdict.json", verdicts.encode())
     text = render(context.store, decided, scored, trunk, read_records(context))
     report.parent.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,8 @@ NAMES = {
 }
 ENDS = ("value", "low", "high")
 RULE = (
-    "The rule: of the best start and those whose difference from it is not shown, the one that answers "
-    "fastest; within a factor of two of that, the one that took the fewest CPU-seconds to make."
+    "The rule: of the best start and those whose difference from it is not shown, the smallest to serve, in "
+    "megabytes; within a factor of two of that, one that needs no pre-training."
 )
 STOPPED = {
     "early": "early",
@@ -70,23 +70,22 @@ def gain(facts: Facts, row: Facts, of: str, over: str) -> Facts:
     return {}
 
 
-def cpu_seconds(cost: Facts, count: int) -> float | None:
-    """What a start took at a number of labels: pre-training and fitting, as far as they were measured."""
-    spent = [cost.get("pretraining_cpu_seconds"), cost.get("fit_cpu_seconds", {}).get(str(count))]
-    known = [one for one in spent if one is not None]
-    return round(sum(known), 3) if known else None
+def verdict(facts: Facts, measured: Facts) -> dict[str, Any]:
+    """What `verdict.json` says of a task; a difference is value of `of` - value of `over`.
 
-
-def verdict(facts: Facts) -> dict[str, Any]:
-    """What `verdict.json` says of a task; a difference is value of `of` - value of `over`."""
+    Args:
+        measured: of the evaluation: what a clock had a part in.
+    """
     compared, rows = facts["comparison"], []
     for row in compared["labels"]:
         starts = {}
         for start, entry in row["starts"].items():
-            cost = compared["costs"].get(start, {})
-            sizes = {name: cost.get(name) for name in ("megabytes", "milliseconds")}
-            ends = {name: entry[name] for name in ENDS}
-            starts[start] = {**ends, "cpu_seconds": cpu_seconds(cost, row["count"]), **sizes}
+            clock, size = measured.get("costs", {}).get(start, {}), compared["sizes"].get(start, {})
+            starts[start] = {name: entry[name] for name in ENDS} | {
+                "cpu_seconds": _cpu_seconds(clock, row["count"]),
+                "megabytes": size.get("megabytes"),
+                "milliseconds": clock.get("milliseconds"),
+            }
         differences = [{name: one[name] for name in ("of", "over", *ENDS)} for one in row["differences"]]
         rows.append({"count": row["count"], "starts": starts, "differences": differences})
     return {
@@ -97,6 +96,13 @@ def verdict(facts: Facts) -> dict[str, Any]:
         "recommended": {str(one["count"]): one["start"] for one in compared["choices"]},
         "sentence": compared["sentence"],
     }
+
+
+def _cpu_seconds(clock: Facts, count: int) -> float | None:
+    """What a start took at a number of labels: pre-training and fitting, as far as they were measured."""
+    spent = [clock.get("pretraining_cpu_seconds"), clock.get("fit_cpu_seconds", {}).get(str(count))]
+    known = [one for one in spent if one is not None]
+    return round(sum(known), 3) if known else None
 
 
 def answer(facts: Facts) -> tuple[str, str, str]:
@@ -229,28 +235,28 @@ def differences(facts: Facts, of_trunk: bool = True) -> tuple[list[str], list[li
     return headers, rows
 
 
-def spent(facts: Facts) -> tuple[list[str], list[list[object]]]:
+def spent(facts: Facts, measured: Facts) -> tuple[list[str], list[list[object]]]:
     """Headers and rows: what each start costs to make and to serve; empty where it was not measured."""
     compared, rows = facts["comparison"], []
-    counts = [row["count"] for row in compared["labels"]]
+    counts = [str(row["count"]) for row in compared["labels"]]
     for start in compared["starts"]:
-        cost = compared["costs"].get(start)
-        if cost:
-            fits = [cost.get("fit_cpu_seconds", {}).get(str(count)) for count in (counts[0], counts[-1])]
+        clock, size = measured.get("costs", {}).get(start, {}), compared["sizes"].get(start, {})
+        if clock or size:
+            fits = [clock.get("fit_cpu_seconds", {}).get(count) for count in (counts[0], counts[-1])]
             fit = " to ".join(dict.fromkeys(page.show(one) for one in fits))
-            sizes = [cost.get(name) for name in ("parameters", "megabytes", "milliseconds")]
+            sizes = [size.get("parameters"), size.get("megabytes"), clock.get("milliseconds")]
             rows.append(
-                [named(start), cost.get("pretraining_cpu_seconds"), fit, *sizes, cost.get("note", "")]
+                [named(start), clock.get("pretraining_cpu_seconds"), fit, *sizes, size.get("note", "")]
             )
     headers = ["start", "CPU-s pre-training", "CPU-s a fit", "parameters", "MB", "ms a record", "what it is"]
     return headers, rows
 
 
-def card(facts: Facts) -> tuple[list[str], list[list[object]]]:
+def card(facts: Facts, measured: Facts) -> tuple[list[str], list[list[object]]]:
     """Headers and rows for a model card: the mean of each start with its interval and cost, by labels."""
     headers = ["labels", "start", title(facts), "interval", "CPU-seconds", "MB", "ms a record"]
     rows: list[list[object]] = []
-    for row in verdict(facts)["labels"] if facts.get("comparison") else []:
+    for row in verdict(facts, measured)["labels"] if facts.get("comparison") else []:
         for start, one in row["starts"].items():
             cost = [page.show(one[name]) for name in ("cpu_seconds", "megabytes", "milliseconds")]
             ends = span(one, share=share(facts))

@@ -25,29 +25,8 @@ CLASSES = ["cold", "hot", "mild"]
 IOB2 = ["O", "B-place", "I-place"]
 WORDS = [*models.WORDS[5:], "<b>here</b>", "<script>alert(1)</script>"]
 LABELS, SEEDS = [20, 40, 80], [0, 1, 2]
-COSTS = {  # as finetuning measures them; adopted weights have no cost of pre-training
-    "trunk": {
-        "pretraining_cpu_seconds": 60.0,
-        "parameters": 9_000,
-        "megabytes": 0.04,
-        "milliseconds": 2.0,
-        "note": "",
-    },
-    "linear": {
-        "pretraining_cpu_seconds": 0.0,
-        "parameters": 90,
-        "megabytes": 0.01,
-        "milliseconds": 0.1,
-        "note": "<b>TF-IDF",
-    },
-    "random": {
-        "pretraining_cpu_seconds": None,
-        "parameters": 9_000,
-        "megabytes": 0.04,
-        "milliseconds": 2.1,
-        "note": "",
-    },
-}
+SIZE = {"parameters": 9_000, "megabytes": 0.04, "note": ""}  # as finetuning measures it
+STARTS = {"trunk": SIZE, "linear": {"parameters": 90, "megabytes": 0.01, "note": "<b>TF-IDF"}, "random": SIZE}
 
 
 def classes(kind: str) -> list[str]:
@@ -129,15 +108,21 @@ def commit(
             label_counts=LABELS,
             seeds=SEEDS,
             selected={"labels": LABELS[-1], "seed": 0},
-            starts=COSTS,
+            starts=STARTS,
             starts_left_out={"public": "the trunk did not start from public weights"},
         )
-        ended = {"rate": None, "steps": 0, "stopped": "solved", "cpu_seconds": 1.5}
+        ended = {"rate": None, "steps": 0, "stopped": "solved"}
         trained = ended | {"rate": 1e-3, "steps": 30, "stopped": "early"}
         rows = [
             {"start": start, "labels": labels, "seed": seed, **(ended if start == "linear" else trained)}
-            for start, labels, seed in itertools.product(COSTS, LABELS, SEEDS)
+            for start, labels, seed in itertools.product(STARTS, LABELS, SEEDS)
         ]
+        draft.measured["runs"] = [{**row, "cpu_seconds": 1.5} for row in rows]
+        spent = {"trunk": 60.0, "linear": 0.0, "random": None}  # nobody knows it of adopted weights
+        draft.measured["starts"] = {
+            start: {**STARTS[start], "pretraining_cpu_seconds": spent[start], "milliseconds": 0.1}
+            for start in STARTS
+        }
         draft.write("runs.jsonl", "".join(json.dumps(row) + "\n" for row in rows), len(rows))
         return draft.commit()
 

@@ -50,7 +50,7 @@ def test_a_branch_is_scored_with_intervals(
     made, headline = evaluate(Context(store), branch, tmp_path / "a")
     facts = made.facts
     assert made.key.inputs == {"branch": branch.reference}
-    assert made.names() == ["card.html", "evaluation.json", "outcomes.parquet", "verdict.json"]
+    assert made.names() == ["evaluation.json", "outcomes.parquet"]
     assert facts["reproduced"] == 1.0  # the weights give the outcomes that finetuning recorded
     assert facts["champion"] is None and facts["difference"] is None and facts["champion_metrics"] is None
     for name, entry in facts["metrics"].items():
@@ -60,7 +60,7 @@ def test_a_branch_is_scored_with_intervals(
     gap = compared["labels"][-1]["differences"][0]
     assert (gap["of"], gap["over"]) == ("trunk", "linear") and headline["gain_over_linear"] == gap["value"]
     assert compared["stopped"][0] == {"start": "linear", "labels": 20, "by": {"solved": 3}, "steps": 0}
-    (task,) = verdicts.checked(json.loads(store.open(made, "verdict.json").read_bytes()))
+    (task,) = verdicts.checked(json.loads(store.objects.read("runs/local/verdict.weather.json")))
     assert task["name"] == "weather" and task["metric"] == facts["primary"]
     costs = task["labels"][0]["starts"]
     assert (

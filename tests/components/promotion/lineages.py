@@ -126,15 +126,21 @@ def evaluation(
     worst = [{"true": classes[0], "predicted": classes[1], "count": 6, "share": 0.06}] if text else []
     config = {"model": facts["model"], "gain": gain, "starts": starts}
     key = Key("evaluation", 1, config, {"branch": source.reference})
-    return _commit(store, key, facts, {"evaluation.json": json.dumps({**facts, "worst_confusions": worst})})
+    text = json.dumps({**facts, "worst_confusions": worst})
+    return _commit(store, key, facts, {"evaluation.json": text}, {"costs": dict.fromkeys(starts, SECONDS)})
 
 
 LABELS = [100, 200, 500, 1000, 5000]
-NETWORK = {"parameters": 3_180_000, "megabytes": 12.7, "milliseconds": 1.9}
-COSTS = {
-    "trunk": {"pretraining_cpu_seconds": 290.0, **NETWORK},
-    "linear": {"pretraining_cpu_seconds": 0.0, "parameters": 40_000, "megabytes": 3.1, "milliseconds": 0.2},
-    "random": {"pretraining_cpu_seconds": 0.0, **NETWORK},
+NETWORK = {"parameters": 3_180_000, "megabytes": 12.7, "note": ""}
+SIZES = {
+    "trunk": NETWORK,
+    "linear": {"parameters": 40_000, "megabytes": 3.1, "note": "tfidf"},
+    "random": NETWORK,
+}
+SECONDS = {
+    "pretraining_cpu_seconds": 290.0,
+    "milliseconds": 1.9,
+    "fit_cpu_seconds": {"100": 1.5, "5000": 9.25},
 }
 
 
@@ -154,14 +160,13 @@ def comparison(gain: float, starts: tuple[str, ...]) -> dict[str, Any]:
         prices += [
             {"of": "trunk", "over": other, "count": count, **ends} for other in starts if other != "trunk"
         ]
-    costs = {start: {**COSTS[start], "fit_cpu_seconds": {"100": 1.5, "5000": 9.25}} for start in starts}
     stopped = [{"start": "trunk", "labels": 100, "by": {"early": 4, "bound": 1}, "steps": 240}]
     return {
         "starts": list(starts),
         "seeds": [0, 1, 2, 3, 4],
         "labels": rows,
         "prices": prices,
-        "costs": costs,
+        "sizes": {start: SIZES[start] for start in starts},
         "stopped": stopped,
         "left_out": {} if "linear" in starts else {"linear": "this modality has none"},
         "selected": {"labels": 5000, "seed": 0},

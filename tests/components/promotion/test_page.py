@@ -39,11 +39,12 @@ def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Stor
     assert page.texts[page.texts.index("Trunk version 3, task: topics") + 1] == (
         "Use the trunk with 100 to 1,000 labels (+15.0 points of accuracy [+12.0 to +18.0] over a linear "
         "model, the next best with 100); use a linear model with 5,000 labels (no difference from the trunk "
-        "is shown, and it costs the least)."
+        "is shown, and it is the cheapest)."
     )
     assert [h for h in page.headings if h[0].isupper()] == [
         "Gate",
         "Task topics",
+        "What a start costs",
         "The branch on the test examples",
         "Labelled data and fine-tuning",
         "Pre-training",
