@@ -1,18 +1,19 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run submit schedule ui serve screenshots garbage test faults check fix compile golden images e2e locks chart scan bench clean
+.PHONY: help setup run decide submit schedule ui serve screenshots garbage test faults check fix compile golden images e2e locks chart scan bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
 
 # Parameters of the targets below
-PRESET ?= quickstart
+PRESET ?= $(if $(filter decide,$(MAKECMDGOALS)),decide,quickstart)
 PIPELINE ?= training
 PORT ?= 5000
 MODEL ?= trunkline-20news-topics@champion
 CLUSTER ?= default
 ENDPOINT ?= $(KF_PIPELINES_ENDPOINT)
-WORDS = --pipeline '$(PIPELINE)' --preset '$(PRESET)' $(if $(SOURCE),--source '$(SOURCE)') $(foreach word,$(SET),--set '$(word)')
+WORDS = --pipeline '$(PIPELINE)' --preset '$(PRESET)' $(if $(SOURCE),--source '$(SOURCE)') \
+  $(if $(LABELS),--labels '$(LABELS)') $(foreach word,$(SET),--set '$(word)')
 
 ##@ Use
 help: ## This list
@@ -21,8 +22,11 @@ help: ## This list
 
 setup: .venv/ready ## Make .venv with everything in it (also done by the other targets)
 
-run: setup ## Run a preset: PRESET=quickstart SOURCE=my/text SET='pretraining.steps=100 tasks=[]'
+run: setup ## Run a preset: PRESET=quickstart SOURCE=my/text LABELS=my/labels.csv SET='pretraining.steps=100'
 	@$(BIN)/python -m pipelines.local $(WORDS)
+
+decide: setup ## Does pre-training pay? SOURCE=my/texts LABELS=my/labels.csv MINUTES=10 PRESET=decide
+	@$(BIN)/python -m pipelines.decide $(WORDS) --minutes $(or $(MINUTES),10)
 
 submit: setup ## Run on a cluster: PRESET=... ENDPOINT=https://... STORE=s3://... SET='...' WAIT=1
 	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.submit $(WORDS) --endpoint '$(ENDPOINT)' \

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 from components.lib.core.errors import TrunklineError
 from pipelines import execution, parameters, runners
@@ -18,22 +19,28 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main(words: list[str] | None = None) -> int:
     """Runs a preset; returns the exit code of the stage that failed, or 0."""
-    arguments = _parser().parse_args(words)
+    arguments = parser().parse_args(words)
     try:
         given = parameters.read(arguments)
         runners.check(arguments.runner, given)
     except TrunklineError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    return run(arguments, given)[0]
+
+
+def run(arguments: argparse.Namespace, given: dict[str, Any]) -> tuple[int, str]:
+    """Runs a pipeline with the given parameters; returns its exit code and the id of the run."""
     _prepare_environment(arguments.runner)
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     console = Console(ROOT / "runs" / "logs" / f"{run_id}.log")
     console.line(f"Trunkline {arguments.pipeline}: {arguments.preset}, run {run_id}")
     console.line(f"  {runners.says(arguments.runner)}")
-    return execution.run(arguments.pipeline, given, run_id, console, arguments.runner)
+    return execution.run(arguments.pipeline, given, run_id, console, arguments.runner), run_id
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The words of the command line."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.local", description=__doc__)
     store, server = ROOT / "runs" / "store", f"sqlite:///{ROOT / 'runs' / 'mlflow.db'}"
     parameters.add(parser, store=str(store), tracking_uri=server)

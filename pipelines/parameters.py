@@ -12,6 +12,7 @@ from components.lib import modalities
 from components.lib.core.errors import UsageError
 from components.preflight.settings import load, parse
 
+TESTED = 0.3  # share of a user's labelled records that is frozen, to score by
 PIPELINES = ("training", "finetuning", "evaluation")
 
 
@@ -23,6 +24,7 @@ def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> No
     parser.add_argument("--preset", default="quickstart", help="a file of pipelines/presets")
     parser.add_argument("--branch", default="", help="manifest.json of a branch, for the evaluation pipeline")
     parser.add_argument("--source", default="", help="your own text: a path, s3://, https:// or hf: address")
+    parser.add_argument("--labels", default="", help="your own labelled records, for the preset's first task")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting that differs"
     )
@@ -34,8 +36,7 @@ def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> No
 def read(arguments: argparse.Namespace) -> dict[str, Any]:
     """The parameters; raises UsageError for words that fit no pipeline."""
     overrides = dict(_override(word) for word in arguments.set)
-    if arguments.source:
-        overrides = {**_own_source(arguments.source, arguments.preset), **overrides}
+    overrides = {**_own(arguments), **overrides}
     if bool(arguments.branch) != (arguments.pipeline == "evaluation"):
         raise UsageError("the evaluation pipeline, and no other, takes a branch", where="--branch")
     if arguments.skip_unchanged and arguments.pipeline != "training":
@@ -58,18 +59,38 @@ def _override(word: str) -> tuple[str, Any]:
     return key, parse(value, f"--set {key}")
 
 
-def _own_source(source: str, preset: str) -> dict[str, Any]:
-    """The user's data under a model name of its own; the preset's tasks are about other data."""
-    stem = re.sub(r"\.[a-z]+$", "", source.rstrip("/*").rpartition("/")[2].lower())
-    name = re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "own"
-    local = Path(source).expanduser()
-    address = str(local.resolve()) if local.exists() else source
-    fields = modalities.load(str(load(preset).get("modality"))).FIELDS  # called as what they hold
+def _own(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a user's own data change: the preset's tasks are about other data, and so is its model's name."""
+    changed: dict[str, Any] = {}
+    if named := arguments.source or arguments.labels:
+        stem = re.sub(r"\.[a-z]+$", "", named.rstrip("/*").rpartition("/")[2].lower())
+        changed["registration.name"] = f"trunkline-{re.sub(r'[^a-z0-9]+', '-', stem).strip('-') or 'own'}"
+        changed["tasks"] = []
+    if arguments.source:
+        fields = modalities.load(str(load(arguments.preset).get("modality"))).FIELDS
+        changed["ingestion.sources"] = [_address(arguments.source)]
+        changed |= {f"ingestion.{role}": name for role, name in fields.items()}  # called as what they hold
+        changed |= {"ingestion.format": "auto", "ingestion.format_options": {}}
+    if arguments.labels:
+        changed |= _own_labels(arguments.labels, arguments.preset)
+    return changed
+
+
+def _own_labels(labels: str, preset: str) -> dict[str, Any]:
+    """The preset's first task on the user's labelled records, a part of which is never trained on."""
+    tasks = load(preset).get("tasks")
+    if not tasks:
+        expected = "a preset with a task, or tasks of your own in a preset"
+        raise UsageError("the preset has no task to learn from labels", where="--labels", expected=expected)
+    task, source = f"tasks.{tasks[0]['name']}", _address(labels)
     return {
-        "ingestion.sources": [address],
-        **{f"ingestion.{role}": name for role, name in fields.items()},
-        "ingestion.format": "auto",
-        "ingestion.format_options": {},
-        "registration.name": f"trunkline-{name}",
-        "tasks": [],
+        "tasks": [tasks[0]["name"]],
+        f"{task}.train": {"source": source},
+        f"{task}.test": {"source": source, "share": TESTED},
     }
+
+
+def _address(source: str) -> str:
+    """An absolute path where it is one: the stages run elsewhere."""
+    local = Path(source).expanduser()
+    return str(local.resolve()) if local.exists() else source
