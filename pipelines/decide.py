@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from components.lib.core.errors import TrunklineError
+from components.lib.core.errors import TrunklineError, UsageError
 from components.lib.storage import objects
 from pipelines import local, parameters, runners
 
@@ -46,6 +46,8 @@ def main(words: list[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     try:
         given = parameters.read(arguments)
+        if arguments.pipeline != "training" or given["overrides"].get("tasks") == []:
+            raise UsageError("labels decide", where="--labels", expected="LABELS=my/labels.csv")
         runners.check(arguments.runner, given)
     except TrunklineError as error:
         print(error, file=sys.stderr)

@@ -59,6 +59,12 @@ def test_the_estimate_follows_the_line_through_the_last_two_rounds():
     assert "make run PRESET=decide SOURCE=a LABELS=b.csv SET='pretraining.minutes=20'" in text
 
 
+@pytest.mark.parametrize("words", [["--source", "texts.txt"], ["--pipeline", "finetuning"]])
+def test_without_labels_nothing_is_run(words, capsys):
+    assert decide.main([*words, "--preset", "smoke"]) == 64
+    assert "LABELS=my/labels.csv" in capsys.readouterr().err
+
+
 def test_own_texts_and_labels_are_decided_on(tmp_path):
     draw = random.Random(0)
     records = [sample._document(draw) for _ in range(400)]
