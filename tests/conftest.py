@@ -7,10 +7,14 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from components.lib.storage.store import Store
+
+if TYPE_CHECKING:
+    from tests.made.ingesting import Ingestion
 
 # Before anything imports torch, boto3 or transformers. Sub-processes inherit it.
 os.environ |= {
@@ -75,6 +79,14 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def store(tmp_path: Path) -> Store:
     """An empty store on disk."""
     return Store(str(tmp_path / "store"), cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Ingestion:
+    """Runs ingestion on made-up files, against one store."""
+    from tests.made.ingesting import Ingestion
+
+    return Ingestion(tmp_path)
 
 
 @pytest.fixture(params=["file", "s3"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +26,7 @@ from tests.bad_input.refusal import (
     judge,
     rows,
 )
+from tests.fakes import http_server
 from tests.fakes.mlflow_server import free_port
 
 LIKE, PLACE = "did you mean ", "tracking_uri"
@@ -76,24 +75,20 @@ def test_an_address_that_is_none(refused, tmp_path, row):
     assert error["retriable"] == (row.kind is SERVICE) and "s3cr3t" not in str(error)
 
 
+class Answer(http_server.Handler):
+    """The same to whatever is asked."""
+
+    status: int
+    text: str
+
+    def do_GET(self) -> None:
+        self.send(self.status, self.text.encode())
+
+
 @contextmanager
 def answering(status: int, body: str) -> Iterator[str]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *arguments):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/prefix"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with http_server.serving(Answer, status=status, text=body) as uri:
+        yield f"{uri}/prefix"
 
 
 @rows(ANSWERS)

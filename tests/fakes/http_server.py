@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -36,9 +38,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(handler: type[Handler], **state: Any) -> Iterator[str]:
-    """The address of a server whose handlers have `state` as attributes."""
+def serving(handler: type[Handler], certificate: Path | None = None, **state: Any) -> Iterator[str]:
+    """The address of a server whose handlers have `state` as attributes; with a certificate it speaks TLS."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (handler,), state))
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:

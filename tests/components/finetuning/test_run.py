@@ -14,7 +14,6 @@ from components.finetuning.config import Config, configured
 from components.finetuning.run import run
 from components.finetuning.study import Study
 from components.lib import modalities, tasks
-from components.lib.models import branch as branch_module
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
@@ -126,17 +125,6 @@ def test_the_second_time_is_reused(ground, branch, tmp_path):
     assert context.outputs[0]["reused"] and manifest.digest == branch[1].digest
 
 
-def test_a_frozen_trunk_stays_where_it_was(ground, tmp_path):
-    quick = config(ground, mode="frozen", label_counts=(24,), seeds=(0,), starts=("trunk",), steps=5)
-    context, manifest = study(ground, quick, tmp_path / "branch.json")
-    trunk = artifacts.read(ground / "trunk.json")
-    before = branch_module.load_trunk(context.store.open_folder(trunk, "model/")).state_dict()
-    folder = context.store.open_folder(manifest, "model/")
-    after = tasks.load("sequence_classification").load(folder).base_model.state_dict()
-    assert all(bool((before[name] == after[name]).all()) for name in before)
-    assert manifest.facts["mode"] == "frozen" and manifest.facts["steps"] == 0
-
-
 @pytest.mark.parametrize("mode", ["full", "partial", "frozen", "knn", "lora"])
 def test_every_mode_learns_and_is_scored_again_as_it_was(ground, tmp_path, mode):
     quick = config(ground, mode=mode, label_counts=(90,), seeds=(0,), starts=("trunk",), steps=40)
@@ -147,19 +135,6 @@ def test_every_mode_learns_and_is_scored_again_as_it_was(ground, tmp_path, mode)
     scored = score(context.store.open_folder(manifest, "model/"), quick.kind, examples)
     assert scored["prediction"].tolist() == outcomes["prediction"].tolist()
     assert np.allclose(scored["confidence"], outcomes["confidence"], atol=1e-6)
-
-
-def test_lora_leaves_a_plain_model(ground, tmp_path):
-    quick = config(ground, mode="lora", rank=2, label_counts=(24,), seeds=(0,), starts=("trunk",), steps=5)
-    context, manifest = study(ground, quick, tmp_path / "branch.json")
-    folder = context.store.open_folder(manifest, "model/")
-    full = config(ground, label_counts=(24,), seeds=(0,), starts=("trunk",), steps=1)
-    _, other = study(ground, full, tmp_path / "full.json")
-    names = [
-        set(tasks.load("sequence_classification").load(path).state_dict())
-        for path in (folder, context.store.open_folder(other, "model/"))
-    ]
-    assert names[0] == names[1]
 
 
 def test_a_linear_probe_is_scikit_learn_s_logistic_regression(ground, tmp_path):
@@ -217,29 +192,6 @@ def test_trials_hold_out_whole_groups(ground, tmp_path):
     seen = one.inputs.subsets[0][:60]
     assert sorted([*learned, *judged]) == sorted(seen) and 12 <= len(judged) < 36
     assert not {one.inputs.groups[i] for i in judged} & {one.inputs.groups[i] for i in learned}
-
-
-def test_tokens_are_a_task_too(ground, tmp_path):
-    def records(start: int, stop: int) -> str:
-        lines = []
-        for _, text in corpora.topics(stop, seed=2)[start:]:
-            words = text.split()[:20]
-            labels = ["B-SEA" if word in corpora.TOPICS["sea"] else "O" for word in words]
-            lines.append(json.dumps({"tokens": words, "tags": labels}))
-        path = tmp_path / f"{start}.jsonl"
-        path.write_text("\n".join(lines))
-        return str(path)
-
-    fields = {"text": "tokens", "label": "tags"}
-    sources = {"train": {"source": records(0, 60), **fields}, "test": {"source": records(60, 90), **fields}}
-    settings = config(
-        ground, kind="token_classification", label_counts=(60,), seeds=(0,), steps=60, **sources
-    )
-    context, manifest = study(ground, settings, tmp_path / "branch.json")
-    outcomes = pq.read_table(context.store.open(manifest, "outcomes.parquet")).to_pandas()
-    sums = outcomes[outcomes["start"] == "trunk"][["tp", "fp", "fn"]].sum()
-    assert 2 * sums["tp"] / (2 * sums["tp"] + sums["fp"] + sums["fn"]) > 0.8
-    assert manifest.facts["classes"] == ["O", "B-SEA", "I-SEA"]
 
 
 def test_subsets_are_nested_and_differ_by_seed():

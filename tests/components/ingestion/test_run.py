@@ -4,11 +4,9 @@ import json
 import os
 import random
 
-import pytest
 from pyarrow import parquet
 
 from components.ingestion import extraction, parquet_rows
-from components.lib.core.errors import DataError
 from components.lib.modalities.text.ingestion import normalised, text_id
 from components.lib.registry.retention.inventory import survey
 from components.lib.registry.retention.marking import Policy, mark
@@ -135,18 +133,6 @@ def test_touched_and_changed_files(ingest, tmp_path):
     assert ingest(folder).facts["read"] == 60
 
 
-def test_copies_are_dropped_and_reported(ingest, tmp_path):
-    given = nonsense(50, "a", length=100)
-    changed = given[0].split()
-    changed[50] = "changed"
-    lines = [*given, given[3], f"  {given[4]}  ", " ".join(changed)]
-    manifest = ingest(write(tmp_path / "data", {"a.txt": lines}))
-    assert manifest.facts["dropped"] == {"exact_duplicate": 2, "near_duplicate": 1}
-    reasons = [(row["location"].rpartition(":")[2], row["reason"]) for row in ingest.dropped(manifest)]
-    assert ("51", "exact_duplicate") in reasons and ("52", "exact_duplicate") in reasons
-    assert ingest(tmp_path / "data", near_duplicates=0).facts["dropped"] == {"exact_duplicate": 2}
-
-
 def test_the_survivor_of_near_copies_does_not_depend_on_order(tmp_path):
     draw = random.Random(0)
     family = [words(draw, 120)] * 5
@@ -182,21 +168,6 @@ def test_evaluation_sets_of_tokens(ingest, tmp_path):
     data = write(tmp_path / "data", {"a.txt": [*nonsense(50, "a"), *secret]})
     manifest = ingest(data, decontaminate=[{"source": str(tmp_path / "test.conll"), "text": "tokens"}])
     assert manifest.facts["dropped"] == {"contaminated": 3}
-
-
-def test_unreadable_records_go_to_quarantine_within_a_budget(ingest, tmp_path):
-    rows = [json.dumps({"text": text}) for text in nonsense(98, "a")]
-    rows[10:10] = ['{"text": broken', '{"body": "no text"}']
-    data = write(tmp_path / "data", {"a.jsonl": rows})
-    with pytest.raises(DataError, match="too many records cannot be read") as caught:
-        ingest(data)
-    assert caught.value.exit_code == 65 and "2 of 100 records" in caught.value.found
-    assert f"{data}/a.jsonl:11" in caught.value.where and "no field 'text'; known: body" in caught.value.found
-    manifest = ingest(data, quarantine=0.02)
-    assert manifest.facts["quarantined"] == 2 and manifest.facts["read"] == 100
-    first, second = ingest.table(manifest, "quarantine").to_pylist()
-    assert (first["location"], second["location"]) == (f"{data}/a.jsonl:11", f"{data}/a.jsonl:12")
-    assert (first["source"], first["excerpt"]) == (f"{data}/a.jsonl", rows[10])
 
 
 def test_control_characters_are_removed_and_counted(ingest, tmp_path):

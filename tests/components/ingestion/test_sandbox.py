@@ -4,8 +4,6 @@ import ctypes
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -17,7 +15,6 @@ import pytest
 
 from components.ingestion.sandbox import Child, Lost
 from components.lib.core.errors import DataError, InternalError, ServiceError
-from tests.architecture.imports import ROOT
 
 CEILING = 1 << 29
 
@@ -167,25 +164,6 @@ def test_a_child_that_cannot_be_made_ready_is_no_loss_of_a_request():
             for _ in range(2):
                 with pytest.raises(error, match=what):
                     ask(child, "pid")
-
-
-PARENT = """
-import sys
-from components.ingestion.sandbox import Child
-from tests.components.ingestion.test_sandbox import make
-child = Child(make, 1 << 30)
-print(*child.ask(("pid", None), 30), flush=True)
-list(child.ask((sys.argv[1], None), 600))
-"""
-
-
-@pytest.mark.parametrize("deed", ["spin", "sleep"])
-def test_a_killed_parent_leaves_no_child(deed):
-    with subprocess.Popen([sys.executable, "-c", PARENT, deed], cwd=ROOT, stdout=subprocess.PIPE) as parent:
-        child = psutil.Process(int(parent.stdout.readline()))
-        parent.kill()
-        psutil.wait_procs([child], timeout=10)
-        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_signals_to_the_whole_group_are_left_to_the_parent(child):

@@ -94,18 +94,6 @@ def test_unknown_tokens_are_counted_with_an_example(tokens: FramedTokenizer) -> 
     assert part.example == ("" if knows_bytes else texts[1])
 
 
-def test_the_environment_is_left_as_it_was(tokens: FramedTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    for before in ("true", None):
-        if before is None:
-            monkeypatch.delenv("TOKENIZERS_PARALLELISM")
-        else:
-            monkeypatch.setenv("TOKENIZERS_PARALLELISM", before)
-        list(encoder(tokens).encode([["fox"]]))
-        assert os.environ.get("TOKENIZERS_PARALLELISM") == before
-
-
 PEAK = """
 import sys
 from pathlib import Path

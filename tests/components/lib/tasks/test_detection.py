@@ -10,12 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from components.lib.core.errors import ConfigError, DataError
+from components.lib.core.errors import DataError
 from components.lib.data import images
 from components.lib.modalities.image import centres
 from components.lib.modalities.image.canvas import Canvas
 from components.lib.modalities.image.labelled import Reader
-from components.lib.models.vision.architectures import ARCHITECTURES, Dials
 from components.lib.tasks import detection as task
 from tests import made
 
@@ -30,11 +29,6 @@ def reader(canvas: Canvas = CANVAS) -> Reader:
 def parsed(objects):
     """The objects of the picture."""
     return task.parse({"image": PICTURE, "label": objects})[1]
-
-
-def test_a_trunk_without_maps_is_refused():
-    with pytest.raises(ConfigError, match="no maps"):
-        task.model(ARCHITECTURES["mlp"](Dials("nano", 16, 16, 1, 4)), ["a"])
 
 
 def test_the_boxes_of_the_answer_are_those_of_the_picture():

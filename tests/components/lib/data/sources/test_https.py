@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
-import ssl
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
 
 from components.lib.core.errors import AccessError, ConfigError, DataError, MissingError, ServiceError
 from components.lib.data.sources import find, read_records
+from tests.fakes import http_server
 
 
 def fields(uri: str) -> list:
@@ -30,21 +28,13 @@ FILES = {
 ASKED = []
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(http_server.Handler):
     def do_GET(self):
         ASKED.append(self.path)
         status, headers, body = FILES.get(self.path.partition("?")[0], (404, {}, b""))
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
+        self.send(status, body, **headers)
 
     do_HEAD = do_GET
-
-    def log_message(self, *args):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +49,10 @@ def certificate(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def web(certificate: Path, monkeypatch):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
     monkeypatch.setenv("TRUNKLINE_ALLOWED_HOSTS", "localhost")
-    yield f"https://localhost:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with http_server.serving(Handler, certificate) as uri:
+        yield uri.replace("http://127.0.0.1", "https://localhost")
 
 
 def test_a_file_of_a_web_server(web):
