@@ -25,11 +25,18 @@ class Plan:
         stages: stage -> its settings, complete with defaults and derived values.
         tasks: one `{"name", "finetuning", "evaluation"}` a downstream task.
         warnings: what is told and stops nothing.
+        checked: stage -> its `Config`, and those of the tasks.
     """
 
     stages: dict[str, dict[str, Any]]
     tasks: list[dict[str, Any]]
     warnings: tuple[TrunklineError, ...] = ()
+    checked: tuple[dict[str, Any], list[dict[str, Any]]] = ({}, [])
+
+    def fits(self, published: Mapping[str, Any]) -> None:
+        """Raises ConfigErrors for what cannot be done with published weights, of these facts."""
+        with collected() as errors:
+            errors.extend(consistency.check(*self.checked, published))
 
 
 def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
@@ -50,7 +57,7 @@ def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
         errors.extend(consistency.check(checked, configs))
     stages = {name: to_dict(config) for name, config in checked.items()}
     warnings = tuple(consistency.warnings(checked["pretraining"]))
-    return Plan(stages, [_plain(item) for item in configs], warnings)
+    return Plan(stages, [_plain(item) for item in configs], warnings, (checked, configs))
 
 
 def _sections(values: Mapping[str, Any], errors: list[TrunklineError]) -> dict[str, Any]:

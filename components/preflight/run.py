@@ -39,7 +39,7 @@ def run(
         "registration": registration, "promotion": promotion,
     }  # fmt: skip
     items: list[dict[str, Any]] = []
-    with stage("preflight", shared) as context:
+    with stage("preflight", shared, hub=True) as context:
         plan = resolve(config.preset, config.overrides)
         for warning in plan.warnings:
             print(f"preflight: warning: {warning}", flush=True)
@@ -48,7 +48,7 @@ def run(
         if config.skip_unchanged or plan.stages["pretraining"]["start"]:
             from components.preflight.continuation import settle
 
-            settle(context, plan.stages, skip_unchanged=config.skip_unchanged)
+            settle(context, plan, skip_unchanged=config.skip_unchanged)
         for name, path in outputs.items():
             _write(path, {**shared, "config": plan.stages[name]})
         _write(task_count, len(plan.tasks))

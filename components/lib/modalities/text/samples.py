@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from torch import nn
 from components.lib.core.errors import DataError
 from components.lib.engine.randomness import Draw, Ints
 from components.lib.modalities.text.settings import Pretraining
-from components.lib.modalities.text.tokens import TokenShards
-from components.lib.modalities.text.trunk import Trunk, built
+from components.lib.modalities.text.tokens import TokenShards, frame
+from components.lib.modalities.text.trunk import Trunk, built, load
 from components.lib.models.text.architectures import ARCHITECTURES, Dials
 from components.lib.models.text.packing import Packed, pack
 from components.lib.storage.artifacts import Manifest
@@ -30,7 +31,8 @@ class Text:
     def __init__(self, config: Pretraining, shards: TokenShards, facts: dict[str, Any]) -> None:
         self.config, self.shards, self.facts = config, shards, facts
         self.special: dict[str, int] = facts["special"]
-        self.room = config.sequence_length - 2  # bos and eos
+        self.frame = tuple(np.asarray(part, np.int64) for part in frame(facts))  # bos and eos, mostly
+        self.room = config.sequence_length - sum(map(len, self.frame))
         lengths = shards.lengths
         counts = np.ones_like(lengths) if config.unit == "document" else -(-lengths // self.room)
         self.document = np.repeat(np.arange(len(lengths), dtype=np.int64), counts)
@@ -48,7 +50,7 @@ class Text:
         return len(self.document)
 
     def view(self, draw: Draw, stream: str, *, crop: bool = False) -> Packed:
-        """One segment a sample: bos, tokens, eos. What does not fit a row is cut to a random window.
+        """One segment a sample: its tokens in their frame. What does not fit a row is cut to a random window.
 
         Args:
             crop: shows at most the configured share of the sample, so that two views differ.
@@ -59,12 +61,13 @@ class Text:
         taken = np.minimum(taken, length)
         shift = np.floor(draw.uniform(stream)[:, 0] * (length - taken + 1)).astype(np.int64)
         flat, _ = self.shards.gather(self.document[draw.ids], self.begin[draw.ids] + shift, taken)
-        ends = np.cumsum(taken)
-        starts = np.concatenate([[0], ends + 2 * np.arange(1, len(taken) + 1)])
-        framed = np.empty(starts[-1], dtype=np.int64)
-        framed[starts[:-1]], framed[starts[1:] - 1] = self.special["bos"], self.special["eos"]
-        inside = np.ones(len(framed), dtype=bool)
-        inside[starts[:-1]] = inside[starts[1:] - 1] = False
+        before, behind = self.frame
+        starts = np.concatenate([[0], np.cumsum(taken + len(before) + len(behind))])
+        framed, inside = np.empty(starts[-1], dtype=np.int64), np.ones(starts[-1], dtype=bool)
+        places = [starts[:-1] + at for at in range(len(before))]
+        places += [starts[1:] - len(behind) + at for at in range(len(behind))]
+        for place, token in zip(places, (*before, *behind), strict=True):
+            framed[place], inside[place] = token, False
         framed[inside] = flat
         packed = pack(framed, starts, self.config.sequence_length, self.special["pad"])
         return replace(packed, flops=self._flops(np.diff(starts)))
@@ -73,8 +76,22 @@ class Text:
         """`count` independent crops of each sample, for a contrastive loss."""
         return [self.view(draw, f"view {number}", crop=True) for number in range(count)]
 
-    def trunk(self) -> Trunk:
-        """A new trunk with random weights."""
+    def trunk(self, folder: Path | None = None) -> Trunk:
+        """The trunk in a folder, or a new one with random weights.
+
+        Raises:
+            ConfigError: if rows are longer than it has positions, or it has no rows for some ids.
+        """
+        trunk = self._built() if folder is None else load(folder, dropout=self.config.dropout)
+        if folder is not None:
+            trunk.check(self.config.sequence_length, self.facts["vocab_size"])
+        tables = {id(m.weight) for m in trunk.model.modules() if isinstance(m, nn.Embedding)}
+        weights = trunk.model.named_parameters()  # those that each token meets: a pooler reads one a segment
+        body = [p for n, p in weights if p.ndim == 2 and id(p) not in tables and not n.startswith("pooler")]
+        self.cost = (sum(p.numel() for p in body), trunk.model.config.num_hidden_layers, trunk.width)
+        return trunk
+
+    def _built(self) -> Trunk:
         config = self.config
         dials = Dials(
             config.size,
@@ -83,12 +100,7 @@ class Text:
             self.special,
             config.dropout,
         )
-        trunk = built(ARCHITECTURES[config.architecture](dials))
-        tables = {id(m.weight) for m in trunk.model.modules() if isinstance(m, nn.Embedding)}
-        weights = trunk.model.named_parameters()  # those that each token meets: a pooler reads one a segment
-        body = [p for n, p in weights if p.ndim == 2 and id(p) not in tables and not n.startswith("pooler")]
-        self.cost = (sum(p.numel() for p in body), trunk.model.config.num_hidden_layers, trunk.width)
-        return trunk
+        return built(ARCHITECTURES[config.architecture](dials))
 
     def _flops(self, lengths: Ints) -> float:
         """6 N per token and 12 l d L^2 per segment (Narayanan et al., 2021), over real tokens only."""

@@ -98,4 +98,4 @@ ARCHITECTURES: dict[str, Callable[[Dials], Any]] = {
     "gpt2": gpt2,
     "llama": llama,
 }
-CAUSAL = ("gpt2", "llama")  # model types with causal attention
+CAUSAL = ("gpt2", "llama", "qwen2", "qwen3")  # model types with causal attention
