@@ -5,71 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from components.lib import modalities
-from components.lib.core.errors import ConfigError, TrunklineError
+from components.lib.core.errors import ConfigError
 from components.lib.registry.registered_models import CHAMPION, Registered, Registry
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.lineage import REFERENCE, ancestors
 from components.lib.storage.stage import Context
-from components.preflight.plan import Plan
-from components.preflight.public_weights.keeping import obtain
-from components.preflight.public_weights.origin import is_reference
+from components.preflight.public_weights.keeping import PUBLIC
 
 
-def settle(context: Context, plan: Plan, *, skip_unchanged: bool) -> None:
+def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchanged: bool) -> None:
     """Completes the settings of a run.
 
     `pretraining.start` becomes a reference. With it the corpus holds what is new since that trunk's, and the
     tokenizer is that trunk's, whose vocabulary its weights know. Where nothing is registered yet, a run
-    starts at random: the first of a schedule has nothing to continue. Published weights are put into the
-    store; their tokenizer, and how long inputs may be, come with them.
+    starts at random: the first of a schedule has nothing to continue. What follows from published weights is
+    `public_weights.settling`'s.
 
     Args:
-        plan: whose settings of stages are changed in place.
+        stages: the settings of each stage; changed in place.
         skip_unchanged: the run ends early if the champion was trained on the same corpus.
 
     Raises:
         MissingError: if the store does not hold the trunk.
-        ConfigError: if it is another network than the settings say, or cannot do what they say.
-        TrunklineError: as `keeping.obtain` does.
+        ConfigError: if it is another network than the settings say.
     """
-    stages = plan.stages
     name, start = stages["registration"]["name"], stages["pretraining"]["start"]
     if skip_unchanged:
         champion = _find(context, name, CHAMPION)
         stages["ingestion"]["known"] = champion.tags.get("trunkline.ingestion", "") if champion else ""
-    if is_reference(start):
-        stages["pretraining"]["start"] = _publish(context, plan, start).reference
-        return
     if start and not REFERENCE.fullmatch(start):
         found = _find(context, name, start)
         origin = f"{name} {found.version}" if found else f"random weights, as there is no {start} yet"
         print(f"preflight: starts from {origin}", flush=True)
         start = found.reference if found else ""
     stages["pretraining"]["start"] = start
-    if start:
-        _follow(context, context.store.resolve(start), stages)
-
-
-def _publish(context: Context, plan: Plan, start: str) -> Manifest:
-    """The published checkpoint in the store; the settings follow from it."""
-    pretraining, name = plan.stages["pretraining"], plan.stages["pretraining"]["modality"]
-    decided = sorted({"architecture", "size"} & pretraining["trunk"].keys())
-    if decided:
-        what, fix = "published weights decide the network", f"leave out {' and '.join(decided)}"
-        raise ConfigError(what, where="pretraining.trunk", found=pretraining["trunk"], fix=fix)
-    try:
-        manifest, reused = obtain(context.store, start, name)
-    except TrunklineError as error:
-        error.where = error.where or "pretraining.start"
-        raise
-    context.record(manifest, reused=reused)
-    plan.fits(manifest.facts)
-    origin = f"{manifest.key.config['revision'][:19]}, licence {manifest.facts['license']}"
-    print(f"preflight: starts from {start} ({manifest.facts['model_type']}, {origin})", flush=True)
-    adapted = modalities.preflight(name)
-    pretraining["trunk"] = adapted.published(pretraining["trunk"], manifest.facts)
-    plan.stages["tokenization"].update(adapted.follow(manifest))
-    return manifest
+    trunk = context.store.resolve(start) if start else None
+    if trunk is not None and trunk.key.stage != PUBLIC:
+        _follow(context, trunk, stages)
 
 
 def _find(context: Context, name: str, alias: str) -> Registered | None:

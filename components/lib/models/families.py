@@ -9,22 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 IDS = "bos_token_id eos_token_id pad_token_id"
-BERT = (
-    "attention_probs_dropout_prob classifier_dropout hidden_act hidden_dropout_prob hidden_size "
-    "initializer_range intermediate_size layer_norm_eps max_position_embeddings num_attention_heads "
-    f"num_hidden_layers tie_word_embeddings type_vocab_size use_cache vocab_size {IDS}"
+ENCODER = (
+    "attention_probs_dropout_prob hidden_act hidden_dropout_prob hidden_size initializer_range "
+    "intermediate_size layer_norm_eps max_position_embeddings num_attention_heads num_hidden_layers "
+    f"tie_word_embeddings vocab_size {IDS}"
 )
-LLAMA = (
-    "attention_bias attention_dropout head_dim hidden_act hidden_size initializer_range intermediate_size "
-    "max_position_embeddings mlp_bias num_attention_heads num_hidden_layers num_key_value_heads "
-    "pretraining_tp rms_norm_eps rope_parameters rope_scaling rope_theta tie_word_embeddings use_cache "
-    f"vocab_size {IDS}"
+BERT = f"{ENCODER} classifier_dropout type_vocab_size use_cache"
+DECODER = (
+    "attention_dropout hidden_act hidden_size initializer_range intermediate_size max_position_embeddings "
+    "num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps rope_parameters rope_scaling "
+    f"rope_theta tie_word_embeddings use_cache vocab_size {IDS}"
 )
-QWEN = f"{LLAMA} layer_types max_window_layers sliding_window use_sliding_window"
+QWEN = f"{DECODER} layer_types max_window_layers sliding_window use_sliding_window"
 STAGES = "out_features out_indices stage_names"
 VIT = (
     "attention_probs_dropout_prob hidden_act hidden_dropout_prob hidden_size image_size initializer_range "
-    "intermediate_size layer_norm_eps num_attention_heads num_channels num_hidden_layers patch_size qkv_bias"
+    "layer_norm_eps num_attention_heads num_channels num_hidden_layers patch_size qkv_bias"
 )
 
 
@@ -59,6 +59,10 @@ def _fields(*parts: str) -> frozenset[str]:
     return frozenset(" ".join(parts).split())
 
 
+def _llama(*fields: str) -> Family:
+    return Family(_fields(*fields), (), ("attention_dropout",), "embed_tokens.weight", _DECODER)
+
+
 _LM_HEAD = _head("lm_head.dense", "lm_head.layer_norm", "lm_head.bias")
 _DECODER = {"decoder.weight": "lm_head.weight"}
 FAMILIES = {
@@ -85,7 +89,7 @@ FAMILIES = {
             "generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head.bias"
         ),
     ),
-    "mpnet": Family(_fields(BERT, "relative_attention_num_buckets"), head=_LM_HEAD, offset=True),
+    "mpnet": Family(_fields(ENCODER, "relative_attention_num_buckets"), head=_LM_HEAD, offset=True),
     "modernbert": Family(
         _fields(
             "attention_bias attention_dropout classifier_activation classifier_bias classifier_dropout",
@@ -114,10 +118,10 @@ FAMILIES = {
         table="wte.weight",
         head=_DECODER,
     ),
-    "llama": Family(_fields(LLAMA), (), ("attention_dropout",), "embed_tokens.weight", _DECODER),
-    "qwen2": Family(_fields(QWEN), (), ("attention_dropout",), "embed_tokens.weight", _DECODER),
-    "qwen3": Family(_fields(QWEN), (), ("attention_dropout",), "embed_tokens.weight", _DECODER),
-    "vit": Family(_fields(VIT, "encoder_stride pooler_act pooler_output_size"), table=""),
+    "llama": _llama(DECODER, "attention_bias head_dim mlp_bias pretraining_tp"),
+    "qwen2": _llama(QWEN),
+    "qwen3": _llama(QWEN, "attention_bias head_dim"),
+    "vit": Family(_fields(VIT, "encoder_stride intermediate_size pooler_act pooler_output_size"), table=""),
     "dinov2": Family(
         _fields(
             VIT,

@@ -53,7 +53,9 @@ def trunk(folder: Path, **settings: Any) -> Any:
         DataError: for a folder that is not safe, or if other weights are missing or have another shape.
     """
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # else it reports heads that are left out, and what is checked here
     found, told = model(AutoModel, folder, output_loading_info=True, **settings)
     missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
     other = sorted(str(name) for name in told["mismatched_keys"])

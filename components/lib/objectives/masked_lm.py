@@ -46,15 +46,17 @@ class Objective(nn.Module):
         self.transform = nn.Sequential(nn.Linear(trunk.width, width), nn.GELU(), nn.LayerNorm(width))
         self.bias = nn.Parameter(torch.zeros(rows))
         if trunk.head:
-            self._take(trunk.head)
+            self._load(trunk.head, trunk.epsilon)
 
     @torch.no_grad()
-    def _take(self, head: Mapping[str, Tensor]) -> None:
+    def _load(self, head: Mapping[str, Tensor], epsilon: float) -> None:
         """Copies a published head; what it does not have, such as ModernBERT's biases, is 0."""
-        dense, _, norm = self.transform
-        parts = {"dense.weight": dense.weight, "dense.bias": dense.bias, "bias": self.bias}
-        parts |= {"norm.weight": norm.weight, "norm.bias": norm.bias}
-        for name, parameter in parts.items():
+        parts = {"dense": self.transform[0], "norm": self.transform[2]}
+        self.transform[2].eps = epsilon  # type: ignore[assignment]
+        named = {
+            f"{part}.{name}": p for part, module in parts.items() for name, p in module.named_parameters()
+        }
+        for name, parameter in {**named, "bias": self.bias}.items():
             parameter.copy_(head[name]) if name in head else parameter.zero_()
 
     def prepare(self, samples: Any, draw: Draw) -> Targets:

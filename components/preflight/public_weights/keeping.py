@@ -18,6 +18,7 @@ from components.preflight.public_weights import license
 from components.preflight.public_weights.checkpoint import Checkpoint
 from components.preflight.public_weights.origin import Origin, resolve
 
+PUBLIC = "public"  # the stage of its manifests
 VERSION = 1
 KEPT = ("tokenizer.json", "sentence_bert_config.json")
 
@@ -30,7 +31,7 @@ def obtain(store: Store, reference: str, modality: str) -> tuple[Manifest, bool]
         ConfigError: if it is of another modality.
     """
     origin = resolve(reference)
-    key = Key("public", VERSION, {"reference": reference, "revision": origin.revision})
+    key = Key(PUBLIC, VERSION, {"reference": reference, "revision": origin.revision})
     manifest = store.find(key)
     if manifest is not None:
         _check_modality(manifest.facts["model_type"], modality, reference)

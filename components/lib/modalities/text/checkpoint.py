@@ -18,6 +18,7 @@ POOLING = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_lasttoken": "last",
 }
+LAYERS = ("num_hidden_layers", "n_layers", "n_layer")
 MODULES = ("Transformer", "Pooling", "Normalize")
 
 
@@ -30,41 +31,40 @@ def adopt(checkpoint: Any, reference: str) -> tuple[dict[str, Any], dict[str, An
     Raises:
         DataError: if it has no tokenizer, one with ids that have no row, or a pooling that is not built here.
     """
-    family = FAMILIES[checkpoint.model_type]
-    rows = _rows(checkpoint, family, reference)
-    ids = _ids(checkpoint.json("tokenizer.json"), reference)
+    family, config = FAMILIES[checkpoint.model_type], checkpoint.config
+    rows, ids = _rows(checkpoint, family, reference), _ids(checkpoint.json("tokenizer.json"), reference)
     largest = max(ids.values(), default=-1)
     if largest >= rows:
-        name = max(ids, key=lambda token: ids[token])
-        raise DataError(
+        what, found = (
             "the tokenizer has ids without a row in the weights",
-            where=reference,
-            found=f"id {largest} ({name!r})",
-            expected=f"at most {rows - 1}",
-            fix="take the tokenizer that the weights were trained with",
+            max(ids, key=lambda token: ids[token]),
+        )
+        fix = "take the tokenizer that the weights were trained with"
+        raise DataError(
+            what, where=reference, found=f"id {largest} ({found!r})", expected=f"< {rows}", fix=fix
         )
     pooling, normalize, left_out = _pooling(checkpoint, reference)
-    positions = _positions(checkpoint.config, family)
+    positions = _positions(config, family)
     longest = (checkpoint.json("sentence_bert_config.json") or {}).get("max_seq_length") or positions
-    config = checkpoint.config
-    capabilities = PUBLISHED[checkpoint.model_type]
-    if not any(token in ids for token in MASKS):  # which a masked language model hides tokens behind
-        capabilities = tuple(one for one in capabilities if one != "bidirectional")
-    found = {
-        "capabilities": list(capabilities),
+    facts = {
+        "capabilities": _capabilities(checkpoint.model_type, ids),
         "vocabulary": largest + 1,
         "rows": rows,
         "positions": positions,
         "longest": min(longest, positions),
-        "layers": int(
-            config.get("num_hidden_layers") or config.get("n_layers") or config.get("n_layer") or 0
-        ),
+        "layers": next((config[name] for name in LAYERS if name in config), 0),
         "pooling": pooling,
         "normalize": normalize,
         "left_out": left_out,
         "head": _has_head(checkpoint, family),
     }
-    return {"pooling": pooling, "normalize": normalize}, found
+    return {"pooling": pooling, "normalize": normalize}, facts
+
+
+def _capabilities(kind: str, ids: Mapping[str, int]) -> list[str]:
+    """Those of the family; without a token to hide others behind it cannot learn from both sides."""
+    hides = any(token in ids for token in MASKS)
+    return [one for one in PUBLISHED[kind] if hides or one != "bidirectional"]
 
 
 def _rows(checkpoint: Any, family: Family, reference: str) -> int:

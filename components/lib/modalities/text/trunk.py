@@ -26,6 +26,7 @@ class Trunk(nn.Module):
         unread: last-block weights skipped for a token whose output is not needed (for FLOPs).
         pooling: "cls", "mean" or "last" token of published weights; else "", as its classifier pools.
         head: parts of a language model's head that published weights had, by the names of `families`.
+        epsilon: of that head's norm.
     """
 
     def __init__(self, model: Any, head: Mapping[str, Tensor] | None = None) -> None:
@@ -42,6 +43,9 @@ class Trunk(nn.Module):
         self.head = {
             part: value for part, value in (head or {}).items() if not tied or part != "decoder.weight"
         }
+        self.epsilon: float = getattr(
+            model.config, "layer_norm_eps", getattr(model.config, "norm_eps", 1e-12)
+        )
         family = FAMILIES.get(model.config.model_type)
         self.first = model.config.pad_token_id + 1 if family and family.offset else 0  # of the positions
         kinds = getattr(model.config, "layer_types", None) or ()

@@ -77,12 +77,10 @@ def _as_it_is(tokenizer: Tokenizer, names: dict[str, str], data: bytes, where: s
     published.no_padding()
     for text in PROBES:
         if not any(name in text for name in _special(tokenizer)):
-            found, expected = (
-                one.encode(text, add_special_tokens=False).ids for one in (tokenizer, published)
-            )
-            if found != expected:
+            ids, told = (one.encode(text, add_special_tokens=False).ids for one in (tokenizer, published))
+            if ids != told:
                 what = "a published tokenizer cannot be kept from spelling its special tokens"
-                raise DataError(what, where=f"{where}: probe {text!r}", found=found, expected=expected)
+                raise DataError(what, where=f"{where}: probe {text!r}", found=ids, expected=told)
     return FramedTokenizer(tokenizer, known)
 
 
