@@ -27,6 +27,14 @@ TEXT = {
     "qwen2": {**LLAMA, "use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
     "qwen3": {**LLAMA, "head_dim": 8},
 }
+SIDE = 32
+VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 8}
+IMAGE = {
+    "vit": {**VIT, "intermediate_size": 48, "image_size": SIDE},
+    "dinov2": {**VIT, "image_size": 48},  # which scales its positions to any size
+    "resnet": {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "layer_type": "basic"},
+    "convnext": {"hidden_sizes": [16, 32], "depths": [1, 1], "num_stages": 2},
+}
 OFFSET = ("roberta", "mpnet")
 CAUSAL = ("gpt2", "llama", "qwen2", "qwen3")
 UNFRAMED = ("gpt2", "qwen2", "qwen3")  # their tokenizers put nothing around a text
@@ -58,6 +66,23 @@ def text(folder: Path, kind: str, auto: type = AutoModel, **settings: object) ->
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     model.save_pretrained(folder)
     tokenizer(marks).save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def image(folder: Path, kind: str) -> Path:
+    """A checkpoint of an image family: config.json, safetensors, preprocessor_config.json."""
+    torch.manual_seed(0)
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **IMAGE[kind]))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    model.save_pretrained(folder)
+    processor = {
+        "do_resize": True, "size": {"shortest_edge": 36}, "do_center_crop": True,
+        "crop_size": {"height": SIDE, "width": SIDE}, "do_normalize": True, "rescale_factor": 1 / 255,
+        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
+    }  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     return folder
 
 

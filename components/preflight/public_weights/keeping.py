@@ -20,7 +20,7 @@ from components.preflight.public_weights.origin import Origin, resolve
 
 PUBLIC = "public"  # the stage of its manifests
 VERSION = 1
-KEPT = ("tokenizer.json", "sentence_bert_config.json")
+KEPT = ("tokenizer.json",)
 
 
 def obtain(store: Store, reference: str, modality: str) -> tuple[Manifest, bool]:

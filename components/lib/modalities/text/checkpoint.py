@@ -12,7 +12,14 @@ from components.lib.core.errors import DataError
 from components.lib.modalities.text import PUBLISHED
 from components.lib.models.families import FAMILIES, Family
 
-MASKS = ("[MASK]", "<mask>", "<|mask|>")
+# Role -> the usual names of a tokenizer's special token.
+KNOWN = {
+    "pad": ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"),
+    "unk": ("[UNK]", "<unk>", "<|unk|>", "<|endoftext|>"),
+    "bos": ("[CLS]", "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<|endoftext|>"),
+    "eos": ("[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>"),
+    "mask": ("[MASK]", "<mask>", "<|mask|>"),
+}
 POOLING = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -58,12 +65,16 @@ def adopt(checkpoint: Any, reference: str) -> tuple[dict[str, Any], dict[str, An
         "left_out": left_out,
         "head": _has_head(checkpoint, family),
     }
-    return {"pooling": pooling, "normalize": normalize}, facts
+    added = {"pooling": pooling, "normalize": normalize, "max_seq_length": facts["longest"]}
+    if config.get("pad_token_id") in (None, -1):  # by which causal classifiers find the last token
+        names = (name for name in (*KNOWN["pad"], *KNOWN["eos"]) if name in ids)
+        added["pad_token_id"] = next((ids[name] for name in names), 0)
+    return added, facts
 
 
 def _capabilities(kind: str, ids: Mapping[str, int]) -> list[str]:
     """Those of the family; without a token to hide others behind it cannot learn from both sides."""
-    hides = any(token in ids for token in MASKS)
+    hides = any(token in ids for token in KNOWN["mask"])
     return [one for one in PUBLISHED[kind] if hides or one != "bidirectional"]
 
 

@@ -7,15 +7,9 @@ import json
 from tokenizers import Regex, Tokenizer, pre_tokenizers, processors
 
 from components.lib.core.errors import DataError
+from components.lib.modalities.text.checkpoint import KNOWN
 from components.lib.modalities.text.tokenization.tokenizer import NAMES, PROBES, FramedTokenizer, added, frame
 
-KNOWN = {
-    "pad": ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"),
-    "unk": ("[UNK]", "<unk>", "<|unk|>", "<|endoftext|>"),
-    "bos": ("[CLS]", "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<|endoftext|>"),
-    "eos": ("[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>"),
-    "mask": ("[MASK]", "<mask>", "<|mask|>"),
-}
 RARE = "\U00012000\ua66e"  # cuneiform and a Cyrillic letter of one manuscript: in nobody's vocabulary
 
 
