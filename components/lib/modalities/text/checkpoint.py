@@ -40,22 +40,13 @@ def adopt(checkpoint: Any, reference: str) -> tuple[dict[str, Any], dict[str, An
     """
     family, config = FAMILIES[checkpoint.model_type], checkpoint.config
     rows, ids = _rows(checkpoint, family, reference), _ids(checkpoint.json("tokenizer.json"), reference)
-    largest = max(ids.values(), default=-1)
-    if largest >= rows:
-        what, found = (
-            "the tokenizer has ids without a row in the weights",
-            max(ids, key=lambda token: ids[token]),
-        )
-        fix = "take the tokenizer that the weights were trained with"
-        raise DataError(
-            what, where=reference, found=f"id {largest} ({found!r})", expected=f"< {rows}", fix=fix
-        )
+    _check_ids(ids, rows, reference)
     pooling, normalize, left_out = _pooling(checkpoint, reference)
     positions = _positions(config, family)
     longest = (checkpoint.json("sentence_bert_config.json") or {}).get("max_seq_length") or positions
     facts = {
         "capabilities": _capabilities(checkpoint.model_type, ids),
-        "vocabulary": largest + 1,
+        "vocabulary": max(ids.values()) + 1,
         "rows": rows,
         "positions": positions,
         "longest": min(longest, positions),
@@ -109,6 +100,19 @@ def _ids(tokenizer: Any, reference: str) -> dict[str, int]:
         raise DataError(
             "a checkpoint's tokenizer.json is broken", where=reference, found=repr(error)
         ) from error
+
+
+def _check_ids(ids: Mapping[str, int], rows: int, reference: str) -> None:
+    largest = max(ids.values(), default=-1)
+    if largest >= rows:
+        what, found = (
+            "the tokenizer has ids without a row in the weights",
+            max(ids, key=lambda token: ids[token]),
+        )
+        fix = "take the tokenizer that the weights were trained with"
+        raise DataError(
+            what, where=reference, found=f"id {largest} ({found!r})", expected=f"< {rows}", fix=fix
+        )
 
 
 def _positions(config: Mapping[str, Any], family: Family) -> int:
