@@ -72,7 +72,8 @@ class Trunk:
         if self.published is not None:
             offered = {*declared.OFFERS, *self.published["capabilities"]}
         elif self.is_open:
-            offered = {*declared.OFFERS, *(one for able in declared.PUBLISHED.values() for one in able)}
+            published = getattr(declared, "PUBLISHED", {})  # of someone else's package perhaps none
+            offered = {*declared.OFFERS, *(one for able in published.values() for one in able)}
         return [need for need in needs if need not in offered]
 
 

@@ -10,7 +10,7 @@ from components.lib.registry.registered_models import CHAMPION, Registered, Regi
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.lineage import REFERENCE, ancestors
 from components.lib.storage.stage import Context
-from components.preflight.public_weights.keeping import PUBLIC
+from components.preflight.plan import PUBLIC
 
 
 def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchanged: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 from collections.abc import Mapping
@@ -12,8 +13,10 @@ from typing import Any
 from components.lib import modalities
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError, collected
 from components.lib.core.settings import did_you_mean, from_dict, to_dict
+from components.lib.storage.artifacts import Manifest
 from components.preflight import consistency, references, settings
 
+PUBLIC = "public"  # stage of published weights in the store, and the start that they are
 EVALUATION = ("source", "format", "format_options", "share", "group")  # of a test set, for ingestion
 
 
@@ -32,6 +35,26 @@ class Plan:
     tasks: list[dict[str, Any]]
     warnings: tuple[TrunklineError, ...] = ()
     checked: tuple[dict[str, Any], list[dict[str, Any]]] = ({}, [])
+
+    @property
+    def start(self) -> str:
+        """Reference of what pre-training starts from; empty: random weights."""
+        return str(self.stages["pretraining"]["start"])
+
+    def compare(self, start: Manifest | None) -> None:
+        """Tasks that name no starts are also learnt from the published weights that the trunk comes from.
+
+        Not if it is them.
+        """
+        config = self.stages["pretraining"]
+        trained = config["steps"] or config["minutes"]
+        if start is None or not trained or not (start.key.stage == PUBLIC or "public" in start.facts):
+            return
+        known = importlib.import_module("components.finetuning.config").Config
+        usual: Any = {field.name: field.default for field in dataclasses.fields(known)}["starts"]
+        for task in self.tasks:
+            if tuple(task["finetuning"]["starts"]) == tuple(usual):
+                task["finetuning"]["starts"] = [*usual, "public"]
 
     def fits(self, published: Mapping[str, Any]) -> None:
         """Raises ConfigErrors for what cannot be done with published weights, of these facts."""

@@ -67,6 +67,7 @@ def _settle(context: Context, plan: Plan, config: Config) -> None:
         from components.preflight.continuation import settle
 
         settle(context, plan.stages, skip_unchanged=config.skip_unchanged)
+        plan.compare(context.store.resolve(reference) if (reference := plan.start) else None)
 
 
 def connections(config: Config) -> dict[str, Any]:

@@ -26,7 +26,8 @@ Its modules, each imported by the stage that uses it:
                 can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does;
                 published(trunk, facts): settings of a trunk that comes from published weights
     checkpoint  adopt(checkpoint, reference) -> settings that are added to a published one's, and facts of it
-    samples     open_split(options, store, tokens, split, *older) -> samples of pre-training
+    samples     open_split(options, store, tokens, split, *older) -> samples of pre-training, whose
+                `trunk(folder)` is the one in a folder, or a new one of the settings
     trunk       Trunk, load(folder); its import registers networks of its own with `transformers`
     labelled    Reader: labelled records to examples, also where a branch is served; value(record, name) is
                 the input in the column of that name, or in those that the modality understands by it

@@ -13,12 +13,12 @@ from components.lib.core.errors import ConfigError
 from components.lib.models import loading
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Draft, Store
+from components.preflight.plan import PUBLIC
 from components.preflight.public_weights import checkpoint as checkpoints
 from components.preflight.public_weights import license
 from components.preflight.public_weights.checkpoint import Checkpoint
 from components.preflight.public_weights.origin import Origin, resolve
 
-PUBLIC = "public"  # the stage of its manifests
 VERSION = 1
 KEPT = ("tokenizer.json",)
 

@@ -141,14 +141,17 @@ def _hub(reference: str) -> Origin:
     commit, names = (revision, None) if pinned else _newest(repo, revision, reference)
 
     def fetch(folder: Path) -> str:
-        listed = _newest(repo, commit, reference)[1] if names is None else names
-        for name in taken(listed, reference):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with _explained(reference):
-                from huggingface_hub import hf_hub_download
+        wanted = taken(_newest(repo, commit, reference)[1] if names is None else names, reference)
+        with _explained(reference):
+            from huggingface_hub import snapshot_download
 
-                shutil.copyfile(hf_hub_download(repo, name, revision=commit), target)
+            found = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
+        if found.name != commit:
+            what, fix = "the revision moved while it was fetched", "run again, or name a commit"
+            raise ServiceError(what, where=reference, found=found.name, expected=commit, fix=fix)
+        for name in wanted:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found / name, folder / name)
         return ""
 
     return Origin(reference, commit, not pinned, fetch)
@@ -157,12 +160,15 @@ def _hub(reference: str) -> Origin:
 def _newest(repo: str, revision: str, reference: str) -> tuple[str, list[str]]:
     """The commit that a revision names now, and its files; offline, those of the Hub's own cache."""
     with _explained(reference):
-        from huggingface_hub import HfApi, constants, snapshot_download
+        from huggingface_hub import HfApi, constants, errors, try_to_load_from_cache
 
         if not constants.HF_HUB_OFFLINE:
             info = HfApi().model_info(repo, revision=revision)
             return str(info.sha), [entry.rfilename for entry in info.siblings or ()]
-        folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+        found = try_to_load_from_cache(repo, "config.json", revision=revision)
+        if not isinstance(found, str):
+            raise errors.OfflineModeIsEnabled(f"{repo} at {revision}")
+        folder = Path(found).parent
         return folder.name, [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
 
 
@@ -195,7 +201,7 @@ def _explained(reference: str) -> Iterator[None]:
         raise ServiceError(
             "the model is not in the cache", where=reference, found=_line(error), fix=fix
         ) from error
-    except (errors.HfHubHTTPError, OSError) as error:
+    except (errors.HTTPError, OSError) as error:
         fix = "check the network, HF_ENDPOINT and proxies; without one, fill the cache, set HF_HUB_OFFLINE=1"
         raise ServiceError(
             "the Hugging Face Hub does not answer", where=reference, found=_line(error), fix=fix
