@@ -100,11 +100,15 @@ def save(model: Any, folder: Path) -> None:
 
 
 def tokenizer(folder: Path, **options: Any) -> Any:
-    """The tokenizer in a folder; raises DataError for a folder that is not safe."""
-    from transformers import AutoTokenizer
+    """The tokenizer in a folder; raises DataError for a folder that is not safe.
+
+    By the class that takes tokenizer.json as it is: AutoTokenizer has classes by the type of the model beside
+    it, which build some tokenizers anew.
+    """
+    from transformers import PreTrainedTokenizerFast
 
     check(folder)
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True, **options)
 
 
 def check(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,7 +13,9 @@ from components.lib.models import classifiers
 from components.lib.starts import Origin
 
 WEIGHTS = True
-OWN = ("config.json", ".safetensors", ".index.json")  # ends of the names that are no file of a reader
+OWN = re.compile(
+    r"config\.json|.*\.safetensors(\.index\.json)?"
+)  # what a model has that is no file of its reader
 
 
 def absent(origin: Origin) -> str:
@@ -31,7 +34,7 @@ def folder(origin: Origin) -> Path:
     view = Path(tempfile.mkdtemp(prefix="trunkline-"))
     atexit.register(shutil.rmtree, view, ignore_errors=True)
     for path in [*origin.folder.iterdir(), *weights.iterdir()]:
-        if path.name.endswith(OWN) == (path.parent == weights) and path.is_file():
+        if path.is_file() and bool(OWN.fullmatch(path.name)) == (path.parent == weights):
             (view / path.name).symlink_to(path.resolve())
     return view
 

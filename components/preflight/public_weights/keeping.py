@@ -16,7 +16,7 @@ from components.lib.storage.store import Draft, Store
 from components.preflight.plan import PUBLIC
 from components.preflight.public_weights import checkpoint as checkpoints
 from components.preflight.public_weights import license
-from components.preflight.public_weights.checkpoint import Checkpoint
+from components.preflight.public_weights.checkpoint import INDEX, Checkpoint
 from components.preflight.public_weights.origin import Origin, resolve
 
 VERSION = 1
@@ -58,9 +58,12 @@ def _fill(draft: Draft, found: Checkpoint, origin: Origin, modality: str, packag
     model.mkdir()
     files = added.pop("files", {})
     draft.write("model/config.json", json.dumps({**found.config, **added}, indent=1, sort_keys=True) + "\n")
+    if INDEX in found.weights:  # which transformers does not read without this key
+        files[INDEX] = json.dumps({"metadata": {}, **found.json(INDEX)})
     for name, data in files.items():
         draft.write(f"model/{name}", data)
-    for name in (*found.weights, *(name for name in KEPT if (found.folder / name).is_file())):
+    shards = [name for name in found.weights if name != INDEX]
+    for name in (*shards, *(name for name in KEPT if (found.folder / name).is_file())):
         shutil.move(found.folder / name, model / name)
         draft.add(f"model/{name}")
     parameters = sum(math.prod(shape) for kind, shape in found.shapes.values() if kind in checkpoints.FLOATS)

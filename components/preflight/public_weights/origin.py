@@ -201,7 +201,7 @@ def _explained(reference: str) -> Iterator[None]:
         raise ServiceError(
             "the model is not in the cache", where=reference, found=_line(error), fix=fix
         ) from error
-    except (errors.HTTPError, OSError) as error:
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         fix = "check the network, HF_ENDPOINT and proxies; without one, fill the cache, set HF_HUB_OFFLINE=1"
         raise ServiceError(
             "the Hugging Face Hub does not answer", where=reference, found=_line(error), fix=fix
