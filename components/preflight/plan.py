@@ -50,8 +50,8 @@ class Plan:
         trained = config["steps"] or config["minutes"]
         if start is None or not trained or not (start.key.stage == PUBLIC or "public" in start.facts):
             return
-        known = importlib.import_module("components.finetuning.config").Config
-        usual: Any = {field.name: field.default for field in dataclasses.fields(known)}["starts"]
+        fields = dataclasses.fields(_configuration("finetuning").Config)
+        usual: Any = {field.name: field.default for field in fields}["starts"]
         for task in self.tasks:
             if tuple(task["finetuning"]["starts"]) == tuple(usual):
                 task["finetuning"]["starts"] = [*usual, "public"]
@@ -132,9 +132,13 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
         )
 
 
+def _configuration(stage: str) -> Any:
+    return importlib.import_module(f"components.{stage}.config")
+
+
 def _checked(stage: str, values: Mapping[str, Any], where: str, errors: list[TrunklineError]) -> Any:
     """The stage's `Config`; what is wrong goes to `errors`; defaults then stand in for it."""
-    module = importlib.import_module(f"components.{stage}.config")
+    module = _configuration(stage)
     make = getattr(module, "configured", None) or partial(from_dict, module.Config)
     left = dict(values)
     while True:

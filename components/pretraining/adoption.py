@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from components.lib import modalities
 from components.lib.core.settings import from_dict
@@ -24,14 +25,14 @@ def adopt(config: Config, store: Store, tokens: Manifest, draft: Draft) -> None:
     options = from_dict(settings, config.trunk, "pretraining.trunk")
     samples = modalities.load(config.modality, "samples").open_split(options, store, tokens, "validation")
     trunk = warm_start.trunk(store, config.start, samples)
-    source, target = store.open_folder(store.resolve(config.start), "model/"), draft.folder / "model"
+    source = store.open_folder(store.resolve(config.start), "model/")
     public = warm_start.published(store, config.start)
-    if public["types"] == ["F32"]:
+
+    def copy(target: Path) -> None:
         trunk.model.config.save_pretrained(target)
         for path in source.glob(WEIGHTS):
             shutil.copyfile(path, target / path.name)
-    else:
-        trunk.save(target)
+
     draft.facts = {
         "modality": config.modality,
         "architecture": trunk.model.config.model_type,
@@ -42,4 +43,5 @@ def adopt(config: Config, store: Store, tokens: Manifest, draft: Draft) -> None:
         "loss": {},
         "public": public,
     }
-    output.write(draft, store.open_folder(tokens, "tokenizer/"), [])
+    save = copy if public["types"] == ["F32"] else trunk.save
+    output.write(draft, save, store.open_folder(tokens, "tokenizer/"), [])

@@ -89,13 +89,8 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     context = Context(store, **job.run) if world.leads else Context(store)  # one process speaks for all
     with track(context, job.key.digest) as tracker, as_worker_lost():
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
-        report = partial(_report, tracker)
-        own: dict[str, Any] = {
-            "checkpoints": checkpoints,
-            "meter": meter,
-            "report": report,
-            "held_out": held_out,
-        }
+        own: dict[str, Any] = {"checkpoints": checkpoints, "meter": meter, "held_out": held_out}
+        own["report"] = partial(_report, tracker)
         history = Run(model, samples, order, plan, world, **own).train()
         unshard(model)
         if world.leads:
@@ -104,8 +99,7 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
             tracker.metrics(measured, step=config.steps)
             with store.draft(job.key) as draft:
                 draft.facts, draft.measured = _facts(config, store, trunk, history, samples), measured
-                trunk.save(draft.folder / "model")
-                output.write(draft, store.open_folder(tokens, "tokenizer/"), history)
+                output.write(draft, trunk.save, store.open_folder(tokens, "tokenizer/"), history)
                 pictures.write(draft, model, trunk, validation, config.seed)
                 draft.commit()
             checkpoints.remove()

@@ -5,8 +5,12 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
+from components.lib import tasks
 from components.lib.modalities.text import trunk
+from components.lib.modalities.text.examples import Examples
 from components.lib.modalities.text.tokenization import given
+from components.lib.models import classifiers, loading
+from components.lib.models.branch import load_trunk, pooled
 from components.lib.models.text.packing import pack
 from components.lib.objectives import causal_lm, masked_lm
 from components.lib.storage.store import Store
@@ -100,3 +104,40 @@ def test_a_published_tokenizer_gets_no_new_ids_and_keeps_its_frame(tmp_path, kin
     inner = own.encode("the pump fails", add_special_tokens=False).ids
     assert [*before, *inner, *behind] == expected
     assert set(read.special.values()) <= set(own.get_vocab().values())
+
+
+@pytest.mark.parametrize("task", ["sequence_classification", "token_classification"])
+@pytest.mark.parametrize("kind", published.TEXT)
+def test_a_branch_starts_from_the_weights_and_is_kept(tmp_path, kind, task):
+    """Also where they have no pooling layer: the classifier's own is then random, and the same for a seed."""
+    hub = published.text(tmp_path / "hub", kind, AutoModelForMaskedLM if kind == "bert" else AutoModel)
+    _, folder = kept(tmp_path, hub)
+    one, plugin = trunk.load(folder), tasks.load(task)
+    branch = plugin.model(one.model.config, ["a", "b"])
+    classifiers.start_from(branch, one.model)
+    theirs, ours = one.model.state_dict(), branch.base_model.state_dict()
+    assert all(torch.equal(theirs[name], ours[name]) for name in ours.keys() & theirs.keys())
+    texts = segments(22)
+    targets = [[0] * len(text) if task == "token_classification" else 0 for text in texts]
+    samples = Examples(texts, targets, one.model.config.pad_token_id)
+    before = plugin.outcomes(branch.eval(), samples, ["a", "b"])
+    loading.save(branch, tmp_path / "branch")
+    after = plugin.outcomes(plugin.load(tmp_path / "branch"), samples, ["a", "b"])
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("mode", ["cls_token", "mean_tokens", "lasttoken"])
+def test_a_served_trunk_pools_as_its_settings_say(tmp_path, mode):
+    hub = published.text(tmp_path / "hub", "bert")
+    published.sentence_transformer(hub, mode)
+    _, folder = kept(tmp_path, hub)
+    one, theirs, texts = trunk.load(folder).eval(), AutoModel.from_pretrained(hub).eval(), segments(22)
+    padded = Examples(texts, [0] * len(texts), 0).batch(range(len(texts)))
+    with torch.no_grad():
+        found = pooled(load_trunk(folder), {"input_ids": padded.ids, "attention_mask": padded.mask})
+        packed = one.pool(one(rows(texts)), rows(texts))
+        for number, text in enumerate(texts):
+            states = theirs(input_ids=torch.tensor([text])).last_hidden_state[0]
+            vector = {"cls_token": states[0], "mean_tokens": states.mean(0), "lasttoken": states[-1]}[mode]
+            assert torch.allclose(packed[number], vector, atol=2e-5)
+            assert torch.allclose(found[number], vector / vector.norm(), atol=2e-5)
