@@ -8,10 +8,11 @@ ARCHITECTURES = {
     "modernbert": ("tokens", "bidirectional"),
     "gpt2": ("tokens", "causal"),
     "llama": ("tokens", "causal"),
-    "static": ("bags",),
+    "static": ("spectral",),
 }
 FIELDS = {"text": "text"}
 READS = ("text",)
+STARTS = ("spectral",)
 SHARED = ("dtype", "vocab_size", "special", "probes")
 MODEL_TYPES = ("bert", "gpt2", "llama", "modernbert", "static_embeddings")
 TASK = "sequence_classification"  # where a task names no kind

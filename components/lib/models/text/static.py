@@ -37,25 +37,35 @@ class _Pretrained(PreTrainedModel):  # type: ignore[misc]
     main_input_name = "input_ids"
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Random vectors, and a map that changes nothing; a head as BERT's."""
+        """Random vectors, and layers that change next to nothing; a head as BERT's."""
         if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.05)
-        elif isinstance(module, Projection):
-            nn.init.eye_(module.weight)
+            nn.init.normal_(module.weight, std=0.005)
         elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.02)
+            std = 0.002 if module.out_features == self.config.hidden_size else 0.02
+            nn.init.normal_(module.weight, std=std)
             nn.init.zeros_(module.bias)
 
 
-class Projection(nn.Linear):
-    """The linear map of a text vector that is the one layer above the table."""
+class Layer(nn.Module):
+    """A residual feed-forward layer on text vectors, which keeps their length."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(width, width, bias=False)
+        super().__init__()
+        self.inner = nn.Linear(width, 2 * width)
+        self.outer = nn.Linear(2 * width, width)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(n, width) -> (n, width)."""
+        return unit(vectors + self.outer(nn.functional.gelu(self.inner(vectors))))
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length sqrt(width), in fp32; a zero vector stays."""
+    return nn.functional.normalize(vectors.float(), dim=1) * vectors.shape[1] ** 0.5
 
 
 class StaticEmbeddings(_Pretrained):
-    """text = normalised(projection(sum over distinct tokens of (1 + log count) x idf x weight x vector)).
+    """text = layer(unit(sum over distinct tokens of (1 + log count) x idf x importance x vector)).
 
     Attributes:
         idf: (vocabulary,) inverse document frequencies in the corpus of pre-training; 0 of ignored ids.
@@ -66,7 +76,7 @@ class StaticEmbeddings(_Pretrained):
         super().__init__(config)
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.importance = nn.Parameter(torch.ones(config.vocab_size))
-        self.layers = nn.ModuleList([Projection(config.hidden_size)])
+        self.layers = nn.ModuleList([Layer(config.hidden_size)])
         idf = torch.ones(config.vocab_size)
         idf[list(config.ignored_ids)] = 0.0
         self.idf: Tensor
@@ -97,10 +107,10 @@ class StaticEmbeddings(_Pretrained):
         table = self.embeddings.weight
         scales = (weights * self.idf[ids] * self.importance[ids]).to(table.dtype)
         sums = nn.functional.embedding_bag(ids, table, starts, mode="sum", per_sample_weights=scales)
-        unit = nn.functional.normalize(sums.float(), dim=1) * sums.shape[1] ** 0.5
+        vectors = unit(sums)
         for layer in self.layers:
-            unit = nn.functional.normalize(layer(unit).float(), dim=1) * sums.shape[1] ** 0.5
-        return unit
+            vectors = layer(vectors)
+        return vectors
 
 
 class StaticEmbeddingsForSequenceClassification(_Pretrained):
