@@ -52,8 +52,8 @@ def bags(flat: npt.NDArray[Any], sizes: Ints, vocabulary: int, width: int = 0) -
     starts = np.searchsorted(texts, np.arange(len(sizes)))
     weights = (1 + np.log(counts)).astype(np.float32)
     flops = 6.0 * width * (len(ids) + width * len(sizes))
-    arrays = (torch.from_numpy(array) for array in (ids, weights, starts))
-    return Bags(*arrays, real=len(flat), flops=flops)
+    one, two, three = (torch.from_numpy(array) for array in (ids, weights, starts))
+    return Bags(one, two, three, len(flat), flops)
 
 
 def counted(flat: npt.NDArray[Any], sizes: Ints, vocabulary: int) -> tuple[Ints, Ints, Ints]:
