@@ -38,8 +38,10 @@ def check(
             )
             return
     trunk = Trunk(pretraining, published)
-    for name in pretraining.objective if pretraining.steps else ():
+    for name in pretraining.objective if pretraining.steps or pretraining.minutes else ():
         yield from _objective(name, trunk)
+    if pretraining.start in modalities.starts(pretraining.modality):
+        yield from _needs((pretraining.start,), trunk, "pretraining.start")
     for where, config in finetuning.items():
         if config is not None:
             yield from _task(config, trunk, where)

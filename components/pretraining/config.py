@@ -23,7 +23,9 @@ class Config:
     modality: str = setting("text", "kind of data: a file of components/lib/modalities")
     trunk: dict[str, Any] = setting({}, "options of the modality: architecture, size, sequence_length, ...")
     start: str = setting(
-        "", "alias of a trunk (champion), or published weights (hf:, pypi:, s3://, a folder); empty: random"
+        "",
+        "alias of a trunk (champion), published weights (hf:, pypi:, s3://, a folder), or spectral, by the "
+        "corpus; empty: random",
     )
     replay: float = setting(
         0.5, "share of each batch from the data of the trunk it starts from", minimum=0.0, maximum=0.95

@@ -109,6 +109,8 @@ def _begun(config: Config, store: Store, world: World, samples: Any) -> tuple[An
     """Trunk, objectives, order of the data and hyper-parameters as they are before the first step."""
     torch.manual_seed(config.seed)
     trunk = warm_start.trunk(store, config.start, samples)
+    if config.start in modalities.starts(config.modality):
+        modalities.load(config.modality, config.start).prepare(samples, trunk)
     plan = _plan(config, world, f"{modalities.load(config.modality).UNIT}s")
     order = replay.order(samples, config.global_batch, config.seed, config.replay)
     return trunk, build(config, trunk), order, plan

@@ -7,6 +7,7 @@ from typing import Any
 
 from components.lib.core.errors import ConfigError
 from components.lib.storage.artifacts import Manifest
+from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.store import Store
 
 PUBLIC = "public"  # stage of a published checkpoint in the store
@@ -16,7 +17,7 @@ def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -
     """What the trunk `start`, and those that it started from, were trained on, latest first; [] without one.
 
     Args:
-        start: reference of a trunk, or empty.
+        start: reference of a trunk, or else no trunk at all.
         present: the tokens of this run.
         shared: facts that tokens of both must have in common.
 
@@ -24,7 +25,7 @@ def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -
         ConfigError: if they were made by another tokenizer, or have another shape.
     """
     found: list[Manifest] = []
-    while start:
+    while REFERENCE.fullmatch(start):
         trunk = store.resolve(start)
         if trunk.key.stage == PUBLIC:  # nobody knows what it was trained on
             break
@@ -48,12 +49,13 @@ def trunk(store: Store, start: str, samples: Any) -> Any:
     Raises:
         ConfigError: if it cannot read them.
     """
-    return samples.trunk(store.open_folder(store.resolve(start), "model/") if start else None)
+    known = REFERENCE.fullmatch(start)
+    return samples.trunk(store.open_folder(store.resolve(start), "model/") if known else None)
 
 
 def published(store: Store, start: str) -> dict[str, Any]:
     """What is told of the published weights behind a trunk, however many trainings ago; {} of none."""
-    manifest = store.resolve(start) if start else None
+    manifest = store.resolve(start) if REFERENCE.fullmatch(start) else None
     if manifest is None or manifest.key.stage != PUBLIC:
         return dict(manifest.facts.get("public", {})) if manifest else {}
     told = {name: manifest.facts[name] for name in ("license", "model_type", "types", "head", "idle")}

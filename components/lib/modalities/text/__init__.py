@@ -2,15 +2,17 @@
 
 UNIT = "token"
 DOCUMENT = "document"
-OFFERS = ("text", "tokens", "views")  # whatever the architecture; see ARCHITECTURES
+OFFERS = ("text", "views")  # whatever the architecture; see ARCHITECTURES
 ARCHITECTURES = {
-    "bert": ("bidirectional",),
-    "modernbert": ("bidirectional",),
-    "gpt2": ("causal",),
-    "llama": ("causal",),
+    "bert": ("tokens", "bidirectional"),
+    "modernbert": ("tokens", "bidirectional"),
+    "gpt2": ("tokens", "causal"),
+    "llama": ("tokens", "causal"),
+    "static": ("spectral",),
 }
 FIELDS = {"text": "text"}
 READS = ("text",)
+STARTS = ("spectral",)
 SHARED = ("dtype", "vocab_size", "special", "probes")
 MODEL_TYPES = (
     "bert",
@@ -23,6 +25,7 @@ MODEL_TYPES = (
     "qwen2",
     "qwen3",
     "roberta",
+    "static_embeddings",
 )
 PUBLISHED = {  # families of published checkpoints -> the capabilities that they add
     "bert": ("bidirectional",),

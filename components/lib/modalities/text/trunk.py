@@ -1,4 +1,4 @@
-"""Text trunks: `transformers` models that read packed rows."""
+"""Text trunks: `transformers` models that read packed rows, and static embeddings that read bags of words."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModel
 
 from components.lib.core.errors import ConfigError
 from components.lib.engine.dropout import rekeyed
+from components.lib.modalities.text.bags import Bags
 from components.lib.models import loading
 from components.lib.models.families import FAMILIES
-from components.lib.models.text import attention, last_block
+from components.lib.models.text import attention, last_block, static
 from components.lib.models.text.architectures import CAUSAL
 from components.lib.models.text.packing import Packed
+
+static.register()
 
 
 class Trunk(nn.Module):
@@ -89,24 +93,6 @@ class Trunk(nn.Module):
         sums = flat.new_zeros(len(packed), self.width).index_add(0, owner, flat[packed.places])
         return sums / packed.starts.diff()[:, None]
 
-    def check(self, length: int, vocabulary: int) -> None:
-        """Raises ConfigError if it cannot read rows of `length` tokens, or ids below `vocabulary`."""
-        config = self.model.config
-        positions, rows = config.max_position_embeddings - self.first, len(self.embedding())
-        if length > positions:
-            raise ConfigError(
-                "rows would be longer than the trunk to start from has positions",
-                where="pretraining.trunk.sequence_length",
-                found=length,
-                expected=f"<= {positions}",
-            )
-        if vocabulary > rows:
-            what, fix = (
-                "the tokens have ids without a row in the weights",
-                "use the tokenizer of these weights",
-            )
-            raise ConfigError(what, where="tokenization", found=vocabulary, expected=f"<= {rows}", fix=fix)
-
     def embedding(self) -> Tensor:
         """(vocabulary, width; of ELECTRA less) the input embedding, to which heads are tied."""
         weight: Tensor = self.model.get_input_embeddings().weight
@@ -141,8 +127,34 @@ class Trunk(nn.Module):
         return zeros.masked_fill(~visible, torch.finfo(kind).min)
 
 
-def load(folder: Path, dropout: float | None = None) -> Trunk:
-    """A trunk from a folder that `Trunk.save` wrote, or of published weights.
+class StaticTrunk(nn.Module):
+    """Static embeddings.
+
+    Attributes:
+        model, width: the model, and the length of a text vector.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.width: int = model.config.hidden_size
+
+    def forward(self, bags: Bags) -> Tensor:
+        """(n, width) text vectors."""
+        vectors: Tensor = self.model.bags(bags.ids, bags.weights, bags.starts)
+        return vectors
+
+    def pool(self, hidden: Tensor, bags: Bags) -> Tensor:
+        """(n, width): there is one vector a text already."""
+        return hidden
+
+    def save(self, folder: Path) -> None:
+        """Writes config.json and model.safetensors, which `AutoModel.from_pretrained` reads."""
+        loading.save(self.model, folder)
+
+
+def load(folder: Path, dropout: float | None = None) -> Trunk | StaticTrunk:
+    """A trunk from a folder that its `save` wrote, or of published weights.
 
     Args:
         folder: config.json and safetensors.
@@ -152,11 +164,25 @@ def load(folder: Path, dropout: float | None = None) -> Trunk:
     Raises:
         DataError: if the weights are not those of config.json.
     """
-    return Trunk(loading.trunk(folder, **loading.rates(folder, dropout)), loading.head(folder))
+    return _trunk(loading.trunk(folder, **loading.rates(folder, dropout)), loading.head(folder))
 
 
-def built(config: Any) -> Trunk:
+def check(trunk: Trunk | StaticTrunk, length: int, vocabulary: int) -> None:
+    """Raises ConfigError if a trunk cannot read rows of `length` tokens, or ids below `vocabulary`."""
+    config = trunk.model.config
+    positions = config.max_position_embeddings - (trunk.first if isinstance(trunk, Trunk) else 0)
+    if length > positions:
+        what, where = "rows would be longer than the trunk to start from has positions", "sequence_length"
+        raise ConfigError(what, where=f"pretraining.trunk.{where}", found=length, expected=f"<= {positions}")
+    if vocabulary > config.vocab_size:
+        what, fix = "the tokens have ids without a row in the weights", "use the tokenizer of these weights"
+        raise ConfigError(what, found=vocabulary, expected=f"<= {config.vocab_size}", fix=fix)
+
+
+def built(config: Any) -> Trunk | StaticTrunk:
     """A trunk with random weights."""
-    from transformers import AutoModel
+    return _trunk(AutoModel.from_config(config))
 
-    return Trunk(AutoModel.from_config(config, attn_implementation="sdpa"))
+
+def _trunk(model: Any, head: Mapping[str, Tensor] | None = None) -> Trunk | StaticTrunk:
+    return StaticTrunk(model) if isinstance(model, static.StaticEmbeddings) else Trunk(model, head)
