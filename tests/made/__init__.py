@@ -12,8 +12,6 @@ the group `trunkline.made`. It declares
 The contract suites try on it every objective, task, mode and start whose NEEDS the modality OFFERS.
 """
 
-from __future__ import annotations
-
 import atexit
 import json
 import random
