@@ -68,8 +68,8 @@ def test_the_best_is_recommended_where_it_is_shown_to_be_the_best() -> None:
     assert recommended(found) == ["trunk", "linear"] and found["comparison"]["tone"] == ""
     assert sentence(found) == (
         "Use the trunk with 100 labels (+20.0 points of accuracy [+17.0 to +23.0] over a linear model, the "
-        "next best); a linear model is better here: use it with 200 labels (+10.0 points of accuracy [+7.0 to "
-        "+13.0] over the trunk)."
+        "next best); a linear model is better here: use it with 200 labels (+10.0 points of accuracy [+7.0 "
+        "to +13.0] over the trunk)."
     )
 
 
