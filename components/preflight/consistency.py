@@ -29,6 +29,8 @@ def check(stages: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Errors:
             return
     for name in pretraining.objective:
         yield from _objective(name, pretraining)
+    if pretraining.start in modalities.starts(pretraining.modality):
+        yield from _needs((pretraining.start,), pretraining, "pretraining.start")
     for where, config in finetuning.items():
         if config is not None:
             yield from _task(config, pretraining, where)

@@ -31,6 +31,8 @@ def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchange
     if skip_unchanged:
         champion = _find(context, name, CHAMPION)
         stages["ingestion"]["known"] = champion.tags.get("trunkline.ingestion", "") if champion else ""
+    if start in modalities.starts(stages["pretraining"]["modality"]):
+        return
     if start and not REFERENCE.fullmatch(start):
         found = _find(context, name, start)
         origin = f"{name} {found.version}" if found else f"random weights, as there is no {start} yet"

@@ -22,7 +22,10 @@ class Config:
 
     modality: str = setting("text", "kind of data: a file of components/lib/modalities")
     trunk: dict[str, Any] = setting({}, "options of the modality: architecture, size, sequence_length, ...")
-    start: str = setting("", "trunk to start from: an alias such as champion, or a reference; empty: random")
+    start: str = setting(
+        "",
+        "trunk to start from, by alias (champion) or reference; or spectral, by the corpus; empty: random",
+    )
     replay: float = setting(
         0.5, "share of each batch from the data of the trunk it starts from", minimum=0.0, maximum=0.95
     )

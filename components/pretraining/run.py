@@ -7,6 +7,7 @@ from pathlib import Path
 from components.lib.core.settings import to_dict
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key
+from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.stage import Context
 from components.pretraining.config import MECHANICS, Config
 
@@ -23,7 +24,7 @@ def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[
     unused = {*MECHANICS, "steps" if config.minutes else "minutes"}
     unused |= set() if config.start else {"start", "replay"}
     identity = {name: value for name, value in to_dict(config).items() if name not in unused}
-    start = {"start": config.start} if config.start else {}
+    start = {"start": config.start} if REFERENCE.fullmatch(config.start) else {}
     key = Key("pretraining", VERSION, identity, {"tokens": source.reference, **start})
 
     def make() -> None:

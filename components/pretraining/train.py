@@ -118,6 +118,8 @@ def _begun(config: Config, store: Store, world: World, samples: Any) -> tuple[An
     torch.manual_seed(config.seed)
     trunk = samples.trunk()
     warm_start.load(store, config.start, modalities.load(config.modality, "trunk"), trunk)
+    if config.start in modalities.starts(config.modality):
+        modalities.load(config.modality, config.start).prepare(samples, trunk)
     plan = _plan(config, world, f"{modalities.load(config.modality).UNIT}s")
     order = replay.order(samples, config.global_batch, config.seed, config.replay)
     return trunk, build(config, trunk), order, plan

@@ -9,6 +9,7 @@ from torch import nn
 
 from components.lib.core.errors import ConfigError
 from components.lib.storage.artifacts import Manifest
+from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.store import Store
 
 
@@ -16,7 +17,7 @@ def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -
     """What the trunk `start`, and those that it started from, were trained on, latest first; [] without one.
 
     Args:
-        start: reference of a trunk, or empty.
+        start: reference of a trunk, or else no trunk at all.
         present: the tokens of this run.
         shared: facts that tokens of both must have in common.
 
@@ -24,7 +25,7 @@ def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -
         ConfigError: if they were made by another tokenizer, or have another shape.
     """
     found: list[Manifest] = []
-    while start:
+    while REFERENCE.fullmatch(start):
         trunk = store.resolve(start)
         manifest = store.resolve(trunk.key.inputs["tokens"])
         for name in shared:
@@ -46,7 +47,7 @@ def load(store: Store, start: str, modality: Any, trunk: nn.Module) -> None:
     Raises:
         ConfigError: if that is another network.
     """
-    if not start:
+    if not REFERENCE.fullmatch(start):
         return
     folder = store.open_folder(store.resolve(start), "model/")
     weights = modality.load(folder).state_dict()

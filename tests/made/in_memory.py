@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from components.lib.engine.randomness import Draw
 from components.lib.modalities.image.samples import Images
 from components.lib.modalities.image.settings import Pretraining as ImageSettings
-from components.lib.modalities.text.samples import Text
+from components.lib.modalities.text.samples import Text, samples
 from components.lib.modalities.text.settings import Pretraining as TextSettings
 
 SPECIAL = {"pad": 0, "unk": 1, "bos": 2, "eos": 3, "mask": 4}
@@ -76,7 +76,7 @@ def text(source: int | list[np.ndarray] = 40, vocabulary: int = VOCABULARY, **op
     """Samples of made-up documents, so many or these."""
     config = TextSettings(**{"size": "nano", "sequence_length": 24, **options})
     chosen = documents(source) if isinstance(source, int) else source
-    return Text(config, Documents(chosen), {"special": SPECIAL, "vocab_size": vocabulary})
+    return samples(config, Documents(chosen), {"special": SPECIAL, "vocab_size": vocabulary})
 
 
 @cache

@@ -7,6 +7,8 @@ The package of a modality is light (literals alone) and declares
     ARCHITECTURES           architecture -> the capabilities that it adds
     FIELDS                  role -> default name of the fields that ingestion reads
     READS                   contents that files of its data HOLD (components/lib/data/formats), besides tables
+    STARTS                  optional: capabilities, each with a module of its name: prepare(samples, trunk)
+                            sets first weights by the corpus itself: `pretraining.start` may name one
     SHARED                  facts of tokens that a trunk and its warm start have in common
     MODEL_TYPES             types of models of `transformers` that it builds and may load
     TASK                    the kind of a task that names none
@@ -88,6 +90,11 @@ def offers(name: str, trunk: Mapping[str, Any]) -> set[str]:
     modality = load(name)
     architecture = dials(name, trunk).get("architecture", "")
     return {*modality.OFFERS, *modality.ARCHITECTURES.get(architecture, ())}
+
+
+def starts(name: str) -> tuple[str, ...]:
+    """The starts of pre-training that a modality makes of the corpus itself."""
+    return tuple(getattr(load(name), "STARTS", ()))
 
 
 @dataclass(frozen=True)

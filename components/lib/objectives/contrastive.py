@@ -34,11 +34,13 @@ class Config:
     )
     margin: float = setting(0.25, "triplet and circle: in cosine similarity", minimum=0.0, maximum=2.0)
     scale: float = setting(64.0, "circle: how sharp it is", minimum=0.1, maximum=1024.0)
-    projection: int = setting(128, "width of the space in which views are compared", minimum=2)
+    projection: int = setting(
+        128, "width of the space in which views are compared; 0: that of the trunk, without a head", minimum=0
+    )
 
 
 class Objective(nn.Module):
-    """Trunk, pooling and a two-layer projection head that is thrown away after pre-training."""
+    """Trunk, pooling and perhaps a two-layer projection head that is thrown away after pre-training."""
 
     PARTS = ("accuracy", *PARTS)
 
@@ -46,7 +48,9 @@ class Objective(nn.Module):
         super().__init__()
         self.config, self.trunk = config, trunk
         width = trunk.width
-        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.projection))
+        self.head: nn.Module = nn.Identity()
+        if config.projection:
+            self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.projection))
 
     def prepare(self, samples: Any, draw: Draw) -> Views:
         """Two independent views of each sample."""

@@ -18,7 +18,7 @@ from components.lib.models import classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearTagger
 
-NEEDS = ("text",)
+NEEDS = ("text", "tokens")
 OFFERS = ("linear_probe",)
 LINEAR = "word"
 ROLES = {"text": "text", "label": "label"}

@@ -1,6 +1,6 @@
 import pytest
 
-from components.lib.core.errors import ConfigError, TrunklineError
+from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.core.settings import from_dict
 from components.preflight import settings
 from components.preflight.plan import resolve
@@ -172,3 +172,20 @@ def test_batch_norms_that_see_a_part_of_the_batch_are_told(architecture, cut, to
     assert [warning.where for warning in found] == ["pretraining.micro_batch"] * told
     assert all("micro-batch" in str(warning) and "fix: " in str(warning) for warning in found)
     assert resolve("text-mlm", {"pretraining.micro_batch": 8}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacks", "able"),
+    [
+        ({"pretraining.objective": {"masked_lm": {}}}, "tokens and bidirectional", "bert or modernbert"),
+        ({"pretraining.objective": {"causal_lm": {}}}, "tokens and causal", "gpt2 or llama"),
+        ({"tasks.topics.kind": "token_classification"}, "tokens", "bert"),
+        ({"pretraining.trunk.architecture": "bert", "pretraining.start": "spectral"}, "spectral", "static"),
+    ],
+)
+def test_what_static_embeddings_cannot_do_is_refused_by_name(changes, lacks, able):
+    given = {"pretraining.trunk": {"architecture": "static", "size": "nano"}, **changes}
+    with pytest.raises(ConfigErrors) as caught:
+        resolve("smoke", given)
+    told = str(caught.value)
+    assert f"the trunk does not offer {lacks}" in told and f"architecture {able}" in told

@@ -42,6 +42,15 @@ IMAGE = Config(
     evaluate_every=6,
     threads=1,
 )
+WORDS = Config(
+    trunk={**made.trunk_settings("text", "static"), "unit": "document", "views": "cut"},
+    objective={"contrastive": {"projection": 0}},
+    start="spectral",
+    steps=12,
+    global_batch=16,
+    checkpoint_every=4,
+    threads=1,
+)
 TITLES = ["Views", "Map", "Nearest neighbours", "Generated", "Rotation"]
 
 
@@ -110,20 +119,29 @@ def test_a_trunk_with_history_and_pictures(folder, capfd):
     assert titles(context, manifest) == TITLES and context.notices == []
 
 
-def test_a_failed_run_resumes_to_the_same_bytes(folder, tmp_path, monkeypatch):
+def test_a_spectral_start_is_no_trunk_that_came_before(folder):
+    """It counts as a setting of the training, not as an input."""
+    _, spectral = train(folder, "words", WORDS)
+    _, random = train(folder, "words", replace(WORDS, start=""))
+    assert spectral.key.digest != random.key.digest
+    assert spectral.key.inputs == random.key.inputs and spectral.facts["loss"] != random.facts["loss"]
+
+
+@pytest.mark.parametrize(("whole", "failed", "config"), [("whole", "failed", IMAGE), ("words", "cut", WORDS)])
+def test_a_failed_run_resumes_to_the_same_bytes(whole, failed, config, folder, tmp_path, monkeypatch):
     """Teacher, batch statistics and both players: it fails after the sixth step, two after a checkpoint."""
-    whole = train(folder, "whole", IMAGE)
+    expected = train(folder, whole, config)
     monkeypatch.setenv(failpoints.VARIABLE, str(tmp_path))
     failpoints._reached.clear()
     (tmp_path / "training.step").write_text("fail at=6")
     with pytest.raises(ServiceError, match="asked for"):
-        train(folder, "failed", IMAGE)
+        train(folder, failed, config)
     monkeypatch.delenv(failpoints.VARIABLE)
-    assert list((folder / "failed" / "checkpoints").rglob("*.commit.json"))
-    resumed = train(folder, "failed", IMAGE)
-    ours, theirs = weights(*whole), weights(*resumed)
+    assert list((folder / failed / "checkpoints").rglob("*.commit.json"))
+    resumed = train(folder, failed, config)
+    ours, theirs = weights(*expected), weights(*resumed)
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
-    assert resumed[1].digest == whole[1].digest
+    assert resumed[1].digest == expected[1].digest
 
 
 def test_pictures_that_fail_cost_themselves_and_are_told(folder, monkeypatch, capfd):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from sklearn.feature_extraction.text import CountVectorizer
 from tokenizers import Tokenizer
 
 from components.lib.core.settings import from_dict
@@ -24,7 +25,7 @@ def ids(tokenizer: Tokenizer, text: str, framed: bool = False) -> list[int]:
     return tokenizer.encode(text, add_special_tokens=framed).ids
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "word"])
 def test_the_same_texts_give_the_same_file_in_any_process(kind: str) -> None:
     """The library's trainers iterate over hash maps with random seeds."""
     texts = scripts(300) + list(PROBES)
@@ -68,7 +69,7 @@ def test_special_tokens_in_a_text_stay_text(kind: str) -> None:
         assert "".join(tokenizer.decode(ids(tokenizer, text)).split()) == "".join(text.split())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "word"])
 def test_special_tokens_have_the_same_ids_and_frame_a_text(kind: str) -> None:
     tokenizer = trained(kind, scripts())
     assert [tokenizer.token_to_id(name) for name in NAMES.values()] == [0, 1, 2, 3, 4]
@@ -119,3 +120,15 @@ def test_lower_case_wordpiece_keeps_accents_and_vowel_signs() -> None:
     tokenizer = trained("wordpiece", scripts(), lowercase=True)
     for text in ("cafés", "हिन्दी में"):
         assert tokenizer.decode(ids(tokenizer, text)) == text
+
+
+def test_words_are_those_of_scikit_learn_in_enough_documents() -> None:
+    """Those of most documents first; how often a word stands in one of them does not count."""
+    texts = ["Ox ox ox ox a b", "fox ox, fox-trot!", "fox's den 42", "den 42 [MASK] 日本語"]
+    tokenizer = trained("word", texts, lowercase=True, min_frequency=2)
+    vocabulary = CountVectorizer(min_df=2).fit(texts).vocabulary_
+    assert set(tokenizer.get_vocab()) == {*NAMES.values(), *vocabulary} and len(vocabulary) == 4
+    found = tokenizer.encode("FOX, [MASK] a 42 - [SEP]", add_special_tokens=False).tokens
+    assert found == ["fox", "[UNK]", "42", "[UNK]"]
+    few = trained("word", [*texts, "den"], vocabulary_size=300, min_frequency=1)
+    assert few.token_to_id("den") == 5

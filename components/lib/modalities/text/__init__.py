@@ -2,17 +2,19 @@
 
 UNIT = "token"
 DOCUMENT = "document"
-OFFERS = ("text", "tokens", "views")  # whatever the architecture; see ARCHITECTURES
+OFFERS = ("text", "views")  # whatever the architecture; see ARCHITECTURES
 ARCHITECTURES = {
-    "bert": ("bidirectional",),
-    "modernbert": ("bidirectional",),
-    "gpt2": ("causal",),
-    "llama": ("causal",),
+    "bert": ("tokens", "bidirectional"),
+    "modernbert": ("tokens", "bidirectional"),
+    "gpt2": ("tokens", "causal"),
+    "llama": ("tokens", "causal"),
+    "static": ("spectral",),
 }
 FIELDS = {"text": "text"}
 READS = ("text",)
+STARTS = ("spectral",)
 SHARED = ("dtype", "vocab_size", "special", "probes")
-MODEL_TYPES = ("bert", "gpt2", "llama", "modernbert")
+MODEL_TYPES = ("bert", "gpt2", "llama", "modernbert", "static_embeddings")
 TASK = "sequence_classification"  # where a task names no kind
 USE = "feature-extraction"
 LIBRARIES = ()

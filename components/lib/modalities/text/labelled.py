@@ -37,6 +37,9 @@ class Reader:
             options: those of finetuning, whose length counts; without them, a branch has its own, and a bare
                 trunk as many positions as it has.
         """
+        from components.lib.models.text import static
+
+        static.register()  # where a branch is served, nothing else has done so
         tokenizer = loading.tokenizer(folder)
         if options is not None:
             tokenizer.model_max_length = options.max_length

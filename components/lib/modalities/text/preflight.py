@@ -7,6 +7,7 @@ from typing import Any
 
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError
+from components.lib.modalities.text.settings import WORDS_UNKNOWN
 from components.lib.storage.artifacts import Manifest
 
 TOKENIZER = "model/tokenizer.json"
@@ -26,7 +27,9 @@ def task(config: Any, dials: Mapping[str, Any], where: str) -> Iterator[ConfigEr
 
 
 def layers(dials: Mapping[str, Any]) -> int:
-    """How many layers a trunk has that can be frozen one by one."""
+    """How many layers a trunk has that can be frozen one by one; static embeddings have one above them."""
+    if dials["architecture"] == "static":
+        return 1
     sizes = plugins.declared("components.lib.models.text", "architectures").constants["SIZES"]
     return int(sizes[dials["size"]][0]) if dials["size"] in sizes else 0
 
@@ -35,4 +38,6 @@ def follow(trunk: Manifest) -> dict[str, Any]:
     """Its tokenizer, whose vocabulary its weights know."""
     if TOKENIZER not in trunk.names():
         return {}
-    return {"kind": "given", "tokenizer": f"{trunk.uri}/{TOKENIZER}", "lowercase": False}
+    given = {"kind": "given", "tokenizer": f"{trunk.uri}/{TOKENIZER}", "lowercase": False}
+    static = trunk.key.config.get("trunk", {}).get("architecture") == "static"  # it ignores [UNK]
+    return {**given, "unknown": WORDS_UNKNOWN} if static else given

@@ -1,4 +1,4 @@
-"""Samples of pre-training on text: token shards in, packed rows of token segments out."""
+"""Samples of pre-training on text: token shards in, packed rows of segments or bags of words out."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from components.lib.core.errors import DataError
 from components.lib.engine.randomness import Draw, Ints
+from components.lib.modalities.text.bags import Bags, bags, inverse_frequencies
 from components.lib.modalities.text.settings import Pretraining
 from components.lib.modalities.text.tokens import TokenShards
-from components.lib.modalities.text.trunk import Trunk, built
+from components.lib.modalities.text.trunk import built
 from components.lib.models.text.architectures import ARCHITECTURES, Dials
-from components.lib.models.text.packing import Packed, pack
+from components.lib.models.text.packing import pack
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
@@ -47,20 +49,37 @@ class Text:
     def __len__(self) -> int:
         return len(self.document)
 
-    def view(self, draw: Draw, stream: str, *, crop: bool = False) -> Packed:
-        """One segment a sample: bos, tokens, eos. What does not fit a row is cut to a random window.
+    def view(self, draw: Draw, stream: str, *, crop: bool = False) -> Any:
+        """One text a sample. What does not fit is cut to a random window.
 
         Args:
             crop: shows at most the configured share of the sample, so that two views differ.
         """
         length = self.length[draw.ids]
         share = self.config.crop if crop else 1.0
-        taken = np.clip(np.ceil(length * share).astype(np.int64), SHORTEST, self.room)
-        taken = np.minimum(taken, length)
-        shift = np.floor(draw.uniform(stream)[:, 0] * (length - taken + 1)).astype(np.int64)
+        most = np.clip(np.ceil(length * share).astype(np.int64), SHORTEST, self.room)
+        return self._window(draw, stream, np.zeros_like(length), length, most)
+
+    def views(self, draw: Draw, count: int) -> list[Any]:
+        """Views for a contrastive loss: `count` independent crops, or the two parts of a cut."""
+        if self.config.views == "crops":
+            return [self.view(draw, f"view {number}", crop=True) for number in range(count)]
+        length, room = self.length[draw.ids], np.int64(self.room)
+        cut = np.floor((1 + draw.uniform("cut")[:, 0]) / 3 * length).astype(np.int64).clip(1, length - 1)
+        parts = ((np.zeros_like(cut), cut), (cut, length))
+        return [self._window(draw, f"view {n}", low, high, room) for n, (low, high) in enumerate(parts)]
+
+    def _window(self, draw: Draw, stream: str, low: Ints, high: Ints, most: Ints | np.int64) -> Any:
+        """A random window of at most `most` tokens between the places `low` and `high` of each sample."""
+        taken = np.minimum(most, high - low)
+        shift = low + np.floor(draw.uniform(stream)[:, 0] * (high - low - taken + 1)).astype(np.int64)
         flat, _ = self.shards.gather(self.document[draw.ids], self.begin[draw.ids] + shift, taken)
-        ends = np.cumsum(taken)
-        starts = np.concatenate([[0], ends + 2 * np.arange(1, len(taken) + 1)])
+        return self._batch(flat, taken)
+
+    def _batch(self, flat: Any, sizes: Ints) -> Any:
+        """One segment a text: bos, tokens, eos."""
+        ends = np.cumsum(sizes)
+        starts = np.concatenate([[0], ends + 2 * np.arange(1, len(sizes) + 1)])
         framed = np.empty(starts[-1], dtype=np.int64)
         framed[starts[:-1]], framed[starts[1:] - 1] = self.special["bos"], self.special["eos"]
         inside = np.ones(len(framed), dtype=bool)
@@ -69,26 +88,21 @@ class Text:
         packed = pack(framed, starts, self.config.sequence_length, self.special["pad"])
         return replace(packed, flops=self._flops(np.diff(starts)))
 
-    def views(self, draw: Draw, count: int) -> list[Packed]:
-        """`count` independent crops of each sample, for a contrastive loss."""
-        return [self.view(draw, f"view {number}", crop=True) for number in range(count)]
-
-    def trunk(self) -> Trunk:
+    def trunk(self) -> Any:
         """A new trunk with random weights."""
-        config = self.config
-        dials = Dials(
-            config.size,
-            self.facts["vocab_size"],
-            max(512, config.sequence_length),
-            self.special,
-            config.dropout,
-        )
-        trunk = built(ARCHITECTURES[config.architecture](dials))
+        trunk = built(self.network())
         tables = {id(m.weight) for m in trunk.model.modules() if isinstance(m, nn.Embedding)}
         weights = trunk.model.named_parameters()  # those that each token meets: a pooler reads one a segment
         body = [p for n, p in weights if p.ndim == 2 and id(p) not in tables and not n.startswith("pooler")]
         self.cost = (sum(p.numel() for p in body), trunk.model.config.num_hidden_layers, trunk.width)
         return trunk
+
+    def network(self) -> Any:
+        """The configuration of the network."""
+        config, vocabulary = self.config, self.facts["vocab_size"]
+        positions = max(512, config.sequence_length)
+        dials = Dials(config.size, vocabulary, positions, self.special, config.dropout)
+        return ARCHITECTURES[config.architecture](dials)
 
     def _flops(self, lengths: Ints) -> float:
         """6 N per token and 12 l d L^2 per segment (Narayanan et al., 2021), over real tokens only."""
@@ -96,9 +110,29 @@ class Text:
         return float(6 * weights * lengths.sum() + 12 * layers * width * (lengths**2).sum())
 
 
+class WordBags(Text):
+    """Samples as bags of words, for static embeddings: nothing is padded, however long a text is."""
+
+    def trunk(self) -> Any:
+        """A new trunk with random vectors, and the inverse document frequencies of these samples."""
+        trunk = built(self.network())
+        self.cost = (0, 1, trunk.width)
+        trunk.model.idf *= torch.from_numpy(inverse_frequencies(self.shards, self.facts["vocab_size"]))
+        return trunk
+
+    def _batch(self, flat: Any, sizes: Ints) -> Bags:
+        """The distinct tokens of each text, with their counts."""
+        return bags(flat, sizes, self.facts["vocab_size"], self.cost[2])
+
+
+def samples(config: Pretraining, shards: TokenShards, facts: dict[str, Any]) -> Text:
+    """The samples that the architecture reads."""
+    return (WordBags if config.architecture == "static" else Text)(config, shards, facts)
+
+
 def open_split(config: Pretraining, store: Store, tokens: Manifest, split: str, *older: Manifest) -> Text:
     """The samples of a split, those of older tokens last; raises DataError if there is none."""
-    text = Text(config, TokenShards(store, tokens, split, *older), tokens.facts)
+    text = samples(config, TokenShards(store, tokens, split, *older), tokens.facts)
     if not len(text):
         found = f"{len(text.shards.lengths)} documents"
         fix = "ingest more text, or filter less of it"

@@ -9,8 +9,9 @@ from typing import Any
 from components.lib.core.errors import ConfigError
 from components.lib.core.settings import setting
 
-TOKENIZERS = ("wordpiece", "bpe", "unigram", "given")
-ARCHITECTURES = ("bert", "modernbert", "gpt2", "llama")
+TOKENIZERS = ("wordpiece", "bpe", "unigram", "word", "given")
+ARCHITECTURES = ("bert", "modernbert", "gpt2", "llama", "static")
+WORDS_UNKNOWN = 0.5  # share of words that may be too rare for a vocabulary of whole words
 SIZES = ("nano", "micro", "tiny", "mini", "small", "medium", "base", "large")
 
 
@@ -43,18 +44,28 @@ class Ingestion:
 class Tokenization:
     """Which tokenizer, and how its tokens are stored."""
 
-    kind: str = setting("bpe", "byte-level bpe, wordpiece, unigram, or given", choices=TOKENIZERS)
+    kind: str = setting(
+        "bpe",
+        "byte-level bpe, wordpiece, unigram, word (rare ones are dropped), or given",
+        choices=TOKENIZERS,
+    )
     vocabulary_size: int = setting(
         16_000, "most ids a trained tokenizer has, special ones included", minimum=300, maximum=1_000_000
     )
-    min_frequency: int = setting(2, "occurrences that make a pair or character worth an id", minimum=1)
+    min_frequency: int = setting(
+        2, "occurrences that make a pair or character worth an id; documents, of a word", minimum=1
+    )
     lowercase: bool = setting(False, "train and encode in lower case")
     training_bytes: int = setting(
         100_000_000, "bytes of text the trainer sees, of documents chosen by hash; 0: all", minimum=0
     )
     tokenizer: str = setting("", "path or URI of the tokenizer.json, where kind is given")
     unknown: float = setting(
-        0.05, "largest share of [UNK] among the tokens before the stage fails", minimum=0, maximum=1
+        0.05,
+        "largest share of [UNK] among the tokens before the stage fails; where rare words are dropped, "
+        f"at least {WORDS_UNKNOWN}",
+        minimum=0,
+        maximum=1,
     )
     shard_tokens: int = setting(100_000_000, "tokens from which on a shard is closed", minimum=1)
 
@@ -79,20 +90,35 @@ class Tokenization:
 class Pretraining:
     """How text becomes samples, and which trunk reads it."""
 
-    architecture: str = setting("modernbert", "family of transformers", choices=ARCHITECTURES)
+    architecture: str = setting(
+        "modernbert",
+        "family of transformers, or static: a weighted sum of word vectors",
+        choices=ARCHITECTURES,
+    )
     size: str = setting("tiny", "layers and width, by name", choices=SIZES)
-    sequence_length: int = setting(128, "tokens of a row, bos and eos included", minimum=8, maximum=32768)
+    sequence_length: int = setting(
+        128,
+        "tokens of a row, or of a text where there are no rows; bos and eos included",
+        minimum=8,
+        maximum=32768,
+    )
     unit: str = setting("chunk", "a sample is a chunk that fits a row, or a whole document",
                         choices=("chunk", "document"))  # fmt: skip
+    views: str = setting(
+        "crops",
+        "two views are independent crops, or the parts of a cut at a random place in the middle third",
+        choices=("crops", "cut"),
+    )
     crop: float = setting(0.6, "largest share of a document that one of several views shows",
                           minimum=0.05, maximum=1.0)  # fmt: skip
-    dropout: float = setting(0.0, "of hidden states; llama has none", minimum=0.0, maximum=0.9)
+    dropout: float = setting(0.0, "of hidden states; llama and static have none", minimum=0.0, maximum=0.9)
 
     def check(self) -> Iterator[ConfigError]:
         """What spans several fields."""
-        if self.dropout and self.architecture == "llama":
+        if self.dropout and self.architecture in ("llama", "static"):
             where, fix = "pretraining.trunk.dropout", "set it to 0, or choose another architecture"
-            yield ConfigError("llama has no dropout", where=where, found=self.dropout, expected=0, fix=fix)
+            what = f"{self.architecture} has no dropout"
+            yield ConfigError(what, where=where, found=self.dropout, expected=0, fix=fix)
 
 
 @dataclass(frozen=True)

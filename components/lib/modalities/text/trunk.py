@@ -1,4 +1,4 @@
-"""Text trunks: `transformers` models that read packed rows."""
+"""Text trunks: `transformers` models that read packed rows, and static embeddings that read bags of words."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModel
 
 from components.lib.engine.dropout import rekeyed
+from components.lib.modalities.text.bags import Bags
 from components.lib.models import loading
-from components.lib.models.text import attention, last_block
+from components.lib.models.text import attention, last_block, static
 from components.lib.models.text.architectures import CAUSAL
 from components.lib.models.text.packing import Packed
+
+static.register()
 
 
 class Trunk(nn.Module):
@@ -87,15 +91,41 @@ class Trunk(nn.Module):
         )
 
 
-def load(folder: Path) -> Trunk:
-    """A trunk from a folder that `Trunk.save` wrote."""
-    from transformers import AutoModel
+class StaticTrunk(nn.Module):
+    """Static embeddings.
 
-    return Trunk(loading.model(AutoModel, folder))
+    Attributes:
+        model, width: the model, and the length of a text vector.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.width: int = model.config.hidden_size
+
+    def forward(self, bags: Bags) -> Tensor:
+        """(n, width) text vectors."""
+        vectors: Tensor = self.model.bags(bags.ids, bags.weights, bags.starts)
+        return vectors
+
+    def pool(self, hidden: Tensor, bags: Bags) -> Tensor:
+        """(n, width): there is one vector a text already."""
+        return hidden
+
+    def save(self, folder: Path) -> None:
+        """Writes config.json and model.safetensors, which `AutoModel.from_pretrained` reads."""
+        loading.save(self.model, folder)
 
 
-def built(config: Any) -> Trunk:
+def load(folder: Path) -> Trunk | StaticTrunk:
+    """A trunk from a folder that its `save` wrote."""
+    return _trunk(loading.model(AutoModel, folder))
+
+
+def built(config: Any) -> Trunk | StaticTrunk:
     """A trunk with random weights."""
-    from transformers import AutoModel
+    return _trunk(AutoModel.from_config(config))
 
-    return Trunk(AutoModel.from_config(config, attn_implementation="sdpa"))
+
+def _trunk(model: Any) -> Trunk | StaticTrunk:
+    return StaticTrunk(model) if isinstance(model, static.StaticEmbeddings) else Trunk(model)

@@ -1,6 +1,7 @@
-"""Transformer configurations by architecture and size, built by `transformers` with random weights.
+"""Configurations of text networks by architecture and size, built by `transformers` with random weights.
 
-Sizes up to `medium` are Google's BERT miniatures (Turc et al., 2019); `nano` and `micro` are for CPUs.
+Sizes of transformers up to `medium` are Google's BERT miniatures (Turc et al., 2019); `nano` and `micro` are
+for CPUs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,17 @@ SIZES = {
     "medium": (8, 512, 8, 2048),
     "base": (12, 768, 12, 3072),
     "large": (24, 1024, 16, 4096),
+}
+# name: width of static embeddings; word2vec, GloVe and fastText have 300
+STATIC_WIDTHS = {
+    "nano": 32,
+    "micro": 64,
+    "tiny": 128,
+    "mini": 200,
+    "small": 300,
+    "medium": 512,
+    "base": 768,
+    "large": 1024,
 }
 
 
@@ -92,10 +104,20 @@ def llama(dials: Dials) -> Any:
     return LlamaConfig(**dials.shape(), intermediate_size=inner, **options, **dials.ids())
 
 
+def static(dials: Dials) -> Any:
+    """Static word embeddings: no attention, no positions; see `models.text.static`."""
+    from components.lib.models.text.static import StaticEmbeddingsConfig
+
+    width, ignored = STATIC_WIDTHS[dials.size], sorted(set(dials.special.values()))
+    sizes = {"vocab_size": dials.vocabulary, "max_position_embeddings": dials.positions}
+    return StaticEmbeddingsConfig(**sizes, hidden_size=width, ignored_ids=ignored)
+
+
 ARCHITECTURES: dict[str, Callable[[Dials], Any]] = {
     "bert": bert,
     "modernbert": modernbert,
     "gpt2": gpt2,
     "llama": llama,
+    "static": static,
 }
 CAUSAL = ("gpt2", "llama")  # model types with causal attention

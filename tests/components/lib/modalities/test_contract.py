@@ -192,7 +192,7 @@ def test_preflight_resolves_a_run_and_knows_its_layers(name, architecture, tmp_p
     (tmp_path / "made.yaml").write_text(yaml.safe_dump(made.preset(name, architecture)))
     plan = resolve("made", {})
     assert [task["name"] for task in plan.tasks] and plan.stages["pretraining"]["modality"] == name
-    assert resolve("made", {"pretraining.micro_batch": 4}).warnings is not None
+    assert resolve("made", {"pretraining.micro_batch": 16}).warnings is not None
     hooks = modalities.preflight(name)
     dials = modalities.dials(name, made.trunk_settings(name, architecture))
     files = tuple(

@@ -17,11 +17,16 @@ WAYS = ("ddp", "fsdp")
 OPTIONS = {  # that change how the samples of a batch meet
     "triplet": ("contrastive", "image", "vit", {"loss": "triplet"}),
     "circle": ("contrastive", "image", "vit", {"loss": "circle"}),
+    "words": ("contrastive", "text", "static", {"projection": 0}),
     "regularised": ("autoencoder", "image", "cnn", {"sparsity": 0.1, "decorrelation": 0.5}),
     "plain patches": ("masked_image", "image", "vit", {"normalised": False}),
 }
 CASES = {"-".join(case[:2]): (*case, {}) for case in USUAL}
-ALL = [*((case, way) for case in CASES for way in WAYS), *((case, "ddp") for case in OPTIONS)]
+ALL = [
+    *((case, way) for case in CASES for way in WAYS),
+    *((case, "ddp") for case in OPTIONS),
+    ("words", "fsdp"),
+]
 
 
 def fit(world: World, case: str, parallel: str = "ddp") -> tuple[list[float], np.ndarray]:

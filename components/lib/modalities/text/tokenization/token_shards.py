@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tokenizers
 
 from components.lib.core.errors import DataError, IntegrityError
-from components.lib.modalities.text.settings import Tokenization
+from components.lib.modalities.text.settings import WORDS_UNKNOWN, Tokenization
 from components.lib.modalities.text.tokenization import given, training
 from components.lib.modalities.text.tokenization.corpus_texts import Texts
 from components.lib.modalities.text.tokenization.encoding import Encoder
@@ -75,18 +75,19 @@ def _encode(encoder: Encoder, texts: Texts, options: Tokenization, draft: Draft)
     if texts.split == "train" and not writer.tokens:
         fix = "add data: what there is are blanks, or characters that the tokenizer drops"
         raise DataError("the training documents have no tokens", where=texts.corpus.uri, fix=fix)
-    if unknown > options.unknown * writer.tokens:
-        raise _unknown(encoder, texts, unknown / writer.tokens, options, example)
+    most = max(options.unknown, WORDS_UNKNOWN) if options.kind == "word" else options.unknown
+    if unknown > most * writer.tokens:
+        raise _unknown(encoder, texts, unknown / writer.tokens, most, example)
     return {name: getattr(writer, name) for name in ("documents", "tokens", "dropped")} | {"unknown": unknown}
 
 
-def _unknown(encoder: Encoder, texts: Texts, share: float, options: Tokenization, example: str) -> DataError:
+def _unknown(encoder: Encoder, texts: Texts, share: float, most: float, example: str) -> DataError:
     encoding = encoder.tokenizer.encode(example, add_special_tokens=False)
     spans = zip(encoding.ids, encoding.offsets, strict=True)
     words = [example[low:high][:40] for id, (low, high) in spans if id == encoder.unknown]
     what, where = "too much of the text is unknown to the tokenizer", f"{texts.corpus.uri} ({texts.split})"
     found = f"{share:.1%} of the tokens are [UNK], e.g. {', '.join(map(repr, words[:5]))}"
-    expected = f"at most {options.unknown:.1%} (setting tokenization.unknown)"
+    expected = f"at most {most:.1%} (setting tokenization.unknown)"
     fix = "use kind bpe, a larger vocabulary, or a tokenizer made for these scripts"
     return DataError(what, where=where, found=found, expected=expected, fix=fix)
 

@@ -1,7 +1,8 @@
 """Tokenizers trained on a corpus: the same texts give the same file, byte for byte.
 
 The trainers of `tokenizers` 0.23 iterate over hash maps with random seeds. Byte-level BPE does not care; the
-other two are put right here: WordPiece is told its alphabet in order, Unigram's ties are ordered afterwards.
+others are put right here: WordPiece is told its alphabet in order, Unigram's ties are ordered afterwards, and
+words are counted again, document by document.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from components.lib.modalities.text.settings import Tokenization
 from components.lib.modalities.text.tokenization.tokenizer import NAMES, FramedTokenizer, added, frame
@@ -21,6 +22,7 @@ from components.lib.modalities.text.tokenization.tokenizer import NAMES, FramedT
 Batches = Callable[[], Iterator[list[str]]]
 LONGEST_WORD = 64  # characters: WordPiece needs quadratic time for a word, and gives up on long ones
 PIECES = "##"
+WORDS = Regex(r"\w\w+")  # as scikit-learn's vectorizers find them
 STEP = 0.0001  # of the scores that the Unigram trainer makes up
 
 
@@ -30,7 +32,8 @@ def train(options: Tokenization, batches: Batches) -> FramedTokenizer:
     Args:
         batches: starts a new pass over the training texts, in batches.
     """
-    tokenizer = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[options.kind](options, batches)
+    kinds = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram, "word": _word}
+    tokenizer = kinds[options.kind](options, batches)
     tokenizer.add_special_tokens([added(name) for name in NAMES.values()])
     frame(tokenizer, NAMES["bos"], NAMES["eos"])
     tokenizer.encode_special_tokens = True
@@ -97,6 +100,33 @@ def _unigram(options: Tokenization, batches: Batches) -> Tokenizer:
     ordered = vocabulary[:first] + _in_order(vocabulary[first:])
     unknown = list(NAMES).index("unk")
     return _with_marks(Tokenizer(models.Unigram(ordered, unk_id=unknown)), options)
+
+
+def _word(options: Tokenization, batches: Batches) -> Tokenizer:
+    """Whole words of at least two letters or digits, those of most documents first; rare ones are [UNK]."""
+    learner = _with_words(Tokenizer(models.WordLevel(unk_token=NAMES["unk"])), options)
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=2**31,
+        min_frequency=options.min_frequency,
+        special_tokens=[NAMES["unk"]],
+        show_progress=False,
+    )
+    learner.train_from_iterator(batches(), trainer)
+    documents = np.zeros(learner.get_vocab_size(), np.int64)
+    for batch in batches():
+        for encoding in learner.encode_batch_fast(batch, add_special_tokens=False):
+            documents[np.unique(np.asarray(encoding.ids, np.int64))] += 1
+    counts = {word: int(documents[number]) for word, number in learner.get_vocab().items()}
+    enough = (item for item in counts.items() if item[1] >= options.min_frequency and item[0] != NAMES["unk"])
+    kept = sorted(enough, key=lambda item: (-item[1], item[0]))[: options.vocabulary_size - len(NAMES)]
+    vocabulary = {word: number for number, word in enumerate([*NAMES.values(), *(word for word, _ in kept)])}
+    return _with_words(Tokenizer(models.WordLevel(vocabulary, unk_token=NAMES["unk"])), options)
+
+
+def _with_words(tokenizer: Tokenizer, options: Tokenization) -> Tokenizer:
+    """What stands between words vanishes: no text can spell `[MASK]`."""
+    normalizer = normalizers.Lowercase() if options.lowercase else None
+    return _with_splits(tokenizer, normalizer, [pre_tokenizers.Split(WORDS, "removed", invert=True)])
 
 
 def _room(options: Tokenization) -> int:
