@@ -92,13 +92,8 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     context = Context(store, **job.run) if world.leads else Context(store)  # one process speaks for all
     with track(context, job.key.digest) as tracker, as_worker_lost():
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
-        report = partial(_report, tracker)
-        own: dict[str, Any] = {
-            "checkpoints": checkpoints,
-            "meter": meter,
-            "report": report,
-            "held_out": held_out,
-        }
+        own: dict[str, Any] = {"checkpoints": checkpoints, "meter": meter, "held_out": held_out}
+        own["report"] = partial(_report, tracker)
         history = Run(model, samples, order, plan, world, **own).train()
         unshard(model)
         if world.leads:
