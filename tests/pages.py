@@ -1,7 +1,5 @@
 """Reads a report as a browser would and finds whatever could run, load or leak."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 

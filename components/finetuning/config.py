@@ -51,7 +51,7 @@ class Config:
     )
     seeds: tuple[int, ...] = setting((0, 1, 2, 3, 4), "each draws its own nested subsets and head", minimum=0)
     starts: tuple[str, ...] = setting(
-        ("trunk", "random"), "what is compared, on the same examples: components/lib/starts"
+        ("trunk", "linear", "random"), "what is compared, on the same examples: components/lib/starts"
     )
     start_options: dict[str, dict[str, Any]] = setting({}, "options by start")
     mode: str = setting("full", "how a branch learns: a file of components/lib/modes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from components.finetuning.config import Config, Labelled
 from components.lib import modalities
 from components.lib.core.errors import DataError, MissingError
 from components.lib.data.formats import EXCERPT, Layout, Record, Rejected, Stranger
+from components.lib.data.groups import group_of
 from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
 from components.lib.tasks import inputs_of, target_of
@@ -99,7 +99,9 @@ def _add(split: Split, record: Record, source: Labelled, task: Any, reader: Any,
     try:
         target = target_of(task.ROLES)
         values = {target: record.required(source.fields[target])}
-        group = record.required(source.group) if source.group else None
+        if source.group:
+            record.required(source.group)
+        group = group_of(record, source.group, "")
         for role in inputs_of(task.ROLES):
             name = source.fields[role]
             shown = str(record.fields.get(name, record.fields))
@@ -112,11 +114,14 @@ def _add(split: Split, record: Record, source: Labelled, task: Any, reader: Any,
     except DataError as error:
         _reject(split, record.where, f"{error.what}: {error.found}", shown)
         return
+    if isinstance(group, Rejected):
+        _reject(split, group.where, group.reason, group.excerpt)
+        return
     for role, value in inputs.items():
         split.inputs[role].append(value)
     split.labels.append(label)
     split.ids.append(identity)
-    split.groups.append(hashlib.sha256(repr(group).encode()).hexdigest()[:32] if source.group else identity)
+    split.groups.append(group.hex() or identity)
 
 
 def _reject(split: Split, where: str, reason: str, excerpt: str) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from components.ingestion.config import Config, Evaluation
-from components.ingestion.groups import group_of
 from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import DataError, InternalError
 from components.lib.data.formats import Layout, Rejected
+from components.lib.data.groups import group_of
 from components.lib.data.sources import Object, fetch, open_records
 from components.lib.modalities import Payload
 

@@ -1,7 +1,5 @@
 """The import graph of the product from its syntax trees: lazy and TYPE_CHECKING imports count like all."""
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

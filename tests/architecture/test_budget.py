@@ -1,7 +1,5 @@
 """Limits of DESIGN that no linter has: lines of functions, files and the whole. Complexity is ruff's C901."""
 
-from __future__ import annotations
-
 import ast
 
 import pytest

@@ -1,7 +1,5 @@
 """Files that are broken in the ways in which files break."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import tarfile

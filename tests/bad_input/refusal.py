@@ -1,7 +1,5 @@
 """What each row of the matrix of bad input must show: one typed error, as a user and as a machine see it."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The matrix of labelled data that cannot be used: told before anything is trained, or set aside."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The matrix of bad data: refused with one typed error, or read with what is bad told and set aside."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

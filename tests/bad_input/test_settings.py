@@ -1,7 +1,5 @@
 """The matrix of wrong settings: each gives one clear error before any work starts."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The matrix of addresses, credentials and places that cannot be read."""
 
-from __future__ import annotations
-
 import socket
 import zipfile
 from collections.abc import Callable

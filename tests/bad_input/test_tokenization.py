@@ -1,7 +1,5 @@
 """The matrix of corpora and given tokenizers that cannot be used."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The matrix of MLflow: addresses that are none, servers that are ill, models that cannot be registered."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ memory is that of all of its processes together, each page shared out among thos
 at all the time; the highest sum that was seen is told.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import resource

@@ -6,8 +6,6 @@ All sides of a ratio take turns in one run. The model and the texts of natural l
 `bench_training`.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from functools import partial

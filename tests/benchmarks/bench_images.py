@@ -8,8 +8,6 @@ and the share of a step that goes to augmentation. Where lightly is not installe
 is timed alone.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable

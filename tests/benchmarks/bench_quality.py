@@ -11,8 +11,6 @@ emerging.test.annotated), dsb2018_fluor256.npz (arrays `images` (n, 256, 256, 3)
 0 and 1), and the four IDX files of Fashion-MNIST (Debian's dataset-fashion-mnist).
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -6,8 +6,6 @@ A step is one of the engine: the model of `bench_training`, 8 texts of 62 tokens
 is more often than any preset does.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time

@@ -10,8 +10,6 @@ padding is not work done.
     python -m tests.benchmarks.bench_training
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Callable

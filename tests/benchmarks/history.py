@@ -3,8 +3,6 @@
 With SMALL=1 in the environment a benchmark takes seconds: it shows that it runs, and records nothing.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -12,8 +12,6 @@ own, which is no part of the project:
     V/bin/python -m tests.benchmarks.bench_images
 """
 
-from __future__ import annotations
-
 import importlib.util
 import itertools
 import time

@@ -1,7 +1,5 @@
 """Every benchmark runs: with SMALL=1, which records nothing, on made-up files like those that it names."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import os

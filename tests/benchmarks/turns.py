@@ -1,7 +1,5 @@
 """The sides of a comparison take turns in one process, so that noise meets all of them alike."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -6,8 +6,6 @@ It needs chromium and chromedriver (Debian: apt-get install chromium chromium-dr
 environment of its own with selenium and pillow. `runs` is what `make run` left.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """Tests that render need Helm, which `make chart` has; a server needs MLflow, which `make test` has."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

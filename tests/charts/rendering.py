@@ -3,8 +3,6 @@
 `.venv-charts/bin/python -m tests.charts.rendering` refreshes the golden files.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import re

@@ -1,7 +1,5 @@
 """The MLflow server as the chart starts it, but on this machine: it still registers, and refuses the rest."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os

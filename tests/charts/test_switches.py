@@ -1,7 +1,5 @@
 """What each value switches on or off: the golden file shows the whole, these what not every release has."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

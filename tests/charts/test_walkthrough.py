@@ -1,7 +1,5 @@
 """The commands of the READMEs, as a stranger types them: targets, names and values are there, and render."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

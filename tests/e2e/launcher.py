@@ -1,7 +1,5 @@
 """A step as Kubeflow Pipelines starts it: the compiled command, in its image, with the mounts of a pod."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

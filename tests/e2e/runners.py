@@ -3,8 +3,6 @@
 `make e2e` runs it; it needs a container engine with the images of `make images`, and PostgreSQL.
 """
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json

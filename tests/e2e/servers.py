@@ -1,7 +1,5 @@
 """What a cluster would have around the pipelines: PostgreSQL, an S3 server, MLflow in its own image."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """HTTP on a free port of this machine: what the other servers of the tests stand on."""
 
-from __future__ import annotations
-
 import json
 import ssl
 import threading

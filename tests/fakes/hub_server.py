@@ -1,7 +1,5 @@
 """A server that speaks as much of the Hugging Face Hub's API as its own client asks for one repository."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ whatever is declared as text, and calls states by other names; its launcher read
 copies of artifacts, and starts a failed step again.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

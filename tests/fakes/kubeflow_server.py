@@ -5,8 +5,6 @@ text is none, as in protobuf. `release` is 2.16 or 2.17: the newer one has field
 and omits. What a real server answered is in `recordings`; test_recordings.py compares.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import uuid

@@ -6,8 +6,6 @@ what the chart's Roles let the account of a pipeline's step do, and nothing else
 out: a pod that fails fails its TrainJob.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Rights as Kubernetes decides on them, from the Roles that the chart renders and binds to an account."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

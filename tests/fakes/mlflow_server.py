@@ -1,7 +1,5 @@
 """A real MLflow server on a free port, for tests."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

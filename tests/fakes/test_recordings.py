@@ -1,7 +1,5 @@
 """The servers of the tests, and our readers of answers, against what real servers answered."""
 
-from __future__ import annotations
-
 import json
 import sys
 import urllib.request

@@ -1,7 +1,5 @@
 """The fault matrix: a test names its rows by `@pytest.mark.fault("F01")`; `make faults` prints all of it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 import pytest

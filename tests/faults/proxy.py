@@ -1,7 +1,5 @@
 """A proxy before a real server (S3, MLflow) that injects faults, and counts those that struck."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import socket

@@ -1,7 +1,5 @@
 """F20-F25: bytes that rot, files that are missing, disks that are full, writers that die or meet."""
 
-from __future__ import annotations
-
 import os
 import random
 import subprocess

@@ -1,7 +1,5 @@
 """F17, F18: an MLflow server that is down, hangs, loses answers, comes back; each point arrives once (M)."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The tests of damage are red if nobody compares hashes: they do not pass for another reason."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

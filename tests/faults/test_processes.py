@@ -1,7 +1,5 @@
 """F01-F07, F24, F27-F29: processes that die, hang, or are told to stop; the trunk is the same to the bit."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

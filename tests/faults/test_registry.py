@@ -1,7 +1,5 @@
 """F19: a process that registers and promotes is killed at a request; the next one completes what it began."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """F08-F16 at the store: a real S3 server behind a proxy that fails; nothing wrong is ever taken for right."""
 
-from __future__ import annotations
-
 import os
 import time
 

@@ -1,7 +1,5 @@
 """F08-F10, F16, F30: whole trainings while the store fails or the clock is wrong; the same bits come out."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

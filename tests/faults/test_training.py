@@ -1,7 +1,5 @@
 """F22, F26: whole trainings whose checkpoints rot, or whose loss is not a number on one process."""
 
-from __future__ import annotations
-
 import json
 import math
 

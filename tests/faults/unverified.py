@@ -1,7 +1,5 @@
 """A plugin of pytest that breaks the project: nobody compares a file with its hash any more."""
 
-from __future__ import annotations
-
 from components.lib.engine.checkpoint import load
 from components.lib.storage import store
 

@@ -1,7 +1,5 @@
 """What goes into an image, and that its tag changes when, and only when, that does."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """The locks say what pyproject.toml and constraints.txt say; Dockerfiles install nothing else."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Made-up texts, and corpora and tokens of them in a store, as ingestion and tokenization hand them over."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import random

@@ -1,7 +1,5 @@
 """Made-up images: a shape in a colour of its own, with its class, its mask and its box."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A run of ingestion on made-up files, and what it left in its store."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pyarrow as pa

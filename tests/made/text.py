@@ -1,7 +1,5 @@
 """Made-up texts: documents of a topic, and sentences with names in them."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the file of a cluster decides, read from compiled pipelines; and what is refused."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

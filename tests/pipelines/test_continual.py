@@ -1,7 +1,5 @@
 """A model that is retrained as its folder of texts grows: whole runs in processes of their own."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 

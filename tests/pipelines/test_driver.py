@@ -1,7 +1,5 @@
 """The compiled training pipeline, executed by the rules of a cluster's driver and launcher."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Whole runs in processes of their own, as `make run` starts them."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -4,8 +4,6 @@ Its sources are replaced by small files in their formats: nothing is asked of a 
 GPUs have a nano trunk, on one process; their own is built on the device without values.
 """
 
-from __future__ import annotations
-
 import gzip
 import importlib
 import json

@@ -1,7 +1,5 @@
 """Schedules against a server that speaks Kubeflow's API; each test with its own."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

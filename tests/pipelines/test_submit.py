@@ -1,7 +1,5 @@
 """Runs started on a server that speaks Kubeflow's API; how each kind of run ends is in tests/fakes."""
 
-from __future__ import annotations
-
 import json
 import time
 

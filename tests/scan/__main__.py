@@ -3,8 +3,6 @@
 First each scanner must find a fault that is planted for it: a scanner that finds nothing anywhere is broken.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """Each scanner as a function: the files that are its business -> what it found. None needs a network."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -34,6 +34,8 @@ Its modules, each imported by the stage that uses it:
     labelled    Reader: labelled records to examples, also where a branch is served; value(record, name) is
                 the input in the column of that name, or in those that the modality understands by it
     page        what report and cards say and show of its data
+    linear      optional: UNITS, of "sample" and "word", and features(unit, store, trunk, folder) -> name ->
+                `models.linear.Features`, fitted without labels: what the start `linear` chooses from
 """
 
 from __future__ import annotations

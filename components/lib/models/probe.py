@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from components.lib.models.branch import Branch, pooled, width
 
-ABSENT = -1e4  # logit of a class without a label
-
 
 class LinearProbe(Branch):
     """Frozen trunk, standardised features of each sample, and a linear map that is not trained by steps."""

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from components.lib.core.settings import setting
 from components.lib.engine.losses import Row
+from components.lib.models.linear import Linear, solve
 from components.lib.modes import Fit
 
 NEEDS = ("linear_probe",)
@@ -35,6 +36,7 @@ class Config:
     )
 
 
+@torch.no_grad()
 def learn(fit: Fit) -> tuple[Any, list[Row]]:
     """Fits the probe; the trunk stays as it is."""
     branch = fit.task.Probe(fit.model.config).to(next(fit.model.parameters()).device)
@@ -44,48 +46,22 @@ def learn(fit: Fit) -> tuple[Any, list[Row]]:
     branch.mean.copy_(features.mean(dim=0))
     branch.scale.copy_(scale)
     normal = ((features - branch.mean) * branch.scale).cpu().numpy().astype(np.float64)
-    regression = _chosen(normal, classes.cpu().numpy(), fit.options.inverse_penalties, fit.seed)
-    _copy(regression, branch.linear.weight, branch.linear.bias)
+    count = branch.linear.out_features
+    with threadpool_limits(1, "blas"):  # threads of small products wait for one another, and round otherwise
+        found = _chosen(normal, classes.cpu().numpy(), count, fit.options.inverse_penalties, fit.seed)
+    branch.linear.weight.copy_(torch.as_tensor(found.weights.T))
+    branch.linear.bias.copy_(torch.as_tensor(found.offsets))
     return branch.eval(), []
 
 
-def _chosen(features: Any, classes: Any, penalties: tuple[float, ...], seed: int) -> Any:
+def _chosen(features: Any, classes: Any, count: int, penalties: tuple[float, ...], seed: int) -> Linear:
     """The regression with the penalty that predicts held-out labels best, fitted on all of them."""
-    from sklearn.linear_model import LogisticRegression
-
-    def fitted(penalty: float, rows: Any) -> Any:
-        if len(np.unique(classes[rows])) < 2:
-            return int(classes[rows][0])
-        return LogisticRegression(C=penalty, max_iter=1000).fit(features[rows], classes[rows])
-
     order = np.random.default_rng(seed).permutation(len(classes))
     folds = [fold for fold in np.array_split(order, FOLDS) if 0 < len(fold) < len(order)]
     scores = np.zeros(len(penalties))
     for fold in folds if len(penalties) > 1 else ():
         rest = np.setdiff1d(order, fold)
         for number, penalty in enumerate(penalties):
-            scores[number] += _right(fitted(penalty, rest), features[fold], classes[fold])
-    return fitted(penalties[int(np.argmax(scores))], order)
-
-
-def _right(regression: Any, features: Any, classes: Any) -> int:
-    guessed = regression if isinstance(regression, int) else regression.predict(features)
-    return int((classes == guessed).sum())
-
-
-@torch.no_grad()
-def _copy(regression: Any, weight: Tensor, bias: Tensor) -> None:
-    """Into a linear map over all classes; one that no label names is never predicted."""
-    from components.lib.models.probe import ABSENT
-
-    weight.zero_()
-    bias.fill_(ABSENT)
-    if isinstance(regression, int):
-        bias[regression] = 0.0
-        return
-    rows, offsets = regression.coef_, regression.intercept_
-    if len(rows) == 1:  # of two classes scikit-learn keeps the second alone
-        rows, offsets = np.concatenate([0 * rows, rows]), np.concatenate([0 * offsets, offsets])
-    for number, row, offset in zip(regression.classes_, rows, offsets, strict=True):
-        weight[int(number)] = torch.as_tensor(row, dtype=weight.dtype)
-        bias[int(number)] = float(offset)
+            answers = solve(features[rest], classes[rest], count, penalty).answers(features[fold])
+            scores[number] += (answers.argmax(axis=1) == classes[fold]).sum()
+    return solve(features, classes, count, penalties[int(np.argmax(scores))])

@@ -25,6 +25,8 @@ and the functions
     answer(branch, reader, inputs) -> rows  what is served
 
 and may declare `Probe` and `features(probe, samples)` where it offers a linear probe,
+LINEAR ("sample" or "word": what the start `linear` answers for) with `compared(labels, answers, names) ->
+columns`, the outcomes of its answers: for each example an array of class probabilities, or of a number,
 `pictures(branch, reader, inputs, labels)`, what it draws of examples for a report, and TRAINS = False where
 nothing is learnt from labels (zero-shot).
 """

@@ -20,6 +20,7 @@ from components.lib.tasks import sequence_classification as one_class
 
 NEEDS = ("image",)
 OFFERS = ("linear_probe", "vote")
+LINEAR = "sample"
 ROLES = {"image": "image", "label": "label"}
 METRICS = {
     "accuracy": {"better": "higher", "low": 0.0, "high": 1.0, "title": "accuracy"},
@@ -34,6 +35,7 @@ OUTPUTS = (("label", "string"), ("score", "double"))
 Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
 classes = one_class.classes
+compared = one_class.compared
 metrics = one_class.metrics
 with_unknown = classifiers.with_unknown
 

@@ -19,6 +19,7 @@ from components.lib.models.probe import LinearProbe
 
 NEEDS = ("text",)
 OFFERS = ("linear_probe", "vote")
+LINEAR = "sample"
 ROLES = {"text": "text", "label": "label"}
 METRICS = {
     "accuracy": {"better": "higher", "low": 0.0, "high": 1.0, "title": "accuracy"},
@@ -120,6 +121,14 @@ def judged(
         largest = model(**given).logits.double().softmax(-1).max(-1)
         prediction[places], confidence[places] = largest.indices.cpu().numpy(), largest.values.cpu().numpy()
     return {"label": label, "prediction": prediction, "confidence": confidence}
+
+
+def compared(labels: Sequence[str], answers: Sequence[Array], names: list[str]) -> dict[str, Array]:
+    """Outcomes of probabilities, (1, classes) an example."""
+    index = {name: number for number, name in enumerate(names)}
+    chances = np.concatenate(answers).astype(np.float64)
+    label = np.array([index[one] for one in labels], np.int64)
+    return {"label": label, "prediction": chances.argmax(axis=1), "confidence": chances.max(axis=1)}
 
 
 @torch.no_grad()

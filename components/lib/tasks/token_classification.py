@@ -20,6 +20,7 @@ from components.lib.models.probe import LinearTagger
 
 NEEDS = ("text", "tokens")
 OFFERS = ("linear_probe",)
+LINEAR = "word"
 ROLES = {"text": "text", "label": "label"}
 METRICS = {
     "span_f1": {"better": "higher", "low": 0.0, "high": 1.0, "title": "span F1"},
@@ -31,6 +32,8 @@ PRIMARY = "span_f1"
 FEWEST = 2
 USE = "token-classification"
 OUTPUTS = (("entities", "string"),)
+
+COLUMNS = ("tp", "fp", "fn", "correct", "tokens")
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[str, int, int]
@@ -117,13 +120,19 @@ class Objective(nn.Module):
 @torch.no_grad()
 def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
     """Per example: tp, fp and fn of spans, and correct of tokens words."""
-    columns = ("tp", "fp", "fn", "correct", "tokens")
-    table = np.zeros((len(samples), len(columns)), dtype=np.int64)
+    table = np.zeros((len(samples), len(COLUMNS)), dtype=np.int64)
     for place, guessed in _guessed(model, samples, size):
         target = np.asarray(samples.targets[place])
         real = [names[i] for i in target[target != IGNORED]]
         table[place] = _compare(real, [names[i] for i in guessed[target != IGNORED]])
-    return {name: table[:, number] for number, name in enumerate(columns)}
+    return {name: table[:, number] for number, name in enumerate(COLUMNS)}
+
+
+def compared(labels: Sequence[list[str]], answers: Sequence[Array], names: list[str]) -> dict[str, Array]:
+    """Outcomes of probabilities, (words, classes) an example."""
+    guesses = [[names[i] for i in chances.argmax(axis=1)] for chances in answers]
+    table = np.array([_compare(*pair) for pair in zip(labels, guesses, strict=True)], np.int64)
+    return {name: table[:, number] for number, name in enumerate(COLUMNS)}
 
 
 def _guessed(model: nn.Module, samples: Examples, size: int = 64) -> Iterable[tuple[int, Array]]:

@@ -26,8 +26,13 @@ def error(outcomes: dict[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
     return found
 
 
-def runs(generator: np.random.Generator, n: int, levels: dict[str, dict[int, float]], seeds: int,
-         between: float = 0.3) -> Runs:  # fmt: skip
+def runs(
+    generator: np.random.Generator,
+    n: int,
+    levels: dict[str, dict[int, float]],
+    seeds: int,
+    between: float = 0.3,
+) -> Runs:
     """Right or wrong by a latent difficulty that all runs share, and an effect of each (start, seed).
 
     `levels`: start -> labels -> latent skill; the true accuracy is `accuracy(level, between)`.
@@ -48,8 +53,14 @@ def accuracy(level: float, between: float) -> float:
     return float(stats.norm.cdf(level / math.sqrt(1 + NOISE**2 + between**2)))
 
 
-def two(generator: np.random.Generator, n: int, counts: list[int], seeds: int, gain: float = 0.1,
-        between: float = 0.3) -> Runs:  # fmt: skip
+def two(
+    generator: np.random.Generator,
+    n: int,
+    counts: list[int],
+    seeds: int,
+    gain: float = 0.1,
+    between: float = 0.3,
+) -> Runs:
     levels = {"trunk": dict.fromkeys(counts, gain), "linear": dict.fromkeys(counts, 0.0)}
     return runs(generator, n, levels, seeds, between)
 

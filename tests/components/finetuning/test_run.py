@@ -83,7 +83,9 @@ def test_every_run_is_scored_on_the_same_frozen_examples(branch):
     outcomes = pq.read_table(context.store.open(manifest, "outcomes.parquet")).to_pandas()
     examples = pq.read_table(context.store.open(manifest, "examples.parquet"))
     runs = outcomes.groupby(["start", "labels", "seed"])
-    assert set(runs.groups) == {(s, n, k) for s in ("trunk", "random") for n in (12, 48) for k in (0, 1)}
+    assert set(runs.groups) == {
+        (s, n, k) for s in ("trunk", "linear", "random") for n in (12, 48) for k in (0, 1)
+    }
     for _, rows in runs:
         assert rows["example"].tolist() == list(range(examples.num_rows))
         assert rows["label"].tolist() == outcomes["label"][: examples.num_rows].tolist()

@@ -3,8 +3,6 @@
 A file `x.hostile` has one document a line; at a line `!deed` its decoder says so, and does it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Documents of a group (patient, speaker, file) are on one side of the split, and of none that is tested."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections import defaultdict

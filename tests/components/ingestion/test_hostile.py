@@ -1,7 +1,5 @@
 """Files whose decoders hang, crash or take all memory: each costs itself alone, and says so."""
 
-from __future__ import annotations
-
 import gzip
 import os
 import signal

@@ -1,7 +1,5 @@
 """A corpus of images: decoded, compared by what they show, kept apart from what is tested."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

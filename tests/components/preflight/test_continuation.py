@@ -1,7 +1,5 @@
 """A run that continues: what stands in the store decides its settings."""
 
-from __future__ import annotations
-
 import pytest
 
 from components.lib.core.errors import ConfigError, MissingError

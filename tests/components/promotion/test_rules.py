@@ -83,6 +83,66 @@ def test_a_rule_says_what_it_should(rule, options, given, passed):
         assert finding.reason and finding.numbers
 
 
+def compared(*ends, better="higher", most=1.0, **left_out):
+    """Facts of an evaluation with the difference of the trunk from a linear model at 20 and at 80 labels.
+
+    That at 80, where the branch is, has the interval `ends`; without, no linear model was run.
+    """
+    far = {"of": "trunk", "over": "linear", "value": -0.5, "low": -0.6, "high": -0.4}
+    near = far | dict(zip(("low", "high"), ends, strict=True), value=sum(ends) / 2) if ends else far
+    entry = {"value": 2.0, "low": 1.9, "high": 2.1}
+    rows = [
+        {"count": count, "starts": {"trunk": entry, "linear": entry}, "differences": [one] if ends else []}
+        for count, one in ((20, far), (80, near))
+    ]
+    found = {"labels": rows, "selected": {"labels": 80, "seed": 0}, "left_out": left_out}
+    return facts(better=better, most=most) | {"comparison": found}
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "passed"),
+    [
+        ({}, compared(-0.04, -0.01), False),  # shown to be worse
+        ({}, compared(-0.04, 0.0), True),  # not shown
+        ({}, compared(0.1, 0.2), True),
+        ({}, compared(0.01, 0.04, better="lower"), False),
+        ({}, compared(-0.04, -0.01, better="lower"), True),
+        ({"margin": 0.02}, compared(-0.04, -0.01), True),
+        ({"margin": 0.02}, compared(-0.06, -0.03), False),
+        ({"margin": 0.02}, compared(0.06, 0.3, better="lower", most=None), False),  # a share of its 2.0
+        ({"margin": 0.02}, compared(0.03, 0.3, better="lower", most=None), True),
+        ({"test": "noninferiority"}, compared(-0.01, 0.3), False),
+        ({"test": "noninferiority", "margin": 0.02}, compared(-0.01, 0.3), True),
+        ({"test": "superiority"}, compared(0.0, 0.3), False),
+        ({"test": "superiority"}, compared(0.01, 0.3), True),
+        ({"test": "superiority", "margin": 0.02}, compared(0.01, 0.3), False),
+        ({}, compared(linear="the modality has none"), True),
+        ({"starts": ["linear", "public"]}, compared(-0.04, -0.01), False),
+        ({"starts": []}, compared(-0.04, -0.01), None),
+        ({}, facts(), None),  # of a version that compared no starts
+    ],
+)
+def test_a_branch_has_to_beat_what_needs_no_pre_training(options, given, passed):
+    (rule,) = gate.load({"beats": options})
+    finding = rule.judge(given)
+    assert (finding.passed if finding else None) == passed
+
+
+def test_beats_says_what_it_rests_on_and_what_was_left_out():
+    (rule,) = gate.load({"beats": {"starts": ["linear", "public"], "margin": 0.005}})
+    finding = rule.judge(compared(-0.04, -0.01))
+    assert finding.reason == (
+        "with 80 labels: the trunk is worse than a linear model (\u22122.5 points of accuracy, 95 % interval "
+        "\u22124.0 to \u22121.0, bound \u22120.5); the rule does not apply to the public weights: "
+        "not compared"
+    )
+    assert finding.numbers == {"linear": {"value": -0.025, "low": -0.04, "high": -0.01, "bound": -0.005}}
+    reason = rule.judge(compared(linear="the modality has none", public="no network")).reason
+    assert "does not apply to a linear model: the modality has none" in reason and "no network" in reason
+    with pytest.raises(ConfigErrors, match="superiority"):
+        gate.load({"beats": {"test": "better"}})
+
+
 def test_the_reason_names_direction_and_bound_in_the_units_of_the_metric():
     (rule,) = gate.load({"noninferiority": {"margin": 0.01}})
     finding = rule.judge(facts(low=0.1, high=0.3, value=0.2, better="lower", most=None))

@@ -68,12 +68,12 @@ def test_a_branch_that_is_worse_than_a_linear_model_is_not_promoted_even_first(
     _, decision = gated(tracked, tmp_path, [scored], Config())
     (task,) = decision["tasks"]
     reason = (
-        "with 20 labels: a linear model is better than the trunk (\u22125.0 points of accuracy, 95 % interval"
+        "with 20 labels: the trunk is worse than a linear model (\u22125.0 points of accuracy, 95 % interval"
     )
     assert task["verdict"] == "rejected" and task["reasons"][0].startswith(reason)
     assert holder(tracked, "champion") is None and holder(tracked, "champion", "news") is None
     assert "promotion: topics is NOT promoted: with 20 labels" in capsys.readouterr().out
-    assert "a linear model is better than the trunk" in (tmp_path / "report.html").read_text()
+    assert "the trunk is worse than a linear model" in (tmp_path / "report.html").read_text()
     verdict = json.loads(tracked.store.objects.read("runs/run-1/verdict.json"))
     assert [one["name"] for one in verdicts.checked(verdict)] == ["topics"]
 

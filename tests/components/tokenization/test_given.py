@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 

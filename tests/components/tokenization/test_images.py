@@ -1,7 +1,5 @@
 """Images at one size: shards, channels, mean and deviation."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -20,6 +20,7 @@ from trunkline_vectors.rows import Labelled, Rows, prepare
 
 NEEDS = ("vectors",)
 OFFERS = ("linear_probe", "vote")
+LINEAR = "sample"
 ROLES = {"vector": "*", "label": "label"}
 METRICS = {"accuracy": {"better": "higher", "low": 0.0, "high": 1.0, "title": "accuracy"}}
 PRIMARY = "accuracy"
@@ -29,6 +30,7 @@ OUTPUTS = (("label", "string"), ("score", "double"))
 
 Probe = LinearProbe
 classes = one_class.classes
+compared = one_class.compared
 with_unknown = classifiers.with_unknown
 
 

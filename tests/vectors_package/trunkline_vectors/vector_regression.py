@@ -20,6 +20,7 @@ from trunkline_vectors.rows import Labelled, Rows, prepare
 
 NEEDS = ("vectors",)
 OFFERS = ()
+LINEAR = "sample"
 ROLES = {"vector": "*", "target": "target"}
 METRICS = {
     "rmse": {"better": "lower", "low": 0.0, "high": None, "title": "RMSE"},
@@ -89,6 +90,11 @@ def outcomes(model: nn.Module, samples: Rows, names: list[str], size: int = 64) 
     for places, batch in batches(model, samples, size):
         found[places] = model(numbers=batch.numbers).logits[:, 0].double().cpu().numpy()
     return {"label": samples.targets.astype(np.float64), "prediction": found}
+
+
+def compared(labels: Sequence[float], answers: Sequence[Any], names: list[str]) -> dict[str, Any]:
+    """Outcomes of one number a row."""
+    return {"label": np.array(labels, np.float64), "prediction": np.concatenate(answers).astype(np.float64)}
 
 
 def metrics(outcomes: dict[str, Any], weights: Any, names: list[str]) -> dict[str, Any]:

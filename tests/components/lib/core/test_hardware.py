@@ -1,7 +1,5 @@
 """Containers use the cores of their own quota; stages that miss a reserved GPU refuse to run on the CPU."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

@@ -1,7 +1,5 @@
 """Files to pixels: what is decoded, what is refused, how it is brought to one size."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """Small models that are quick to train, with all that the engine must handle, and runs of them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from pathlib import Path
 

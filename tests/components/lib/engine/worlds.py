@@ -1,7 +1,5 @@
 """Functions run by several processes that train together."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import socket

@@ -1,7 +1,5 @@
 """The votes of the nearest examples against scikit-learn, on the features that a classifier reads."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

@@ -3,8 +3,6 @@
 The cases are those of the contract suites: a modality or task that was added a minute ago is served as well.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Detection: its losses are the papers', where boxes lie on a canvas, and what is refused."""
 
-from __future__ import annotations
-
 import io
 import json
 

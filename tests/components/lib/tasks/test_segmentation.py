@@ -1,7 +1,5 @@
 """Segmentation against scikit-learn, and masks on a canvas."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score

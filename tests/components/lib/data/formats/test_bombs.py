@@ -1,7 +1,5 @@
 """Small files that would be much work: each is refused after a bounded part of it, by its name."""
 
-from __future__ import annotations
-
 import bz2
 import io
 import lzma

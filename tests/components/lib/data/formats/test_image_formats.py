@@ -1,7 +1,5 @@
 """Images in folders, rows, arrays and archives become records with an image and a class."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

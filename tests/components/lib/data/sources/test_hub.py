@@ -1,7 +1,5 @@
 """`hf:` against a server that speaks the Hub's API, by the Hub's own client in a process of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Wheels: pip downloads what is pinned, once for all stages of a store."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

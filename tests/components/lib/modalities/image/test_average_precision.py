@@ -1,7 +1,5 @@
 """Average precision against pycocotools, as it is and under weights."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from components.lib.registry.registered_models import Registry

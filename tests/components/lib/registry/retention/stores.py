@@ -1,7 +1,5 @@
 """A store with a past: trunks, registered and not, runs that ended or not."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,0 +1,165 @@
+"""Features of texts for linear models: TF-IDF of words and pairs, LSA of the corpus, and shapes of words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction import FeatureHasher
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer, TfidfVectorizer
+from sklearn.preprocessing import normalize
+
+from components.lib.modalities.text.tokenization.corpus_texts import Texts
+from components.lib.modalities.text.words import CONTINUOUS
+from components.lib.models.linear import Features, Weigh, plain
+from components.lib.storage import lineage
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Store
+
+UNITS = ("sample", "word")
+TEXTS, CHARACTERS = 50_000, 100_000_000  # of the corpus, from its beginning, that LSA is fitted to, at most
+DIMENSIONS = 300  # of LSA
+VOCABULARY = 50_000  # words that LSA knows
+RARE = 3  # texts that a word of LSA is in, at least
+BINS = 2**22  # of hashed n-grams: few enough of them meet
+EDGE = 4  # letters of the longest prefix and suffix of a word
+NEAR = 2  # neighbours on each side of a word
+TOKEN = (
+    rf"(?u)[{CONTINUOUS}]|[^\W{CONTINUOUS}]{{2,}}"  # scikit-learn's, and characters of scripts without spaces
+)
+REPEATED, FIRST = re.compile(r"(.)\1+"), r"\1"
+
+
+def features(unit: str, store: Store, trunk: Manifest, folder: Path) -> dict[str, Features]:
+    """What is known of a text ("sample") or of each of its words ("word"); reads the trunk's corpus once."""
+    if unit == "word":
+        return {"word shapes": WordShapes()}
+    found: dict[str, Features] = {"TF-IDF": NGrams()}
+    if semantic := Semantics.of(_texts(store, lineage.ancestors(store, trunk)["ingestion"])):
+        found["LSA"] = semantic
+    return found
+
+
+def _texts(store: Store, corpus: Manifest) -> list[str]:
+    """The first ones of the training split."""
+    found: list[str] = []
+    left = CHARACTERS
+    for batch in Texts(store, corpus, "train").batches():
+        found += batch
+        left -= sum(map(len, batch))
+        if left < 0 or len(found) >= TEXTS:
+            break
+    return found[:TEXTS]
+
+
+def _only(inputs: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+    """The values of the one role of a task on texts."""
+    return next(iter(inputs.values()))
+
+
+class NGrams:
+    """Words and pairs of neighbours, hashed; weighed as scikit-learn's TfidfVectorizer does."""
+
+    megabytes = 0.0
+
+    def rows(self, inputs: Mapping[str, Sequence[str]]) -> Any:
+        """(n, BINS) counts."""
+        options = {
+            "ngram_range": (1, 2),
+            "n_features": BINS,
+            "norm": None,
+            "alternate_sign": False,
+            "token_pattern": TOKEN,
+        }
+        return HashingVectorizer(**options, dtype=np.float32).transform(_only(inputs))
+
+    def weigh(self, rows: Any) -> Weigh:
+        """TF-IDF with logarithmic counts, of n-grams that these texts have, at length 1."""
+        counts = np.bincount(rows.indices, minlength=BINS)
+        known = np.flatnonzero(counts)
+        weights = TfidfTransformer(sublinear_tf=True).fit(rows[:, known])
+        return lambda others: _spread(weights.transform(others[:, known]), known)
+
+
+def _spread(rows: Any, known: Any) -> Any:
+    """The columns at their places among all."""
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix((rows.data, known[rows.indices], rows.indptr), shape=(rows.shape[0], BINS))
+
+
+class Semantics:
+    """Latent semantic analysis: TF-IDF of single words, on its largest singular vectors, at length 1.
+
+    Deerwester et al., "Indexing by latent semantic analysis", 1990; randomised: Halko et al., 2011.
+    """
+
+    def __init__(self, words: TfidfVectorizer, axes: Any) -> None:
+        self.words, self.axes = words, axes
+        letters = sum(len(word.encode()) for word in words.vocabulary_)
+        self.megabytes = (axes.nbytes + words.idf_.nbytes + letters) / 1e6
+
+    @classmethod
+    def of(cls, texts: list[str]) -> Semantics | None:
+        """Fitted to texts without labels; None if too few words are in RARE of them."""
+        words = TfidfVectorizer(
+            sublinear_tf=True, min_df=RARE, max_features=VOCABULARY, token_pattern=TOKEN, dtype=np.float32
+        )
+        try:
+            table = words.fit_transform(texts)
+        except ValueError:  # no words are left
+            return None
+        size = min(DIMENSIONS, min(table.shape) - 1)
+        if size < 2:
+            return None
+        axes = TruncatedSVD(size, n_iter=4, n_oversamples=20, random_state=0).fit(table).components_
+        return cls(words, np.ascontiguousarray(axes.T))
+
+    def rows(self, inputs: Mapping[str, Sequence[str]]) -> Any:
+        """(n, dimensions)."""
+        return normalize(np.asarray(self.words.transform(_only(inputs)) @ self.axes))
+
+    def weigh(self, rows: Any) -> Weigh:
+        """As they are."""
+        return plain(rows)
+
+
+class WordShapes:
+    """Each word and its neighbours: themselves, their shape (Xx, d), prefixes and suffixes; hashed."""
+
+    megabytes = 0.0
+
+    def rows(self, inputs: Mapping[str, Sequence[Sequence[str]]]) -> Any:
+        """(words, 2 ** 20)."""
+        hasher = FeatureHasher(2**20, input_type="string", alternate_sign=False, dtype=np.float32)
+        return hasher.transform(names for words in _only(inputs) for names in _word_features(words))
+
+    def weigh(self, rows: Any) -> Weigh:
+        """As they are."""
+        return plain(rows)
+
+
+def _word_features(words: Sequence[str]) -> Iterator[list[str]]:
+    """The names of what is true of each word of a text."""
+    lower = [word.lower() for word in words]
+    shapes = [_shape(word) for word in words]
+    for place, word in enumerate(lower):
+        shape = shapes[place]
+        names = [f"word={word}", f"shape={shape}", f"short={REPEATED.sub(FIRST, shape)}"]
+        for size in range(1, min(EDGE, len(word)) + 1):
+            names += [f"starts={word[:size]}", f"ends={word[-size:]}"]
+        for step in (*range(-NEAR, 0), *range(1, NEAR + 1)):
+            other = place + step
+            inside = 0 <= other < len(words)
+            names += [f"{step}:{lower[other]}", f"{step}:{shapes[other]}"] if inside else [f"{step}:none"]
+        yield names
+
+
+def _shape(word: str) -> str:
+    """Letters by case and digits by kind: 'McDonald2' is XxXxxxxxd; cut, so that long words are alike."""
+    kinds = ("X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word[:20])
+    return "".join(kinds)
