@@ -41,14 +41,14 @@ class Plan:
         """Reference of what pre-training starts from; empty: random weights."""
         return str(self.stages["pretraining"]["start"])
 
-    def compare(self, start: Manifest | None) -> None:
+    def compare(self, start: Manifest) -> None:
         """Tasks that name no starts are also learnt from the published weights that the trunk comes from.
 
         Not if it is them.
         """
         config = self.stages["pretraining"]
         trained = config["steps"] or config["minutes"]
-        if start is None or not trained or not (start.key.stage == PUBLIC or "public" in start.facts):
+        if not trained or not (start.key.stage == PUBLIC or "public" in start.facts):
             return
         fields = dataclasses.fields(_configuration("finetuning").Config)
         usual: Any = {field.name: field.default for field in fields}["starts"]

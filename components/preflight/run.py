@@ -10,6 +10,7 @@ from typing import Any
 
 from components.lib.core.errors import ConfigErrors
 from components.lib.data import sources
+from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.stage import Context, stage
 from components.preflight import probes
 from components.preflight.config import Config
@@ -67,7 +68,8 @@ def _settle(context: Context, plan: Plan, config: Config) -> None:
         from components.preflight.continuation import settle
 
         settle(context, plan.stages, skip_unchanged=config.skip_unchanged)
-        plan.compare(context.store.resolve(reference) if (reference := plan.start) else None)
+        if REFERENCE.fullmatch(plan.start):
+            plan.compare(context.store.resolve(plan.start))
 
 
 def connections(config: Config) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def trunk_folder(modality: str, architecture: str = "") -> Path:
 
 
 @cache
-def published(modality: str, architecture: str = "") -> Manifest:
+def as_published(modality: str, architecture: str = "") -> Manifest:
     """The same weights in the store as preflight keeps published ones: without the files of a reader."""
     store, _ = tokens(modality)
     with store.draft(Key("public", 1, {"architecture": architecture})) as draft:

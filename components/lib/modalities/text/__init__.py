@@ -28,16 +28,16 @@ MODEL_TYPES = (
     "static_embeddings",
 )
 PUBLISHED = {  # families of published checkpoints -> the capabilities that they add
-    "bert": ("bidirectional",),
-    "distilbert": ("bidirectional",),
-    "electra": ("bidirectional",),
-    "gpt2": ("causal",),
-    "llama": ("causal",),
-    "modernbert": ("bidirectional",),
-    "mpnet": ("bidirectional",),
-    "qwen2": ("causal",),
-    "qwen3": ("causal",),
-    "roberta": ("bidirectional",),
+    "bert": ("tokens", "bidirectional"),
+    "distilbert": ("tokens", "bidirectional"),
+    "electra": ("tokens", "bidirectional"),
+    "gpt2": ("tokens", "causal"),
+    "llama": ("tokens", "causal"),
+    "modernbert": ("tokens", "bidirectional"),
+    "mpnet": ("tokens", "bidirectional"),
+    "qwen2": ("tokens", "causal"),
+    "qwen3": ("tokens", "causal"),
+    "roberta": ("tokens", "bidirectional"),
 }
 TASK = "sequence_classification"  # where a task names no kind
 USE = "feature-extraction"

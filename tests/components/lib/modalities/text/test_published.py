@@ -58,7 +58,7 @@ def rows(texts):
 def test_masked_language_modelling_goes_on_with_the_published_head(tmp_path, kind):
     hub = published.text(tmp_path / "hub", kind, AutoModelForMaskedLM)
     manifest, folder = kept(tmp_path, hub)
-    assert manifest.facts["head"] and manifest.facts["capabilities"] == ["bidirectional"]
+    assert manifest.facts["head"] and "bidirectional" in manifest.facts["capabilities"]
     ours = trunk.load(folder).eval()
     objective = masked_lm.Objective(masked_lm.Config(), ours).eval()
     theirs = AutoModelForMaskedLM.from_pretrained(hub).eval()
