@@ -86,6 +86,11 @@ def branch(store: Store, source: Manifest, task: str) -> Manifest:
     return _commit(store, key, FINETUNING | {"task": task})
 
 
+def confusion(size: int) -> list[list[int]]:
+    """Mostly right, and never symmetric."""
+    return [[80 if i == j else (i * 5 + j * 3) % 7 for j in range(size)] for i in range(size)]
+
+
 def evaluation(
     store: Store,
     source: Manifest,
@@ -99,10 +104,9 @@ def evaluation(
 ) -> Manifest:
     text, declared = kind == "sequence_classification", plugins.declared("components.lib.tasks", kind)
     primary = "accuracy" if text else "span_f1"
+    nothing = {"value": None, "low": None, "high": None, "reason": "not defined"}
     metrics = {primary: entry(0.61), "macro_f1" if text else "span_recall": entry(0.58)}
-    metrics["calibration_error"] = {"value": None, "low": None, "high": None, "reason": "not defined"}
-    at = range(len(classes))
-    matrix = [[80 if i == j else (i * 5 + j * 3) % 7 for j in at] for i in at]
+    metrics["calibration_error"] = nothing
     rival = {name: entry(0.6) for name in metrics} if champion else None
     facts: dict[str, Any] = {
         "task": task,
@@ -120,13 +124,13 @@ def evaluation(
         "champion_metrics": rival,
         "difference": {name: entry(0.01, 0.015) for name in metrics} if champion else None,
         "comparison": comparison(gain, starts),
-        "confusion": matrix if text else None,
+        "confusion": confusion(len(classes)) if text else None,
     }
     facts["comparison"] |= recommend(facts)
-    worst = [{"true": classes[0], "predicted": classes[1], "count": 6, "share": 0.06}] if text else []
-    decided = {"model": facts["model"], "gain": gain, "starts": starts}
-    key = Key("evaluation", 1, decided, {"branch": source.reference})
-    written = {"evaluation.json": json.dumps({**facts, "worst_confusions": worst})}
+    settings = {"model": facts["model"], "gain": gain, "starts": starts}
+    key = Key("evaluation", 1, settings, {"branch": source.reference})
+    worst = [{"true": classes[0], "predicted": classes[1], "count": 6, "share": 0.06}]
+    written = {"evaluation.json": json.dumps({**facts, "worst_confusions": worst if text else []})}
     return _commit(store, key, facts, written, {"costs": dict.fromkeys(starts, SECONDS)})
 
 
