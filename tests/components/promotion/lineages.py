@@ -104,9 +104,8 @@ def evaluation(
 ) -> Manifest:
     text, declared = kind == "sequence_classification", plugins.declared("components.lib.tasks", kind)
     primary = "accuracy" if text else "span_f1"
-    nothing = {"value": None, "low": None, "high": None, "reason": "not defined"}
     metrics = {primary: entry(0.61), "macro_f1" if text else "span_recall": entry(0.58)}
-    metrics["calibration_error"] = nothing
+    metrics["calibration_error"] = {"value": None, "low": None, "high": None, "reason": "not defined"}
     rival = {name: entry(0.6) for name in metrics} if champion else None
     facts: dict[str, Any] = {
         "task": task,
