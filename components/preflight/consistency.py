@@ -7,11 +7,21 @@ from typing import Any
 
 from components.lib import modalities
 from components.lib.core.errors import ConfigError
+from components.preflight.public_weights.origin import is_reference
 from components.preflight.references import MODES, OBJECTIVES, TASKS, Errors, declared
 
 
-def check(stages: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Errors:
-    """Every contradiction; a section that is None is reported already and skipped."""
+def check(
+    stages: Mapping[str, Any], tasks: list[dict[str, Any]], published: Mapping[str, Any] | None = None
+) -> Errors:
+    """Every contradiction; a section that is None is reported already and skipped.
+
+    Args:
+        stages: stage -> its `Config`, or None.
+        tasks: as `references.check` takes them.
+        published: facts of the checkpoint that the trunk comes from. Before they are known, a trunk that is
+            to come from one counts as able to do whatever some family of its modality can.
+    """
     pretraining = stages["pretraining"]
     if pretraining is None:
         return
@@ -27,13 +37,14 @@ def check(stages: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Errors:
                 fix="name it once, as `modality` beside the sections",
             )
             return
-    for name in pretraining.objective:
-        yield from _objective(name, pretraining)
+    trunk = Trunk(pretraining, published)
+    for name in pretraining.objective if pretraining.steps or pretraining.minutes else ():
+        yield from _objective(name, trunk)
     if pretraining.start in modalities.starts(pretraining.modality):
-        yield from _needs((pretraining.start,), pretraining, "pretraining.start")
+        yield from _needs((pretraining.start,), trunk, "pretraining.start")
     for where, config in finetuning.items():
         if config is not None:
-            yield from _task(config, pretraining, where)
+            yield from _task(config, trunk, where)
 
 
 def warnings(config: Any) -> Errors:
@@ -47,14 +58,36 @@ def _asked(pretraining: Any, hook: str, *arguments: Any) -> Errors:
     yield from found(*arguments) if found else ()
 
 
-def _objective(name: str, config: Any) -> Errors:
+class Trunk:
+    """What the settings of pre-training, and published weights, say of a trunk."""
+
+    def __init__(self, pretraining: Any, published: Mapping[str, Any] | None) -> None:
+        self.pretraining, self.published = pretraining, published
+        self.modality: str = pretraining.modality
+        self.is_open = published is None and is_reference(pretraining.start)
+        self.dials = {**modalities.dials(self.modality, pretraining.trunk), **(published or {})}
+
+    def lacks(self, needs: Sequence[str]) -> list[str]:
+        """What of this neither the modality nor the network offers."""
+        declared = modalities.load(self.modality)
+        offered = modalities.offers(self.modality, self.pretraining.trunk)
+        if self.published is not None:
+            offered = {*declared.OFFERS, *self.published["capabilities"]}
+        elif self.is_open:
+            published = getattr(declared, "PUBLISHED", {})  # of someone else's package perhaps none
+            offered = {*declared.OFFERS, *(one for able in published.values() for one in able)}
+        return [need for need in needs if need not in offered]
+
+
+def _objective(name: str, trunk: Trunk) -> Errors:
     """Whether the trunk and the batch are what the objective needs."""
+    config = trunk.pretraining
     where = f"pretraining.objective.{name}"
     objective = declared(OBJECTIVES, name)
     if objective is None:
         return
     says = objective.constants
-    yield from _needs(says["NEEDS"], config, where)
+    yield from _needs(says["NEEDS"], trunk, where)
     share = config.global_batch // max(1, config.nproc)
     if says.get("WHOLE_BATCH") and 0 < config.micro_batch < share:
         yield ConfigError(
@@ -65,12 +98,11 @@ def _objective(name: str, config: Any) -> Errors:
         )
 
 
-def _task(config: Any, pretraining: Any, where: str) -> Errors:
+def _task(config: Any, trunk: Trunk, where: str) -> Errors:
     """Whether the trunk can be fine-tuned so."""
     task, mode = declared(TASKS, config.kind), declared(MODES, config.mode)
-    dials = modalities.dials(pretraining.modality, pretraining.trunk)
     if task is not None:
-        yield from _needs(task.constants["NEEDS"], pretraining, where)
+        yield from _needs(task.constants["NEEDS"], trunk, where)
     if task is not None and mode is not None:
         lacks = [need for need in mode.constants["NEEDS"] if need not in task.constants["OFFERS"]]
         if lacks:
@@ -81,7 +113,9 @@ def _task(config: Any, pretraining: Any, where: str) -> Errors:
                 expected=f"a task that offers {' and '.join(lacks)}; {config.kind} does not",
                 fix="mode: partial with layers: 0 trains the head alone",
             )
-    layers = getattr(modalities.preflight(pretraining.modality), "layers", lambda dials: 0)(dials)
+    if trunk.is_open:
+        return
+    layers = getattr(modalities.preflight(trunk.modality), "layers", lambda dials: 0)(trunk.dials)
     asked = getattr(config.adaptation, "layers", 0)
     if layers and asked > layers:
         yield ConfigError(
@@ -91,14 +125,24 @@ def _task(config: Any, pretraining: Any, where: str) -> Errors:
             expected=f"<= {layers}",
             fix="mode: full lets everything learn",
         )
-    yield from _asked(pretraining, "task", config, dials, where)
+    yield from _asked(trunk.pretraining, "task", config, trunk.dials, where)
 
 
-def _needs(needs: Sequence[str], pretraining: Any, where: str) -> Errors:
+def _needs(needs: Sequence[str], trunk: Trunk, where: str) -> Errors:
     """Whether the modality, or the architecture of the trunk, offers what is needed."""
-    name = pretraining.modality
-    lacks = [need for need in needs if need not in modalities.offers(name, pretraining.trunk)]
+    name, pretraining, lacks = trunk.modality, trunk.pretraining, trunk.lacks(needs)
     if not lacks:
+        return
+    if trunk.published is not None:
+        kind, others = trunk.published["model_type"], modalities.load(name).PUBLISHED
+        able = [one for one in others if set(lacks) <= set(others[one])]
+        yield ConfigError(
+            f"the published weights do not offer {' and '.join(lacks)}",
+            where=where,
+            found=f"{pretraining.start}: {kind}",
+            expected=f"weights of {', '.join(able)}" if able else "a trunk of your own",
+            fix="choose another objective or task, or other weights",
+        )
         return
     architectures = modalities.load(name).ARCHITECTURES
     able = [one for one in architectures if set(needs) <= modalities.offers(name, {"architecture": one})]

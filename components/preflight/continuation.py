@@ -10,6 +10,7 @@ from components.lib.registry.registered_models import CHAMPION, Registered, Regi
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.lineage import REFERENCE, ancestors
 from components.lib.storage.stage import Context
+from components.preflight.plan import PUBLIC
 
 
 def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchanged: bool) -> None:
@@ -17,7 +18,8 @@ def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchange
 
     `pretraining.start` becomes a reference. With it the corpus holds what is new since that trunk's, and the
     tokenizer is that trunk's, whose vocabulary its weights know. Where nothing is registered yet, a run
-    starts at random: the first of a schedule has nothing to continue.
+    starts at random: the first of a schedule has nothing to continue. What follows from published weights is
+    `public_weights.settling`'s.
 
     Args:
         stages: the settings of each stage; changed in place.
@@ -39,8 +41,9 @@ def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchange
         print(f"preflight: starts from {origin}", flush=True)
         start = found.reference if found else ""
     stages["pretraining"]["start"] = start
-    if start:
-        _follow(context, context.store.resolve(start), stages)
+    trunk = context.store.resolve(start) if start else None
+    if trunk is not None and trunk.key.stage != PUBLIC:
+        _follow(context, trunk, stages)
 
 
 def _find(context: Context, name: str, alias: str) -> Registered | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 from collections.abc import Mapping
@@ -12,8 +13,10 @@ from typing import Any
 from components.lib import modalities
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError, collected
 from components.lib.core.settings import did_you_mean, from_dict, to_dict
+from components.lib.storage.artifacts import Manifest
 from components.preflight import consistency, references, settings
 
+PUBLIC = "public"  # stage of published weights in the store, and the start that they are
 EVALUATION = ("source", "format", "format_options", "share", "group")  # of a test set, for ingestion
 
 
@@ -25,11 +28,38 @@ class Plan:
         stages: stage -> its settings, complete with defaults and derived values.
         tasks: one `{"name", "finetuning", "evaluation"}` a downstream task.
         warnings: what is told and stops nothing.
+        checked: stage -> its `Config`, and those of the tasks.
     """
 
     stages: dict[str, dict[str, Any]]
     tasks: list[dict[str, Any]]
     warnings: tuple[TrunklineError, ...] = ()
+    checked: tuple[dict[str, Any], list[dict[str, Any]]] = ({}, [])
+
+    @property
+    def start(self) -> str:
+        """Reference of what pre-training starts from; empty: random weights."""
+        return str(self.stages["pretraining"]["start"])
+
+    def compare(self, start: Manifest | None) -> None:
+        """Tasks that name no starts are also learnt from the published weights that the trunk comes from.
+
+        Not if it is them.
+        """
+        config = self.stages["pretraining"]
+        trained = config["steps"] or config["minutes"]
+        if start is None or not trained or not (start.key.stage == PUBLIC or "public" in start.facts):
+            return
+        fields = dataclasses.fields(_configuration("finetuning").Config)
+        usual: Any = {field.name: field.default for field in fields}["starts"]
+        for task in self.tasks:
+            if tuple(task["finetuning"]["starts"]) == tuple(usual):
+                task["finetuning"]["starts"] = [*usual, "public"]
+
+    def fits(self, published: Mapping[str, Any]) -> None:
+        """Raises ConfigErrors for what cannot be done with published weights, of these facts."""
+        with collected() as errors:
+            errors.extend(consistency.check(*self.checked, published))
 
 
 def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
@@ -50,7 +80,7 @@ def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
         errors.extend(consistency.check(checked, configs))
     stages = {name: to_dict(config) for name, config in checked.items()}
     warnings = tuple(consistency.warnings(checked["pretraining"]))
-    return Plan(stages, [_plain(item) for item in configs], warnings)
+    return Plan(stages, [_plain(item) for item in configs], warnings, (checked, configs))
 
 
 def _sections(values: Mapping[str, Any], errors: list[TrunklineError]) -> dict[str, Any]:
@@ -102,9 +132,13 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
         )
 
 
+def _configuration(stage: str) -> Any:
+    return importlib.import_module(f"components.{stage}.config")
+
+
 def _checked(stage: str, values: Mapping[str, Any], where: str, errors: list[TrunklineError]) -> Any:
     """The stage's `Config`; what is wrong goes to `errors`; defaults then stand in for it."""
-    module = importlib.import_module(f"components.{stage}.config")
+    module = _configuration(stage)
     make = getattr(module, "configured", None) or partial(from_dict, module.Config)
     left = dict(values)
     while True:

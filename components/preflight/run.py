@@ -14,6 +14,7 @@ from components.lib.storage.stage import Context, stage
 from components.preflight import probes
 from components.preflight.config import Config
 from components.preflight.plan import Plan, resolve
+from components.preflight.public_weights.origin import is_reference
 
 
 def run(
@@ -39,16 +40,13 @@ def run(
         "registration": registration, "promotion": promotion,
     }  # fmt: skip
     items: list[dict[str, Any]] = []
-    with stage("preflight", shared) as context:
+    with stage("preflight", shared, hub=True) as context:
         plan = resolve(config.preset, config.overrides)
         for warning in plan.warnings:
             print(f"preflight: warning: {warning}", flush=True)
         probe(context, plan)
         keep(context, plan)
-        if config.skip_unchanged or plan.stages["pretraining"]["start"]:
-            from components.preflight.continuation import settle
-
-            settle(context, plan.stages, skip_unchanged=config.skip_unchanged)
+        _settle(context, plan, config)
         for name, path in outputs.items():
             _write(path, {**shared, "config": plan.stages[name]})
         _write(task_count, len(plan.tasks))
@@ -56,6 +54,20 @@ def run(
         items = [_item(task, shared) for task in plan.tasks]
         print(f"preflight: {', '.join(task['name'] for task in plan.tasks) or 'no tasks'}", flush=True)
     return items
+
+
+def _settle(context: Context, plan: Plan, config: Config) -> None:
+    """What a run starts from becomes references that do not move, and settings follow from it."""
+    start = plan.stages["pretraining"]["start"]
+    if is_reference(start):
+        from components.preflight.public_weights import settling
+
+        settling.settle(context, plan)
+    if start or config.skip_unchanged:
+        from components.preflight.continuation import settle
+
+        settle(context, plan.stages, skip_unchanged=config.skip_unchanged)
+        plan.compare(context.store.resolve(reference) if (reference := plan.start) else None)
 
 
 def connections(config: Config) -> dict[str, Any]:

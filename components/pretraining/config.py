@@ -24,7 +24,8 @@ class Config:
     trunk: dict[str, Any] = setting({}, "options of the modality: architecture, size, sequence_length, ...")
     start: str = setting(
         "",
-        "trunk to start from, by alias (champion) or reference; or spectral, by the corpus; empty: random",
+        "alias of a trunk (champion), published weights (hf:, pypi:, s3://, a folder), or spectral, by the "
+        "corpus; empty: random",
     )
     replay: float = setting(
         0.5, "share of each batch from the data of the trunk it starts from", minimum=0.0, maximum=0.95
@@ -32,7 +33,7 @@ class Config:
     objective: dict[str, Any] = setting(
         {"masked_lm": {}}, "name -> options; several are added, each times its option `weight`"
     )
-    steps: int = setting(1000, "optimizer steps", minimum=1)
+    steps: int = setting(1000, "optimizer steps; 0 takes published weights as they are", minimum=0)
     minutes: float = setting(
         0.0,
         "train for so long instead of `steps`, whose number a short measurement fixes; 0: by steps",
@@ -70,7 +71,10 @@ class Config:
 
     def check(self) -> Iterator[ConfigError]:
         """What spans several fields."""
-        if not self.objective:
+        if not self.steps and not self.minutes and not self.start:
+            what, fix = "without a step there is nothing but random weights", "name `start`, or more steps"
+            yield ConfigError(what, where="pretraining.steps", found=0, fix=fix)
+        if not self.objective and (self.steps or self.minutes):
             yield ConfigError("no objective is named", where="pretraining.objective", expected="at least one")
         if self.nproc and self.global_batch % self.nproc:
             yield ConfigError(

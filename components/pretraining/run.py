@@ -28,6 +28,13 @@ def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[
     key = Key("pretraining", VERSION, identity, {"tokens": source.reference, **start})
 
     def make() -> None:
+        if not config.steps and not config.minutes:
+            from components.pretraining.adoption import adopt
+
+            with context.store.draft(key) as draft:
+                adopt(config, context.store, source, draft)
+                draft.commit()
+            return
         from components.pretraining.launch import launch
 
         launch(config, context, source, key)

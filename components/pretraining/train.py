@@ -8,15 +8,12 @@ from __future__ import annotations
 import atexit
 import faulthandler
 import gc
-import json
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,8 +41,8 @@ from components.lib.engine.trainable import WeightedSum
 from components.lib.registry.tracking.run import Tracker, track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
-from components.lib.storage.store import Draft, Store
-from components.pretraining import budget, pictures, replay, warm_start
+from components.lib.storage.store import Store
+from components.pretraining import budget, output, pictures, replay, warm_start
 from components.pretraining import job as jobs
 from components.pretraining.config import MECHANICS, Config
 from components.pretraining.job import Job
@@ -99,8 +96,8 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
             tracker.history(history)  # what was lost on the way, with a machine perhaps
             tracker.metrics(measured, step=config.steps)
             with store.draft(job.key) as draft:
-                draft.facts, draft.measured = _facts(config, trunk, history, samples), measured
-                _write(draft, trunk, store.open_folder(tokens, "tokenizer/"), history)
+                draft.facts, draft.measured = _facts(config, store, trunk, history, samples), measured
+                output.write(draft, trunk.save, store.open_folder(tokens, "tokenizer/"), history)
                 pictures.write(draft, model, trunk, validation, config.seed)
                 draft.commit()
             checkpoints.remove()
@@ -109,8 +106,7 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
 def _begun(config: Config, store: Store, world: World, samples: Any) -> tuple[Any, WeightedSum, Order, Plan]:
     """Trunk, objectives, order of the data and hyper-parameters as they are before the first step."""
     torch.manual_seed(config.seed)
-    trunk = samples.trunk()
-    warm_start.load(store, config.start, modalities.load(config.modality, "trunk"), trunk)
+    trunk = warm_start.trunk(store, config.start, samples)
     if config.start in modalities.starts(config.modality):
         modalities.load(config.modality, config.start).prepare(samples, trunk)
     plan = _plan(config, world, f"{modalities.load(config.modality).UNIT}s")
@@ -183,7 +179,7 @@ def _identity(config: Config, job: Job, order: Order, plan: Plan) -> dict[str, A
     return {**settings, "precision": plan.precision, "tokens": job.tokens, "samples": order.samples}
 
 
-def _facts(config: Config, trunk: Any, history: list[Row], samples: Any) -> dict[str, Any]:
+def _facts(config: Config, store: Store, trunk: Any, history: list[Row], samples: Any) -> dict[str, Any]:
     losses = {
         name: _last(history, key) for name, key in (("train", "loss"), ("validation", "validation/loss"))
     }
@@ -196,19 +192,12 @@ def _facts(config: Config, trunk: Any, history: list[Row], samples: Any) -> dict
         "samples": config.steps * config.global_batch,
         "corpus_samples": len(samples),
         "loss": losses,
+        **({"public": public} if (public := warm_start.published(store, config.start)) else {}),
     }
 
 
 def _last(history: list[Row], name: str) -> float:
     return next(row[name] for row in reversed(history) if name in row)
-
-
-def _write(draft: Draft, trunk: Any, tokenizer: Path, history: list[Row]) -> None:
-    trunk.save(draft.folder / "model")
-    shutil.copytree(tokenizer, draft.folder / "model", dirs_exist_ok=True)
-    draft.write("history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
-    for path in sorted(path for path in (draft.folder / "model").rglob("*") if path.is_file()):
-        draft.add(path.relative_to(draft.folder).as_posix())
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
-
 from components.lib.core.errors import ConfigError
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.store import Store
+
+PUBLIC = "public"  # stage of a published checkpoint in the store
 
 
 def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -> list[Manifest]:
@@ -27,6 +27,8 @@ def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -
     found: list[Manifest] = []
     while REFERENCE.fullmatch(start):
         trunk = store.resolve(start)
+        if trunk.key.stage == PUBLIC:  # nobody knows what it was trained on
+            break
         manifest = store.resolve(trunk.key.inputs["tokens"])
         for name in shared:
             if manifest.facts.get(name) != present.facts.get(name):
@@ -41,22 +43,20 @@ def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -
     return found
 
 
-def load(store: Store, start: str, modality: Any, trunk: nn.Module) -> None:
-    """Gives `trunk` the weights of the trunk `start`, if there is one.
+def trunk(store: Store, start: str, samples: Any) -> Any:
+    """The trunk that reads `samples`: that of `start`, or a new one with random weights.
 
     Raises:
-        ConfigError: if that is another network.
+        ConfigError: if it cannot read them.
     """
-    if not REFERENCE.fullmatch(start):
-        return
-    folder = store.open_folder(store.resolve(start), "model/")
-    weights = modality.load(folder).state_dict()
-    for name, value in trunk.state_dict().items():
-        found = weights[name].shape if name in weights else None
-        if found != value.shape:
-            raise ConfigError(
-                "the trunk to start from is another network", where="pretraining.trunk",
-                found=f"{name} of {tuple(value.shape)}", expected=tuple(found or ()),
-                fix="use the options of that trunk",
-            )  # fmt: skip
-    trunk.load_state_dict(weights)
+    known = REFERENCE.fullmatch(start)
+    return samples.trunk(store.open_folder(store.resolve(start), "model/") if known else None)
+
+
+def published(store: Store, start: str) -> dict[str, Any]:
+    """What is told of the published weights behind a trunk, however many trainings ago; {} of none."""
+    manifest = store.resolve(start) if REFERENCE.fullmatch(start) else None
+    if manifest is None or manifest.key.stage != PUBLIC:
+        return dict(manifest.facts.get("public", {})) if manifest else {}
+    told = {name: manifest.facts[name] for name in ("license", "model_type", "types", "head", "idle")}
+    return {**manifest.key.config, **told, "manifest": manifest.reference}

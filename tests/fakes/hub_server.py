@@ -1,4 +1,4 @@
-"""A server that speaks as much of the Hugging Face Hub's API as its own client asks for one data set."""
+"""A server that speaks as much of the Hugging Face Hub's API as its own client asks for one repository."""
 
 import hashlib
 import json
@@ -12,26 +12,30 @@ from tests.fakes import http_server
 COMMIT = "0123456789" * 4
 
 
-def serving(name: str, files: Mapping[str, bytes]) -> AbstractContextManager[str]:
-    """The address of a hub that has one data set."""
-    return http_server.serving(Hub, data_set=name, content=files)
+def serving(name: str, files: Mapping[str, bytes], kind: str = "datasets") -> AbstractContextManager[str]:
+    """The address of a hub that has one data set, or one of `models`."""
+    return http_server.serving(Hub, kind=kind, name=name, content=files)
 
 
 class Hub(http_server.Handler):
-    data_set: str
+    kind: str
+    name: str
     content: Mapping[str, bytes]
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        api, resolve = f"/api/datasets/{self.data_set}", f"/datasets/{self.data_set}/resolve/"
+        folder = "" if self.kind == "models" else f"/{self.kind}"
+        api, resolve = f"/api/{self.kind}/{self.name}", f"{folder}/{self.name}/resolve/"
         if path.startswith(resolve):
             self._file(path.removeprefix(resolve).partition("/")[2])
         elif path.startswith(f"{api}/tree/"):
             folder = path.removeprefix(f"{api}/tree/").partition("/")[2]
             self._answer([entry for entry in self._tree() if entry["path"].startswith(folder)])
+        elif path.startswith(f"{api}/revision/") and path.rpartition("/")[2] not in ("main", COMMIT):
+            self._error("RevisionNotFound")
         elif path == api or path.startswith(f"{api}/revision/"):
             siblings = [{"rfilename": name} for name in self.content]
-            self._answer({"id": self.data_set, "sha": COMMIT, "private": False, "siblings": siblings})
+            self._answer({"id": self.name, "sha": COMMIT, "private": False, "siblings": siblings})
         else:
             self._error("RepoNotFound")
 

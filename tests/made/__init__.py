@@ -29,7 +29,7 @@ from components.lib.core import plugins
 from components.lib.core.settings import from_dict
 from components.lib.data.formats import Record
 from components.lib.models import loading
-from components.lib.storage.artifacts import Manifest
+from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from components.tokenization import config as tokenization_config
@@ -186,6 +186,17 @@ def trunk_folder(modality: str, architecture: str = "") -> Path:
     open_samples(modality, architecture).trunk().save(there)
     shutil.copytree(store.open_folder(manifest, "tokenizer/"), there, dirs_exist_ok=True)
     return there
+
+
+@cache
+def published(modality: str, architecture: str = "") -> Manifest:
+    """The same weights in the store as preflight keeps published ones: without the files of a reader."""
+    store, _ = tokens(modality)
+    with store.draft(Key("public", 1, {"architecture": architecture})) as draft:
+        for path in trunk_folder(modality, architecture).iterdir():
+            if path.name == "config.json" or path.suffix == ".safetensors":
+                draft.write(f"model/{path.name}", path.read_bytes())
+        return draft.commit()
 
 
 @dataclass

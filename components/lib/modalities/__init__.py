@@ -11,6 +11,7 @@ The package of a modality is light (literals alone) and declares
                             sets first weights by the corpus itself: `pretraining.start` may name one
     SHARED                  facts of tokens that a trunk and its warm start have in common
     MODEL_TYPES             types of models of `transformers` that it builds and may load
+    PUBLISHED               those of published checkpoints to start from -> the capabilities that they add
     TASK                    the kind of a task that names none
     USE                     the task of a bare trunk in the terms of the Hugging Face hub
     LIBRARIES               what a server installs besides torch and transformers
@@ -24,8 +25,11 @@ Its modules, each imported by the stage that uses it:
     ingestion   COLUMNS, NATIVE, WORDS and the functions of `Ingestion` below
     tokenization    plan(options, workers) -> identity, build(store, corpus, draft)
     preflight   all optional: task(config, dials, where) and warnings(pretraining, dials), errors that only it
-                can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does
-    samples     open_split(options, store, tokens, split, *older) -> samples of pre-training
+                can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does;
+                published(trunk, facts): settings of a trunk that comes from published weights
+    checkpoint  adopt(checkpoint, reference) -> settings that are added to a published one's, and facts of it
+    samples     open_split(options, store, tokens, split, *older) -> samples of pre-training, whose
+                `trunk(folder)` is the one in a folder, or a new one of the settings
     trunk       Trunk, load(folder); its import registers networks of its own with `transformers`
     labelled    Reader: labelled records to examples, also where a branch is served; value(record, name) is
                 the input in the column of that name, or in those that the modality understands by it

@@ -81,12 +81,24 @@ def width(config: Any) -> int:
 def pooled(trunk: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     """(n, width): the mean over the real tokens, the patches or the places of each sample, in fp32.
 
-    Hidden states of a network that has one vector a sample are that vector.
+    Hidden states of a network that has one vector a sample are that vector. Published weights are pooled as
+    their settings say: by their first or last token perhaps, and to length 1.
     """
-    hidden: Tensor = trunk(**inputs).last_hidden_state.float()
+    answer, pooling = trunk(**inputs), getattr(trunk.config, "pooling", "mean")
+    if pooling == "pooler":
+        return answer.pooler_output.float().flatten(1)
+    vectors = _vectors(answer.last_hidden_state.float(), inputs.get("attention_mask"), pooling)
+    scaled = getattr(trunk.config, "normalize", False)
+    return nn.functional.normalize(vectors, dim=1) if scaled else vectors
+
+
+def _vectors(hidden: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
     if hidden.ndim == 2:
         return hidden
-    mask = inputs.get("attention_mask")
+    if pooling == "cls":
+        return hidden[:, 0]
+    if pooling == "last" and mask is not None:
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1) - 1]
     if mask is not None:
         shares = mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
         return torch.einsum("nlw,nl->nw", hidden, shares.to(hidden.dtype))

@@ -26,12 +26,15 @@ def build(auto: Any, config: Any, names: list[str]) -> nn.Module:
 def start_from(model: Any, trunk: nn.Module) -> None:
     """Copies the trunk's weights into the classifier; the head keeps its random ones.
 
+    So does a pooling layer that published weights lack.
+
     Raises:
         InternalError: if the classifier has a trunk weight that the trunk lacks.
     """
     weights = trunk.state_dict()
     known = {name: value for name, value in weights.items() if name in model.base_model.state_dict()}
-    missing = model.base_model.load_state_dict(known, strict=False).missing_keys
+    told = model.base_model.load_state_dict(known, strict=False)
+    missing = [name for name in told.missing_keys if not name.startswith("pooler.")]
     if missing:
         raise InternalError("the trunk lacks weights of the classifier", found=missing)
 

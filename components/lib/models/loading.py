@@ -13,21 +13,82 @@ from typing import Any
 
 from components.lib.core import plugins
 from components.lib.core.errors import DataError
+from components.lib.models.families import FAMILIES
 
 SUFFIXES = frozenset({".json", ".md", ".safetensors", ".txt"})
-EXTRA = frozenset({"_name_or_path", "global_attn_every_n_layers"})  # kept though their class has another name
+# Kept though their class has another name for them, or none: how published weights pool is ours.
+EXTRA = frozenset(
+    "_name_or_path global_attn_every_n_layers global_rope_theta input_size local_rope_theta max_seq_length "
+    "normalize pooling rope_scaling rope_theta".split()
+)
 MODALITIES = "components.lib.modalities"
 # Parts of keys by which a config has had code imported, fetched or switched on.
 NEVER = ("attn_implementation", "auto_map", "custom_", "kernel_config", "quantization", "remote_code")
 
 
-def model(auto: Any, folder: Path) -> Any:
-    """The model in a folder, by one of the Auto classes; raises DataError for a folder that is not safe."""
+def model(auto: Any, folder: Path, **settings: Any) -> Any:
+    """The model in a folder, by one of the Auto classes, in fp32 whatever the file holds.
+
+    Args:
+        auto: the class, or another with `from_pretrained`.
+        folder: config.json and safetensors.
+        settings: that differ from config.json.
+
+    Raises:
+        DataError: for a folder that is not safe, or whose weights are not those of config.json.
+    """
+    import torch
     from transformers.utils import logging
 
     check(folder)
     logging.disable_progress_bar()
-    return auto.from_pretrained(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False)
+    safe = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+    return auto.from_pretrained(folder, **safe, dtype=torch.float32, **settings)
+
+
+def trunk(folder: Path, **settings: Any) -> Any:
+    """The bare model in a folder, as `model` loads it; without its pooling layer where that has no weights.
+
+    Raises:
+        DataError: for a folder that is not safe, or if other weights are missing or have another shape.
+    """
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # else it reports heads that are left out, and what is checked here
+    found, told = model(AutoModel, folder, output_loading_info=True, **settings)
+    missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
+    other = sorted(str(name) for name in told["mismatched_keys"])
+    if missing or other:
+        what, fix = "the weights are not those of config.json", "take both from one checkpoint"
+        raise DataError(what, where=str(folder), found=[*missing, *other][:5], fix=fix)
+    if told["missing_keys"]:
+        found.pooler = None
+    return found
+
+
+def rates(folder: Path, dropout: float | None) -> dict[str, float]:
+    """Settings that give the model in a folder this dropout of hidden states, and no other random masks."""
+    family = FAMILIES.get(_read(folder / "config.json").get("model_type"))
+    if dropout is None or family is None:
+        return {}
+    return {**dict.fromkeys(family.dropouts, dropout), **dict.fromkeys(family.unkeyed, 0.0)}
+
+
+def head(folder: Path) -> dict[str, Any]:
+    """The parts of a language model's head among the weights in a folder, by the names of `families`."""
+    from safetensors import safe_open
+
+    family = FAMILIES.get(_read(folder / "config.json").get("model_type"))
+    wanted = {name: part for part, name in (family.head if family else {}).items()}
+    found = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118  # not a mapping
+                part = wanted.get(name.replace(".gamma", ".weight").replace(".beta", ".bias"))
+                if part:
+                    found[part] = file.get_tensor(name).float()
+    return found
 
 
 def save(model: Any, folder: Path) -> None:
@@ -39,11 +100,15 @@ def save(model: Any, folder: Path) -> None:
 
 
 def tokenizer(folder: Path, **options: Any) -> Any:
-    """The tokenizer in a folder; raises DataError for a folder that is not safe."""
-    from transformers import AutoTokenizer
+    """The tokenizer in a folder; raises DataError for a folder that is not safe.
+
+    By the class that takes tokenizer.json as it is: AutoTokenizer has classes by the type of the model beside
+    it, which build some tokenizers anew.
+    """
+    from transformers import PreTrainedTokenizerFast
 
     check(folder)
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True, **options)
 
 
 def check(folder: Path) -> None:
@@ -52,7 +117,7 @@ def check(folder: Path) -> None:
         if path.is_file() and path.suffix not in SUFFIXES:
             raise _unsafe("a model's folder holds a file that is no data", path, path.name, sorted(SUFFIXES))
         if path.suffix == ".json" and path.name not in ("tokenizer.json", "vocab.json"):
-            found = sorted({name for name in _names(_read(path)) if any(part in name for part in NEVER)})
+            found = sorted({name for name in keys(_read(path)) if any(part in name for part in NEVER)})
             if found:
                 raise _unsafe("a model's settings name code to run", path, found, "weights and sizes alone")
     if (folder / "config.json").is_file():
@@ -89,12 +154,12 @@ def _read(path: Path) -> Any:
         raise DataError("a model's settings are not JSON", where=str(path), found=error) from error
 
 
-def _names(value: Any) -> Iterator[str]:
+def keys(value: Any) -> Iterator[str]:
     """The keys of all mappings in a JSON value."""
     if isinstance(value, dict):
         yield from value
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _names(part)
+        yield from keys(part)
 
 
 def _unsafe(what: str, path: Path, found: object, expected: object) -> DataError:

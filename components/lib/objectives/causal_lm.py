@@ -22,13 +22,18 @@ class Config:
 
 
 class Objective(nn.Module):
-    """A decoder tied to the embedding, as GPT-2 has it, so that `AutoModelForCausalLM` can load the trunk."""
+    """A decoder tied to the embedding, as GPT-2 has it, so that `AutoModelForCausalLM` can load the trunk.
+
+    Published weights with a decoder of their own go on with it.
+    """
 
     PARTS = ("accuracy",)
 
     def __init__(self, config: Config, trunk: Any) -> None:
         super().__init__()
         self.config, self.trunk = config, trunk
+        own = trunk.head.get("decoder.weight")
+        self.decoder = None if own is None else nn.Parameter(own.clone())
 
     def prepare(self, samples: Any, draw: Draw) -> Targets:
         """Every token but the last of each segment has a target."""
@@ -43,6 +48,7 @@ class Objective(nn.Module):
     def forward(self, batch: Targets) -> Loss:
         """Cross-entropy, summed over the predicted tokens."""
         hidden = self.trunk(batch.packed, batch.places)
-        logits = nn.functional.linear(hidden, self.trunk.embedding())
+        decoder = self.trunk.embedding() if self.decoder is None else self.decoder
+        logits = nn.functional.linear(hidden, decoder)
         total, hits = predict(logits, batch.targets)
         return Loss(total, batch.weight, {"accuracy": hits})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from components.lib.core.settings import setting
 from components.lib.engine.randomness import Draw
@@ -31,17 +32,32 @@ class Config:
 
 
 class Objective(nn.Module):
-    """BERT's head (transform, norm, tied decoder), computed at the hidden tokens only."""
+    """BERT's head (transform, norm, tied decoder), computed at the hidden tokens only.
+
+    It is the one that published weights have, where they have one, and else made anew.
+    """
 
     PARTS = ("accuracy",)
 
     def __init__(self, config: Config, trunk: Any) -> None:
         super().__init__()
         self.config, self.trunk = config, trunk
-        self.transform = nn.Sequential(
-            nn.Linear(trunk.width, trunk.width), nn.GELU(), nn.LayerNorm(trunk.width)
-        )
-        self.bias = nn.Parameter(torch.zeros(len(trunk.embedding())))
+        rows, width = trunk.embedding().shape
+        self.transform = nn.Sequential(nn.Linear(trunk.width, width), nn.GELU(), nn.LayerNorm(width))
+        self.bias = nn.Parameter(torch.zeros(rows))
+        if trunk.head:
+            self._load(trunk.head, trunk.epsilon)
+
+    @torch.no_grad()
+    def _load(self, head: Mapping[str, Tensor], epsilon: float) -> None:
+        """Copies a published head; what it does not have, such as ModernBERT's biases, is 0."""
+        parts = {"dense": self.transform[0], "norm": self.transform[2]}
+        self.transform[2].eps = epsilon  # type: ignore[assignment]
+        named = {
+            f"{part}.{name}": p for part, module in parts.items() for name, p in module.named_parameters()
+        }
+        for name, parameter in {**named, "bias": self.bias}.items():
+            parameter.copy_(head[name]) if name in head else parameter.zero_()
 
     def prepare(self, samples: Any, draw: Draw) -> Targets:
         """Hides tokens, but never bos, eos or padding; each token's fate depends on its sample alone."""
@@ -63,8 +79,8 @@ class Objective(nn.Module):
             self._shown(samples.special["mask"], targets.numpy(), fate[chosen], substitute[chosen])
         )
         hidden = replace(packed, ids=ids.view_as(packed.ids))
-        width, vocabulary = self.trunk.width, len(self.bias)
-        head = len(targets) * width * (width + vocabulary)
+        vocabulary, width = self.trunk.embedding().shape
+        head = len(targets) * width * (self.trunk.width + vocabulary)
         spared = (packed.real - len(targets)) * self.trunk.unread
         return Targets(hidden, places, targets, packed.flops + 6.0 * (head - spared))
 

@@ -90,14 +90,14 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
 @contextmanager
-def stage(name: str, settings: Mapping[str, Any], *, task: str = "") -> Iterator[Context]:
+def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool = False) -> Iterator[Context]:
     """Opens the context that preflight put in `settings` and keeps the ledger.
 
-    Without a source `hf:` in its settings a stage does not reach the Hugging Face Hub. A typed error is
-    printed without a traceback and becomes the exit code of the process.
+    Without a source `hf:` in its settings, or `hub`, a stage does not reach the Hugging Face Hub. A typed
+    error is printed without a traceback and becomes the exit code of the process.
     """
     atexit.register(gc.freeze)  # a last garbage collection through all of torch costs a second
-    if '"hf:' not in json.dumps(settings.get("config")):
+    if not hub and '"hf:' not in json.dumps(settings.get("config")):
         os.environ.update(dict.fromkeys(OFFLINE, "1"))
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     start = time.time()

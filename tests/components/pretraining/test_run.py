@@ -98,8 +98,8 @@ def test_a_trunk_starts_from_another(tmp_path):
     assert second.key.inputs["start"] == first.reference
     before, after = weights(context, first), weights(context, second)
     assert before.keys() == after.keys() and all(np.array_equal(before[name], after[name]) for name in before)
-    with pytest.raises(ConfigError, match="another network"):
-        train(tmp_path, "store", replace(still, trunk={**TEXT.trunk, "size": "micro"}))
+    with pytest.raises(ConfigError, match="longer than the trunk"):
+        train(tmp_path, "store", replace(still, trunk={**TEXT.trunk, "sequence_length": 1024}))
     _, same = train(
         tmp_path, "store", replace(TEXT, replay=0.1)
     )  # with nothing to start from it says nothing

@@ -12,7 +12,8 @@ ARCHITECTURES = {
 FIELDS = {"image": "image", "label": "label"}
 READS = ("image",)
 SHARED = ("height", "width", "channels")
-MODEL_TYPES = ("ijepa", "small_cnn", "small_mlp", "small_resnet")
+MODEL_TYPES = ("convnext", "dinov2", "ijepa", "resnet", "small_cnn", "small_mlp", "small_resnet", "vit")
+PUBLISHED = {"convnext": (), "dinov2": (), "resnet": (), "vit": ()}  # the capabilities that they add
 TASK = "image_classification"  # where a task names no kind
 USE = "image-feature-extraction"
 LIBRARIES = ("pillow>=12,<14",)

@@ -29,12 +29,19 @@ def warnings(pretraining: Any, dials: Mapping[str, Any]) -> Iterator[ConfigError
 
 def layers(dials: Mapping[str, Any]) -> int:
     """How many layers a trunk has that can be frozen one by one; 0 if that is not known."""
+    if "model_type" in dials:  # of published weights: they are not counted
+        return 0
     found = _architectures().get(str(dials["architecture"]).upper(), {}).get(dials["size"])
     if found is None:
         return 0
     if dials["architecture"] == "vit":
         return int(found[0])
     return len(found[1] if dials["architecture"] == "resnet" else found)
+
+
+def published(trunk: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings `pretraining.trunk` with published weights, which decide nothing of how views differ."""
+    return dict(trunk)
 
 
 def follow(trunk: Manifest) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from components.lib.modalities.image.augmentation import Recipe, Strength, recip
 from components.lib.modalities.image.pictures import Picture, grid, neighbours, scattered
 from components.lib.modalities.image.pixels import PixelShards
 from components.lib.modalities.image.settings import Pretraining
-from components.lib.modalities.image.trunk import Trunk, built
+from components.lib.modalities.image.trunk import Trunk, built, load
 from components.lib.modalities.image.views import Frame, View
 from components.lib.models.vision.architectures import ARCHITECTURES, Dials
 from components.lib.storage.artifacts import Manifest
@@ -52,8 +53,24 @@ class Images:
         images = self._stored(draw)
         return [self._view(images, draw, f"view {number}", self.strength) for number in range(count)]
 
-    def trunk(self) -> Trunk:
-        """A new trunk with random weights."""
+    def trunk(self, folder: Path | None = None) -> Trunk:
+        """The trunk in a folder, or a new one with random weights.
+
+        Raises:
+            ConfigError: if it reads images of another size, or its patches do not fill these.
+        """
+        shards = self.shards
+        shape = (shards.channels, shards.height, shards.width)
+        trunk = self._built() if folder is None else load(folder, dropout=self.config.dropout)
+        if trunk.shape != shape:
+            raise ConfigError(
+                "the trunk to start from reads images of another size", where="tokenization",
+                found=shape, expected=trunk.shape, fix="leave out height, width and channels",
+            )  # fmt: skip
+        self.flops = 3.0 * _forward_flops(trunk, (1, *shape))
+        return trunk
+
+    def _built(self) -> Trunk:
         shards, config = self.shards, self.config
         if config.architecture == "vit" and (shards.height % config.patch or shards.width % config.patch):
             raise ConfigError(
@@ -61,9 +78,7 @@ class Images:
                 expected=f"a divisor of {shards.height} and {shards.width}",
             )  # fmt: skip
         dials = Dials(config.size, shards.height, shards.width, shards.channels, config.patch, config.dropout)
-        trunk = built(ARCHITECTURES[config.architecture](dials))
-        self.flops = 3.0 * _forward_flops(trunk, (1, shards.channels, shards.height, shards.width))
-        return trunk
+        return built(ARCHITECTURES[config.architecture](dials))
 
     @torch.no_grad()
     def pictures(self, trunk: Trunk, draw: Draw) -> list[Picture]:

@@ -23,15 +23,17 @@ class Trunk(nn.Module):
         width: of the features of a place.
         shape: channels, height and width of what it reads.
         patches, flat: whether it is a ViT; whether it has no places at all.
+        pooling: of published weights: by a ViT's "cls" token, or "pooler", the network's own; else "".
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model: Any = model
-        size = model.config.image_size
+        size = getattr(model.config, "input_size", None) or model.config.image_size
         height, width = size if isinstance(size, list | tuple) else (size, size)
         self.shape: tuple[int, int, int] = (model.config.num_channels, height, width)
-        self.patches = hasattr(model.config, "patch_size")
+        self.patches = hasattr(model.config, "num_attention_heads")
+        self.pooling: str = getattr(model.config, "pooling", "")
         self.flat = model.config.model_type == "small_mlp"
         self.width: int = model.config.hidden_size if self.patches else model.config.hidden_sizes[-1]
         if not self.patches:
@@ -50,7 +52,11 @@ class Trunk(nn.Module):
 
     def pool(self, hidden: Tensor, view: View | None = None) -> Tensor:
         """-> (n, width): the mean over places, as this architecture's classifier pools."""
-        return hidden.mean(dim=1) if self.patches else hidden.mean(dim=(2, 3))
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        pooled = hidden.mean(dim=1) if self.patches else hidden.mean(dim=(2, 3))
+        norm = getattr(self.model, "layernorm", None) if self.pooling == "pooler" else None  # ConvNeXt's
+        return pooled if norm is None else norm(pooled)
 
     def maps(self, hidden: Tensor) -> Tensor:
         """-> (n, width, h, w): hidden states where they stand in the image."""
@@ -76,9 +82,18 @@ class Trunk(nn.Module):
         loading.save(self.model, folder)
 
 
-def load(folder: Path) -> Trunk:
-    """A trunk from a folder that `Trunk.save` wrote."""
-    return Trunk(loading.model(AutoModel, folder))
+def load(folder: Path, dropout: float | None = None) -> Trunk:
+    """A trunk from a folder that `Trunk.save` wrote, or of published weights.
+
+    Args:
+        folder: config.json and safetensors.
+        dropout: of a ViT's hidden states, to go on with; other random masks are switched off then, as they
+            are no function of the sample. None: all as config.json says.
+
+    Raises:
+        DataError: if the weights are not those of config.json.
+    """
+    return Trunk(loading.trunk(folder, **loading.rates(folder, dropout)))
 
 
 def built(config: Any) -> Trunk:

@@ -14,7 +14,31 @@ FIELDS = {"text": "text"}
 READS = ("text",)
 STARTS = ("spectral",)
 SHARED = ("dtype", "vocab_size", "special", "probes")
-MODEL_TYPES = ("bert", "gpt2", "llama", "modernbert", "static_embeddings")
+MODEL_TYPES = (
+    "bert",
+    "distilbert",
+    "electra",
+    "gpt2",
+    "llama",
+    "modernbert",
+    "mpnet",
+    "qwen2",
+    "qwen3",
+    "roberta",
+    "static_embeddings",
+)
+PUBLISHED = {  # families of published checkpoints -> the capabilities that they add
+    "bert": ("bidirectional",),
+    "distilbert": ("bidirectional",),
+    "electra": ("bidirectional",),
+    "gpt2": ("causal",),
+    "llama": ("causal",),
+    "modernbert": ("bidirectional",),
+    "mpnet": ("bidirectional",),
+    "qwen2": ("causal",),
+    "qwen3": ("causal",),
+    "roberta": ("bidirectional",),
+}
 TASK = "sequence_classification"  # where a task names no kind
 USE = "feature-extraction"
 LIBRARIES = ()

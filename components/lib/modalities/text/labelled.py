@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from components.lib.models import loading
+from components.lib.models.families import FAMILIES
 
 if TYPE_CHECKING:
     from components.lib.data.formats import Record
     from components.lib.modalities.text.settings import Finetuning
 
+UNLIMITED = 10**30  # as `transformers` writes it
 EXCERPT = 300  # characters of a text in a report
 
 
@@ -44,10 +46,12 @@ class Reader:
         if options is not None:
             tokenizer.model_max_length = options.max_length
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        positions = config.get(
-            "max_position_embeddings", config.get("n_positions", tokenizer.model_max_length)
-        )
-        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+        limits = [config.get(name, UNLIMITED) for name in ("max_position_embeddings", "n_positions")]
+        family = FAMILIES.get(config.get("model_type"))
+        limits[0] -= config["pad_token_id"] + 1 if family and family.offset else 0
+        if tokenizer.model_max_length >= UNLIMITED:  # nobody has said: as published weights are used
+            limits.append(config.get("max_seq_length", UNLIMITED))
+        tokenizer.model_max_length = min(tokenizer.model_max_length, *limits)
         return cls(tokenizer)
 
     def check(self, facts: Mapping[str, Any], where: str) -> None:

@@ -11,11 +11,12 @@ from components.lib.modalities.text.settings import WORDS_UNKNOWN
 from components.lib.storage.artifacts import Manifest
 
 TOKENIZER = "model/tokenizer.json"
+USUAL = 512  # tokens of a row, at most, unless settings say more
 
 
 def task(config: Any, dials: Mapping[str, Any], where: str) -> Iterator[ConfigError]:
     """Whether inputs fit the trunk, and whether it has the layers that would learn."""
-    longest = max(512, dials["sequence_length"])
+    longest = dials.get("positions") or max(512, dials["sequence_length"])  # those of published weights
     if config.own.max_length > longest:
         yield ConfigError(
             "inputs would be longer than the trunk has positions",
@@ -28,16 +29,35 @@ def task(config: Any, dials: Mapping[str, Any], where: str) -> Iterator[ConfigEr
 
 def layers(dials: Mapping[str, Any]) -> int:
     """How many layers a trunk has that can be frozen one by one; static embeddings have one above them."""
+    if "layers" in dials:  # of published weights
+        return int(dials["layers"])
     if dials["architecture"] == "static":
         return 1
     sizes = plugins.declared("components.lib.models.text", "architectures").constants["SIZES"]
     return int(sizes[dials["size"]][0]) if dials["size"] in sizes else 0
 
 
+def published(trunk: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings `pretraining.trunk` with published weights: rows as long as they are used with.
+
+    Raises:
+        ConfigError: if rows would be longer than they have positions.
+    """
+    asked = trunk.get("sequence_length", min(facts["longest"], USUAL))
+    if asked > facts["positions"]:
+        raise ConfigError(
+            "rows would be longer than the published weights have positions",
+            where="pretraining.trunk.sequence_length",
+            found=asked,
+            expected=f"<= {facts['positions']}",
+        )
+    return {**trunk, "sequence_length": asked}
+
+
 def follow(trunk: Manifest) -> dict[str, Any]:
     """Its tokenizer, whose vocabulary its weights know."""
     if TOKENIZER not in trunk.names():
         return {}
-    given = {"kind": "given", "tokenizer": f"{trunk.uri}/{TOKENIZER}", "lowercase": False}
+    given = {"kind": "given", "tokenizer": f"{trunk.uri}/{TOKENIZER}", "lowercase": False, "complete": False}
     static = trunk.key.config.get("trunk", {}).get("architecture") == "static"  # it ignores [UNK]
     return {**given, "unknown": WORDS_UNKNOWN} if static else given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from components.lib.core.errors import DataError
 from components.lib.engine.randomness import Draw, Ints
 from components.lib.modalities.text.bags import Bags, bags, inverse_frequencies
 from components.lib.modalities.text.settings import Pretraining
-from components.lib.modalities.text.tokens import TokenShards
-from components.lib.modalities.text.trunk import built
+from components.lib.modalities.text.tokens import TokenShards, frame
+from components.lib.modalities.text.trunk import built, check, load
 from components.lib.models.text.architectures import ARCHITECTURES, Dials
 from components.lib.models.text.packing import pack
 from components.lib.storage.artifacts import Manifest
@@ -32,7 +33,8 @@ class Text:
     def __init__(self, config: Pretraining, shards: TokenShards, facts: dict[str, Any]) -> None:
         self.config, self.shards, self.facts = config, shards, facts
         self.special: dict[str, int] = facts["special"]
-        self.room = config.sequence_length - 2  # bos and eos
+        self.frame = tuple(np.asarray(part, np.int64) for part in frame(facts))  # bos and eos, mostly
+        self.room = config.sequence_length - sum(map(len, self.frame))
         lengths = shards.lengths
         counts = np.ones_like(lengths) if config.unit == "document" else -(-lengths // self.room)
         self.document = np.repeat(np.arange(len(lengths), dtype=np.int64), counts)
@@ -77,24 +79,36 @@ class Text:
         return self._batch(flat, taken)
 
     def _batch(self, flat: Any, sizes: Ints) -> Any:
-        """One segment a text: bos, tokens, eos."""
-        ends = np.cumsum(sizes)
-        starts = np.concatenate([[0], ends + 2 * np.arange(1, len(sizes) + 1)])
-        framed = np.empty(starts[-1], dtype=np.int64)
-        framed[starts[:-1]], framed[starts[1:] - 1] = self.special["bos"], self.special["eos"]
-        inside = np.ones(len(framed), dtype=bool)
-        inside[starts[:-1]] = inside[starts[1:] - 1] = False
+        """One segment a text: its tokens in their frame."""
+        before, behind = self.frame
+        starts = np.concatenate([[0], np.cumsum(sizes + len(before) + len(behind))])
+        framed, inside = np.empty(starts[-1], dtype=np.int64), np.ones(starts[-1], dtype=bool)
+        places = [starts[:-1] + at for at in range(len(before))]
+        places += [starts[1:] - len(behind) + at for at in range(len(behind))]
+        for place, token in zip(places, (*before, *behind), strict=True):
+            framed[place], inside[place] = token, False
         framed[inside] = flat
         packed = pack(framed, starts, self.config.sequence_length, self.special["pad"])
         return replace(packed, flops=self._flops(np.diff(starts)))
 
-    def trunk(self) -> Any:
-        """A new trunk with random weights."""
-        trunk = built(self.network())
+    def trunk(self, folder: Path | None = None) -> Any:
+        """The trunk in a folder, or a new one with random weights.
+
+        Raises:
+            ConfigError: if rows are longer than it has positions, or it has no rows for some ids.
+        """
+        trunk = self._trunk(folder)
         tables = {id(m.weight) for m in trunk.model.modules() if isinstance(m, nn.Embedding)}
         weights = trunk.model.named_parameters()  # those that each token meets: a pooler reads one a segment
         body = [p for n, p in weights if p.ndim == 2 and id(p) not in tables and not n.startswith("pooler")]
         self.cost = (sum(p.numel() for p in body), trunk.model.config.num_hidden_layers, trunk.width)
+        return trunk
+
+    def _trunk(self, folder: Path | None) -> Any:
+        if folder is None:
+            return built(self.network())
+        trunk = load(folder, dropout=self.config.dropout)
+        check(trunk, self.config.sequence_length, self.facts["vocab_size"])
         return trunk
 
     def network(self) -> Any:
@@ -113,11 +127,12 @@ class Text:
 class WordBags(Text):
     """Samples as bags of words, for static embeddings: nothing is padded, however long a text is."""
 
-    def trunk(self) -> Any:
-        """A new trunk with random vectors, and the inverse document frequencies of these samples."""
-        trunk = built(self.network())
+    def trunk(self, folder: Path | None = None) -> Any:
+        """The trunk in a folder, or one of random vectors and these samples' inverse document frequencies."""
+        trunk = self._trunk(folder)
         self.cost = (0, 1, trunk.width)
-        trunk.model.idf *= torch.from_numpy(inverse_frequencies(self.shards, self.facts["vocab_size"]))
+        if folder is None:
+            trunk.model.idf *= torch.from_numpy(inverse_frequencies(self.shards, self.facts["vocab_size"]))
         return trunk
 
     def _batch(self, flat: Any, sizes: Ints) -> Bags:

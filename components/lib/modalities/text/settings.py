@@ -60,6 +60,9 @@ class Tokenization:
         100_000_000, "bytes of text the trainer sees, of documents chosen by hash; 0: all", minimum=0
     )
     tokenizer: str = setting("", "path or URI of the tokenizer.json, where kind is given")
+    complete: bool = setting(
+        True, "give a given one the special tokens it lacks; published weights have no rows for them"
+    )
     unknown: float = setting(
         0.05,
         "largest share of [UNK] among the tokens before the stage fails; where rare words are dropped, "

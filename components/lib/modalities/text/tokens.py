@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from operator import getitem
 from pathlib import Path
 from typing import Any
@@ -111,16 +112,22 @@ def check_probes(tokenizer: Any, facts: dict[str, Any]) -> None:
     """
     if isinstance(tokenizer, str | Path):
         tokenizer = load(Path(tokenizer))
-    bos, eos = facts["special"]["bos"], facts["special"]["eos"]
+    before, behind = frame(facts)
     for text, ids in facts["probes"]:
         for found, expected in (
             (_encode(tokenizer, text, framed=False), ids),
-            (_encode(tokenizer, text, framed=True), [bos, *ids, eos]),
+            (_encode(tokenizer, text, framed=True), [*before, *ids, *behind]),
         ):
             if found != expected:
                 what = "the tokenizer is not the one that made the tokens"
                 fix = "use the tokenizer of the tokens manifest and the pinned library versions"
                 raise IntegrityError(what, where=f"probe {text!r}", found=found, expected=expected, fix=fix)
+
+
+def frame(facts: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """The ids before and behind a text, by the facts of tokens: bos and eos unless they say otherwise."""
+    before, behind = facts.get("frame") or ([facts["special"][role]] for role in ("bos", "eos"))
+    return list(before), list(behind)
 
 
 def load(folder: Path) -> Any:

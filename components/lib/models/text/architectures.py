@@ -120,4 +120,4 @@ ARCHITECTURES: dict[str, Callable[[Dials], Any]] = {
     "llama": llama,
     "static": static,
 }
-CAUSAL = ("gpt2", "llama")  # model types with causal attention
+CAUSAL = ("gpt2", "llama", "qwen2", "qwen3")  # model types with causal attention

@@ -46,7 +46,8 @@ def attend(
         longest: length of the longest segment.
     """
     scale = scaling or query.shape[-1] ** -0.5
-    if bounds is not None and query.dtype in (torch.bfloat16, torch.float16) and not dropout:
+    local = getattr(module, "sliding_window", None)  # the kernel for segments is told of no window
+    if bounds is not None and query.dtype in (torch.bfloat16, torch.float16) and not dropout and not local:
         return _by_segments(query, key, value, bounds, longest, scale, bool(module.is_causal)), None
     short = query.shape[2] <= PLAIN.get(query.dtype, 0) and query.shape == key.shape
     if query.device.type == "cpu" and short and torch.is_grad_enabled():

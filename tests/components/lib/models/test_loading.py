@@ -109,6 +109,7 @@ def test_models_are_loaded_in_one_place_alone():
         "components/ingestion/cleaning_pool.py",  # the same: what it gets, a process of this run has pickled
         "components/lib/models/loading.py",
         "components/lib/data/sources/hf.py",
+        "components/preflight/public_weights/origin.py",  # fetches files of the Hub, opens none
         "components/lib/models/branch.py",  # its own from_pretrained, behind the same checks
     }
     assert "Segmenter.from_pretrained" not in "".join(path.read_text() for path in sources())

@@ -21,9 +21,10 @@ CASES = [(name, *branch) for name in NAMES for branch in made.branches()]
 
 
 def origin(name: str, task: str, modality: str, architecture: str) -> Origin:
-    """What a start is made from, of made-up tokens and a trunk with random weights."""
+    """What a start is made from: made-up tokens, a trunk with random weights that counts as a published one."""
     store, tokens = made.tokens(modality)
-    trunk = Manifest(Key("pretraining", 1, {}, {"tokens": tokens.reference}), "", (), {"cpu_seconds": 3.5})
+    facts = {"cpu_seconds": 3.5, "public": {"manifest": made.published(modality, architecture).reference}}
+    trunk = Manifest(Key("pretraining", 1, {}, {"tokens": tokens.reference}), "", (), facts)
     kind = getattr(plugins.load(FOLDER, name), "Config", None)
     reading = modalities.load(modality, "settings").Finetuning()
     folder = made.trunk_folder(modality, architecture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from components.lib.storage.store import Store
 from trunkline_vectors.columns import Scaling
 from trunkline_vectors.rows import View
 from trunkline_vectors.vectors.settings import Pretraining
-from trunkline_vectors.vectors.trunk import Trunk, built
+from trunkline_vectors.vectors.trunk import Trunk, built, load
 
 
 class Vectors:
@@ -43,9 +44,9 @@ class Vectors:
         """`count` views of each row, each with noise of its own."""
         return [self.view(draw, f"view {number}", self.config.noise) for number in range(count)]
 
-    def trunk(self) -> Trunk:
-        """A new trunk with random weights."""
-        trunk = built(len(self.scaling.columns), self.config.widths)
+    def trunk(self, folder: Path | None = None) -> Trunk:
+        """The trunk in a folder, or a new one with random weights."""
+        trunk = load(folder) if folder else built(len(self.scaling.columns), self.config.widths)
         self.flops = 6.0 * sum(weight.numel() for weight in trunk.parameters() if weight.ndim == 2)
         return trunk
 

@@ -24,10 +24,11 @@ def plan(
         else b""
     )
     settings = to_dict(options)
+    unused = ["complete"] if options.complete else []
     if options.kind == "given":  # it counts by its content
         settings["tokenizer"] = f"sha256:{artifacts.sha256(given)}"
-        for unused in ("vocabulary_size", "min_frequency", "lowercase", "training_bytes"):
-            del settings[unused]
+        unused += ["vocabulary_size", "min_frequency", "lowercase", "training_bytes"]
+    settings = {name: value for name, value in settings.items() if name not in unused}
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
         from components.lib.modalities.text.tokenization.token_shards import tokenize

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 
-from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers import Regex, Tokenizer, pre_tokenizers, processors
 
 from components.lib.core.errors import DataError
-from components.lib.modalities.text.tokenization.tokenizer import NAMES, FramedTokenizer, added, frame
+from components.lib.modalities.text.checkpoint import KNOWN
+from components.lib.modalities.text.tokenization.tokenizer import NAMES, PROBES, FramedTokenizer, added, frame
 
-KNOWN = {
-    "pad": ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"),
-    "unk": ("[UNK]", "<unk>", "<|unk|>", "<|endoftext|>"),
-    "bos": ("[CLS]", "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<|endoftext|>"),
-    "eos": ("[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>"),
-    "mask": ("[MASK]", "<mask>", "<|mask|>"),
-}
 RARE = "\U00012000\ua66e"  # cuneiform and a Cyrillic letter of one manuscript: in nobody's vocabulary
 
 
-def read(data: bytes, where: str) -> FramedTokenizer:
+def read(data: bytes, where: str, *, complete: bool = True) -> FramedTokenizer:
     """The tokenizer of a `tokenizer.json`.
 
-    Truncation and padding that it may carry are switched off, missing special tokens are added behind its
-    vocabulary, and its own that could be written by a text are kept from it.
+    Truncation and padding that it may carry are switched off, and its own special tokens that could be
+    written by a text are kept from it.
+
+    Args:
+        data: of the file.
+        where: it is, for errors.
+        complete: special tokens that it lacks are added behind its vocabulary, and texts framed by bos and
+            eos. Else ids and frame stay as published weights know them: eos stands in for pad, bos and unk
+            where these are missing, and ends a text where there is no frame at all.
 
     Raises:
         DataError: if it is no tokenizer, or drops what it does not know.
@@ -34,6 +35,8 @@ def read(data: bytes, where: str) -> FramedTokenizer:
     tokenizer.encode_special_tokens = True
     _check_unknown(tokenizer, where)
     names = _names(tokenizer, data)
+    if not complete:
+        return _as_it_is(tokenizer, names, data, where)
     missing = [name for name in dict.fromkeys(names.values()) if tokenizer.token_to_id(name) is None]
     plain = [name for name in dict.fromkeys(names.values()) if name not in _special(tokenizer)]
     tokenizer.add_special_tokens([added(name) for name in plain])
@@ -41,6 +44,38 @@ def read(data: bytes, where: str) -> FramedTokenizer:
         frame(tokenizer, names["bos"], names["eos"])
     _guard(tokenizer, names["unk"], where)
     return FramedTokenizer(tokenizer, names, missing)
+
+
+def _as_it_is(tokenizer: Tokenizer, names: dict[str, str], data: bytes, where: str) -> FramedTokenizer:
+    """The tokenizer of published weights: no id is added, and probes come out as they did.
+
+    Raises:
+        DataError: if it has no token that ends a text, or special tokens of it can be spelt.
+    """
+    known = {role: name for role, name in names.items() if tokenizer.token_to_id(name) is not None}
+    if "eos" not in known:
+        found, expected = sorted(known), ", ".join(KNOWN["eos"])
+        raise DataError(
+            "the tokenizer has no token that ends a text", where=where, found=found, expected=expected
+        )
+    known = {role: known["eos"] for role in ("pad", "unk", "bos")} | known
+    plain = [name for name in dict.fromkeys(known.values()) if name not in _special(tokenizer)]
+    tokenizer.add_special_tokens([added(name) for name in plain])  # they have ids: none is new
+    if not tokenizer.encode("").ids:
+        end = [(known["eos"], tokenizer.token_to_id(known["eos"]))]
+        pieces = {"single": f"$A {known['eos']}", "pair": f"$A {known['eos']} $B:1 {known['eos']}:1"}
+        tokenizer.post_processor = processors.TemplateProcessing(**pieces, special_tokens=end)
+    _guard(tokenizer, known["unk"], where)
+    published = _parse(data, where)
+    published.no_truncation()
+    published.no_padding()
+    for text in PROBES:
+        if not any(name in text for name in _special(tokenizer)):
+            ids, told = (one.encode(text, add_special_tokens=False).ids for one in (tokenizer, published))
+            if ids != told:
+                what = "a published tokenizer cannot be kept from spelling its special tokens"
+                raise DataError(what, where=f"{where}: probe {text!r}", found=ids, expected=told)
+    return FramedTokenizer(tokenizer, known)
 
 
 def _parse(data: bytes, where: str) -> Tokenizer:

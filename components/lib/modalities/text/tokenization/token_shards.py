@@ -39,7 +39,7 @@ def tokenize(
         what = "the corpus has no document to train on"
         raise DataError(what, where=corpus.uri, fix="add data to the sources")
     if options.kind == "given":
-        tokens = given.read(file, options.tokenizer)
+        tokens = given.read(file, options.tokenizer, complete=options.complete)
     else:
         tokens = training.train(options, lambda: splits["train"].training(options.training_bytes))
     trained = time.monotonic()
@@ -100,6 +100,7 @@ def _facts(
         "dtype": tokens.dtype.name,
         "vocab_size": tokens.size,
         "special": tokens.special,
+        **({} if tokens.is_usual else {"frame": tokens.frame}),
         "added": tokens.added,
         "probes": [[text, tokens.tokenizer.encode(text, add_special_tokens=False).ids] for text in PROBES],
         "trained_on": {"documents": trained_on.documents, "bytes": trained_on.bytes},

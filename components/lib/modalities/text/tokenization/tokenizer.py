@@ -1,7 +1,7 @@
 """Tokenizers with special tokens of one convention, in the folder that `transformers` loads them from.
 
-A single text becomes bos, tokens, eos. No text can spell a special token. Ids 0 to 4 of a trained tokenizer
-are `NAMES`.
+A single text becomes bos, tokens, eos, unless the tokenizer is that of published weights. No text can spell
+a special token. Ids 0 to 4 of a trained tokenizer are `NAMES`.
 """
 
 # ruff: noqa: RUF001
@@ -60,6 +60,18 @@ class FramedTokenizer:
         return {role: vocabulary[name] for role, name in self.names.items()}
 
     @property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The ids before and behind a text."""
+        bare, framed = (self.tokenizer.encode("a", add_special_tokens=on).ids for on in (False, True))
+        start = next(i for i in range(len(framed)) if framed[i : i + len(bare)] == bare)
+        return framed[:start], framed[start + len(bare) :]
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the frame is bos and eos."""
+        return self.frame == ([self.special["bos"]], [self.special["eos"]])
+
+    @property
     def size(self) -> int:
         """One more than the largest id: rows of an embedding."""
         return max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
@@ -71,7 +83,8 @@ class FramedTokenizer:
 
     def save(self, draft: Draft) -> None:
         """Writes the folder `tokenizer/`."""
-        tokens = {f"{name}_token": self.names[role] for role, names in ROLES.items() for name in names}
+        roles = ((role, name) for role, names in ROLES.items() if role in self.names for name in names)
+        tokens = {f"{name}_token": self.names[role] for role, name in roles}
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": UNLIMITED,

@@ -1,0 +1,44 @@
+"""Settings of a run that starts from published weights."""
+
+from __future__ import annotations
+
+from components.lib import modalities
+from components.lib.core.errors import ConfigError, TrunklineError
+from components.lib.storage.stage import Context
+from components.preflight.plan import Plan
+from components.preflight.public_weights.keeping import obtain
+
+
+def settle(context: Context, plan: Plan) -> None:
+    """Puts the checkpoint that `pretraining.start` names into the store, and what follows into the settings.
+
+    `pretraining.start` becomes the reference of its manifest; its tokenizer, and how long inputs may be, come
+    with it.
+
+    Args:
+        context: names the store.
+        plan: whose settings of stages are changed in place.
+
+    Raises:
+        TrunklineError: as `keeping.obtain` does.
+        ConfigErrors: if these weights cannot do what the settings ask for.
+    """
+    pretraining = plan.stages["pretraining"]
+    name, start = pretraining["modality"], pretraining["start"]
+    decided = sorted({"architecture", "size"} & pretraining["trunk"].keys())
+    if decided:
+        what, fix = "published weights decide the network", f"leave out {' and '.join(decided)}"
+        raise ConfigError(what, where="pretraining.trunk", found=pretraining["trunk"], fix=fix)
+    try:
+        manifest, reused = obtain(context.store, start, name)
+    except TrunklineError as error:
+        error.where = error.where or "pretraining.start"
+        raise
+    context.record(manifest, reused=reused)
+    plan.fits(manifest.facts)
+    origin = f"{manifest.key.config['revision'][:19]}, licence {manifest.facts['license']}"
+    print(f"preflight: starts from {start} ({manifest.facts['model_type']}, {origin})", flush=True)
+    adapted = modalities.preflight(name)
+    pretraining["trunk"] = adapted.published(pretraining["trunk"], manifest.facts)
+    plan.stages["tokenization"].update(adapted.follow(manifest))
+    pretraining["start"] = manifest.reference
