@@ -23,7 +23,8 @@ def recommend(facts: Facts) -> dict[str, Any]:
     """{"choices", "sentence", "tone"} of an evaluation's facts.
 
     A choice is {"count", "start", "why", "against", "by_cost"}: `why` is "shown" (better than every other),
-    "tied" (with some others), "open" (with all others), "alone", or "undefined" (no start has a value).
+    "tied" (with some others), "open" (with all others), "random" (better than random weights, with nothing
+    else to compare), "alone", or "undefined" (no start has a value).
     """
     compared = facts["comparison"]
     choices = [_choice(facts, row, compared["sizes"]) for row in compared["labels"]]
@@ -49,8 +50,10 @@ def _choice(facts: Facts, row: Facts, sizes: Mapping[str, Facts]) -> Facts:
     why = "alone" if len(ranked) == 1 else "shown" if len(near) == 1 else "tied"
     if why == "tied" and len(near) == len(ranked):
         why = "open"
+    if why == "shown" and ranked == ["trunk", "random"]:
+        why = "random"
     against = [one for one in near if one != chosen]
-    if why == "shown":
+    if why in ("shown", "random"):
         against = ["trunk"] if chosen != "trunk" and "trunk" in ranked else ranked[1:2]
     by_cost = len(near) > 1 and cheapest is not None
     return {"count": row["count"], "start": chosen, "why": why, "against": against, "by_cost": by_cost}
@@ -82,6 +85,9 @@ def _clause(facts: Facts, group: list[Facts]) -> str:
         return f"cannot tell which start is best with {words}: {scorecard.title(facts)} is not defined there"
     if why == "alone":
         return f"cannot tell whether {name} pays with {words}: there is no other start to compare it with"
+    if why == "random":
+        found = _shown(facts, group[0], alone=len(group) == 1)
+        return f"cannot tell whether {name} pays with {words}: it was compared with nothing else ({found})"
     if why == "open":
         return _open(facts, group, words)
     shown, tied = ([one for one in group if one["why"] == of] for of in ("shown", "tied"))

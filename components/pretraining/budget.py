@@ -22,14 +22,14 @@ MOST = 200  # steps measured
 RESERVE = 0.03  # of the budget for what was not measured: checkpoints, the commit
 
 
-def steps(
+def fixed(
     config: Config,
     objects: Objects,
     folder: str,
     world: World,
     measure: Callable[[Config], Meter],
-) -> int:
-    """The number of optimizer steps that fit into `config.minutes`; all ranks call it and get the same.
+) -> Config:
+    """The settings with the number of steps that fit into `minutes`; all ranks call it and get the same.
 
     The start of processes, which imports and reads, is not part of the budget.
 
@@ -49,7 +49,7 @@ def steps(
     if world.leads:
         told = f"{config.minutes:g} minutes: {decided['steps']:,} steps of {decided['seconds_a_step']:.3g} s"
         print(f"{told}; pretraining.steps={decided['steps']} repeats this training", flush=True)
-    return int(decided["steps"])
+    return replace(config, steps=int(decided["steps"]))
 
 
 def _kept(objects: Objects, key: str) -> str:

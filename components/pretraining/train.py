@@ -74,14 +74,12 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
         meter = Meter()
         with as_worker_lost():
             _, model, order, plan = _begun(config, store, world, samples)
-            Run(
-                model, samples, order, replace(plan, quiet=True), world, meter=meter, held_out=held_out
-            ).train()
+            plan = replace(plan, quiet=True)
+            Run(model, samples, order, plan, world, meter=meter, held_out=held_out).train()
         return meter
 
     if config.minutes:
-        place = job.checkpoints
-        config = replace(config, steps=budget.steps(config, store.objects, place, world, measure))
+        config = budget.fixed(config, store.objects, job.checkpoints, world, measure)
     trunk, model, order, plan = _begun(config, store, world, samples)
     meter.peak = peak_flops(world.device, plan.precision)
     identity = _identity(config, job, order, plan)

@@ -78,13 +78,13 @@ class Report:
 
     def summary(self) -> tuple[str, str]:
         """Tone and headline: on how many tasks the trunk is the start to use."""
-        tones, chosen = [], []
-        for compared in (one.facts["comparison"] for one in self.evaluations):
-            tones.append(compared["tone"])
-            used = {choice["start"] for choice in compared["choices"] if choice["why"] in ("shown", "tied")}
-            chosen.append(used == {"trunk"})
-        tone = "good" if tones and {*tones} == {"good"} else "bad" if {*tones} == {"bad"} else "warn"
-        return tone, f"The trunk is the start to use on {sum(chosen)} of {len(chosen)} tasks"
+        compared = [one.facts["comparison"] for one in self.evaluations]
+        tones = {one["tone"] for one in compared}
+        tone = tones.pop() if len(tones) == 1 else ""
+        used = [[choice["start"] == "trunk" for choice in one["choices"]] for one in compared]
+        some = sum(any(one) and not all(one) for one in used)
+        told = f"The trunk is the start to use on {sum(map(all, used))} of {len(used)} tasks"
+        return tone, f"{told}, and on {some} with some numbers of labels" if some else told
 
     def tasks(self) -> list[list[object]]:
         """Rows: each task, which start to use on it, and what the branch reaches."""

@@ -35,6 +35,7 @@ COUNT = 60  # records of a source
 SMALL = {
     "ingestion.workers": 1,
     "pretraining.steps": 2,
+    "pretraining.minutes": 0,
     "pretraining.global_batch": 8,
     "pretraining.validation_samples": 8,
     "pretraining.nproc": 1,

@@ -111,20 +111,25 @@ def commit(
             starts=STARTS,
             starts_left_out={"public": "the trunk did not start from public weights"},
         )
-        ended = {"rate": None, "steps": 0, "stopped": "solved"}
-        trained = ended | {"rate": 1e-3, "steps": 30, "stopped": "early"}
-        rows = [
-            {"start": start, "labels": labels, "seed": seed, **(ended if start == "linear" else trained)}
-            for start, labels, seed in itertools.product(STARTS, LABELS, SEEDS)
-        ]
-        draft.measured["runs"] = [{**row, "cpu_seconds": 1.5} for row in rows]
-        spent = {"trunk": 60.0, "linear": 0.0, "random": None}  # nobody knows it of adopted weights
-        draft.measured["starts"] = {
-            start: {**STARTS[start], "pretraining_cpu_seconds": spent[start], "milliseconds": 0.1}
-            for start in STARTS
-        }
-        draft.write("runs.jsonl", "".join(json.dumps(row) + "\n" for row in rows), len(rows))
+        _runs(draft)
         return draft.commit()
+
+
+def _runs(draft: Draft) -> None:
+    """What finetuning tells of each run, and what a clock measured."""
+    ended = {"rate": None, "steps": 0, "stopped": "solved"}
+    trained = ended | {"rate": 1e-3, "steps": 30, "stopped": "early"}
+    rows = [
+        {"start": start, "labels": labels, "seed": seed, **(ended if start == "linear" else trained)}
+        for start, labels, seed in itertools.product(STARTS, LABELS, SEEDS)
+    ]
+    draft.measured["runs"] = [{**row, "cpu_seconds": 1.5} for row in rows]
+    spent = {"trunk": 60.0, "linear": 0.0, "random": None}  # nobody knows it of adopted weights
+    draft.measured["starts"] = {
+        start: {**STARTS[start], "pretraining_cpu_seconds": spent[start], "milliseconds": 0.1}
+        for start in STARTS
+    }
+    draft.write("runs.jsonl", "".join(json.dumps(row) + "\n" for row in rows), len(rows))
 
 
 def _write(draft: Draft, name: str, table: pa.Table) -> None:

@@ -124,10 +124,16 @@ def test_neighbouring_numbers_of_labels_with_the_same_start_are_told_together() 
     assert tied.endswith("with 100; with 400 labels no difference from a linear model is shown).")
 
 
-def test_no_headline_rests_on_random_weights_alone_without_saying_so() -> None:
+def test_nothing_is_recommended_for_beating_random_weights_alone() -> None:
     alone = facts({"trunk": 0.7, "random": 0.2}, left_out={"linear": "the task has no linear start"})
-    assert "over random weights). No linear model was compared: the task has no linear start." in sentence(
-        alone
+    assert sentence(alone) == (
+        "Cannot tell whether the trunk pays with 100 labels: it was compared with nothing else (+50.0 points "
+        "of accuracy [+47.0 to +53.0] over random weights). No linear model was compared: the task has no "
+        "linear start."
+    )
+    assert alone["comparison"]["tone"] == "warn" and recommended(alone) == ["trunk"]
+    assert sentence(facts({"trunk": 0.2, "random": 0.7})).startswith(
+        "Use random weights with 100 labels (+50.0"
     )
     assert "No linear model was compared." in sentence(facts({"trunk": 0.7, "public": 0.2}))
     assert "No linear" not in sentence(facts({"trunk": 0.7, "linear": 0.2}))

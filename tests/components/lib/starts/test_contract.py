@@ -21,7 +21,7 @@ CASES = [(name, *branch) for name in NAMES for branch in made.branches()]
 
 
 def origin(name: str, task: str, modality: str, architecture: str) -> Origin:
-    """What a start is made from: made-up tokens, and a random trunk that counts as a published one."""
+    """What a start is made from: made-up tokens, a trunk of random weights that counts as published."""
     store, tokens = made.tokens(modality)
     facts = {"cpu_seconds": 3.5, "public": {"manifest": made.as_published(modality, architecture).reference}}
     trunk = Manifest(Key("pretraining", 1, {}, {"tokens": tokens.reference}), "", (), facts)
