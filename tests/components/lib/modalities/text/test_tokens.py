@@ -78,14 +78,6 @@ def test_a_window_beyond_its_document_is_refused(tmp_path: Path, begin: int, siz
         made.gather(np.array([0]), np.array([begin]), np.array([size]))
 
 
-def test_a_split_without_documents_is_empty(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    made = TokenShards(store, commit(store, [[[1]]]), "validation")
-    nothing = np.zeros(0, np.int64)
-    flat, offsets = made.gather(nothing, nothing, nothing)
-    assert (len(made), len(flat), offsets.tolist()) == (0, 0, [0])
-
-
 @pytest.mark.parametrize("change", [-1, 1])
 def test_offsets_that_do_not_fit_their_shard_are_refused(tmp_path: Path, change: int) -> None:
     store = Store(str(tmp_path))
