@@ -40,6 +40,24 @@ def trunk_figures(trunk: Manifest) -> list[Figure]:
     ]
 
 
+def published(trunk: Manifest) -> list[tuple[str, object]]:
+    """Pairs: which published weights the trunk comes from, if any, and under which licence."""
+    told = trunk.facts.get("public")
+    if not told:
+        return []
+    objective = trunk.facts.get("objective", {})
+    pairs: list[tuple[str, object]] = [
+        ("weights", told["reference"]),
+        ("revision", told["revision"]),
+        ("licence", told["license"]),
+        ("family", told["model_type"]),
+        ("trained on", "yes" if trunk.facts.get("steps") else "no: they are as they were published"),
+    ]
+    if {"masked_lm", "causal_lm"} & set(objective):
+        pairs.append(("head of the language model", "the published one" if told["head"] else "made anew"))
+    return pairs
+
+
 def pictures(store: Store, trunk: Manifest) -> list[tuple[str, str, str]]:
     """Title, PNG in base64, and note of what the modality and the objectives drew."""
     if not trunk.names("pictures/", ".json"):

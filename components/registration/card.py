@@ -28,6 +28,7 @@ def card(name: str, trunk: Manifest, behind: Mapping[str, Manifest]) -> str:
         name=name,
         facts=trunk.facts,
         known=[(fact, trunk.facts[fact]) for fact in FACTS if fact in trunk.facts],
+        published=flat({k: v for k, v in trunk.facts.get("public", {}).items() if v not in ([], "")}),
         losses=flat(trunk.facts.get("loss", {})),
         counts=flat(counts),
         settings=flat(trunk.key.config),

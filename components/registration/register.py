@@ -36,6 +36,7 @@ def register(config: Config, context: Context, registry: Registry, source: Manif
         tracker.text(text, "README.md")
         tracker.flush()
         facts = {name: source.facts.get(name) for name in ("modality", "architecture", "steps")}
+        facts["license"] = source.facts.get("public", {}).get("license")
         tags = {f"trunkline.{name}": str(value) for name, value in facts.items() if value is not None}
         return publish(
             context, registry, tracker, source, name=config.name, use="trunk", card=text, tags=tags

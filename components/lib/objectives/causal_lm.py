@@ -14,6 +14,7 @@ from components.lib.models.text.packing import Targets
 from components.lib.models.text.prediction import predict
 
 NEEDS = ("tokens", "causal")
+HEAD = True  # it goes on with the head of a language model that published weights have
 
 
 @dataclass(frozen=True)

@@ -64,12 +64,20 @@ def _writer(
         file.name.removeprefix(PREFIX): file.sha256 for file in manifest.files if file.name.startswith(PREFIX)
     }
     known = Use.of(use, manifest.facts["modality"])
-    readme = model_card.front_matter({"library_name": "transformers", "pipeline_tag": known.name}) + card
+    head = {"library_name": "transformers", "pipeline_tag": known.name, **_license(context, manifest)}
+    readme = model_card.front_matter(head) + card
 
     def fill(target: Path, model_id: str) -> str:
         return write(folder, digests, target, use=known, readme=readme, model_id=model_id, run_id=run_id)
 
     return fill
+
+
+def _license(context: Context, manifest: Manifest) -> dict[str, str]:
+    """That of the published weights that a model comes from, as the hub's card has it."""
+    trunk = manifest if "public" in manifest.facts else ancestors(context.store, manifest).get("pretraining")
+    told = trunk.facts.get("public", {}).get("license", "unknown") if trunk else "unknown"
+    return {} if told == "unknown" else {"license": told.lower()}
 
 
 def lineage_tags(context: Context, manifest: Manifest) -> dict[str, str]:

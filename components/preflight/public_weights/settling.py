@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from components.lib import modalities
 from components.lib.core.errors import ConfigError, TrunklineError
+from components.lib.core.plugins import declared
 from components.lib.storage.stage import Context
 from components.preflight.plan import Plan
 from components.preflight.public_weights.keeping import obtain
+from components.preflight.references import OBJECTIVES
 
 
 def settle(context: Context, plan: Plan) -> None:
@@ -38,6 +40,9 @@ def settle(context: Context, plan: Plan) -> None:
     plan.fits(manifest.facts)
     origin = f"{manifest.key.config['revision'][:19]}, licence {manifest.facts['license']}"
     print(f"preflight: starts from {start} ({manifest.facts['model_type']}, {origin})", flush=True)
+    for objective in pretraining["objective"]:
+        if declared(OBJECTIVES, objective).constants.get("HEAD") and not manifest.facts["head"]:
+            context.tell(f"{start} has no language model's head: {objective} makes one anew")
     adapted = modalities.preflight(name)
     pretraining["trunk"] = adapted.published(pretraining["trunk"], manifest.facts)
     plan.stages["tokenization"].update(adapted.follow(manifest))

@@ -147,6 +147,10 @@ def _pooling(checkpoint: Any, reference: str) -> tuple[str, bool, list[str]]:
 
 
 def _has_head(checkpoint: Any, family: Family) -> bool:
+    if checkpoint.config.get(
+        "tie_word_embeddings", checkpoint.model_type == "gpt2"
+    ) and family.table.startswith(("wte", "embed_tokens")):
+        return True  # a causal model's is its table of tokens
     names = {name.replace(".gamma", ".weight").replace(".beta", ".bias") for name in checkpoint.shapes}
     return bool(family.head) and all(
         name in names for name in family.head.values() if _expected(name, checkpoint)
