@@ -1,7 +1,5 @@
 """Tiny Hugging Face models, and the manifests of the stages behind them."""
 
-from __future__ import annotations
-
 import atexit
 import functools
 import json

@@ -47,6 +47,15 @@ def point(statistic: Statistic, n: int) -> dict[str, float]:
     return {name: float(values[0]) for name, values in statistic(np.ones((1, n))).items()}
 
 
+def unseen(n: int, confidence: float) -> float:
+    """The most that examples of a kind that none of n is may be, as a share of all.
+
+    The upper end of the two-sided interval of Clopper and Pearson (Biometrika 1934) for 0 of n, known as the
+    rule of three. No resampling shows what was not drawn, so no interval is narrower than this allows.
+    """
+    return 1.0 - float(((1.0 - confidence) / 2.0) ** (1.0 / n))
+
+
 def interval(values: Floats, confidence: float) -> tuple[float, float]:
     """The percentile interval that holds the middle `confidence` of the values.
 

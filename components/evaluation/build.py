@@ -109,7 +109,7 @@ def _facts(
 ) -> dict[str, Any]:
     n = len(next(iter(systems["challenger"].values())))
     statistics = {name: _statistic(task, columns, classes[name]) for name, columns in systems.items()}
-    metrics, difference = estimates(config, statistics, n)
+    metrics, difference = estimates(config, statistics, n, task.METRICS)
     serving = {"name": rival.name, "version": rival.version, "reference": rival.reference} if rival else None
     return {
         "task": branch.facts["task"],

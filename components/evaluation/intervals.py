@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ DIGITS = 6  # beyond it lies the order of summation, which depends on the number
 
 
 def estimates(
-    config: Config, systems: dict[str, Statistic], n: int
+    config: Config, systems: dict[str, Statistic], n: int, declared: Mapping[str, Mapping[str, Any]]
 ) -> tuple[dict[str, dict[str, Summary]], dict[str, Summary]]:
     """Every metric of every system, and of the first minus the second, from the same resamplings.
 
@@ -28,6 +28,7 @@ def estimates(
         config: replicates, confidence, seed.
         systems: name -> its metrics under weights; the challenger first.
         n: number of examples.
+        declared: metric -> its entry in the task's METRICS, with `low` and `high`; some metrics have none.
 
     Returns:
         system -> metric -> summary, and metric -> summary of the paired difference (empty for one system).
@@ -41,16 +42,32 @@ def estimates(
     summaries: dict[str, dict[str, Summary]] = {system: {} for system in systems}
     for full, value in values.items():
         system, _, name = full.partition("/")
-        summaries[system][name] = summary(value, *bootstrap.interval(drawn[full], config.confidence))
+        low, high = (declared.get(name, {}).get(end) for end in ("low", "high"))
+        summaries[system][name] = summary(value, *_interval(config, value, drawn[full], n, low, high))
     if len(systems) < 2:
         return summaries, {}
     first, second = list(systems)[:2]
     differences = {}
     for name in (name for name in summaries[first] if name in summaries[second]):
         a, b = f"{first}/{name}", f"{second}/{name}"
-        low, high = bootstrap.interval(drawn[a] - drawn[b], config.confidence)
-        differences[name] = summary(values[a] - values[b], low, high)
+        low, high = (declared.get(name, {}).get(end) for end in ("low", "high"))
+        size = None if low is None or high is None else high - low
+        value, gaps = values[a] - values[b], drawn[a] - drawn[b]
+        differences[name] = summary(value, *_interval(config, value, gaps, n, size and -size, size))
     return summaries, differences
+
+
+def _interval(
+    config: Config, value: float, drawn: Floats, n: int, least: float | None, most: float | None
+) -> tuple[float, float]:
+    """Of the resampled values, but no narrower than what n examples leave open within [least, most]."""
+    low, high = bootstrap.interval(drawn, config.confidence)
+    share = bootstrap.unseen(n, config.confidence)
+    if least is not None:
+        low = min(low, value - share * (value - least))
+    if most is not None:
+        high = max(high, value + share * (most - value))
+    return low, high
 
 
 def summary(value: float, low: float, high: float, reason: str = "") -> Summary:

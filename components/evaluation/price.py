@@ -57,6 +57,12 @@ def price(made: Replicates, of: str, over: str, count: int, labels: list[int], s
         "low": -np.inf if not better else np.inf if better == len(grid) else grid[better - 1],
         "high": np.inf if not worse else -np.inf if worse == len(grid) else grid[-worse],
     }
+    if count in labels:  # what the paired difference shows holds for all that are worse, or better
+        here = labels.index(count) * STEPS
+        if found.high[here] < 0:
+            ends["high"] = min(ends["high"], grid[here] if here else -np.inf)
+        if found.low[here] > 0:
+            ends["low"] = max(ends["low"], grid[here] if here < len(grid) - 1 else np.inf)
     held = {name: round(float(np.exp(np.clip(end, x[0], x[-1]))), 1) for name, end in ends.items()}
     beyond = {name: "<" if end < 0 else ">" for name, end in ends.items() if np.isinf(end)}
     return {"of": of, "over": over, "count": count, **held, "beyond": beyond}

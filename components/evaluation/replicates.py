@@ -8,9 +8,8 @@ Wu, JASA 1988), and an interval is the mean and Student's t times the bootstrap'
 degrees of freedom of Satterthwaite (1946): S - 1 for what varies between seeds, n - 1 for the rest. Simulated
 coverage of 95 % intervals: 0.93 for 3 seeds, 0.95 to 0.99 for 5, where percentiles cover 0.78 and 0.86.
 
-A few examples that all say the same have no variance, and still leave much open: unseen ones may say
-otherwise with a probability up to p = 1 - (alpha / 2)^(1 / n) (Clopper and Pearson, Biometrika 1934; known as
-the rule of three). No interval is narrower than that allows. Ends are cut to the metric's declared range.
+A few examples that all say the same have no variance, and still leave open what unseen ones say: no interval
+is narrower than `bootstrap.unseen` allows. Ends are cut to the metric's declared range.
 """
 
 from __future__ import annotations
@@ -116,7 +115,7 @@ class Replicates:
         half = stdtrit(freedom, upper) * error
         shown = half + stdtrit(freedom, POWER) * error
         least, most = (self.low - self.high, self.high - self.low) if paired else (self.low, self.high)
-        unseen = 1.0 - (1.0 - upper) ** (1.0 / n)
+        unseen = bootstrap.unseen(n, self.config.confidence)
         below, above = (unseen * np.abs(value - end) if math.isfinite(end) else 0.0 for end in (least, most))
         low, high = value - np.maximum(half, below), value + np.maximum(half, above)
         if math.isfinite(most - least):

@@ -3,7 +3,6 @@
 import socket
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -115,7 +114,7 @@ def test_a_bucket_that_cannot_be_read(refused, bucket, monkeypatch, row):
 
 @pytest.mark.skipif(ALMIGHTY, reason="root reads everything")
 @pytest.mark.parametrize("name", ["file.txt", "folder"])
-def test_what_may_not_be_read(tmp_path: Path, name):
+def test_what_may_not_be_read(tmp_path, name):
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "file.txt", tmp_path / "folder" / "a.txt"):
         path.write_text("text")

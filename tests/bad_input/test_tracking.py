@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -140,7 +139,7 @@ def test_a_name_that_mlflow_refuses(refused, name):
     judge(error, Row(name, "name", "registration.name", SETTINGS))
 
 
-def test_a_folder_that_is_no_model(refused, tmp_path: Path):
+def test_a_folder_that_is_no_model(refused, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     about = {"use": Use.of("trunk", "text"), "model_id": "m", "run_id": "r", "readme": ""}
     error = refused("registration", lambda _: write(tmp_path, {}, tmp_path / "out", **about))

@@ -209,21 +209,6 @@ print(json.dumps({{"user": os.getuid(), "pip": pip, "writable": writable, "packa
 """
 
 
-def test_the_mlflow_server_is_hardened(servers, runs):
-    """Another Host header and a model from a file or another place are refused; artifacts come by proxy."""
-    address, api = urlsplit(servers["containers"]).netloc, "/api/2.0/mlflow"
-    status, _ = request(address, "GET", f"{api}/experiments/search?max_results=1", host="evil.example")
-    assert status == 403
-    request(address, "POST", f"{api}/registered-models/create", {"name": "planted"})
-    for source in "file:///etc s3://elsewhere/a http://evil.example/a mlflow-artifacts:/../x".split():
-        body = {"name": "planted", "source": source}
-        status, text = request(address, "POST", f"{api}/model-versions/create", body)
-        assert status == 400, (source, text)
-    status, text = request(address, "GET", f"{api}/registered-models/search")
-    names = [model["name"] for model in json.loads(text)["registered_models"]]
-    assert {"trunkline-smoke", "trunkline-smoke-topics"} <= set(names)
-
-
 def request(address, method, path, body=None, host=""):
     headers = {"Content-Type": "application/json", **({"Host": host} if host else {})}
     with contextlib.closing(http.client.HTTPConnection(address, timeout=30)) as connection:

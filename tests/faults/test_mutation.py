@@ -8,7 +8,7 @@ import pytest
 
 DAMAGE = [
     "tests/faults/test_damage.py::test_no_flipped_bit_of_a_shard_is_silent",
-    "tests/faults/test_s3.py::test_a_damaged_body_is_read_again[corrupt]",
+    "tests/faults/test_s3.py::test_what_passes_costs_time_alone[corrupt]",
     "tests/faults/test_s3.py::test_a_body_that_stays_damaged_is_never_taken",
     *(
         f"tests/components/lib/engine/test_checkpoint.py::test_a_damaged_checkpoint_is_never_loaded[{damage}]"

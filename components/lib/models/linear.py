@@ -7,6 +7,7 @@ decomposed once, and serves all folds and penalties.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -82,6 +83,7 @@ class Linear:
 
 def solve(rows: Any, targets: Any, classes: int, penalty: float, start: Any = None) -> Linear:
     """The optimum for one C; `start` is a regression that is fitted on from where it is."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
 
     if not classes:
@@ -92,7 +94,9 @@ def solve(rows: Any, targets: Any, classes: int, penalty: float, start: Any = No
     offsets[known] = 0.0
     if len(known) > 1:
         found = start or LogisticRegression(max_iter=1000)
-        found.set_params(C=penalty).fit(rows, targets)
+        with warnings.catch_warnings():  # of a C that does not converge held-out labels think little
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found.set_params(C=penalty).fit(rows, targets)
         last = known[-len(found.coef_) :]  # of two classes scikit-learn keeps the second alone
         weights[:, last], offsets[last] = found.coef_.T, found.intercept_
     return Linear(weights, offsets, classes)
@@ -156,7 +160,9 @@ class Problem:
 
     def solved(self, targets: Any, classes: int, penalty: float) -> Linear:
         """The model of the features."""
-        found = solve(self.rows, targets, classes, penalty)
+        from sklearn.linear_model import LogisticRegression
+
+        found = solve(self.rows, targets, classes, penalty, LogisticRegression(max_iter=1000, tol=1e-6))
         return Linear(self.back(found.weights), found.offsets, classes, self.columns)
 
     def held_out(

@@ -37,7 +37,7 @@ def index(store: Store) -> str:
     return store.objects.read("runs/index.html").decode()
 
 
-def test_a_run_that_succeeded(store: Store) -> None:
+def test_a_run_that_succeeded(store):
     corpus = lineages.corpus(store)
     trunk = lineages.trunk(store, lineages.tokens(store, corpus))
     branch = lineages.branch(store, trunk, "topics")
@@ -68,7 +68,7 @@ def test_a_run_that_succeeded(store: Store) -> None:
     assert "topics: promoted. Use the trunk with 100 to 1,000 labels (+15.0 points of accuracy" in page.text
 
 
-def test_a_stage_that_raised_is_named_with_its_error(store: Store) -> None:
+def test_a_stage_that_raised_is_named_with_its_error(store):
     go(store, "r1", stages=("preflight",))
     with pytest.raises(SystemExit) as exit, stage("ingestion", settings(store, "r1")):
         raise DataError("the file is not text", where="a.bin:1", fix="convert it")
@@ -94,9 +94,7 @@ def test_a_stage_that_raised_is_named_with_its_error(store: Store) -> None:
         ),
     ],
 )
-def test_a_process_that_was_killed_leaves_no_note_and_is_still_found(
-    store: Store, done: list[tuple[str, str]], stage_name: str, task: str
-) -> None:
+def test_a_process_that_was_killed_leaves_no_note_and_is_still_found(store, done, stage_name, task):
     rest = ("ingestion", "tokenization", "pretraining", "registration") if task else ()
     go(store, "r1", stages=rest)
     for name, of in done:
@@ -108,7 +106,7 @@ def test_a_process_that_was_killed_leaves_no_note_and_is_still_found(
     assert failure["error"]["found"] == "exit code 137" and stage_name in failure["error"]["fix"]
 
 
-def test_the_first_of_several_failures_is_the_cause(store: Store) -> None:
+def test_the_first_of_several_failures_is_the_cause(store):
     for task in ("a", "b"):
         with pytest.raises(SystemExit), stage("finetuning", settings(store, "r1"), task=task):
             raise DataError(f"no labels in {task}")
@@ -124,9 +122,7 @@ def test_the_first_of_several_failures_is_the_cause(store: Store) -> None:
         ("SUCCEEDED", DataError("x"), "failed"),
     ],
 )
-def test_the_ledger_is_believed_where_kfp_says_that_all_went_well(
-    store: Store, state: str, error: Exception | None, status: str
-) -> None:
+def test_the_ledger_is_believed_where_kfp_says_that_all_went_well(store, state, error, status):
     with contextlib.suppress(SystemExit), stage("ingestion", settings(store, "r1")):
         if error:
             raise error
@@ -152,8 +148,8 @@ def noted(store: Store, name: str, **notes: int) -> None:
 )
 @pytest.mark.parametrize("state", ["RUNNING", "FAILED", "UNKNOWN", ""])
 def test_where_kfp_is_not_up_to_date_the_ledger_tells_whether_the_run_came_to_its_end(
-    store: Store, state: str, tasks: int, fresh: int, stages: tuple[str, ...], complete: bool
-) -> None:
+    store, state, tasks, fresh, stages, complete
+):
     """kubeflow/pipelines 13321 and 13591: RUNNING after its end, FAILED after a retry that succeeded."""
     noted(store, "preflight", tasks=tasks)
     noted(store, "ingestion", fresh=fresh)
@@ -164,7 +160,7 @@ def test_where_kfp_is_not_up_to_date_the_ledger_tells_whether_the_run_came_to_it
     assert complete or "killed or never started" in record["failure"]["error"]["what"]
 
 
-def test_the_exit_record_is_no_part_of_the_ledger_and_can_be_written_again(store: Store) -> None:
+def test_the_exit_record_is_no_part_of_the_ledger_and_can_be_written_again(store):
     go(store, "r1", stages=("preflight",))
     for _ in range(2):
         run(Config(store.uri, "r1", "SUCCEEDED"))
@@ -172,9 +168,7 @@ def test_the_exit_record_is_no_part_of_the_ledger_and_can_be_written_again(store
     assert exit_record(store, "r1")["status"] == "succeeded"
 
 
-def test_the_index_lists_the_newest_first_and_survives_a_spoilt_record(
-    store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_index_lists_the_newest_first_and_survives_a_spoilt_record(store, capsys):
     for name in ("r1", "r2"):
         go(store, name, stages=("preflight",))
         run(Config(store.uri, name, "SUCCEEDED"))
@@ -189,22 +183,20 @@ def test_the_index_lists_the_newest_first_and_survives_a_spoilt_record(
 
 
 @pytest.mark.parametrize("place", ["", "ftp://nowhere/x", "/proc/nothing/here"])
-def test_a_fault_of_its_own_is_printed_and_does_not_fail_the_run(
-    place: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_its_own_is_printed_and_does_not_fail_the_run(place, capsys, monkeypatch):
     monkeypatch.delenv("TRUNKLINE_STORE", raising=False)
     run(Config(place, "r1", "FAILED"))
     assert "closing failed" in capsys.readouterr().err
 
 
-def test_a_store_of_the_environment(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_the_environment(store, monkeypatch):
     monkeypatch.setenv("TRUNKLINE_STORE", store.uri)
     run(Config("", "r1", "SUCCEEDED"))
     assert exit_record(store, "r1")["status"] == "succeeded"
 
 
 @pytest.mark.parametrize("attack", [attack for attack in ATTACKS if "\x00" not in attack])
-def test_hostile_words_stay_text(store: Store, attack: str) -> None:
+def test_hostile_words_stay_text(store, attack):
     with pytest.raises(SystemExit), stage("ingestion", settings(store, "r1")):
         raise DataError(attack, found=attack)
     run(Config(store.uri, "r1", attack, attack))

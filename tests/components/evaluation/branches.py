@@ -1,7 +1,5 @@
 """Builds tiny committed branches: real transformers weights, outcomes of a grid of runs."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import json

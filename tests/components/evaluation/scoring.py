@@ -1,7 +1,5 @@
 """A branch's outcomes on a table of examples, as evaluation has them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pyarrow as pa

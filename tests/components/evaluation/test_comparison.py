@@ -252,7 +252,7 @@ def test_metric_intervals_match_scipy() -> None:
 
     config = Config("m", replicates=8000)
     systems = {"challenger": metrics(correct), "champion": metrics(other)}
-    found, difference = estimates(config, systems, 300)
+    found, difference = estimates(config, systems, 300, {})
     options: dict[str, Any] = {"method": "percentile", "n_resamples": 8000, "vectorized": True}
     for values, name in ((correct, "challenger"), (other, "champion")):
         theirs = stats.bootstrap((values,), np.mean, rng=generator, **options).confidence_interval
@@ -268,8 +268,42 @@ def test_metric_intervals_match_scipy() -> None:
     assert [ours["low"], ours["high"]] == pytest.approx([paired.low, paired.high], abs=0.007)
 
 
+def test_metrics_of_few_examples_say_how_few_they_are() -> None:
+    """All of 20 right: at least 83 % are (Clopper and Pearson); two systems that agree may differ as much."""
+
+    def right(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"accuracy": np.ones(len(weights)), "other": np.ones(len(weights))}
+
+    systems = {"challenger": right, "champion": right}
+    found, gaps = estimates(Config("m", replicates=100), systems, 20, {"accuracy": SHARE})
+    least = stats.binomtest(20, 20).proportion_ci(0.95, "exact").low
+    assert found["challenger"]["accuracy"] == {
+        "value": 1.0,
+        "low": pytest.approx(least, abs=1e-6),
+        "high": 1.0,
+    }
+    assert found["challenger"]["other"]["low"] == 1.0  # its range is not declared
+    assert gaps["accuracy"]["low"] == -gaps["accuracy"]["high"] == pytest.approx(least - 1, abs=1e-6)
+
+
+def test_the_price_and_the_difference_tell_one_story() -> None:
+    """Two seeds whose starts move together: a difference is shown that neither curve alone would show."""
+    generator, grid = np.random.default_rng(13), dict[tuple[str, int, int], Any]()
+    for seed, level in enumerate((0.3, 0.7)):
+        for count, more in ((20, 0.0), (60, 0.3)):
+            base, some = generator.random(400) < level + more, np.arange(400) < 80
+            grid["linear", count, seed] = {"correct": (base | some) * 1.0}
+            grid["trunk", count, seed] = {"correct": (base & ~some) * 1.0}
+    found = compared(grid)
+    (worth,) = [p for p in found["prices"] if (p["of"], p["over"], p["count"]) == ("trunk", "linear", 20)]
+    assert difference(found)["high"] < 0 and worth["beyond"]["high"] == "<" == worth["beyond"]["value"]
+
+
 def test_one_system_has_no_difference() -> None:
-    assert estimates(Config("m", replicates=100), {"challenger": lambda w: {"a": w.mean(axis=1)}}, 5)[1] == {}
+    assert (
+        estimates(Config("m", replicates=100), {"challenger": lambda w: {"a": w.mean(axis=1)}}, 5, {})[1]
+        == {}
+    )
 
 
 def test_undefined_is_null_with_a_reason_never_zero() -> None:

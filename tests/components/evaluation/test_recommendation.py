@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import itertools
 from typing import Any
 
@@ -63,7 +61,7 @@ def sentence(found: dict[str, Any]) -> str:
     return str(found["comparison"]["sentence"])
 
 
-def test_the_best_is_recommended_where_it_is_shown_to_be_the_best() -> None:
+def test_the_best_is_recommended_where_it_is_shown_to_be_the_best():
     found = facts({"trunk": 0.7, "linear": 0.5, "random": 0.3}, {"trunk": 0.8, "linear": 0.9, "random": 0.4})
     assert recommended(found) == ["trunk", "linear"] and found["comparison"]["tone"] == ""
     assert sentence(found) == (
@@ -73,7 +71,7 @@ def test_the_best_is_recommended_where_it_is_shown_to_be_the_best() -> None:
     )
 
 
-def test_among_those_that_are_not_shown_to_differ_the_smallest_is_recommended() -> None:
+def test_among_those_that_are_not_shown_to_differ_the_smallest_is_recommended():
     found = facts({"trunk": 0.71, "linear": 0.70, "public": 0.72, "random": 0.3})
     assert recommended(found) == ["linear"] and found["comparison"]["tone"] == "bad"
     assert sentence(found) == (
@@ -91,11 +89,11 @@ def test_among_those_that_are_not_shown_to_differ_the_smallest_is_recommended() 
         ({}, "trunk"),
     ],
 )
-def test_sizes_decide_a_tie_and_near_ones_leave_it_to_pre_training(sizes: Any, expected: str) -> None:
+def test_sizes_decide_a_tie_and_near_ones_leave_it_to_pre_training(sizes, expected):
     assert recommended(facts({"trunk": 0.71, "linear": 0.70, "random": 0.3}, sizes=sizes)) == [expected]
 
 
-def test_what_cannot_be_told_is_said_with_what_could_have_been_shown() -> None:
+def test_what_cannot_be_told_is_said_with_what_could_have_been_shown():
     found = facts({"trunk": 0.9, "linear": 0.5}, half=0.6)
     assert sentence(found) == (
         "Cannot tell which start is best with 100 labels: 2,000 test examples and 3 seeds show no difference "
@@ -105,7 +103,7 @@ def test_what_cannot_be_told_is_said_with_what_could_have_been_shown() -> None:
     assert "until then" not in sentence(facts({"trunk": 0.9, "linear": 0.5}, half=0.6, sizes={}))
 
 
-def test_a_metric_that_is_not_defined_recommends_nothing() -> None:
+def test_a_metric_that_is_not_defined_recommends_nothing():
     found = facts({"trunk": None, "linear": None})
     assert recommended(found) == [None] and found["comparison"]["tone"] == "warn"
     assert (
@@ -114,7 +112,7 @@ def test_a_metric_that_is_not_defined_recommends_nothing() -> None:
     assert recommended(facts({"trunk": None, "linear": 0.4})) == ["linear"]
 
 
-def test_neighbouring_numbers_of_labels_with_the_same_start_are_told_together() -> None:
+def test_neighbouring_numbers_of_labels_with_the_same_start_are_told_together():
     rows = [{"trunk": 0.7, "linear": value, "random": 0.2} for value in (0.5, 0.55, 0.6)]
     assert sentence(facts(*rows)) == (
         "Use the trunk with 100 to 300 labels (+20.0 points of accuracy [+17.0 to +23.0] over a linear "
@@ -124,7 +122,7 @@ def test_neighbouring_numbers_of_labels_with_the_same_start_are_told_together() 
     assert tied.endswith("with 100; with 400 labels no difference from a linear model is shown).")
 
 
-def test_nothing_is_recommended_for_beating_random_weights_alone() -> None:
+def test_nothing_is_recommended_for_beating_random_weights_alone():
     alone = facts({"trunk": 0.7, "random": 0.2}, left_out={"linear": "the task has no linear start"})
     assert sentence(alone) == (
         "Cannot tell whether the trunk pays with 100 labels: it was compared with nothing else (+50.0 points "
@@ -143,7 +141,7 @@ def test_nothing_is_recommended_for_beating_random_weights_alone() -> None:
     )
 
 
-def test_lower_is_better_where_the_metric_says_so() -> None:
+def test_lower_is_better_where_the_metric_says_so():
     found = facts({"trunk": 2.0, "linear": 3.0, "random": 4.0}, {"trunk": 2.0, "linear": 1.0}, declared=RMSE)
     assert recommended(found) == ["trunk", "linear"]
     assert sentence(found).startswith(
@@ -153,19 +151,19 @@ def test_lower_is_better_where_the_metric_says_so() -> None:
     assert verdict["better"] == "lower" and verdict["labels"][0]["differences"][0]["value"] == -1.0
 
 
-def test_a_start_of_a_plugin_is_named_as_it_is() -> None:
+def test_a_start_of_a_plugin_is_named_as_it_is():
     found = facts({"trunk": 0.5, "linear": 0.4, "my_own": 0.8})
     assert sentence(found).startswith("Use the start my_own with 100 labels (+30.0 points of accuracy")
     assert found["comparison"]["tone"] == "bad"
 
 
-def test_no_labels_and_a_single_one_are_told_in_words() -> None:
+def test_no_labels_and_a_single_one_are_told_in_words():
     counts = ([0], [1], [5], [5, 6], [5, 6, 7])
     words = ["no labels", "1 label", "5 labels", "5 and 6 labels", "5 to 7 labels"]
     assert [starts.labels(one) for one in counts] == words
 
 
-def test_pages_hold_whatever_is_known_and_no_more() -> None:
+def test_pages_hold_whatever_is_known_and_no_more():
     """Neither sizes, nor times, nor prices, nor how runs ended: as of a branch that another version made."""
     found = facts({"trunk": 0.7, "linear": None}, sizes={})
     found["metrics"] = {"m": {"value": 0.7, "low": 0.6, "high": 0.8}}

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -42,9 +40,7 @@ def evaluate(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_branch_is_scored_with_intervals(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_branch_is_scored_with_intervals(kind, tmp_path, capsys):
     store = Store(str(tmp_path / "store"))
     branch = branches.commit(store, kind)
     made, headline = evaluate(Context(store), branch, tmp_path / "a")
@@ -74,7 +70,7 @@ def test_a_branch_is_scored_with_intervals(
     assert {name: written[name] for name in facts} == facts
 
 
-def test_the_confusion_matrix_counts_the_outcomes(tmp_path: Path) -> None:
+def test_the_confusion_matrix_counts_the_outcomes(tmp_path):
     store = Store(str(tmp_path / "store"))
     made, _ = evaluate(Context(store), branches.commit(store, KINDS[0]), tmp_path / "a")
     table = pq.read_table(store.open(made, "outcomes.parquet")).to_pydict()
@@ -87,7 +83,7 @@ def test_the_confusion_matrix_counts_the_outcomes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_card_is_self_contained_and_shows_the_data_as_text(kind: str, tmp_path: Path) -> None:
+def test_the_card_is_self_contained_and_shows_the_data_as_text(kind, tmp_path):
     store = Store(str(tmp_path / "store"))
     evaluate(Context(store), branches.commit(store, kind), tmp_path / "a")
     page = read((tmp_path / "a" / "card.html").read_text(encoding="utf-8"))
@@ -98,7 +94,7 @@ def test_the_card_is_self_contained_and_shows_the_data_as_text(kind: str, tmp_pa
         assert "Surest errors" in page.headings and "<script>alert(1)</script>" in page.text
 
 
-def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_inputs_give_the_same_bytes(tmp_path):
     digests = set()
     for name in ("a", "b"):
         store = Store(str(tmp_path / name))
@@ -108,7 +104,7 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-def test_a_rerun_is_reused_without_anything_heavy(tmp_path: Path) -> None:
+def test_a_rerun_is_reused_without_anything_heavy(tmp_path):
     store = Store(str(tmp_path / "store"))
     first, headline = evaluate(Context(store), branches.commit(store, KINDS[0]), tmp_path / "a")
     script = (
@@ -128,7 +124,7 @@ def test_a_rerun_is_reused_without_anything_heavy(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "again.html").read_bytes() == (tmp_path / "a" / "card.html").read_bytes()
 
 
-def test_outcomes_that_do_not_cover_the_examples_are_refused(tmp_path: Path) -> None:
+def test_outcomes_that_do_not_cover_the_examples_are_refused(tmp_path):
     store = Store(str(tmp_path / "store"))
     branch = branches.commit(store, KINDS[0], spoil=True)
     with pytest.raises(DataError, match="not scored on every frozen example") as raised:
@@ -136,16 +132,14 @@ def test_outcomes_that_do_not_cover_the_examples_are_refused(tmp_path: Path) -> 
     assert "119 rows" in raised.value.found and "120 examples" in raised.value.expected
 
 
-def test_no_examples_are_refused(tmp_path: Path) -> None:
+def test_no_examples_are_refused(tmp_path):
     store = Store(str(tmp_path / "store"))
     with pytest.raises(DataError, match="no examples"):
         evaluate(Context(store), branches.empty(store), tmp_path / "a")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_champion_is_scored_in_the_same_job_on_the_same_examples(
-    kind: str, tracked: Context, tmp_path: Path
-) -> None:
+def test_the_champion_is_scored_in_the_same_job_on_the_same_examples(kind, tracked, tmp_path):
     old, new = (branches.commit(tracked.store, kind, seed=seed) for seed in (1, 2))
     branches.register(tracked, old, "demo-weather")
     made, _ = evaluate(tracked, new, tmp_path / "a")
@@ -169,7 +163,7 @@ def test_the_champion_is_scored_in_the_same_job_on_the_same_examples(
     assert same.key.inputs == {"branch": old.reference} and same.facts["champion"] is None
 
 
-def test_a_champion_that_left_the_store_comes_from_the_registry(tracked: Context, tmp_path: Path) -> None:
+def test_a_champion_that_left_the_store_comes_from_the_registry(tracked, tmp_path):
     old, new = (branches.commit(tracked.store, KINDS[0], seed=seed) for seed in (1, 2))
     expected, _ = evaluate(Context(tracked.store), old, tmp_path / "a")
     branches.register(tracked, old, "demo-weather")
@@ -180,9 +174,7 @@ def test_a_champion_that_left_the_store_comes_from_the_registry(tracked: Context
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_champion_of_fewer_classes_is_wrong_about_the_new_one(
-    kind: str, tracked: Context, tmp_path: Path
-) -> None:
+def test_a_champion_of_fewer_classes_is_wrong_about_the_new_one(kind, tracked, tmp_path):
     names = branches.classes(kind)
     old = branches.commit(tracked.store, kind, seed=1, names=names[:2])
     branches.register(tracked, old, "demo-weather")

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -24,9 +22,7 @@ def fixed(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("mean", "agree"), [(0.0, 0.8), (0.0, 0.4), (0.3, 0.5)])
-def test_whoever_stops_whenever_it_looks_clear_is_wrong_in_one_of_twenty_at_most(
-    mean: float, agree: float
-) -> None:
+def test_whoever_stops_whenever_it_looks_clear_is_wrong_in_one_of_twenty_at_most(mean, agree):
     """The worst stopping rule there is: at the first moment at which the interval misses the mean."""
     generator, trials = np.random.default_rng(0), 150
     missed = {"sequence": 0, "fixed": 0}
@@ -37,7 +33,7 @@ def test_whoever_stops_whenever_it_looks_clear_is_wrong_in_one_of_twenty_at_most
     assert missed["sequence"] / trials <= 0.05 < 0.15 < missed["fixed"] / trials
 
 
-def test_it_decides_with_fewer_examples_where_the_difference_is_large() -> None:
+def test_it_decides_with_fewer_examples_where_the_difference_is_large():
     """An interval of fixed size needs all 400 whatever they show; its power at 0.15 is 1 by then."""
     generator, trials, needed = np.random.default_rng(1), 60, []
     for _ in range(trials):
@@ -48,13 +44,13 @@ def test_it_decides_with_fewer_examples_where_the_difference_is_large() -> None:
     assert np.isfinite(needed).mean() >= 0.9 and np.median(needed) < N / 2
 
 
-def test_it_is_about_as_narrow_as_the_law_of_the_iterated_logarithm_allows() -> None:
+def test_it_is_about_as_narrow_as_the_law_of_the_iterated_logarithm_allows():
     values = pairs(np.random.default_rng(2), 0.05, 0.8, 2000)
     ours, wald = (np.ptp(found[-1]) for found in (sequence(values), fixed(values)))
     assert wald < ours < 2 * wald
 
 
-def test_capital_is_the_product_that_the_paper_defines() -> None:
+def test_capital_is_the_product_that_the_paper_defines():
     values, alpha = pairs(np.random.default_rng(3), 0.1, 0.5, 50), 0.05
     running = ConfidenceSequence(1 - alpha)
     running.update(values)
@@ -69,7 +65,7 @@ def test_capital_is_the_product_that_the_paper_defines() -> None:
     assert np.exp(running._capital[:, place]) == pytest.approx([more, less], rel=1e-9)
 
 
-def test_intervals_are_nested_and_do_not_depend_on_how_the_stream_is_cut() -> None:
+def test_intervals_are_nested_and_do_not_depend_on_how_the_stream_is_cut():
     values = pairs(np.random.default_rng(4), 0.2, 0.5, 100)
     found, running = sequence(values), ConfidenceSequence()
     assert (np.diff(found[:, 0]) >= 0).all() and (np.diff(found[:, 1]) <= 0).all()
@@ -77,7 +73,7 @@ def test_intervals_are_nested_and_do_not_depend_on_how_the_stream_is_cut() -> No
     assert (running.count, ConfidenceSequence().update([])) == (100, (-1.0, 1.0))
 
 
-def test_constant_streams_close_in_on_their_value() -> None:
+def test_constant_streams_close_in_on_their_value():
     for value in (-1.0, 0.0, 1.0):
         running = ConfidenceSequence()
         low, high = running.update([value] * 300)
@@ -86,7 +82,7 @@ def test_constant_streams_close_in_on_their_value() -> None:
 
 
 @pytest.mark.parametrize("wrong", [1.5, -2.0, math.nan])
-def test_what_is_no_difference_of_bounded_values_is_refused(wrong: float) -> None:
+def test_what_is_no_difference_of_bounded_values_is_refused(wrong):
     with pytest.raises(ValueError, match="difference lies in"):
         ConfidenceSequence().update([wrong])
     with pytest.raises(ValueError, match="confidence lies between"):

@@ -17,7 +17,6 @@ from tests.accelerator import NAME, VARIABLE
 from tests.architecture.imports import ROOT
 
 FOLDER, CASES = "tests/components/lib", "planted and (cnn or gpt2) and (pass or pictures or outcomes)"
-JUDGED = "        largest = model(**given).logits.double().softmax(-1).max(-1)\n"
 BATCHES = "    inputs = ((at, {"
 # plugin: its kind, the original, what of it is replaced, by what; the tests that are to fail
 PLANTED = {

@@ -1,7 +1,5 @@
 """A whole run as manifests in a store, without training anything: what the report is made from."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -34,7 +32,7 @@ def page_of(store: Store, trunk: Manifest, evaluations: list[Manifest], verdicts
     return render(store, decision, evaluations, lineages.registered(trunk), lineages.records(tasks))
 
 
-def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Store, trunk: Manifest) -> None:
+def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store, trunk):
     page = read(page_of(store, trunk, [one(store, trunk)], ["promoted"]))
     assert page.texts[page.texts.index("Trunk version 3, task: topics") + 1] == (
         "Use the trunk with 100 to 1,000 labels (+15.0 points of accuracy [+12.0 to +18.0] over a linear "
@@ -75,7 +73,7 @@ def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store: Stor
     assert "models:/trunkline-20news-topics@champion" in page.text
 
 
-def test_pictures_of_the_trunk_are_in_the_page_and_a_damaged_one_is_named(store: Store) -> None:
+def test_pictures_of_the_trunk_are_in_the_page_and_a_damaged_one_is_named(store):
     png = images.png(np.zeros((2, 2, 3), np.uint8))
     entries = [{"title": "<Views>", "file": "pictures/00.png", "note": "three of each"}]
     with store.draft(Key("pretraining", 1, {"shown": True}, {})) as draft:
@@ -92,7 +90,7 @@ def test_pictures_of_the_trunk_are_in_the_page_and_a_damaged_one_is_named(store:
     assert page.text.count("could not be drawn") == 1 and "pictures/00.png" in page.text
 
 
-def test_facts_that_another_version_wrote_cost_their_own_section(store: Store, trunk: Manifest) -> None:
+def test_facts_that_another_version_wrote_cost_their_own_section(store, trunk):
     evaluation = one(store, trunk)
     del evaluation.facts["comparison"]["labels"]
     page = read(page_of(store, trunk, [evaluation], ["promoted"]), gaps=True)
@@ -108,18 +106,14 @@ def test_facts_that_another_version_wrote_cost_their_own_section(store: Store, t
         (-0.5, "A linear model is better here: use it with 100 to 5,000 labels (+50.0 points", "bad"),
     ],
 )
-def test_the_headline_follows_the_intervals(
-    store: Store, trunk: Manifest, gain: float, headline: str, tone: str
-) -> None:
+def test_the_headline_follows_the_intervals(store, trunk, gain, headline, tone):
     starts = ("trunk", "linear") if gain == 0.01 else ("trunk", "linear", "random")
     html = page_of(store, trunk, [one(store, trunk, gain=gain, starts=starts)], ["promoted"])
     assert headline in read(html).text
     assert f'class="verdict {tone}"' in html
 
 
-def test_a_metric_that_is_no_share_has_no_points_and_may_be_better_where_it_is_lower(
-    store: Store, trunk: Manifest
-) -> None:
+def test_a_metric_that_is_no_share_has_no_points_and_may_be_better_where_it_is_lower(store, trunk):
     evaluation = one(store, trunk, champion=True, gain=-0.5)
     declared = {"better": "lower", "low": 0.0, "high": None, "title": "mean absolute error"}
     evaluation.facts["metric"] = {"accuracy": declared}
@@ -133,7 +127,7 @@ def test_a_metric_that_is_no_share_has_no_points_and_may_be_better_where_it_is_l
     assert "mean absolute error (lower is better)" in page.texts
 
 
-def test_every_manifest_behind_the_run_is_listed(store: Store, trunk: Manifest) -> None:
+def test_every_manifest_behind_the_run_is_listed(store, trunk):
     evaluation = one(store, trunk)
     page = read(page_of(store, trunk, [evaluation], ["promoted"]))
     lineage = page.text[page.text.index("Lineage") :]
@@ -142,7 +136,7 @@ def test_every_manifest_behind_the_run_is_listed(store: Store, trunk: Manifest) 
     assert evaluation.digest[:12] in lineage and trunk.uri in lineage
 
 
-def test_several_tasks_are_summed_up_and_then_shown_one_by_one(store: Store, trunk: Manifest) -> None:
+def test_several_tasks_are_summed_up_and_then_shown_one_by_one(store, trunk):
     made = [
         lineages.evaluation(store, lineages.branch(store, trunk, task), task, gain=gain, kind=kind)
         for task, gain, kind in (
@@ -160,12 +154,12 @@ def test_several_tasks_are_summed_up_and_then_shown_one_by_one(store: Store, tru
     assert [h for h in page.headings if h.startswith("Task")] == ["Task topics", "Task entities", "Task spam"]
 
 
-def test_the_champion_is_compared_with_the_paired_difference(store: Store, trunk: Manifest) -> None:
+def test_the_champion_is_compared_with_the_paired_difference(store, trunk):
     page = read(page_of(store, trunk, [one(store, trunk, champion=True)], ["promoted"]))
     assert "champion (version 2)" in page.text and "\u22120.5 to +2.5" in page.text
 
 
-def test_a_page_is_made_even_if_the_store_has_lost_everything(store: Store, trunk: Manifest) -> None:
+def test_a_page_is_made_even_if_the_store_has_lost_everything(store, trunk):
     evaluation = one(store, trunk, champion=True)
     for key in list(store.objects.keys("")):
         store.objects.delete(key)
@@ -175,7 +169,7 @@ def test_a_page_is_made_even_if_the_store_has_lost_everything(store: Store, trun
     assert "This store does not hold the corpus or its tokens." in page.text
 
 
-def test_a_trunk_without_its_history_is_said(store: Store, trunk: Manifest) -> None:
+def test_a_trunk_without_its_history_is_said(store, trunk):
     evaluation = one(store, trunk)
     key = f"{trunk.uri.removeprefix(f'{store.uri}/')}/history.jsonl"
     store.objects.delete(key)
@@ -185,13 +179,13 @@ def test_a_trunk_without_its_history_is_said(store: Store, trunk: Manifest) -> N
     assert "parameters" in page.texts  # the rest of the section is there
 
 
-def test_a_chart_that_tells_nothing_new_is_left_out(store: Store, trunk: Manifest) -> None:
+def test_a_chart_that_tells_nothing_new_is_left_out(store, trunk):
     text = read(page_of(store, trunk, [one(store, trunk)], ["promoted"])).text
     assert "contrastive: accuracy" in text
     assert "skipped" not in text and "\ncontrastive\n" not in text
 
 
-def test_what_was_not_compared_is_said(store: Store, trunk: Manifest) -> None:
+def test_what_was_not_compared_is_said(store, trunk):
     page = read(page_of(store, trunk, [one(store, trunk, starts=("trunk", "random"))], ["promoted"]))
     assert (
         "Cannot tell whether the trunk pays with 100 to 5,000 labels: it was compared with nothing"
@@ -202,13 +196,13 @@ def test_what_was_not_compared_is_said(store: Store, trunk: Manifest) -> None:
     assert "Cannot tell whether the trunk pays" in page.text and "no other start to compare" in page.text
 
 
-def test_no_task_is_a_page_too(store: Store, trunk: Manifest) -> None:
+def test_no_task_is_a_page_too(store, trunk):
     page = read(render(store, lineages.decision([], []), [], lineages.registered(trunk), []))
     assert "Pre-training" in page.headings and "The ledger of this run is empty." in page.text
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_hostile_names_stay_text(store: Store, trunk: Manifest, attack: str) -> None:
+def test_hostile_names_stay_text(store, trunk, attack):
     attack = attack.replace("\ud800", "")  # no JSON file can hold it
     branch = lineages.branch(store, trunk, attack)
     evaluation = lineages.evaluation(store, branch, attack, classes=[attack, f"{attack}2"], champion=True)
@@ -219,9 +213,7 @@ def test_hostile_names_stay_text(store: Store, trunk: Manifest, attack: str) -> 
     assert attack.replace("\x00", "\ufffd").replace("\x1b", "\ufffd") in read(html).text
 
 
-def test_the_page_is_the_same_every_time_and_needs_neither_torch_nor_a_plotting_library(
-    store: Store, trunk: Manifest
-) -> None:
+def test_the_page_is_the_same_every_time_and_needs_neither_torch_nor_a_plotting_library(store, trunk):
     evaluations = [one(store, trunk)]
     made = {page_of(store, trunk, evaluations, ["promoted"]) for _ in range(2)}
     assert len(made) == 1

@@ -3,7 +3,6 @@ import subprocess
 import sys
 import time
 from itertools import chain
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -36,9 +35,7 @@ def reference(tokens: FramedTokenizer, texts: list[str]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_batches_come_back_in_order_as_the_library_encodes_them(
-    tokens: FramedTokenizer, workers: int
-) -> None:
+def test_batches_come_back_in_order_as_the_library_encodes_them(tokens, workers):
     texts = ["", "fox", *scripts(40, seed=1), " "]
     batches = [texts[start : start + 7] for start in range(0, len(texts), 7)]
     parts = list(encoder(tokens, workers).encode(batches))
@@ -48,9 +45,7 @@ def test_batches_come_back_in_order_as_the_library_encodes_them(
     assert {part.ids.dtype for part in parts} == {np.dtype("uint16")}
 
 
-def test_a_long_text_is_cut_where_its_tokens_do_not_change(
-    tokens: FramedTokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_text_is_cut_where_its_tokens_do_not_change(tokens, monkeypatch):
     gaps = [" ", "  ", "\n", " \n  ", "\t", ". "]
     words = " ".join(scripts(30, seed=2)).split()
     text = "".join(word + gaps[number % len(gaps)] for number, word in enumerate(words))
@@ -66,7 +61,7 @@ def test_a_long_text_is_cut_where_its_tokens_do_not_change(
 @pytest.mark.parametrize(
     "text", ["x" * 500_000, "\u00e9" * 300_000, " " * 2_000_000, "a " * 500_000, "." * 1_000_000]
 )
-def test_a_document_of_megabytes_takes_seconds(tokens: FramedTokenizer, text: str) -> None:
+def test_a_document_of_megabytes_takes_seconds(tokens, text):
     start = time.process_time()
     (part,) = encoder(tokens).encode([[text, "fox"]])
     assert time.process_time() - start < 30  # a guard against quadratic time, not a measurement
@@ -75,7 +70,7 @@ def test_a_document_of_megabytes_takes_seconds(tokens: FramedTokenizer, text: st
 
 
 @given(st.lists(st.sampled_from(["x", " ", "\n", "ab c", "\u3000"]), max_size=8), st.integers(1, 60))
-def test_pieces_are_the_text_and_no_run_is_long(parts: list[str], repeat: int) -> None:
+def test_pieces_are_the_text_and_no_run_is_long(parts, repeat):
     text = "".join(part * repeat * 3 for part in parts)
     with mock.patch.multiple(corpus_texts, RUN=16, PIECE=100, UNBROKEN=re.compile(r"\S{16}|\s{16}")):
         cut = list(corpus_texts.pieces(text))
@@ -84,7 +79,7 @@ def test_pieces_are_the_text_and_no_run_is_long(parts: list[str], repeat: int) -
     assert all(len(piece) <= 100 for piece in cut)
 
 
-def test_unknown_tokens_are_counted_with_an_example(tokens: FramedTokenizer) -> None:
+def test_unknown_tokens_are_counted_with_an_example(tokens):
     texts = ["fox", "fox \U00012000 dog", "\U00012000"]
     (part,) = encoder(tokens).encode([texts])
     knows_bytes = "\u0120" in tokens.tokenizer.get_vocab()
@@ -109,7 +104,7 @@ print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
 """
 
 
-def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_corpus(tmp_path):
     word_level(tmp_path / "tokenizer.json", "the trunk carries branches and leaves".split())
     text = "the trunk carries branches and leaves " * 2000
     peaks = []

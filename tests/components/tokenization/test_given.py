@@ -61,7 +61,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_roles_are_found_and_what_lacks_is_added_behind(name: str) -> None:
+def test_roles_are_found_and_what_lacks_is_added_behind(name):
     own = MADE[name]()
     tokens = read(own)
     assert list(tokens.names.values()) == NAMES[name]
@@ -72,7 +72,7 @@ def test_roles_are_found_and_what_lacks_is_added_behind(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_text_has_the_ids_that_it_had_and_one_frame(name: str) -> None:
+def test_text_has_the_ids_that_it_had_and_one_frame(name):
     own, tokens = MADE[name](), read(MADE[name]())
     for text in ["fox foxes", "", *SCRIPTS.values()]:
         ids = own.encode(text, add_special_tokens=False).ids
@@ -82,7 +82,7 @@ def test_text_has_the_ids_that_it_had_and_one_frame(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_no_special_token_can_be_written(name: str) -> None:
+def test_no_special_token_can_be_written(name):
     tokens = read(MADE[name]())
     decoder = tokens.tokenizer.get_added_tokens_decoder()
     forbidden = {number for number, token in decoder.items() if token.special} - {tokens.special["unk"]}
@@ -92,7 +92,7 @@ def test_no_special_token_can_be_written(name: str) -> None:
             assert not forbidden & set(tokens.tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def test_truncation_and_padding_of_the_file_are_switched_off() -> None:
+def test_truncation_and_padding_of_the_file_are_switched_off():
     own = like_bert()
     own.enable_truncation(8)
     own.enable_padding(length=16)
@@ -101,7 +101,7 @@ def test_truncation_and_padding_of_the_file_are_switched_off() -> None:
     assert tokens.tokenizer.encode("fox").ids == [2, 5, 3]
 
 
-def test_ids_with_gaps_count_to_the_largest() -> None:
+def test_ids_with_gaps_count_to_the_largest():
     own = Tokenizer(models.WordLevel({"[UNK]": 0, "fox": 70_000}, unk_token="[UNK]"))
     tokens = read(own)
     assert tokens.size > 70_000

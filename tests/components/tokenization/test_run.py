@@ -14,7 +14,7 @@ KINDS = ("bpe", "wordpiece", "unigram")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shards_hold_the_ids_of_the_corpus_in_order(tmp_path: Path, store: Store, kind: str) -> None:
+def test_shards_hold_the_ids_of_the_corpus_in_order(tmp_path, store, kind):
     train, validation = scripts(120), scripts(30, seed=1)
     source = corpus(store, train, validation)
     _, made = tokens(tmp_path, source, kind=kind, vocabulary_size=1200, shard_tokens=700)
@@ -39,7 +39,7 @@ def test_shards_hold_the_ids_of_the_corpus_in_order(tmp_path: Path, store: Store
     assert made.facts["vocab_size"] == len(tokenizer.get_vocab())
 
 
-def test_the_output_depends_on_content_alone(tmp_path: Path, store: Store) -> None:
+def test_the_output_depends_on_content_alone(tmp_path, store):
     """Not on threads, nor on how the corpus is cut into files."""
     digests = set()
     for workers, rows in ((1, 50), (3, 7), (2, 1000)):
@@ -51,9 +51,7 @@ def test_the_output_depends_on_content_alone(tmp_path: Path, store: Store) -> No
     assert len(digests) == 1
 
 
-def test_a_second_run_reuses_and_other_threads_are_no_other_key(
-    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_second_run_reuses_and_other_threads_are_no_other_key(tmp_path, store, capsys):
     source = corpus(store, scripts(60))
     _, first = tokens(tmp_path, source)
     start = time.perf_counter()
@@ -63,7 +61,7 @@ def test_a_second_run_reuses_and_other_threads_are_no_other_key(
     assert "reused" in capsys.readouterr().out
 
 
-def test_a_given_tokenizer_counts_by_its_content(tmp_path: Path, store: Store) -> None:
+def test_a_given_tokenizer_counts_by_its_content(tmp_path, store):
     words = sorted(set(" ".join(scripts(20)).replace(".", " . ").split()) | {"3", "14", "'", "don", "t"})
     source = corpus(store, scripts(20))
     one = word_level(tmp_path / "one.json", words)
@@ -80,7 +78,7 @@ def test_a_given_tokenizer_counts_by_its_content(tmp_path: Path, store: Store) -
     check_probes(store.open_folder(first, "tokenizer/"), first.facts)
 
 
-def test_documents_without_tokens_are_dropped_and_counted(tmp_path: Path, store: Store) -> None:
+def test_documents_without_tokens_are_dropped_and_counted(tmp_path, store):
     texts = scripts(10)
     source = corpus(store, [texts[0], " ", *texts[1:], "\n\t"], ["  "])
     _, made = tokens(tmp_path, source, kind="wordpiece", vocabulary_size=1200, unknown=1)
@@ -90,7 +88,7 @@ def test_documents_without_tokens_are_dropped_and_counted(tmp_path: Path, store:
     assert len(TokenShards(store, made, "validation")) == 0
 
 
-def test_the_trainer_sees_a_share_of_the_documents_chosen_by_hash(tmp_path: Path, store: Store) -> None:
+def test_the_trainer_sees_a_share_of_the_documents_chosen_by_hash(tmp_path, store):
     texts = [f"{number} {text}" for number, text in enumerate(scripts(2000))]
     size = sum(len(text.encode()) for text in texts)
     source = corpus(store, texts, rows=500)
@@ -103,7 +101,7 @@ def test_the_trainer_sees_a_share_of_the_documents_chosen_by_hash(tmp_path: Path
 
 
 @pytest.mark.parametrize(("size", "dtype"), [(65_530, "uint16"), (65_531, "uint32")])
-def test_ids_are_as_wide_as_the_vocabulary(tmp_path: Path, store: Store, size: int, dtype: str) -> None:
+def test_ids_are_as_wide_as_the_vocabulary(tmp_path, store, size, dtype):
     words = [f"w{number}" for number in range(size)]  # [UNK] and four special tokens are added
     path = word_level(tmp_path / "tokenizer.json", words)
     source = corpus(store, [f"w0 w{size - 1}"])
@@ -113,13 +111,13 @@ def test_ids_are_as_wide_as_the_vocabulary(tmp_path: Path, store: Store, size: i
     assert shards.gather(np.array([0]), np.array([0]), np.array([2]))[0].tolist() == [1, size]
 
 
-def test_a_hundred_thousand_tiny_documents(tmp_path: Path, store: Store) -> None:
+def test_a_hundred_thousand_tiny_documents(tmp_path, store):
     texts = [f"fox {number}" for number in range(100_000)]
     _, made = tokens(tmp_path, corpus(store, texts, rows=50_000))
     assert made.facts["documents"]["train"] == 100_000
 
 
-def test_training_on_a_word_of_megabytes_ends(tmp_path: Path, store: Store) -> None:
+def test_training_on_a_word_of_megabytes_ends(tmp_path, store):
     letters = np.random.default_rng(0).choice(list("abcdefgh"), 5_000_000)
     source = corpus(store, ["".join(letters), *scripts(5)])
     start = time.process_time()
@@ -128,7 +126,7 @@ def test_training_on_a_word_of_megabytes_ends(tmp_path: Path, store: Store) -> N
     assert made.facts["documents"]["train"] == 6
 
 
-def test_everything_works_on_s3(tmp_path: Path, s3: str) -> None:
+def test_everything_works_on_s3(tmp_path, s3):
     store = Store(f"{s3}/store", cache=tmp_path / "cache")
     texts = scripts(40)
     word_level(tmp_path / "tokenizer.json", sorted(set(" ".join(texts).split())))
@@ -147,9 +145,7 @@ def test_everything_works_on_s3(tmp_path: Path, s3: str) -> None:
     ("kind", "family"),
     [("bpe", None), ("unigram", "bert"), ("wordpiece", "modernbert"), ("bpe", "gpt2"), ("unigram", "llama")],
 )
-def test_transformers_loads_it_as_it_is_and_saves_it_so(
-    tmp_path: Path, store: Store, kind: str, family: str | None
-) -> None:
+def test_transformers_loads_it_as_it_is_and_saves_it_so(tmp_path, store, kind, family):
     """Also beside the config of a model, whose family has had tokenizers of its own."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 

@@ -105,7 +105,9 @@ class StaticEmbeddings(_Pretrained):
             (n, width).
         """
         table = self.embeddings.weight
-        scales = (weights * self.idf[ids] * self.importance[ids]).to(table.dtype)
+        # not self.importance[ids]: with several threads its gradient is summed in any order
+        importance = nn.functional.embedding(ids, self.importance[:, None])[:, 0]
+        scales = (weights * self.idf[ids] * importance).to(table.dtype)
         sums = nn.functional.embedding_bag(ids, table, starts, mode="sum", per_sample_weights=scales)
         vectors = unit(sums)
         for layer in self.layers:

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -30,7 +28,7 @@ def polyline(chart: Markup) -> list[list[float]]:
 
 @given(st.lists(finite, min_size=1, max_size=30))
 @settings(max_examples=200, deadline=None)
-def test_linear_scales_hold_their_values_on_few_round_ticks(values: list[float]) -> None:
+def test_linear_scales_hold_their_values_on_few_round_ticks(values):
     scale = charts.linear(values, 0, 100)
     hair = 1e-8 * (scale.high - scale.low)
     assert scale.low - hair <= min(values) and max(values) <= scale.high + hair
@@ -42,13 +40,13 @@ def test_linear_scales_hold_their_values_on_few_round_ticks(values: list[float])
     assert all(-1e-6 <= scale(value) <= 100 + 1e-6 for value in values)
 
 
-def test_ticks_are_round_numbers() -> None:
+def test_ticks_are_round_numbers():
     assert charts.linear([0.13, 0.87], 0, 1).ticks == (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     assert charts.linear([3.0, 3.0], 0, 1).ticks[0] < 3 < charts.linear([3.0, 3.0], 0, 1).ticks[-1]
     assert charts.exact([1, 800], 0, 1).ticks == (200, 400, 600, 800)
 
 
-def test_log_scales_show_equal_ratios_as_equal_distances() -> None:
+def test_log_scales_show_equal_ratios_as_equal_distances():
     scale = charts.ratio([100, 200, 400, 1600], 0, 300)
     first, second, third, last = map(scale, (100, 200, 400, 1600))
     assert math.isclose(second - first, third - second)
@@ -60,11 +58,11 @@ def test_log_scales_show_equal_ratios_as_equal_distances() -> None:
     ("value", "text"),
     [(0, "0"), (0.25, "0.25"), (1500, "1,500"), (20_000, "20k"), (2.5e6, "2.5M"), (1e-5, "1e-5"), (-3, "-3")],
 )
-def test_tick_labels_are_short(value: float, text: str) -> None:
+def test_tick_labels_are_short(value, text):
     assert charts.label(value) == text
 
 
-def test_a_line_goes_where_its_values_are() -> None:
+def test_a_line_goes_where_its_values_are():
     chart = charts.lines("c", [Series("s", [0, 5, 10], [0.0, 1.0, 0.0])], "step", "loss")
     (left, low), (middle, high), (right, end) = polyline(chart)
     assert middle - left == pytest.approx(right - middle)
@@ -73,25 +71,25 @@ def test_a_line_goes_where_its_values_are() -> None:
 
 @given(st.lists(st.tuples(finite, finite), min_size=1, max_size=40))
 @settings(max_examples=60, deadline=None)
-def test_lines_stay_inside_the_drawing(points: list[tuple[float, float]]) -> None:
+def test_lines_stay_inside_the_drawing(points):
     x = sorted({a for a, _ in points})
     for a, b in polyline(charts.lines("c", [Series("s", x, [b for _, b in points][: len(x)])], "x", "y")):
         assert 0 <= a <= WIDTH and 0 <= b <= HEIGHT
 
 
-def test_long_histories_are_averaged_not_cut() -> None:
+def test_long_histories_are_averaged_not_cut():
     series = Series("s", list(range(10_000)), [float(i) for i in range(10_000)])
     points = polyline(charts.lines("c", [series], "step", "loss"))
     assert len(points) <= POINTS
     assert points[-1][0] == pytest.approx(WIDTH - charts.RIGHT, abs=0.2)
 
 
-def test_a_loss_that_is_not_a_number_leaves_the_others() -> None:
+def test_a_loss_that_is_not_a_number_leaves_the_others():
     chart = charts.lines("c", [Series("s", [1, 2, 3], [1.0, math.nan, 2.0])], "step", "loss")
     assert len(polyline(chart)) == 2
 
 
-def test_learning_curves_show_whiskers_names_and_zero() -> None:
+def test_learning_curves_show_whiskers_names_and_zero():
     low, high = [-0.1, 0.1], [0.3, 0.4]
     given = [
         Series("linear", [10, 100], [0.1, 0.2], low, high, colour=1),
@@ -113,7 +111,7 @@ def test_learning_curves_show_whiskers_names_and_zero() -> None:
 
 @given(st.lists(st.floats(-50, 300), min_size=1, max_size=7))
 @settings(max_examples=100, deadline=None)
-def test_names_beside_lines_do_not_overlap(places: list[float]) -> None:
+def test_names_beside_lines_do_not_overlap(places):
     moved = charts.apart(places, 0, 200)
     assert all(0 <= place <= 200 for place in moved)
     assert all(b - a >= charts.LINE - 1e-9 for a, b in itertools.pairwise(sorted(moved)))
@@ -122,7 +120,7 @@ def test_names_beside_lines_do_not_overlap(places: list[float]) -> None:
     )
 
 
-def test_histogram_areas_show_counts() -> None:
+def test_histogram_areas_show_counts():
     heights = [
         float(bar["height"])
         for bar in shapes(charts.histogram("c", [0, 10, 20, 40], [5, 10, 0], "x"), "rect")
@@ -130,21 +128,21 @@ def test_histogram_areas_show_counts() -> None:
     assert heights[1] == pytest.approx(2 * heights[0], abs=0.02) and heights[2] == 0
 
 
-def test_bars_are_as_long_as_their_values() -> None:
+def test_bars_are_as_long_as_their_values():
     chart = charts.bars("c", [("a", 30.0, 0), ("b", 60.0, charts.GREY)], {})
     widths = [float(bar["width"]) for bar in shapes(chart, "rect")]
     assert widths[1] == pytest.approx(2 * widths[0])
     assert {"1 min 00 s", "30.0 s"} <= {*drawn(chart).texts}
 
 
-def test_the_heat_map_shades_shares_of_the_row() -> None:
+def test_the_heat_map_shades_shares_of_the_row():
     chart = charts.heat_map("c", [[3, 1], [0, 0]], ["cat", "dog"])
     assert "true cat, predicted dog: 1 of 4 (25%)" in drawn(chart).texts
     assert [float(cell["fill-opacity"]) for cell in shapes(chart, "rect")] == [0.76, 0.28, 0.04, 0.04]
 
 
 @pytest.mark.parametrize("size", [2, 12, 20, 80])
-def test_heat_maps_of_any_size_fit_the_page(size: int) -> None:
+def test_heat_maps_of_any_size_fit_the_page(size):
     names = [f"class-{i}-with-a-rather-long-name" for i in range(size)]
     chart = charts.heat_map("c", [[i + j for j in range(size)] for i in range(size)], names)
     width = float(shapes(chart, "svg")[0]["width"])
@@ -152,7 +150,7 @@ def test_heat_maps_of_any_size_fit_the_page(size: int) -> None:
     assert width <= FULL and len(right) == size**2 and max(right) <= width
 
 
-def test_nothing_to_draw_is_said() -> None:
+def test_nothing_to_draw_is_said():
     found = drawn(
         charts.lines("a", [], "x", "y"),
         charts.learning_curves("b", [Series("s", [], [])], "x", "y"),

@@ -1,7 +1,5 @@
 """Cards as a browser gets them: rendered with raw HTML let through, searched for what could run or load."""
 
-from __future__ import annotations
-
 import pytest
 from markdown_it import MarkdownIt
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable
@@ -44,7 +42,7 @@ def shown(*parts: object, title: str = "x") -> str:
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_hostile_text_stays_text(name: str) -> None:
+def test_hostile_text_stays_text(name):
     for attack in ATTACKS:
         found = read(
             page.render(
@@ -56,12 +54,12 @@ def test_hostile_text_stays_text(name: str) -> None:
         assert [text for text in found.texts[3:-1] if visible in text]  # in the part itself
 
 
-def test_what_went_wrong_stays_text() -> None:
+def test_what_went_wrong_stays_text():
     for attack in ATTACKS:
         assert read(shown(part("problem", attack)), gaps=True)
 
 
-def test_only_our_own_markup_is_trusted() -> None:
+def test_only_our_own_markup_is_trusted():
     """No template or function but these marks text as safe, and every attribute has its quotes."""
     root = Path(page.__file__).parents[2]
     for path in root.rglob("*.html.j2"):
@@ -79,17 +77,17 @@ ELSEWHERE = (
 
 
 @pytest.mark.parametrize("target", [*ELSEWHERE.split(), " javascript:a", "\\\\evil", "java\nscript:x"])
-def test_links_that_leave_the_folder_tree_are_refused(target: str) -> None:
+def test_links_that_leave_the_folder_tree_are_refused(target):
     with pytest.raises(ValueError, match="links"):
         part("link", "x", target)
 
 
 @pytest.mark.parametrize("target", ["#part", "run-1/report.html", "../a/b.html", "a?b=c:d"])
-def test_links_to_neighbours_are_allowed(target: str) -> None:
+def test_links_to_neighbours_are_allowed(target):
     assert read(shown(part("link", "x", target))).links == [target]
 
 
-def test_pictures_are_inline_pngs_and_nothing_else() -> None:
+def test_pictures_are_inline_pngs_and_nothing_else():
     found = Page(
         shown(
             part("pictures", [(PNG, '<b>"'), (b"<svg onload='x()'>", "a"), ('iVBORw0KGgo" onload="x()', "b")])
@@ -99,7 +97,7 @@ def test_pictures_are_inline_pngs_and_nothing_else() -> None:
     assert found.text.count("could not be drawn: it is no PNG image") == 2
 
 
-def test_what_cannot_be_drawn_says_so_in_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_drawn_says_so_in_its_place(capsys):
     def gone() -> Markup:
         raise MissingError("a committed file is gone", where="history.jsonl")
 
@@ -120,26 +118,26 @@ def test_what_cannot_be_drawn_says_so_in_its_place(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.count("Traceback") == 4  # what is missing was foreseen
 
 
-def test_a_page_that_cannot_be_drawn_says_so() -> None:
+def test_a_page_that_cannot_be_drawn_says_so():
     found = read(page.render("evaluation/card.html.j2", "Evaluation of <b>", lead="x"), gaps=True)
     assert found.headings == ["Evaluation of <b>"]
     assert "could not be drawn: UndefinedError: 'facts' is undefined" in found.text
 
 
-def test_values_are_shown_for_readers() -> None:
+def test_values_are_shown_for_readers():
     given = [None, math.nan, math.inf, True, False, 0, 1234567, 0.8512, 12.345, 12345.6, 2.0, 0.00012, -0.5]
     expected = "\u2013 \u2013 \u221e yes no 0 1,234,567 0.851 12.3 12,346 2 1.2e-04 -0.500"
     assert [page.show(value) for value in given] == expected.split()
     assert page.show([1, {"a": 2.5}]) == "1, a: 2.500" and page.show([]) == ""
 
 
-def test_durations_are_shown_for_readers() -> None:
+def test_durations_are_shown_for_readers():
     expected = "\u2013; 0.40 s; 12.3 s; 60.0 s; 1 min 05 s; 1 h 00 min; 2 h 07 min"
     given = [None, 0.4, 12.34, 59.99, 65, 3599.6, 7620]
     assert [page.seconds(value) for value in given] == expected.split("; ")
 
 
-def test_columns_of_numbers_are_flush_right_and_others_are_not() -> None:
+def test_columns_of_numbers_are_flush_right_and_others_are_not():
     rows = [["7", 1, "+1.5", "a"], ["8", None, "\u22120.5", 1], ["9", 2, "\u2013", part("badge", "x")]]
     assert page.numeric(rows, 4) == [False, True, True, False]
     html = part("table", ["name", "count", "gain", "any"], rows)
@@ -147,12 +145,12 @@ def test_columns_of_numbers_are_flush_right_and_others_are_not() -> None:
     assert '<td class="whole">a</td>' in html
 
 
-def test_large_figures_are_shortened_and_keep_the_exact_value() -> None:
+def test_large_figures_are_shortened_and_keep_the_exact_value():
     html = part("figures", [Figure("characters", 22_500_000)])
     assert "22.5 M" in html and "22,500,000" in html
 
 
-def test_the_page_follows_light_and_dark_and_is_the_same_every_time() -> None:
+def test_the_page_follows_light_and_dark_and_is_the_same_every_time():
     made = [shown(page.section("y", lambda: part("table", ["a"], [[1]]))) for _ in range(2)]
     assert made[0] == made[1]
     assert "prefers-color-scheme: dark" in made[0]

@@ -61,8 +61,12 @@ class FramedTokenizer:
 
     @property
     def frame(self) -> tuple[list[int], list[int]]:
-        """The ids before and behind a text."""
-        bare, framed = (self.tokenizer.encode("a", add_special_tokens=on).ids for on in (False, True))
+        """The ids before and behind a text, of the first probe that is not dropped whole."""
+        pairs = (
+            [self.tokenizer.encode(text, add_special_tokens=on).ids for on in (False, True)]
+            for text in PROBES
+        )
+        bare, framed = next(pair for pair in pairs if pair[0])
         start = next(i for i in range(len(framed)) if framed[i : i + len(bare)] == bare)
         return framed[:start], framed[start + len(bare) :]
 

@@ -46,12 +46,6 @@ def test_a_shard_of_another_size_is_refused(tmp_path):
         PixelShards(store, manifest, "train")
 
 
-def test_a_split_may_be_empty(tmp_path):
-    store = Store(str(tmp_path))
-    shards = PixelShards(store, committed(store, np.zeros((1, 4, 3, 2), np.uint8)), "validation")
-    assert len(shards) == 0 and shards.gather(np.empty(0, np.int64)).shape == (0, 4, 3, 2)
-
-
 def test_older_images_stand_behind_the_new_ones(tmp_path):
     store, generator = Store(str(tmp_path)), np.random.default_rng(0)
     new, old = (generator.integers(0, 256, (count, 4, 3, 2), dtype=np.uint8) for count in (3, 5))

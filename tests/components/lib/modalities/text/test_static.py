@@ -6,6 +6,7 @@ import torch
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from components.lib.modalities.text import bags, spectral
 from components.lib.modalities.text.examples import Examples
@@ -52,6 +53,28 @@ def test_a_text_vector_is_what_the_formula_says_padded_or_not():
     bag = bags.bags(np.concatenate(texts), np.array([len(one) for one in texts]), VOCABULARY)
     for found in (made.model(batch.ids, batch.mask).last_hidden_state, made.model(batch.ids)[0], made(bag)):
         np.testing.assert_allclose(found.numpy(), expected, rtol=2e-5, atol=2e-5)
+
+
+class Recorded(TorchDispatchMode):
+    """The operations that were computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_gradient_is_a_scattered_sum():
+    """With several threads torch adds those up in any order: a resumed training would be another one."""
+    of = samples()
+    made, recorded = trunk(of), Recorded()
+    with recorded:
+        made(of.view(draw(8), "window")).square().mul(torch.linspace(0, 1, made.width)).sum().backward()
+    assert "aten::embedding_dense_backward" in recorded.names
+    assert not [name for name in recorded.names if "index_put" in name or "scatter" in name]
 
 
 @torch.no_grad()
