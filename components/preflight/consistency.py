@@ -40,6 +40,9 @@ def check(
     trunk = Trunk(pretraining, published)
     for name in pretraining.objective if pretraining.steps or pretraining.minutes else ():
         yield from _objective(name, trunk)
+    if not pretraining.steps and not pretraining.minutes and not trunk.is_open and published is None:
+        what, fix = "only published weights are taken as they are", "train, or name them by `start`"
+        yield ConfigError(what, where="pretraining.steps", found=0, fix=fix)
     if pretraining.start in modalities.starts(pretraining.modality):
         yield from _needs((pretraining.start,), trunk, "pretraining.start")
         if not pretraining.steps and not pretraining.minutes:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.lib.core.errors import ConfigError, OutputError, ServiceError, TrunklineError
-from components.lib.core.hardware import cores
+from components.lib.core.hardware import cores, memory
 from components.lib.storage.store import Store
 
 LIMIT = 3.0  # seconds
@@ -105,8 +105,7 @@ def disk(target: Store, need: int) -> None:
 
 def devices() -> str:
     """Processors, memory and accelerators of this machine, in words."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return f"{cores()} CPUs, {memory:.1f} GB memory, {', '.join(gpus()) or 'no GPU'}"
+    return f"{cores()} CPUs, {memory() / 1e9:.1f} GB memory, {', '.join(gpus()) or 'no GPU'}"
 
 
 def gpus() -> list[str]:

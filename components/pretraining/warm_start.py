@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.lib.core.errors import ConfigError
+from components.lib.core.hardware import check_memory
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.store import Store
 
 PUBLIC = "public"  # stage of a published checkpoint in the store
+BYTES = 4  # of a weight, in fp32
 
 
 def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -> list[Manifest]:
@@ -47,10 +49,13 @@ def trunk(store: Store, start: str, samples: Any) -> Any:
     """The trunk that reads `samples`: that of `start`, or a new one with random weights.
 
     Raises:
-        ConfigError: if it cannot read them.
+        ConfigError: if it cannot read them, or there is less memory than its weights need.
     """
-    known = REFERENCE.fullmatch(start)
-    return samples.trunk(store.open_folder(store.resolve(start), "model/") if known else None)
+    if not REFERENCE.fullmatch(start):
+        return samples.trunk()
+    manifest = store.resolve(start)
+    check_memory(BYTES * int(manifest.facts.get("parameters", 0)), "pretraining.start")
+    return samples.trunk(store.open_folder(manifest, "model/"))
 
 
 def published(store: Store, start: str) -> dict[str, Any]:

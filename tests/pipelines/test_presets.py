@@ -24,10 +24,12 @@ from components.lib.data import images, shapes
 from components.lib.data.sources import sample
 from components.preflight import settings
 from components.preflight.plan import resolve
+from components.preflight.public_weights.origin import is_reference
 from components.pretraining.config import Config
 from components.pretraining.train import build
 from tests import made
 from tests.architecture.imports import ROOT
+from tests.made import published
 
 PRESETS = sorted(settings.presets())
 GPUS = [name for name in PRESETS if name.endswith("gpu")]
@@ -66,6 +68,9 @@ def small(preset: str, folder: Path) -> dict[str, Any]:
             overrides[f"tasks.{task['name']}.finetuning.steps"] = 2
     if preset in GPUS:
         overrides["pretraining.trunk.size"] = "nano"
+    if is_reference(values["pretraining"].get("start", "")):  # whose few words are not those of the texts
+        weights = published.text(folder / "weights", "bert", max_position_embeddings=128)
+        overrides |= {"pretraining.start": f"{weights}/", "tokenization.unknown": 1.0}
     return overrides
 
 

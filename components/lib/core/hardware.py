@@ -1,4 +1,4 @@
-"""CPU cores that this process may use, and whether the GPUs reserved for it are visible."""
+"""CPU cores and memory that this process may use, and whether the GPUs reserved for it are visible."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from components.lib.core.errors import ConfigError
 CPUS = "TRUNKLINE_CPUS"  # cores that the cluster's file reserves for the stage
 ACCELERATORS = "TRUNKLINE_ACCELERATORS"  # how many: from the cluster's file, or the resources of a TrainJob
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CEILING = Path("/sys/fs/cgroup/memory.max")
 
 
 def cores() -> int:
@@ -19,6 +20,25 @@ def cores() -> int:
     """
     affinity = len(os.sched_getaffinity(0))
     return min(affinity, int(os.environ.get(CPUS) or 0) or _quota() or affinity)
+
+
+def memory() -> int:
+    """Bytes: the least of this machine's memory and of the container's limit."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = CEILING.read_text().strip()
+    except OSError:
+        return whole
+    return min(whole, int(limit)) if limit.isdecimal() else whole
+
+
+def check_memory(needed: int, where: str) -> None:
+    """Raises ConfigError if there is less memory than so many bytes: the kernel would end us unheard."""
+    if needed > memory():
+        found, expected = f"{memory() / 1e9:.1f} GB", f"{needed / 1e9:.1f} GB at least"
+        fix = "take smaller weights, or a machine or limit with more memory"
+        what = "these weights need more memory than there is"
+        raise ConfigError(what, where=where, found=found, expected=expected, fix=fix)
 
 
 def check_accelerators() -> None:

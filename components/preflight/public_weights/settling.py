@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from components.lib import modalities
+from components.lib.core import hardware
 from components.lib.core.errors import ConfigError, TrunklineError
 from components.lib.core.plugins import declared
 from components.lib.storage.stage import Context
 from components.preflight.plan import Plan
 from components.preflight.public_weights.keeping import obtain
 from components.preflight.references import OBJECTIVES
+
+COPIES = 4  # of each weight in training: itself, its gradient, two moments
 
 
 def settle(context: Context, plan: Plan) -> None:
@@ -38,6 +43,9 @@ def settle(context: Context, plan: Plan) -> None:
         raise
     context.record(manifest, reused=reused)
     plan.fits(manifest.facts)
+    if os.environ.get("TRUNKLINE_LOCAL"):  # then this machine trains
+        copies = COPIES if pretraining["steps"] or pretraining["minutes"] else 1
+        hardware.check_memory(4 * copies * manifest.facts["parameters"], "pretraining.start")
     origin = f"{manifest.key.config['revision'][:19]}, licence {manifest.facts['license']}"
     print(f"preflight: starts from {start} ({manifest.facts['model_type']}, {origin})", flush=True)
     for objective in pretraining["objective"]:

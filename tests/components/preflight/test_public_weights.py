@@ -7,11 +7,13 @@ import struct
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
+from components.lib.core import hardware
 from components.lib.core.errors import ConfigError, DataError, MissingError, TrunklineError
 from components.lib.data.sources import pypi
 from components.lib.storage.artifacts import sha256_of
@@ -229,6 +231,31 @@ def test_names_that_are_no_references():
     assert not any(map(origin.is_reference, ("", "champion", "pretraining/ab#cd")))
 
 
+def test_objects_of_a_bucket(hub, store, s3):
+    from components.lib.storage.objects.s3 import client
+
+    for path in (path for path in hub.rglob("*") if path.is_file()):
+        client().upload_file(str(path), s3.removeprefix("s3://"), f"weights/bert/{path.name}")
+    manifest, _ = obtain(store, f"{s3}/weights/bert", "text")
+    assert manifest.file("model/model.safetensors").sha256 == sha256_of(hub / "model.safetensors")
+    assert obtain(store, f"{s3}/weights/bert", "text") == (manifest, True)
+
+
+def test_two_runs_at_once_come_to_one(hub, store):
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(obtain, Store(store.uri), f"{hub}/", "text") for _ in range(4)]
+        assert len({one.result()[0].digest for one in asked}) == 1
+    assert len(list(store.objects.keys("public/"))) == 4, "a manifest and its three files"
+
+
+def test_less_memory_than_weights_is_told_before_work(tmp_path, hub, monkeypatch, capsys):
+    monkeypatch.setenv("TRUNKLINE_LOCAL", "processes")
+    monkeypatch.setattr(hardware, "memory", lambda: 100_000)
+    with pytest.raises(SystemExit):
+        check(tmp_path, hub, **{"finetuning.max_length": 32})
+    assert "more memory than there is" in capsys.readouterr().err
+
+
 OBTAIN = """
 import sys
 from components.lib.core.errors import TrunklineError
@@ -303,6 +330,7 @@ def test_settings_follow_from_the_weights(tmp_path, hub):
         ({"finetuning.max_length": 65}, "longer than the trunk"),
         ({"pretraining.objective": {"causal_lm": {}}}, "do not offer causal"),
         ({"pretraining.start": "/nowhere/at/all/"}, "does not exist"),
+        ({"pretraining.start": "champion", "pretraining.steps": 0}, "only published weights"),
     ],
 )
 def test_settings_that_these_weights_cannot_have(tmp_path, hub, capsys, overrides, what):
