@@ -19,7 +19,7 @@ def measured(tmp_path_factory):
 
 def test_every_loss_of_the_meter_has_words(measured):
     named = {name.removesuffix("_seconds") for name in measured if name.endswith("_seconds")}
-    assert named - {"scheduled"} <= USES.keys()
+    assert named - {"scheduled", "cpu"} <= USES.keys()
     assert {"ideal", "data", "checkpoint", "evaluation", "startup"} <= named
 
 
