@@ -60,7 +60,11 @@ def test_a_branch_is_scored_with_intervals(kind, tmp_path, capsys):
     assert task["name"] == "weather" and task["metric"] == facts["primary"]
     costs = task["labels"][0]["starts"]
     seconds = {start: cost["cpu_seconds"] for start, cost in costs.items()}
-    assert seconds == {"trunk": 61.5, "linear": 1.5, "random": 1.5}  # of random weights no pre-training is known
+    assert seconds == {
+        "trunk": 61.5,
+        "linear": 1.5,
+        "random": 1.5,
+    }  # of random weights no pre-training is known
     assert costs["linear"]["milliseconds"] == 0.1 and costs["linear"]["megabytes"] == 0.01
     assert task["sentence"] in capsys.readouterr().out
     outcomes = pq.read_table(store.open(made, "outcomes.parquet"))

@@ -30,6 +30,7 @@ def test_shares_add_up_and_rates_are_shown(measured):
     shown = rates(measured | {"padding": 0.2}, "tokens")
     assert {"goodput", "share of padding", "model FLOP/s utilisation"} <= shown.keys()
     assert shown["the devices' peak, measured then"] == "1 GFLOP/s"
+    assert shown["processor time of all processes"].endswith(" s")
     assert shown["most memory of a process"].endswith(" GB") and "tokens/s, padding included" in shown
 
 
