@@ -3,8 +3,8 @@
     python -m tests.benchmarks.bench_starts FOLDER  or  TRUNKLINE_BENCH_DATA=FOLDER make bench BENCH=starts
 
 Rows are presets, of tests/benchmarks/presets (their data: see bench_quality) and of the product;
-ROWS='wnut17 image-simclr' runs those alone. Each says which start is recommended, and whether that is the best
-one or within the interval of the best.
+ROWS='wnut17 image-simclr' runs those alone. Each says which start is recommended, and whether that is the
+best one or within the interval of the best.
 """
 
 from __future__ import annotations
