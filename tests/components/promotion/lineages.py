@@ -85,6 +85,9 @@ def branch(store: Store, source: Manifest, task: str) -> Manifest:
     return commit(store, "finetuning", {"trunk": source}, FINETUNING | {"task": task}, config=config)
 
 
+COUNTS = {"examples": 2000, "confidence": 0.95, "replicates": 2000}
+
+
 def confusion(size: int) -> list[list[int]]:
     """Mostly right, and never symmetric."""
     return [[80 if i == j else (i * 5 + j * 3) % 7 for j in range(size)] for i in range(size)]
@@ -102,8 +105,8 @@ def evaluation(
     classes: list[str] = GROUPS,
 ) -> Manifest:
     text, declared = kind == "sequence_classification", plugins.declared("components.lib.tasks", kind)
-    primary = "accuracy" if text else "span_f1"
-    metrics = {primary: entry(0.61), "macro_f1" if text else "span_recall": entry(0.58)}
+    primary, spare = ("accuracy", "macro_f1") if text else ("span_f1", "span_recall")
+    metrics = {primary: entry(0.61), spare: entry(0.58)}
     metrics["calibration_error"] = {"value": None, "low": None, "high": None, "reason": "not defined"}
     rival = {name: entry(0.6) for name in metrics} if champion else None
     facts: dict[str, Any] = {
@@ -113,9 +116,7 @@ def evaluation(
         "metric": declared.constants["METRICS"],
         "model": f"trunkline-20news-{task}",
         "primary": primary,
-        "examples": 2000,
-        "confidence": 0.95,
-        "replicates": 2000,
+        **COUNTS,
         "classes": classes,
         "metrics": metrics,
         "champion": {"name": "trunkline-20news", "version": "2", "reference": "x"} if champion else None,
@@ -129,8 +130,9 @@ def evaluation(
     worst = [{"true": classes[0], "predicted": classes[1], "count": 6, "share": 0.06}]
     written = {"evaluation.json": json.dumps({**facts, "worst_confusions": worst if text else []})}
     measured = {"costs": dict.fromkeys(starts, SECONDS)}
-    inputs = {"branch": source}
-    return commit(store, "evaluation", inputs, facts, files=written, config=config, measured=measured)
+    return commit(
+        store, "evaluation", {"branch": source}, facts, files=written, config=config, measured=measured
+    )
 
 
 LABELS = [100, 200, 500, 1000, 5000]
