@@ -54,7 +54,7 @@ def test_names_of_files_may_be_any_bytes_and_links_may_loop(ingest, tmp_path):
 
 
 def test_the_same_data_give_the_same_bytes_in_any_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(extraction, "BATCH", 20_000)
+    monkeypatch.setattr(extraction, "BATCH", 5_000)
     folder = write(tmp_path / "data", {f"{i}.txt": nonsense(100, str(i)) for i in range(4)})
     manifests = [Ingestion(tmp_path / str(workers))(folder, workers=workers) for workers in (1, 2)]
     assert manifests[0].digest == manifests[1].digest
