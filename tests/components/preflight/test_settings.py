@@ -174,6 +174,14 @@ def test_batch_norms_that_see_a_part_of_the_batch_are_told(architecture, cut, to
     assert resolve("text-mlm", {"pretraining.micro_batch": 8}).warnings == ()
 
 
+@pytest.mark.parametrize("mode", [{"mode": "lora"}, {"mode": "partial", "layers": 1}])
+def test_what_has_no_layer_is_not_adapted_by_layers(mode):
+    trunk = {"architecture": "static", "size": "nano"}
+    assert resolve("smoke", {"pretraining.trunk": trunk, "finetuning": mode}).tasks
+    with pytest.raises(ConfigErrors, match="no layer that could learn"):
+        resolve("smoke", {"pretraining.trunk": {**trunk, "depth": 0}, "finetuning": mode})
+
+
 def test_a_spectral_start_takes_a_step():
     given = {
         "pretraining.trunk": {"architecture": "static", "size": "nano"},

@@ -25,14 +25,22 @@ def task(config: Any, dials: Mapping[str, Any], where: str) -> Iterator[ConfigEr
             expected=f"<= {longest}",
             fix="cut inputs, or raise pretraining.trunk.sequence_length",
         )
+    depth = dials["depth"] if dials["architecture"] == "static" else 1
+    if not depth and (config.mode == "lora" or getattr(config.adaptation, "layers", 0)):
+        yield ConfigError(
+            "static embeddings of depth 0 have no layer that could learn",
+            where=f"{where}.mode",
+            found=config.mode,
+            fix="set pretraining.trunk.depth to 1, or mode to full or frozen",
+        )
 
 
 def layers(dials: Mapping[str, Any]) -> int:
-    """How many layers a trunk has that can be frozen one by one; static embeddings have one above them."""
+    """How many layers a trunk has that can be frozen one by one; static embeddings, those above them."""
     if "layers" in dials:  # of published weights
         return int(dials["layers"])
     if dials["architecture"] == "static":
-        return 1
+        return int(dials["depth"])
     sizes = plugins.declared("components.lib.models.text", "architectures").constants["SIZES"]
     return int(sizes[dials["size"]][0]) if dials["size"] in sizes else 0
 

@@ -115,7 +115,7 @@ class Text:
         """The configuration of the network."""
         config, vocabulary = self.config, self.facts["vocab_size"]
         positions = max(512, config.sequence_length)
-        dials = Dials(config.size, vocabulary, positions, self.special, config.dropout)
+        dials = Dials(config.size, vocabulary, positions, self.special, config.dropout, config.depth)
         return ARCHITECTURES[config.architecture](dials)
 
     def _flops(self, lengths: Ints) -> float:

@@ -114,6 +114,9 @@ class Pretraining:
     )
     crop: float = setting(0.6, "largest share of a document that one of several views shows",
                           minimum=0.05, maximum=1.0)  # fmt: skip
+    depth: int = setting(
+        1, "static: feed-forward layers on the text vector; of short texts 0 is better", minimum=0, maximum=8
+    )
     dropout: float = setting(0.0, "of hidden states; llama and static have none", minimum=0.0, maximum=0.9)
 
     def check(self) -> Iterator[ConfigError]:

@@ -42,6 +42,7 @@ class Dials:
         positions: longest input, in tokens.
         special: ids by name: pad, unk, bos, eos, mask.
         dropout: of hidden states; none of attention weights, so that attention keeps its fast kernels.
+        depth: layers of static embeddings; transformers have those of their size.
     """
 
     size: str
@@ -49,6 +50,7 @@ class Dials:
     positions: int
     special: dict[str, int]
     dropout: float = 0.0
+    depth: int = 1
 
     def shape(self) -> dict[str, int]:
         """Sizes under the names of `transformers`, the feed-forward's left out."""
@@ -110,7 +112,8 @@ def static(dials: Dials) -> Any:
 
     width, ignored = STATIC_WIDTHS[dials.size], sorted(set(dials.special.values()))
     sizes = {"vocab_size": dials.vocabulary, "max_position_embeddings": dials.positions}
-    return StaticEmbeddingsConfig(**sizes, hidden_size=width, ignored_ids=ignored)
+    sizes |= {"hidden_size": width, "num_hidden_layers": dials.depth}
+    return StaticEmbeddingsConfig(**sizes, ignored_ids=ignored)
 
 
 ARCHITECTURES: dict[str, Callable[[Dials], Any]] = {

@@ -27,6 +27,7 @@ class StaticEmbeddingsConfig(PreTrainedConfig):  # type: ignore[misc]
     model_type = "static_embeddings"
     vocab_size: int = 32_000
     hidden_size: int = 300
+    num_hidden_layers: int = 1
     max_position_embeddings: int = 32_768
     ignored_ids: list[int] | tuple[int, ...] = ()
 
@@ -65,7 +66,7 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 class StaticEmbeddings(_Pretrained):
-    """text = layer(unit(sum over distinct tokens of (1 + log count) x idf x importance x vector)).
+    """text = layers(unit(sum over distinct tokens of (1 + log count) x idf x importance x vector)).
 
     Attributes:
         idf: (vocabulary,) inverse document frequencies in the corpus of pre-training; 0 of ignored ids.
@@ -76,7 +77,7 @@ class StaticEmbeddings(_Pretrained):
         super().__init__(config)
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.importance = nn.Parameter(torch.ones(config.vocab_size))
-        self.layers = nn.ModuleList([Layer(config.hidden_size)])
+        self.layers = nn.ModuleList(Layer(config.hidden_size) for _ in range(config.num_hidden_layers))
         idf = torch.ones(config.vocab_size)
         idf[list(config.ignored_ids)] = 0.0
         self.idf: Tensor
