@@ -10,6 +10,7 @@ from typing import Any
 
 from components.finetuning.config import STARTS, Config
 from components.finetuning.labelled import Frozen, Split
+from components.finetuning.served import one_thread
 from components.lib import modalities, tasks
 from components.lib.core import plugins
 from components.lib.core.settings import from_dict
@@ -68,10 +69,11 @@ class Materials:
                 found = self._weights(start.folder(origin))
                 self.starts[name] = replace(found, pretraining=start.cost(origin))
             else:
-                begun = time.process_time()
-                learner = start.learner(origin)
-                took = time.process_time() - begun
-                self.starts[name] = replace(self._encoded(learner, learner.encode), pretraining=took)
+                with one_thread():  # more of them round otherwise
+                    begun = time.process_time()
+                    learner = start.learner(origin)
+                    took = time.process_time() - begun
+                    self.starts[name] = replace(self._encoded(learner, learner.encode), pretraining=took)
 
     def _weights(self, folder: Path) -> Material:
         """Examples by the reader in a folder; once for all starts whose network and reader it is."""

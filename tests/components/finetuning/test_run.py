@@ -192,3 +192,29 @@ def test_the_test_split_has_no_part_in_it_and_runs_are_those_of_the_rate(ground,
     assert several.facts["starts"] == studies["other test"][1].facts["starts"]  # what linear has chosen, too
     assert several.facts["rates"] == {"random": [[24, 3e-3]], "trunk": [[24, 3e-3]]}
     assert several.file("outcomes.parquet").sha256 == one.file("outcomes.parquet").sha256
+
+
+def test_a_number_and_its_text_are_one_group(ground, tmp_path):
+    """Of files of two formats: 7 of JSON, 7.0 of a computed column and "7" of CSV."""
+    texts = [(text, topic) for topic, text in corpora.topics(40, seed=6)]
+    lines = [
+        {"text": text, "label": topic, "patient": place} for place, (text, topic) in enumerate(texts[:30])
+    ]
+    lines[7]["patient"] = 7.0
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = [(text, topic, str(place)) for place, (text, topic) in enumerate(texts[30:], 3)]
+    test = table(tmp_path / "test.csv", rows, header=("text", "label", "patient"))
+    splits = {"train": {"source": str(tmp_path / "train.jsonl"), "group": "patient"}}
+    splits["test"] = {"source": test, "group": "patient"}
+    data = labelled.frozen(config(ground, **splits), tasks.load("sequence_classification"), Plain())
+    assert (data.counts["train"], data.counts["train_of_test_groups"]) == (20, 10)
+
+
+class Plain:
+    """Reads texts as they are."""
+
+    def value(self, record, name):
+        return record.required(name)
+
+    def identity(self, inputs):
+        return artifacts.sha256(inputs["text"].encode())[:32]
