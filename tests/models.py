@@ -73,6 +73,7 @@ def commit(
     files: dict[str, str | bytes] | None = None,
     config: dict[str, Any] | None = None,
     raw: dict[str, str] | None = None,
+    measured: dict[str, Any] | None = None,
 ) -> Manifest:
     """Commits a stage's output as the stage would: `model` is (kind, classes, seed)."""
     references = {name: manifest.reference for name, manifest in inputs.items()}
@@ -83,7 +84,7 @@ def commit(
                 draft.write(f"model/{path.name}", path.read_bytes())
         for name, data in (files or {}).items():
             draft.write(name, data)
-        draft.facts = facts
+        draft.facts, draft.measured = facts, measured or {}
         return draft.commit()
 
 

@@ -1,7 +1,5 @@
 """The form of `verdict.json`, as readers outside of this project rely on it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 ENDS = {"value", "low", "high"}

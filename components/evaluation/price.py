@@ -15,7 +15,7 @@ import itertools
 import numpy as np
 
 from components.evaluation.intervals import Floats, Summary
-from components.evaluation.replicates import Replicates
+from components.evaluation.replicates import Estimates, Replicates
 
 STEPS = 40  # of the grid on which the other start's curve is read, between two numbers of labels
 
@@ -48,24 +48,30 @@ def price(made: Replicates, of: str, over: str, count: int, labels: list[int], s
     at = interpolation(x, grid)  # (G, L)
     value, means = target - at @ curve, drawn[0][:, None] - isotonic(drawn[1:].T) @ at.T
     found = made.estimates(point[0] - at @ point[1:], value, means, paired=True)
-    better, worse = (
-        int(np.argmin([*(found.low > 0), False])),
-        int(np.argmin([*(found.high < 0)[::-1], False])),
-    )
-    ends = {
-        "value": solve(x, curve, target),
-        "low": -np.inf if not better else np.inf if better == len(grid) else grid[better - 1],
-        "high": np.inf if not worse else -np.inf if worse == len(grid) else grid[-worse],
-    }
-    if count in labels:  # what the paired difference shows holds for all that are worse, or better
-        here = labels.index(count) * STEPS
-        if found.high[here] < 0:
-            ends["high"] = min(ends["high"], grid[here] if here else -np.inf)
-        if found.low[here] > 0:
-            ends["low"] = max(ends["low"], grid[here] if here < len(grid) - 1 else np.inf)
+    low, high = _interval(grid, found, labels.index(count) * STEPS if count in labels else None)
+    ends = {"value": solve(x, curve, target), "low": low, "high": high}
     held = {name: round(float(np.exp(np.clip(end, x[0], x[-1]))), 1) for name, end in ends.items()}
     beyond = {name: "<" if end < 0 else ">" for name, end in ends.items() if np.isinf(end)}
     return {"of": of, "over": over, "count": count, **held, "beyond": beyond}
+
+
+def _interval(grid: Floats, found: Estimates, here: int | None) -> tuple[float, float]:
+    """Ends of the part of the grid where the difference is not shown; -inf or inf if it has none.
+
+    They are the last of the first places with a positive difference, and the first of the last negative ones.
+
+    Args:
+        here: place of as many labels. Its runs are paired by seed, so what is shown there is shown nowhere
+            better, and holds for all places beyond, as the curve does not fall.
+    """
+    better, worse = found.low > 0, found.high < 0
+    first, last = int(np.argmin([*better, False])), len(grid) - int(np.argmin([*worse[::-1], False]))
+    if here is not None:
+        first = max(first, here + 1) if better[here] else first
+        last = min(last, here) if worse[here] else last
+    low = -np.inf if first == 0 else np.inf if first == len(grid) else grid[first - 1]
+    high = np.inf if last == len(grid) else -np.inf if last == 0 else grid[last]
+    return float(low), float(high)
 
 
 def isotonic(values: Floats) -> Floats:

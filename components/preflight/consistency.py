@@ -45,6 +45,9 @@ def check(
         yield ConfigError(what, where="pretraining.steps", found=0, fix=fix)
     if pretraining.start in modalities.starts(pretraining.modality):
         yield from _needs((pretraining.start,), trunk, "pretraining.start")
+        if not pretraining.steps and not pretraining.minutes:
+            what, fix = "training makes this start", "steps: 1 with learning_rate: 0 keeps it as it is"
+            yield ConfigError(what, where="pretraining.steps", found=0, expected="at least 1", fix=fix)
     for where, config in finetuning.items():
         if config is not None:
             yield from _task(config, trunk, where)

@@ -50,6 +50,7 @@ def rates(measured: Mapping[str, Any], unit: str) -> dict[str, object]:
         **(padded if measured.get("padding") else {f"{unit}/s": measured.get("units_per_second")}),
         "model FLOP/s utilisation": _share(measured.get("mfu")),
         "the devices' peak, measured then": f"{peak / 1e9:,.0f} GFLOP/s" if peak else NOTHING,
+        "processor time of all processes": page.seconds(measured.get("cpu_seconds")),
         "most memory of a process": f"{memory / 1e9:.2f} GB" if memory else NOTHING,
     }
     return {name: value for name, value in shown.items() if value not in (None, NOTHING)}

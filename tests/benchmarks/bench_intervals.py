@@ -1,4 +1,4 @@
-"""What the intervals of an evaluation hold: simulated coverage of differences and prices, and early stops.
+"""What the intervals of an evaluation hold: simulated coverage of differences and prices.
 
 Right and wrong answers of starts that share the difficulty of the examples, with a spread between seeds that
 is the same for all, heavy-tailed, or larger for the better start. Nominal are 95 %.
@@ -15,7 +15,6 @@ from scipy import optimize, stats
 
 from components.evaluation.comparison import compare
 from components.evaluation.config import Config
-from components.evaluation.sequential import ConfidenceSequence
 from tests.benchmarks.history import record, sized
 
 SHARE = {"better": "higher", "low": 0.0, "high": 1.0}
@@ -89,31 +88,12 @@ def coverage(n: int, seeds: int, name: str, trials: int) -> dict[str, float]:
     }
 
 
-def stopping(mean: float, agree: float, n: int, trials: int) -> dict[str, float]:
-    """Of a confidence sequence: how often it is ever wrong, how often and how soon it decides."""
-    generator, wrong, needed = np.random.default_rng(3), 0, []
-    for _ in range(trials):
-        running, decided = ConfidenceSequence(), math.inf
-        shares = [(1 - agree + mean) / 2, (1 - agree - mean) / 2, agree]
-        for value in generator.choice([1.0, -1.0, 0.0], n, p=shares):
-            running.update([value])
-            decided = min(decided, running.count) if running.decided else decided
-        wrong += not running.low <= mean <= running.high  # intervals are nested: once missed, always missed
-        needed.append(decided)
-    median = float(np.median(needed))
-    return {"wrong": wrong / trials, "decided": float(np.isfinite(needed).mean()), "median": min(median, n)}
-
-
 def main() -> None:
     """Prints a line a case."""
     for n, seeds, name in itertools.product((150, 1000), (3, 5), SPREADS):
         found = coverage(n, seeds, name, sized(150, 2))
         print(f"{n:>5} examples, {seeds} seeds, {name:<12} " + told(found), flush=True)
         record("intervals_coverage", {"examples": n, "seeds": seeds, "spread": name, **found})
-    for mean, agree in ((0.0, 0.8), (0.0, 0.4), (0.05, 0.8), (0.1, 0.8), (0.2, 0.6)):
-        found = stopping(mean, agree, sized(2000, 50), sized(200, 2))
-        print(f"difference {mean}, {agree:.0%} agree: " + told(found), flush=True)
-        record("intervals_stopping", {"mean": mean, "agree": agree, **found})
 
 
 def told(found: dict[str, float]) -> str:

@@ -76,9 +76,10 @@ def facts(preset: Path, variant: str, folder: Path) -> dict[str, dict[str, Any]]
         subprocess.run(command, cwd=ROOT, env={**os.environ, "TRUNKLINE_PRESETS": made}, check=True)
         store, found = Store(f"{made}/store"), {}
         for stage in ("finetuning", "evaluation"):
-            (entry,) = Path(made, "store", "runs").glob(f"*/{stage}.{preset.stem}.json")
+            (entry,) = Path(made, "store", "runs").glob(f"*/{stage}.*.json")
             (output,) = json.loads(entry.read_text())["outputs"]
-            found[stage] = store.resolve(output["reference"]).facts
+            manifest = store.resolve(output["reference"])
+            found |= {stage: manifest.facts, "costs": manifest.measured.get("costs", {})}
     return found
 
 
@@ -102,15 +103,20 @@ def measure(preset: Path, variant: str, folder: Path) -> None:
         record(f"quality_{name}", {"labels": count, **means})
 
 
+def lacking(preset: Path, given: str) -> str:
+    """What a folder lacks of the data of a preset; '' if nothing."""
+    named = sorted(set(re.findall(r"DATA/([\w.-]+)", preset.read_text(encoding="utf-8"))))
+    missing = [name for name in named if not given or not Path(given, name).is_file()]
+    place = given or "no folder (argument or TRUNKLINE_BENCH_DATA)"
+    return f"{missing[0]} is not in {place}" if missing else ""
+
+
 def main() -> None:
     """Every preset whose data are there, and its variants."""
     given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("TRUNKLINE_BENCH_DATA", "")
     for preset in PRESETS:
-        named = sorted(set(re.findall(r"DATA/([\w.-]+)", preset.read_text(encoding="utf-8"))))
-        missing = [name for name in named if not given or not Path(given, name).is_file()]
-        if missing:
-            place = given or "no folder (argument or TRUNKLINE_BENCH_DATA)"
-            print(f"SKIPPED {preset.stem}: {missing[0]} is not in {place}")
+        if why := lacking(preset, given):
+            print(f"SKIPPED {preset.stem}: {why}")
             continue
         for variant in ("", *VARIANTS.get(preset.stem, {})):
             measure(preset, variant, Path(given).resolve())

@@ -16,20 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOLDS = 5  # each of which judges once
-ENOUGH = 1000  # rows from which on one fold judges well enough
+ENOUGH = 1000, 5000  # samples, and rows, from which on one fold judges well enough
 SPAN = 2000  # rows up to which their Gram matrix is decomposed
 COLUMNS = 50_000  # features that a larger sparse problem keeps: those that most rows have
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # scikit-learn's C, of rows whose mean squared length is 1
+TRIED = tuple((penalty, 0.0) for penalty in PENALTIES)  # C, and how far rare classes weigh more
 RANK = 1e-10  # of the largest eigenvalue, below which a direction is none
 ABSENT = -1e4  # logit of a class without a label
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 Weigh = Callable[[Any], Any]
+Tried = tuple[float, float]
 
 
 class Features(Protocol):
     """Numbers that are computed of an input without its label: one row a sample, or one a word.
+
+    It may declare `tried`, as TRIED is: what held-out labels choose from.
 
     Attributes:
         megabytes: of what reading an input needs.
@@ -81,8 +85,15 @@ class Linear:
         return powers / powers.sum(axis=1, keepdims=True)
 
 
-def solve(rows: Any, targets: Any, classes: int, penalty: float, start: Any = None) -> Linear:
-    """The optimum for one C; `start` is a regression that is fitted on from where it is."""
+def solve(
+    rows: Any, targets: Any, classes: int, penalty: float, balance: float = 0.0, start: Any = None
+) -> Linear:
+    """The optimum for one C.
+
+    Args:
+        balance: a label of a class with n labels counts (largest n / n) ** balance; 0: each the same.
+        start: a regression that is fitted on from where it is.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -96,14 +107,21 @@ def solve(rows: Any, targets: Any, classes: int, penalty: float, start: Any = No
         found = start or LogisticRegression(max_iter=1000)
         with warnings.catch_warnings():  # of a C that does not converge held-out labels think little
             warnings.simplefilter("ignore", ConvergenceWarning)
-            found.set_params(C=penalty).fit(rows, targets)
+            warnings.filterwarnings("ignore", "The number of unique classes")  # few labels of many classes
+            counts = np.bincount(targets, minlength=classes)
+            weights_of = (counts.max() / np.maximum(counts, 1)) ** balance
+            found.set_params(C=penalty).fit(rows, targets, weights_of[targets] if balance else None)
         last = known[-len(found.coef_) :]  # of two classes scikit-learn keeps the second alone
         weights[:, last], offsets[last] = found.coef_.T, found.intercept_
     return Linear(weights, offsets, classes)
 
 
-def folds(groups: Sequence[str], seed: int) -> list[tuple[Ints, Ints]]:
-    """Places that are learnt from, and that judge: no group is on both sides; none if there is but one."""
+def folds(groups: Sequence[str], seed: int, rows: int = 0) -> list[tuple[Ints, Ints]]:
+    """Samples that are learnt from, and that judge: no group is on both sides; none if there is but one.
+
+    Args:
+        rows: how many all samples have.
+    """
     from sklearn.model_selection import GroupKFold
 
     count = min(FOLDS, len(set(groups)))
@@ -111,7 +129,7 @@ def folds(groups: Sequence[str], seed: int) -> list[tuple[Ints, Ints]]:
         return []
     split = GroupKFold(count, shuffle=True, random_state=seed).split(groups, groups=groups)
     found = [(np.asarray(learned), np.asarray(judge)) for learned, judge in split]
-    return found[:1] if len(groups) > ENOUGH else found
+    return found[:1] if len(groups) > ENOUGH[0] or rows > ENOUGH[1] else found
 
 
 @dataclass(frozen=True)
@@ -158,24 +176,25 @@ class Problem:
         span = vectors / lengths * scale
         return cls(vectors * lengths * scale, lambda weights: np.asarray(rows.T @ (span @ weights)), columns)
 
-    def solved(self, targets: Any, classes: int, penalty: float) -> Linear:
+    def solved(self, targets: Any, classes: int, penalty: float, balance: float = 0.0) -> Linear:
         """The model of the features."""
         from sklearn.linear_model import LogisticRegression
 
-        found = solve(self.rows, targets, classes, penalty, LogisticRegression(max_iter=1000, tol=1e-6))
+        exact = LogisticRegression(max_iter=1000, tol=1e-6 if len(targets) <= SPAN else 1e-4)
+        found = solve(self.rows, targets, classes, penalty, balance, exact)
         return Linear(self.back(found.weights), found.offsets, classes, self.columns)
 
     def held_out(
-        self, targets: Any, classes: int, penalties: Sequence[float], parts: list[tuple[Ints, Ints]]
+        self, targets: Any, classes: int, tried: Sequence[Tried], parts: list[tuple[Ints, Ints]]
     ) -> list[Floats]:
-        """For each C the answers to the rows that judge, part after part, of models without them."""
+        """For each try the answers to the rows that judge, part after part, of models without them."""
         from sklearn.linear_model import LogisticRegression
 
-        found: list[list[Floats]] = [[] for _ in penalties]
+        found: list[list[Floats]] = [[] for _ in tried]
         for learned, judge in parts:
-            path = LogisticRegression(max_iter=1000, warm_start=True)  # from one C to the next
-            for place, penalty in enumerate(penalties):
-                model = solve(self.rows[learned], targets[learned], classes, penalty, path)
+            path = LogisticRegression(max_iter=1000, warm_start=True)  # from one to the next
+            for place, (penalty, balance) in enumerate(tried):
+                model = solve(self.rows[learned], targets[learned], classes, penalty, balance, path)
                 found[place].append(model.answers(self.rows[judge]))
         return [np.concatenate(answers) for answers in found]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from components.lib import modalities, tasks
 from components.lib.core import plugins
-from components.lib.models.linear import PENALTIES, Features, Ints, Linear, Problem, Weigh, folds
+from components.lib.models.linear import TRIED, Features, Ints, Linear, Problem, Tried, Weigh, folds
 from components.lib.starts import Origin
 
 WEIGHTS = False
@@ -100,32 +100,30 @@ class Learner:
 
     def fit(self, samples: Table, groups: Sequence[str], seed: int) -> Fitted:
         """The features and the penalty by which held-out labels are predicted best, fitted to all."""
-        parts = folds(groups, seed)
-        found: list[tuple[float, str, float]] = []
+        parts = folds(groups, seed, len(samples.targets))
+        found: list[tuple[float, str, Tried]] = []
         problems: dict[str, tuple[Weigh, Problem]] = {}
         for name, rows in samples.rows.items():
             weigh = self.features[name].weigh(rows)
             problems[name] = weigh, Problem.of(weigh(rows))
-            found += [
-                (merit, name, penalty) for merit, penalty in self._tried(problems[name][1], samples, parts)
-            ]
-        _, name, penalty = max(found, key=lambda one: one[0])
+            tried = getattr(self.features[name], "tried", TRIED)
+            merits = self._merits(problems[name][1], samples, tried, parts)
+            found += [(merit, name, one) for merit, one in zip(merits, tried, strict=True)]
+        _, name, chosen = max(found, key=lambda one: one[0])
         weigh, problem = problems[name]
-        model = problem.solved(samples.targets, len(samples.names), penalty)
-        return Fitted(self.task, samples.names, name, self.features[name], weigh, model, penalty)
+        model = problem.solved(samples.targets, len(samples.names), *chosen)
+        return Fitted(self.task, samples.names, name, self.features[name], weigh, model, *chosen)
 
-    def _tried(
-        self, problem: Problem, samples: Table, parts: list[tuple[Ints, Ints]]
-    ) -> list[tuple[float, float]]:
-        """(how well held-out labels are predicted, C) for each C; of one group alone, that C = 1 is usual."""
+    def _merits(
+        self, problem: Problem, samples: Table, tried: Sequence[Tried], parts: list[tuple[Ints, Ints]]
+    ) -> list[float]:
+        """How well held-out labels are predicted by each try; of one group alone, C = 1 is usual."""
         if not parts:
-            return [(float(penalty == 1.0), penalty) for penalty in PENALTIES]
+            return [float(one == (1.0, 0.0)) for one in tried]
         rows = [(samples.places(learned), samples.places(judge)) for learned, judge in parts]
-        answers = problem.held_out(samples.targets, len(samples.names), PENALTIES, rows)
+        answers = problem.held_out(samples.targets, len(samples.names), tried, rows)
         judged = samples.subset(np.concatenate([judge for _, judge in parts]))
-        return [
-            (_merit(self.task, judged, one), penalty) for one, penalty in zip(answers, PENALTIES, strict=True)
-        ]
+        return [_merit(self.task, judged, one) for one in answers]
 
 
 @dataclass(frozen=True)
@@ -139,6 +137,7 @@ class Fitted:
     weigh: Weigh
     model: Linear
     penalty: float
+    balance: float
 
     @property
     def parameters(self) -> int:
@@ -153,7 +152,8 @@ class Fitted:
     @property
     def note(self) -> str:
         """What was chosen."""
-        return f"{self.kind}, C = {self.penalty:g}"
+        balance = f", rare classes weighed by n ** -{self.balance:g}" if self.balance else ""
+        return f"{self.kind}, C = {self.penalty:g}{balance}"
 
     def outcomes(self, samples: Table) -> dict[str, Any]:
         """Of examples that were encoded before."""

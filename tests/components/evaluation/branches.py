@@ -22,6 +22,7 @@ from tests.components.evaluation.scoring import score
 CLASSES = ["cold", "hot", "mild"]
 IOB2 = ["O", "B-place", "I-place"]
 WORDS = [*models.WORDS[5:], "<b>here</b>", "<script>alert(1)</script>"]
+Grid = tuple[list[int], list[int]]  # numbers of labels, seeds
 LABELS, SEEDS = [20, 40, 80], [0, 1, 2]
 SIZE = {"parameters": 9_000, "megabytes": 0.04, "note": ""}  # as finetuning measures it
 STARTS = {"trunk": SIZE, "linear": {"parameters": 90, "megabytes": 0.01, "note": "<b>TF-IDF"}, "random": SIZE}
@@ -51,21 +52,21 @@ def examples(kind: str, n: int) -> pa.Table:
     )
 
 
-def outcomes(kind: str, scored: dict[str, np.ndarray], gain: float) -> pa.Table:
+def outcomes(kind: str, scored: dict[str, np.ndarray], gain: float, grid: Grid) -> pa.Table:
     """Runs whose trunk is right about `gain` more often than a linear model; the selected one is `scored`."""
     n = len(next(iter(scored.values())))
     generator = np.random.default_rng(6)
     parts = []
     for start, more in (("trunk", gain), ("linear", 0.0), ("random", -gain)):
-        for place, labels in enumerate(LABELS):
-            for seed in SEEDS:
+        for place, labels in enumerate(grid[0]):
+            for seed in grid[1]:
                 share = 0.4 + 0.1 * place + more + generator.normal(0, 0.02)
                 right = generator.random(n) < share
                 columns: dict[str, Any] = dict(scored)
-                if (start, labels, seed) != ("trunk", LABELS[-1], 0):
+                if (start, labels, seed) != ("trunk", grid[0][-1], 0):
                     columns = _invented(kind, scored, right)
-                parts.append(pa.table({"start": [start] * n, "labels": [labels] * n, "seed": [seed] * n,
-                                       "example": np.arange(n), **columns}))  # fmt: skip
+                tags = {"start": [start] * n, "labels": [labels] * n, "seed": [seed] * n}
+                parts.append(pa.table({**tags, "example": np.arange(n), **columns}))
     return pa.concat_tables(parts)
 
 
@@ -86,6 +87,7 @@ def commit(
     seed: int = 0,
     spoil: bool = False,
     names: list[str] | None = None,
+    grid: Grid = (LABELS, SEEDS),
 ) -> Manifest:
     """A branch as finetuning would commit it; its trunk is not in the store. `spoil` drops an outcome."""
     key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, "names": names})
@@ -93,7 +95,7 @@ def commit(
         save_model(kind, draft.folder / "model", seed, names or classes(kind))
         table = examples(kind, n)
         scored = score(draft.folder / "model", kind, table)
-        table_of_runs = outcomes(kind, scored, 0.15)
+        table_of_runs = outcomes(kind, scored, 0.15, grid)
         for path in sorted((draft.folder / "model").iterdir()):
             draft.add(f"model/{path.name}")
         _write(draft, "examples.parquet", table)
@@ -103,23 +105,23 @@ def commit(
             kind=kind,
             modality="text",
             classes=names or classes(kind),
-            label_counts=LABELS,
-            seeds=SEEDS,
-            selected={"labels": LABELS[-1], "seed": 0},
+            label_counts=grid[0],
+            seeds=grid[1],
+            selected={"labels": grid[0][-1], "seed": 0},
             starts=STARTS,
             starts_left_out={"public": "the trunk did not start from public weights"},
         )
-        _runs(draft)
+        _runs(draft, grid)
         return draft.commit()
 
 
-def _runs(draft: Draft) -> None:
+def _runs(draft: Draft, grid: Grid) -> None:
     """What finetuning tells of each run, and what a clock measured."""
     ended = {"rate": None, "steps": 0, "stopped": "solved"}
     trained = ended | {"rate": 1e-3, "steps": 30, "stopped": "early"}
     rows = [
         {"start": start, "labels": labels, "seed": seed, **(ended if start == "linear" else trained)}
-        for start, labels, seed in itertools.product(STARTS, LABELS, SEEDS)
+        for start, labels, seed in itertools.product(STARTS, *grid)
     ]
     draft.measured["runs"] = [{**row, "cpu_seconds": 1.5} for row in rows]
     spent = {"trunk": 60.0, "linear": 0.0, "random": None}  # nobody knows it of adopted weights

@@ -1,15 +1,14 @@
-from __future__ import annotations
-
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.isotonic import IsotonicRegression
 
 from components.evaluation.comparison import compare
 from components.evaluation.config import Config
-from components.evaluation.intervals import estimates, summary
+from components.evaluation.price import isotonic
 
 Runs = dict[tuple[str, int, int], dict[str, np.ndarray]]
 SHARE = {"better": "higher", "low": 0.0, "high": 1.0}
@@ -143,6 +142,13 @@ def test_the_price_of_a_label_is_read_from_the_other_curve_and_its_interval_cove
     assert hits / trials >= 0.9
 
 
+def test_a_curve_is_made_monotone_as_isotonic_regression_does() -> None:
+    values = np.random.default_rng(5).normal(size=(20, 6))
+    x = np.arange(6)
+    expected = [IsotonicRegression().fit_transform(x, row) for row in values]
+    assert isotonic(values) == pytest.approx(np.array(expected))
+
+
 def test_a_price_beyond_the_measured_range_says_so() -> None:
     levels = {"trunk": {10: 2.0, 100: 2.5}, "linear": {10: -2.0, 100: -1.5}}
     prices = {
@@ -242,50 +248,6 @@ def test_a_metric_whose_lower_is_better_tells_the_same_story() -> None:
     assert difference(endless)["value"] == b["value"]
 
 
-def test_metric_intervals_match_scipy() -> None:
-    generator = np.random.default_rng(9)
-    correct = (generator.random(300) < 0.7).astype(np.float64)
-    other = np.where(generator.random(300) < 0.1, 1 - correct, correct)
-
-    def metrics(values: np.ndarray) -> Any:
-        return lambda weights: {"accuracy": share({"correct": values}, weights)}
-
-    config = Config("m", replicates=8000)
-    systems = {"challenger": metrics(correct), "champion": metrics(other)}
-    found, difference = estimates(config, systems, 300, {})
-    options: dict[str, Any] = {"method": "percentile", "n_resamples": 8000, "vectorized": True}
-    for values, name in ((correct, "challenger"), (other, "champion")):
-        theirs = stats.bootstrap((values,), np.mean, rng=generator, **options).confidence_interval
-        ours = found[name]["accuracy"]
-        assert [ours["low"], ours["high"]] == pytest.approx([theirs.low, theirs.high], abs=0.007)
-
-    def gap(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
-        return a.mean(axis=axis) - b.mean(axis=axis)
-
-    paired = stats.bootstrap((correct, other), gap, paired=True, rng=generator, **options).confidence_interval
-    ours = difference["accuracy"]
-    assert ours["value"] == pytest.approx(correct.mean() - other.mean(), abs=1e-6)
-    assert [ours["low"], ours["high"]] == pytest.approx([paired.low, paired.high], abs=0.007)
-
-
-def test_metrics_of_few_examples_say_how_few_they_are() -> None:
-    """All of 20 right: at least 83 % are (Clopper and Pearson); two systems that agree may differ as much."""
-
-    def right(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {"accuracy": np.ones(len(weights)), "other": np.ones(len(weights))}
-
-    systems = {"challenger": right, "champion": right}
-    found, gaps = estimates(Config("m", replicates=100), systems, 20, {"accuracy": SHARE})
-    least = stats.binomtest(20, 20).proportion_ci(0.95, "exact").low
-    assert found["challenger"]["accuracy"] == {
-        "value": 1.0,
-        "low": pytest.approx(least, abs=1e-6),
-        "high": 1.0,
-    }
-    assert found["challenger"]["other"]["low"] == 1.0  # its range is not declared
-    assert gaps["accuracy"]["low"] == -gaps["accuracy"]["high"] == pytest.approx(least - 1, abs=1e-6)
-
-
 def test_the_price_and_the_difference_tell_one_story() -> None:
     """Two seeds whose starts move together: a difference is shown that neither curve alone would show."""
     generator, grid = np.random.default_rng(13), dict[tuple[str, int, int], Any]()
@@ -297,19 +259,3 @@ def test_the_price_and_the_difference_tell_one_story() -> None:
     found = compared(grid)
     (worth,) = [p for p in found["prices"] if (p["of"], p["over"], p["count"]) == ("trunk", "linear", 20)]
     assert difference(found)["high"] < 0 and worth["beyond"]["high"] == "<" == worth["beyond"]["value"]
-
-
-def test_one_system_has_no_difference() -> None:
-    assert (
-        estimates(Config("m", replicates=100), {"challenger": lambda w: {"a": w.mean(axis=1)}}, 5, {})[1]
-        == {}
-    )
-
-
-def test_undefined_is_null_with_a_reason_never_zero() -> None:
-    nowhere = float("nan")
-    assert summary(nowhere, nowhere, nowhere) == {
-        "value": None, "low": None, "high": None,
-        "reason": "not defined on these examples: there is nothing to divide by",
-    }  # fmt: skip
-    assert summary(0.0, nowhere, nowhere) == {"value": 0.0, "low": None, "high": None}

@@ -59,15 +59,33 @@ def test_a_branch_is_scored_with_intervals(kind, tmp_path, capsys):
     (task,) = verdicts.checked(json.loads(store.objects.read("runs/local/verdict.weather.json")))
     assert task["name"] == "weather" and task["metric"] == facts["primary"]
     costs = task["labels"][0]["starts"]
-    assert (
-        costs["trunk"]["cpu_seconds"] == 61.5 and costs["random"]["cpu_seconds"] == 1.5
-    )  # none of pre-training
+    seconds = {start: cost["cpu_seconds"] for start, cost in costs.items()}
+    assert seconds == {
+        "trunk": 61.5,
+        "linear": 1.5,
+        "random": 1.5,
+    }  # of random weights no pre-training is known
     assert costs["linear"]["milliseconds"] == 0.1 and costs["linear"]["megabytes"] == 0.01
     assert task["sentence"] in capsys.readouterr().out
     outcomes = pq.read_table(store.open(made, "outcomes.parquet"))
     assert outcomes.column("system").unique().to_pylist() == ["challenger"] and len(outcomes) == 120
     written = json.loads(store.open(made, "evaluation.json").read_bytes())
     assert {name: written[name] for name in facts} == facts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_three_examples_and_one_run_of_each_start_can_tell_nothing(kind, tmp_path):
+    context = Context(Store(str(tmp_path / "store")))
+    made, _ = evaluate(context, branches.commit(context.store, kind, n=3, grid=([20], [0])), tmp_path / "a")
+    compared = made.facts["comparison"]
+    assert compared["sentence"].startswith(
+        "Cannot tell which start is best with 20 labels: 3 test examples and 1"
+    )
+    for one in compared["labels"][0]["differences"]:
+        assert one["low"] < 0 < one["high"] and one["detectable"] > 0.5
+    for entry in made.facts["metrics"].values():
+        assert entry["value"] is None or entry["high"] - entry["low"] > 0.5
+    assert read((tmp_path / "a" / "card.html").read_text(encoding="utf-8")).headings
 
 
 def test_the_confusion_matrix_counts_the_outcomes(tmp_path):

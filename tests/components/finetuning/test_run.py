@@ -1,6 +1,5 @@
-"""Finetuning: a fair study from trunk and random weights, and the refusal of unusable labels."""
+"""Finetuning: a fair study from every start, and the refusal of unusable labels."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -10,72 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.finetuning import labelled, tuning, workers
-from components.finetuning.config import Config, configured
-from components.finetuning.run import run
 from components.finetuning.study import Study
 from components.lib import modalities, tasks
 from components.lib.storage import artifacts
-from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.artifacts import Key
 from components.lib.storage.stage import Context
-from components.pretraining.config import Config as Pretraining
-from components.pretraining.run import run as pretrain
 from tests.components.evaluation.scoring import score
+from tests.components.finetuning.studies import config, study, table
 from tests.made import corpora
-
-
-def table(path: Path, rows: list[tuple[object, object]], header=("text", "label")) -> str:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory) -> Path:
-    """A folder with a store, a registered trunk, and labelled records."""
-    folder = tmp_path_factory.mktemp("ground")
-    context, tokens = corpora.topic_tokens(folder, 300)
-    config = Pretraining(
-        trunk={"architecture": "modernbert", "size": "nano", "sequence_length": 48, "unit": "document"},
-        objective={"contrastive": {"projection": 16}},
-        steps=25,
-        global_batch=32,
-        learning_rate=5e-3,
-        threads=1,
-    )
-    pretrain(config, context, tokens=tokens, trunk=folder / "trunk.json")
-    trunk = artifacts.read(folder / "trunk.json")
-    Manifest(Key("registration", 1, {}, {"trunk": trunk.reference}), "", ()).write(folder / "registered.json")
-    rows = [(text, topic) for topic, text in corpora.topics(240, seed=1)]
-    table(folder / "train.csv", rows[:180])
-    table(folder / "test.csv", rows[180:])
-    return folder
-
-
-def config(ground: Path, **changes) -> Config:
-    fixed = {
-        "task": "topics",
-        "modality": "text",
-        "train": {"source": str(ground / "train.csv")},
-        "test": {"source": str(ground / "test.csv")},
-        "label_counts": (12, 48),
-        "seeds": (0, 1),
-        "steps": 30,
-        "batch": 12,
-        "learning_rates": (3e-3,),
-        "max_length": 48,
-    }
-    return configured({**fixed, **changes}, "tasks.topics.finetuning")
-
-
-def study(ground: Path, config: Config, branch: Path) -> tuple[Context, Manifest]:
-    context = Context(corpora.Store(str(ground / "store")), stage="finetuning", task="topics")
-    run(config, context, registered=ground / "registered.json", branch=branch)
-    return context, artifacts.read(branch)
-
-
-@pytest.fixture(scope="module")
-def branch(ground) -> tuple[Context, Manifest]:
-    return study(ground, config(ground), ground / "branch.json")
 
 
 def test_every_run_is_scored_on_the_same_frozen_examples(branch):
@@ -251,69 +192,3 @@ def test_the_test_split_has_no_part_in_it_and_runs_are_those_of_the_rate(ground,
     assert several.facts["starts"] == studies["other test"][1].facts["starts"]  # what linear has chosen, too
     assert several.facts["rates"] == {"random": [[24, 3e-3]], "trunk": [[24, 3e-3]]}
     assert several.file("outcomes.parquet").sha256 == one.file("outcomes.parquet").sha256
-
-
-def read_lines(context: Context, manifest: Manifest, name: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in context.store.open(manifest, name).read_text().splitlines()]
-
-
-def test_every_run_says_how_it_was_trained_and_what_it_cost(branch):
-    context, manifest = branch
-    rows, tried = read_lines(context, manifest, "runs.jsonl"), read_lines(context, manifest, "tuning.jsonl")
-    losses = read_lines(context, manifest, "history.jsonl")
-    assert len(rows) == 12 and [row["start"] for row in rows[:3]] == ["trunk", "linear", "random"]
-    for row in rows:
-        tag = {name: row[name] for name in ("start", "labels", "seed")}
-        steps = [loss["step"] for loss in losses if tag.items() <= loss.items()]
-        if row["start"] == "linear":
-            assert (row["rate"], row["steps"], row["stopped"], steps) == (None, 0, "solved", [])
-            continue
-        (choice,) = (
-            one
-            for one in tried
-            if one["chosen"] and (one["start"], one["labels"]) == (row["start"], row["labels"])
-        )
-        assert (row["rate"], row["steps"]) == (choice["rate"], choice["steps"]) and max(steps) == row[
-            "steps"
-        ] <= 30
-        assert row["stopped"] == ("bound" if row["steps"] == 30 else "early")
-    charged = manifest.measured["runs"]
-    assert [{k: v for k, v in one.items() if k != "cpu_seconds"} for one in charged] == [
-        {name: row[name] for name in ("start", "labels", "seed")} for row in rows
-    ]
-    assert all(one["cpu_seconds"] > 0 for one in charged)
-    costs = manifest.measured["starts"]
-    assert set(costs) == {"trunk", "linear", "random"} and manifest.facts["starts_left_out"] == {}
-    assert all(cost["milliseconds"] > 0 and cost["megabytes"] > 0 and cost["note"] for cost in costs.values())
-    assert costs["trunk"]["parameters"] == costs["random"]["parameters"] > costs["linear"]["parameters"] > 0
-    assert costs["random"]["pretraining_cpu_seconds"] == 0 < costs["linear"]["pretraining_cpu_seconds"]
-    weights = manifest.file("model/model.safetensors").bytes / 1e6
-    assert costs["trunk"]["megabytes"] == pytest.approx(weights, rel=0.02)
-    assert {k: v["parameters"] for k, v in manifest.facts["starts"].items()} == {
-        k: v["parameters"] for k, v in costs.items()
-    }
-
-
-def test_training_ends_where_held_out_labels_are_predicted_best(ground, tmp_path):
-    """Of labels half of which are wrong, more steps learn the wrong ones; the first steps are kept."""
-    draw = np.random.default_rng(0)
-    rows = [(text, topic) for topic, text in corpora.topics(180, seed=5)]
-    names = sorted({topic for _, topic in rows})
-    noisy = [(text, draw.choice(names) if draw.random() < 0.5 else topic) for text, topic in rows]
-    given = {"train": {"source": table(tmp_path / "noisy.csv", noisy)}, "label_counts": (90,), "steps": 100}
-    learnt = {}
-    for bound in (100, 4):
-        quick = config(ground, **{**given, "steps": bound}, starts=("trunk",))
-        context, manifest = study(ground, quick, tmp_path / f"{bound}.json")
-        runs, outcomes = (
-            read_lines(context, manifest, "runs.jsonl"),
-            context.store.open(manifest, "outcomes.parquet"),
-        )
-        columns = pq.read_table(outcomes).to_pandas()
-        learnt[bound] = (
-            {(run["steps"], run["stopped"]) for run in runs},
-            (columns["label"] == columns["prediction"]).mean(),
-        )
-    ((steps, stopped),) = learnt[100][0]
-    assert stopped == "early" and steps < 60 and learnt[100][1] > 0.8
-    assert learnt[4][0] == {(4, "bound")}

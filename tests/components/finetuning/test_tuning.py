@@ -10,7 +10,7 @@ from components.finetuning.fitting import Spec
 from components.finetuning.stopping import PATIENCE, Point, Watch
 from components.finetuning.tuning import Choice
 from components.lib import tasks
-from tests.components.finetuning.test_run import config
+from tests.components.finetuning.studies import config
 
 RATES, STARTS = (1.0, 2.0, 3.0), ("trunk", "random")
 TASK = tasks.load("sequence_classification")

@@ -174,6 +174,16 @@ def test_batch_norms_that_see_a_part_of_the_batch_are_told(architecture, cut, to
     assert resolve("text-mlm", {"pretraining.micro_batch": 8}).warnings == ()
 
 
+def test_a_spectral_start_takes_a_step():
+    given = {
+        "pretraining.trunk": {"architecture": "static", "size": "nano"},
+        "pretraining.start": "spectral",
+    }
+    assert resolve("smoke", {**given, "pretraining.learning_rate": 0}).start == "spectral"
+    with pytest.raises(ConfigErrors, match="training makes this start"):
+        resolve("smoke", {**given, "pretraining.steps": 0})
+
+
 @pytest.mark.parametrize(
     ("changes", "lacks", "able"),
     [

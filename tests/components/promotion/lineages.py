@@ -9,6 +9,7 @@ from components.evaluation.recommendation import recommend
 from components.lib.core import plugins
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Store
+from tests.models import commit
 
 GROUPS = ["alt.atheism", "comp.graphics", "misc.forsale", "rec.autos", "sci.med", "talk.politics.misc"]
 
@@ -35,7 +36,7 @@ def corpus(store: Store) -> Manifest:
         "characters": {"train": 21_400_000, "validation": 1_100_000},
         "dropped": {"exact duplicate": 20, "near_duplicate": 611, "contaminated": 7, "length": 300},
     }
-    return _commit(store, Key("ingestion", 1, {"sources": ["sample:"]}, {"sources": "ab" * 32}), facts)
+    return commit(store, "ingestion", {}, facts, config={"sources": ["sample:"]}, raw={"sources": "ab" * 32})
 
 
 def tokens(store: Store, source: Manifest) -> Manifest:
@@ -45,8 +46,8 @@ def tokens(store: Store, source: Manifest) -> Manifest:
         "vocab_size": 8192,
         "tokens": {"train": 4_900_000, "validation": 260_000},
     }
-    key = Key("tokenization", 1, {"kind": "wordpiece", "vocabulary_size": 8192}, {"corpus": source.reference})
-    return _commit(store, key, facts)
+    config = {"kind": "wordpiece", "vocabulary_size": 8192}
+    return commit(store, "tokenization", {"corpus": source}, facts, config=config)
 
 
 def trunk(store: Store, source: Manifest) -> Manifest:
@@ -66,10 +67,10 @@ def trunk(store: Store, source: Manifest) -> Manifest:
         "samples": 51_200,
         "loss": {"train": 0.71, "validation": 0.86},
     }
-    history = "".join(json.dumps(row) + "\n" for row in rows)
-    key = Key("pretraining", 1, {"steps": 800, "trunk": {"size": "mini"}}, {"tokens": source.reference})
-    measured = {"seconds": 171.4, "units_per_second": 15_021.0}
-    return _commit(store, key, facts, {"history.jsonl": history}, measured)
+    made: dict[str, Any] = {"files": {"history.jsonl": "".join(json.dumps(row) + "\n" for row in rows)}}
+    made |= {"measured": {"seconds": 171.4, "units_per_second": 15_021.0}}
+    config = {"steps": 800, "trunk": {"size": "mini"}}
+    return commit(store, "pretraining", {"tokens": source}, facts, config=config, **made)
 
 
 def registered(source: Manifest, name: str = "trunkline-20news") -> Manifest:
@@ -80,8 +81,11 @@ def registered(source: Manifest, name: str = "trunkline-20news") -> Manifest:
 
 
 def branch(store: Store, source: Manifest, task: str) -> Manifest:
-    key = Key("finetuning", 1, {"task": task, "steps": 60}, {"trunk": source.reference})
-    return _commit(store, key, FINETUNING | {"task": task})
+    config = {"task": task, "steps": 60}
+    return commit(store, "finetuning", {"trunk": source}, FINETUNING | {"task": task}, config=config)
+
+
+COUNTS = {"examples": 2000, "confidence": 0.95, "replicates": 2000}
 
 
 def confusion(size: int) -> list[list[int]]:
@@ -101,8 +105,8 @@ def evaluation(
     classes: list[str] = GROUPS,
 ) -> Manifest:
     text, declared = kind == "sequence_classification", plugins.declared("components.lib.tasks", kind)
-    primary = "accuracy" if text else "span_f1"
-    metrics = {primary: entry(0.61), "macro_f1" if text else "span_recall": entry(0.58)}
+    primary, spare = ("accuracy", "macro_f1") if text else ("span_f1", "span_recall")
+    metrics = {primary: entry(0.61), spare: entry(0.58)}
     metrics["calibration_error"] = {"value": None, "low": None, "high": None, "reason": "not defined"}
     rival = {name: entry(0.6) for name in metrics} if champion else None
     facts: dict[str, Any] = {
@@ -112,9 +116,7 @@ def evaluation(
         "metric": declared.constants["METRICS"],
         "model": f"trunkline-20news-{task}",
         "primary": primary,
-        "examples": 2000,
-        "confidence": 0.95,
-        "replicates": 2000,
+        **COUNTS,
         "classes": classes,
         "metrics": metrics,
         "champion": {"name": "trunkline-20news", "version": "2", "reference": "x"} if champion else None,
@@ -124,11 +126,13 @@ def evaluation(
         "confusion": confusion(len(classes)) if text else None,
     }
     facts["comparison"] |= recommend(facts)
-    settings = {"model": facts["model"], "gain": gain, "starts": starts}
-    key = Key("evaluation", 1, settings, {"branch": source.reference})
+    config = {"model": facts["model"], "gain": gain, "starts": starts}
     worst = [{"true": classes[0], "predicted": classes[1], "count": 6, "share": 0.06}]
     written = {"evaluation.json": json.dumps({**facts, "worst_confusions": worst if text else []})}
-    return _commit(store, key, facts, written, {"costs": dict.fromkeys(starts, SECONDS)})
+    measured = {"costs": dict.fromkeys(starts, SECONDS)}
+    return commit(
+        store, "evaluation", {"branch": source}, facts, files=written, config=config, measured=measured
+    )
 
 
 LABELS = [100, 200, 500, 1000, 5000]
@@ -210,20 +214,6 @@ def entry(value: float, half: float = 0.02) -> dict[str, float]:
     return {"value": round(value, 6), "low": round(value - half, 6), "high": round(value + half, 6)}
 
 
-def _commit(
-    store: Store,
-    key: Key,
-    facts: dict[str, Any],
-    files: dict[str, str] | None = None,
-    measured: dict[str, Any] | None = None,
-) -> Manifest:
-    with store.draft(key) as draft:
-        for name, text in (files or {}).items():
-            draft.write(name, text)
-        draft.facts, draft.measured = facts, measured or {}
-        return draft.commit()
-
-
 def promotion(store: Store, source: Manifest, verdicts: dict[str, str]) -> Manifest:
-    key = Key("promotion", 1, {"rules": {}}, {"trunk": source.reference})
-    return _commit(store, key, {"passed": True, "tasks": verdicts})
+    facts = {"passed": True, "tasks": verdicts}
+    return commit(store, "promotion", {"trunk": source}, facts, config={"rules": {}})

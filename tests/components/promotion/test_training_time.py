@@ -19,7 +19,7 @@ def measured(tmp_path_factory):
 
 def test_every_loss_of_the_meter_has_words(measured):
     named = {name.removesuffix("_seconds") for name in measured if name.endswith("_seconds")}
-    assert named - {"scheduled"} <= USES.keys()
+    assert named - {"scheduled", "cpu"} <= USES.keys()
     assert {"ideal", "data", "checkpoint", "evaluation", "startup"} <= named
 
 
@@ -30,6 +30,7 @@ def test_shares_add_up_and_rates_are_shown(measured):
     shown = rates(measured | {"padding": 0.2}, "tokens")
     assert {"goodput", "share of padding", "model FLOP/s utilisation"} <= shown.keys()
     assert shown["the devices' peak, measured then"] == "1 GFLOP/s"
+    assert shown["processor time of all processes"].endswith(" s")
     assert shown["most memory of a process"].endswith(" GB") and "tokens/s, padding included" in shown
 
 

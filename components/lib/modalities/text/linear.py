@@ -132,6 +132,7 @@ class WordShapes:
     """Each word and its neighbours: themselves, their shape (Xx, d), prefixes and suffixes; hashed."""
 
     megabytes = 0.0
+    tried = tuple((penalty, balance) for balance in (0.0, 0.5, 1.0) for penalty in (1.0, 10.0, 100.0))
 
     def rows(self, inputs: Mapping[str, Sequence[Sequence[str]]]) -> Any:
         """(words, 2 ** 20)."""

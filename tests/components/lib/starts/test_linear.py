@@ -82,13 +82,13 @@ def test_held_out_labels_have_no_part_in_their_own_prediction():
     targets = RANDOM.integers(0, 2, 100)
     parts = folds([str(place) for place in range(100)], 0)
     problem, order = Problem.of(rows), np.concatenate([judge for _, judge in parts])
-    found = problem.held_out(targets, 2, linear.PENALTIES, parts)
+    found = problem.held_out(targets, 2, linear.TRIED, parts)
     rights = [(answers.argmax(axis=1) == targets[order]).mean() for answers in found]
     assert sorted(order) == list(range(100)) and 0.3 < np.mean(rights) < 0.7
     assert (problem.solved(targets, 2, 1000.0).answers(rows).argmax(axis=1) == targets).all()
     flipped = targets.copy()
     flipped[parts[0][1]] = 1 - flipped[parts[0][1]]
-    again = problem.held_out(flipped, 2, linear.PENALTIES, parts)
+    again = problem.held_out(flipped, 2, linear.TRIED, parts)
     first = len(parts[0][1])
     assert all(np.array_equal(a[:first], b[:first]) for a, b in zip(found, again, strict=True))
 
@@ -100,7 +100,7 @@ def test_folds_keep_groups_whole():
         assert sorted([*learned, *judge]) == list(range(70))
     assert len(parts) == 5 and folds(groups, 3)[0][1].tolist() == parts[0][1].tolist()
     assert folds(["a"] * 9, 0) == [] and len(folds(["a", "b"], 0)) == 2
-    assert len(folds([str(i) for i in range(linear.ENOUGH + 1)], 0)) == 1
+    assert len(folds([str(i) for i in range(linear.ENOUGH[0] + 1)], 0)) == 1
 
 
 @pytest.mark.parametrize("classes", [[1], [0, 3]])
