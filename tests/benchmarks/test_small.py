@@ -13,6 +13,7 @@ import pytest
 
 from tests.architecture.imports import ROOT
 from tests.benchmarks.history import FILE
+from tests.made import published
 from tests.made.corpora import topics
 from tests.made.in_memory import digits
 
@@ -68,6 +69,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("data")
     fashion(folder)
     tasks(folder)
+    published.text(folder / "weights", "bert")
     return {**os.environ, "SMALL": "1", "TRUNKLINE_BENCH_DATA": str(folder)}
 
 
