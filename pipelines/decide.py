@@ -93,8 +93,10 @@ def _estimate(rounds: list[Round], name: str, number: int) -> str:
     row = _row(rounds[-1], name, number)
     reached = row["starts"]["trunk"]["value"]
     words = f"{row['count']:,} labels: the trunk {reached:.3f} after {rounds[-1].minutes:.1f} minutes"
-    if len(rounds) < 2 or rounds[-1].shown():
-        return f"{words}, which one round has shown to be best"
+    if rounds[-1].shown():
+        return f"{words}, which is shown to be best"
+    if len(rounds) < 2:
+        return f"{words}; the time was too short for a second round, which would show a trend"
     before = _row(rounds[-2], name, number)["starts"]["trunk"]["value"]
     slope = (reached - before) / math.log(rounds[-1].minutes / rounds[-2].minutes)
     ends = sorted((reached, reached + slope * math.log(LONGER)))
