@@ -1,1 +1,1 @@
-"""Finetuning: registered trunk + labelled data -> branch, and its twin from random weights."""
+"""Finetuning: registered trunk + labelled data -> branch, and the same runs from other starts."""

@@ -1,4 +1,4 @@
-"""Finetuning: registered trunk + labelled data -> branch, and its twin from random weights."""
+"""Finetuning: registered trunk + labelled data -> branch, and the same runs from other starts."""
 
 from kfp import dsl
 
