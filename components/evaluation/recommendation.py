@@ -2,8 +2,8 @@
 
 The rule, at each number of labels: of the start with the best mean and those whose paired difference from it
 is not shown (its interval holds 0), the smallest to serve, in megabytes; within a factor of two of that, one
-that needs no pre-training of ours. Where sizes are not known, the start with the best mean. No clock has a
-part in it, so equal runs recommend the same.
+that needs no pre-training of ours; random weights, which nobody would choose, only if they are alone. Where
+sizes are not known, the start with the best mean. No clock has a part in it, so equal runs recommend the same.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def _cheapest(starts: list[str], sizes: Mapping[str, Facts]) -> str | None:
     known = {start: sizes[start]["megabytes"] for start in starts if sizes.get(start, {}).get("megabytes")}
     if len(known) < len(starts):
         return None
-    near = [start for start in starts if known[start] <= NEAR * min(known.values())]
+    known = {start: size for start, size in known.items() if start != "random"} or known
+    near = [start for start in known if known[start] <= NEAR * min(known.values())]
     return min(near, key=lambda start: (start == "trunk", known[start], starts.index(start)))
 
 

@@ -93,6 +93,12 @@ def test_sizes_decide_a_tie_and_near_ones_leave_it_to_pre_training(sizes, expect
     assert recommended(facts({"trunk": 0.71, "linear": 0.70, "random": 0.3}, sizes=sizes)) == [expected]
 
 
+def test_random_weights_are_never_the_cheapest():
+    sizes = {"trunk": 12.0, "linear": 30.0, "random": 1.0}
+    assert recommended(facts({"trunk": 0.01, "linear": 0.0, "random": 0.0}, sizes=sizes)) == ["trunk"]
+    assert recommended(facts({"trunk": 0.01, "linear": 0.0, "random": 0.02})) == ["linear"]
+
+
 def test_what_cannot_be_told_is_said_with_what_could_have_been_shown():
     found = facts({"trunk": 0.9, "linear": 0.5}, half=0.6)
     assert sentence(found) == (
