@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
@@ -13,28 +12,15 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from components.lib.core import hardware
 from components.lib.core.errors import ConfigError, DataError, MissingError, TrunklineError
 from components.lib.data.sources import pypi
 from components.lib.storage.artifacts import sha256_of
 from components.lib.storage.stage import OFFLINE
 from components.lib.storage.store import Store
-from components.preflight.config import Config
 from components.preflight.public_weights import origin
 from components.preflight.public_weights.keeping import obtain
-from components.preflight.run import run
 from tests.fakes.hub_server import COMMIT, serving
 from tests.made import published
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory) -> Path:
-    return published.text(tmp_path_factory.mktemp("hub") / "bert", "bert")
-
-
-@pytest.fixture
-def hub(bert, tmp_path) -> Path:
-    return Path(shutil.copytree(bert, tmp_path / "bert"))
 
 
 @pytest.fixture
@@ -248,14 +234,6 @@ def test_two_runs_at_once_come_to_one(hub, store):
     assert len(list(store.objects.keys("public/"))) == 4, "a manifest and its three files"
 
 
-def test_less_memory_than_weights_is_told_before_work(tmp_path, hub, monkeypatch, capsys):
-    monkeypatch.setenv("TRUNKLINE_LOCAL", "processes")
-    monkeypatch.setattr(hardware, "memory", lambda: 100_000)
-    with pytest.raises(SystemExit):
-        check(tmp_path, hub, **{"finetuning.max_length": 32})
-    assert "more memory than there is" in capsys.readouterr().err
-
-
 OBTAIN = """
 import sys
 from components.lib.core.errors import TrunklineError
@@ -298,42 +276,3 @@ def test_a_model_of_the_hub_and_without_it(hub, tmp_path):
     assert down.returncode == 69 and "HF_HUB_OFFLINE" in down.stdout
     absent = ask(address, tmp_path, "hf:owner/fresh@main", HF_HUB_OFFLINE="1")
     assert absent.returncode == 69 and "not in the cache" in absent.stdout
-
-
-OUTPUTS = ("ingestion", "tokenization", "pretraining", "registration", "promotion", "task_count")
-
-
-def check(tmp_path, hub, **overrides):
-    overrides = {"pretraining.start": f"{hub}/", "pretraining.trunk": {"unit": "document"}, **overrides}
-    place = {"store": str(tmp_path / "store"), "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}
-    items = run(
-        Config("smoke", overrides, run_id="run-1", **place), *(tmp_path / "out" / name for name in OUTPUTS)
-    )
-    return items, {name: json.loads((tmp_path / "out" / name).read_text()) for name in OUTPUTS[:3]}
-
-
-def test_settings_follow_from_the_weights(tmp_path, hub):
-    (task,), out = check(tmp_path, hub, **{"finetuning.max_length": 64})
-    assert out["pretraining"]["config"]["start"].startswith("public/")
-    assert out["pretraining"]["config"]["trunk"] == {"unit": "document", "sequence_length": 64}
-    tokenization = out["tokenization"]["config"]
-    assert tokenization["kind"] == "given" and tokenization["complete"] is False
-    assert tokenization["tokenizer"].endswith("model/tokenizer.json")
-    assert "public" in task["finetuning"]["config"]["starts"]
-
-
-@pytest.mark.parametrize(
-    ("overrides", "what"),
-    [
-        ({"pretraining.trunk": {"architecture": "bert"}}, "decide the network"),
-        ({"pretraining.trunk": {"sequence_length": 65}}, "longer than the published weights"),
-        ({"finetuning.max_length": 65}, "longer than the trunk"),
-        ({"pretraining.objective": {"causal_lm": {}}}, "do not offer causal"),
-        ({"pretraining.start": "/nowhere/at/all/"}, "does not exist"),
-        ({"pretraining.start": "champion", "pretraining.steps": 0}, "only published weights"),
-    ],
-)
-def test_settings_that_these_weights_cannot_have(tmp_path, hub, capsys, overrides, what):
-    with pytest.raises(SystemExit):
-        check(tmp_path, hub, **{"finetuning.max_length": 32, **overrides})
-    assert what in capsys.readouterr().err
