@@ -3,7 +3,7 @@
 The rule, at each number of labels: of the start with the best mean and those whose paired difference from it
 is not shown (its interval holds 0), the smallest to serve, in megabytes; within a factor of two of that, one
 that needs no pre-training of ours; random weights, which nobody would choose, only if they are alone. Where
-sizes are not known, the start with the best mean. No clock has a part in it, so equal runs recommend the same.
+sizes are not known, the start with the best mean. No clock has a part in it: equal runs recommend the same.
 """
 
 from __future__ import annotations
