@@ -12,8 +12,7 @@ PORT ?= 5000
 MODEL ?= trunkline-20news-topics@champion
 CLUSTER ?= default
 ENDPOINT ?= $(KF_PIPELINES_ENDPOINT)
-WORDS = --pipeline '$(PIPELINE)' --preset '$(PRESET)' $(if $(SOURCE),--source '$(SOURCE)') \
-  $(if $(LABELS),--labels '$(LABELS)') $(foreach word,$(SET),--set '$(word)')
+WORDS = --pipeline '$(PIPELINE)' --preset '$(PRESET)' $(if $(SOURCE),--source '$(SOURCE)') $(if $(LABELS),--labels '$(LABELS)') $(foreach word,$(SET),--set '$(word)')
 
 ##@ Use
 help: ## This list
@@ -93,14 +92,11 @@ bench: setup ## Benchmarks against peers, printed and added to the history; BENC
 	@for file in $(foreach name,$(or $(BENCH),*),tests/benchmarks/bench_$(name).py); do $(BIN)/python -m "tests.benchmarks.$$(basename $$file .py)" || exit; done
 
 clean: ## Remove what can be made again; runs/ stays
-	@rm -rf .venv .venv-* build .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .venv .venv-* build .pytest_cache .mypy_cache .ruff_cache .hypothesis $$(find . -name __pycache__ -type d -prune)
 
 .venv/ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv, or PYTHON=..."; exit 69; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "Python's venv is missing: apt-get install python3-venv"; exit 69; }
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer with venv is needed: apt-get install python3 python3-venv, or PYTHON=..."; exit 69; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	  groups = [project["dependencies"], *project["optional-dependencies"].values()]; \
