@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -153,6 +154,8 @@ def test_registration_sends_what_pretraining_could_not(proxy, mlflow_uri, tmp_pa
         tracker.history(rows)  # with a dead server, too, training goes on to its end
         tracker.deadline = 60.0 if down == "never" else 1.0
     assert ("items did not reach" in capfd.readouterr().out) == (down != "never")
+    for thread in [one for one in threading.enumerate() if one.name == "tracking"]:
+        thread.join(60)  # a process that ends ends it, in the midst of a request too
     fault.times = 0
     before = everything(mlflow_uri, context) if down != "always" else {}
     source.write(tmp_path / "trunk.json")

@@ -129,11 +129,11 @@ def test_a_spectral_start_is_no_trunk_that_came_before(folder):
 
 @pytest.mark.parametrize(("whole", "failed", "config"), [("whole", "failed", IMAGE), ("words", "cut", WORDS)])
 def test_a_failed_run_resumes_to_the_same_bytes(whole, failed, config, folder, tmp_path, monkeypatch):
-    """Teacher, batch statistics and both players: it fails after the sixth step, two after a checkpoint."""
+    """Teacher, batch statistics and both players: it fails after the tenth step, two after a checkpoint."""
     expected = train(folder, whole, config)
     monkeypatch.setenv(failpoints.VARIABLE, str(tmp_path))
     failpoints._reached.clear()
-    (tmp_path / "training.step").write_text("fail at=6")
+    (tmp_path / "training.step").write_text("fail at=10")
     with pytest.raises(ServiceError, match="asked for"):
         train(folder, failed, config)
     monkeypatch.delenv(failpoints.VARIABLE)
