@@ -141,7 +141,7 @@ def test_registration_sends_what_pretraining_could_not(proxy, mlflow_uri, tmp_pa
     """Of a trunk that was made elsewhere, by another pipeline run, while MLflow was away."""
     details = {"preset": f"down {down}"}
     context = Context(Store(str(tmp_path / "store")), tracking_uri=proxy.url, run_id="r", details=details)
-    source = models.trunk(context.store)
+    source = models.trunk(context.store, name=down)  # each has a run of its own, on the one server
     lines = context.store.open(source, "history.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     fault = proxy.inject("reset", times=10**9 if down == "always" else 0)
