@@ -66,7 +66,7 @@ def facts(preset: Path, variant: str, folder: Path) -> dict[str, dict[str, Any]]
     """Runs a preset on the data of a folder; what finetuning and evaluation found."""
     with tempfile.TemporaryDirectory() as made:
         text = preset.read_text(encoding="utf-8").replace("DATA/", f"{folder}/")
-        if 'start: "pypi:' in text:  # published weights: small ones, whose few words are not those of the texts
+        if 'start: "pypi:' in text:  # weights: small ones, whose few words are not those of the texts
             made_up = re.sub(r'start: "pypi:.*"', f"start: {folder}/weights/", text)
             text = sized(text, f"{made_up}\ntokenization: {{unknown: 1.0}}\n")
         Path(made, preset.name).write_text(text, encoding="utf-8")
