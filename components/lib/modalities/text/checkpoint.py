@@ -20,11 +20,7 @@ KNOWN = {
     "eos": ("[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>"),
     "mask": ("[MASK]", "<mask>", "<|mask|>"),
 }
-POOLING = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_lasttoken": "last",
-}
+POOLING = {"cls": "cls_token", "mean": "mean_tokens", "last": "lasttoken"}  # ours -> pooling_mode_...
 LAYERS = ("num_hidden_layers", "n_layers", "n_layer")
 MODULES = ("Transformer", "Pooling", "Normalize")
 
@@ -132,14 +128,14 @@ def _pooling(checkpoint: Any, reference: str) -> tuple[str, bool, list[str]]:
     if "Pooling" not in kinds:
         return "mean", "Normalize" in kinds, left_out
     values = checkpoint.json(f"{kinds['Pooling'].get('path', '')}/config.json") or {}
-    chosen = [name for name in values if name.startswith("pooling_mode_") and values[name] is True]
-    named = values.get("pooling_mode")
-    chosen = [f"pooling_mode_{named}"] if isinstance(named, str) else chosen
-    found = [
-        POOLING.get(name) or POOLING.get(f"{name}_token") or POOLING.get(f"{name}_tokens") for name in chosen
+    prefix, named = "pooling_mode_", values.get("pooling_mode")
+    chosen = [
+        name.removeprefix(prefix) for name in values if name.startswith(prefix) and values[name] is True
     ]
-    if len(found) != 1 or found[0] is None:
-        expected = " or ".join(POOLING)
+    chosen = [named] if isinstance(named, str) else chosen
+    found = [ours for ours, mode in POOLING.items() if {mode, ours} & set(chosen)]
+    if len(chosen) != 1 or len(found) != 1:
+        expected = " or ".join(prefix + mode for mode in POOLING.values())
         raise DataError(
             "the pooling of a checkpoint is not built here", where=reference, found=chosen, expected=expected
         )
