@@ -106,8 +106,8 @@ def test_a_run_succeeds_and_says_what_the_runner_leaves_out(runs, runner):
 def test_the_two_runners_make_the_same(runs):
     """Every output is the same to the bit, but for a server's random ids, and the last digits of `linear`.
 
-    Its solver stops at a tolerance, so that the order of sums shows in the sixth decimal of a probability. What
-    comes after fine-tuning names its output, and is compared without that name.
+    Its solver stops at a tolerance, so that the order of sums shows in the sixth decimal of a probability.
+    What comes after fine-tuning names its output, and is compared without that name.
     """
     first, second = (runs[runner] for runner in RUNNERS)
     assert first.outputs.keys() == second.outputs.keys() and len(first.outputs) == 7
