@@ -28,6 +28,7 @@ from components.lib.engine.order import Order
 from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.precision import resolve
 from components.lib.engine.randomness import Draw, Ints
+from components.lib.engine.threads import one_thread
 from components.lib.engine.trainable import WeightedSum
 from components.lib.models import classifiers, loading
 from components.lib.models.inference import device
@@ -125,7 +126,7 @@ class Fitter:
         material = self.inputs.starts[spec.start]
         if isinstance(material.source, Path):
             return self._branched(material, material.source, spec)
-        with served.one_thread():
+        with one_thread():
             return self._solved(material, material.source, spec)
 
     def _branched(self, material: Material, folder: Path, spec: Spec) -> Result:

@@ -10,10 +10,10 @@ from typing import Any
 
 from components.finetuning.config import STARTS, Config
 from components.finetuning.labelled import Frozen, Split
-from components.finetuning.served import one_thread
 from components.lib import modalities, tasks
 from components.lib.core import plugins
 from components.lib.core.settings import from_dict
+from components.lib.engine.threads import one_thread
 from components.lib.starts import Learner, Origin
 
 

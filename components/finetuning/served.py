@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import nn
+
+from components.lib.engine.threads import one_thread
 
 RECORDS = 8  # that are timed, one at a time
 
@@ -52,15 +51,3 @@ def milliseconds(answer: Callable[[dict[str, list[Any]]], Any], inputs: Mapping[
             answer(record)
             took.append(time.perf_counter() - begun)
     return 1000 * median(took)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Of torch and of BLAS."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from components.lib.core.settings import setting
 from components.lib.engine.losses import Row
+from components.lib.engine.threads import one_thread
 from components.lib.models.linear import Linear, solve
 from components.lib.modes import Fit
 
@@ -47,7 +47,7 @@ def learn(fit: Fit) -> tuple[Any, list[Row]]:
     branch.scale.copy_(scale)
     normal = ((features - branch.mean) * branch.scale).cpu().numpy().astype(np.float64)
     count = branch.linear.out_features
-    with threadpool_limits(1, "blas"):  # threads of small products wait for one another, and round otherwise
+    with one_thread():
         found = _chosen(normal, classes.cpu().numpy(), count, fit.options.inverse_penalties, fit.seed)
     branch.linear.weight.copy_(torch.as_tensor(found.weights.T))
     branch.linear.bias.copy_(torch.as_tensor(found.offsets))

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from components.lib.engine.threads import one_thread
 from components.lib.modalities.text.bags import counted, documents
 
 SEEN = 20_000_000  # most tokens of a corpus that are decomposed, of documents spread evenly over it
@@ -31,7 +31,7 @@ def prepare(samples: Any, trunk: Any) -> None:
     rank = min(trunk.width, min(matrix.shape) - 1)
     if rank < 1:
         return
-    with threadpool_limits(1):
+    with one_thread():
         found = TruncatedSVD(rank, n_iter=ITERATIONS, random_state=0).fit(matrix)
     with torch.no_grad():
         model.embeddings.weight[:, rank:] *= found.components_.std() / model.embeddings.weight.std()
