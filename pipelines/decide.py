@@ -21,6 +21,7 @@ from pipelines import local, parameters, runners
 
 ERROR = 0.05  # chance of a wrong verdict, over all rounds
 FIRST = 0.1  # share of the time that the first round pre-trains
+LEAST = 0.1  # minutes
 LONGER = 10  # times: the training that is estimated
 
 
@@ -48,6 +49,9 @@ def main(words: list[str] | None = None) -> int:
         given = parameters.read(arguments)
         if arguments.pipeline != "training" or given["overrides"].get("tasks") == []:
             raise UsageError("labels decide", where="--labels", expected="LABELS=my/labels.csv")
+        if arguments.minutes < LEAST:
+            found, expected = arguments.minutes, f"at least {LEAST:g}"
+            raise UsageError("that is no time to train in", where="--minutes", found=found, expected=expected)
         runners.check(arguments.runner, given)
     except TrunklineError as error:
         print(error, file=sys.stderr)
@@ -78,14 +82,15 @@ def _confidence(before: int) -> float:
 def told(rounds: list[Round], arguments: Any) -> list[str]:
     """The verdict, what more time would bring, and how to go on."""
     last = rounds[-1]
-    lines = ["", f"decided after {len(rounds)} round{'s' if len(rounds) > 1 else ''}"]
+    end = "decided" if last.shown() else "the time is up"
+    lines = ["", f"{end} after {len(rounds)} round{'s' if len(rounds) > 1 else ''}"]
     for task in last.tasks:
         lines += [f"  {task['name']}: {task['sentence']}"]
         lines += [f"    {_estimate(rounds, task['name'], number)}" for number in range(len(task["labels"]))]
     source = f" SOURCE={shlex.quote(arguments.source)}" if arguments.source else ""
     labels = f" LABELS={shlex.quote(arguments.labels)}" if arguments.labels else ""
-    command = f"make run PRESET={arguments.preset}{source}{labels}"
-    return [*lines, f"to go on: {command} SET='pretraining.minutes={LONGER * last.minutes:.0f}'"]
+    words = shlex.quote(" ".join([f"pretraining.minutes={LONGER * last.minutes:.3g}", *arguments.set]))
+    return [*lines, f"to go on: make run PRESET={arguments.preset}{source}{labels} SET={words}"]
 
 
 def _estimate(rounds: list[Round], name: str, number: int) -> str:

@@ -53,16 +53,27 @@ def test_the_estimate_follows_the_line_through_the_last_two_rounds():
         Round(1.0, 90.0, [task((-0.1, 0.1), trunk=0.50)]),
         Round(2.0, 90.0, [task((-0.1, 0.1), trunk=0.53)]),
     ]
-    text = "\n".join(decide.told(rounds, Namespace(preset="decide", source="a", labels="b.csv")))
-    assert "decided after 2 rounds" in text and "topics: Use it." in text
+    given = Namespace(preset="decide", source="a", labels="b.csv", set=["tasks.topics.train.label=kind"])
+    text = "\n".join(decide.told(rounds, given))
+    assert "the time is up after 2 rounds" in text and "topics: Use it." in text
     assert "0.530 after 2.0 minutes; with 10 times as many, 0.530 to 0.630 by its trend" in text
-    assert "make run PRESET=decide SOURCE=a LABELS=b.csv SET='pretraining.minutes=20'" in text
+    assert (
+        "make run PRESET=decide SOURCE=a LABELS=b.csv SET='pretraining.minutes=20 tasks.topics.train.label=kind'"
+        in text
+    )
+    rounds.append(Round(4.0, 90.0, [task((0.01, 0.1))]))
+    assert "decided after 3 rounds" in "\n".join(decide.told(rounds, given))
 
 
 @pytest.mark.parametrize("words", [["--source", "texts.txt"], ["--pipeline", "finetuning"]])
 def test_without_labels_nothing_is_run(words, capsys):
     assert decide.main([*words, "--preset", "smoke"]) == 64
     assert "LABELS=my/labels.csv" in capsys.readouterr().err
+
+
+def test_no_time_is_told(capsys):
+    assert decide.main(["--preset", "smoke", "--minutes", "0"]) == 64
+    assert "at least 0.1" in capsys.readouterr().err
 
 
 def test_own_texts_and_labels_are_decided_on(tmp_path):
@@ -82,5 +93,5 @@ def test_own_texts_and_labels_are_decided_on(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = tmp_path.glob("store/runs/*/verdict.json")
     sentence = json.loads(path.read_text())["tasks"][0]["sentence"]
-    assert "decided after 1 round" in done.stdout and sentence in done.stdout
+    assert " after 1 round" in done.stdout and sentence in done.stdout
     assert f"SOURCE={shlex.quote(str(texts))} LABELS={labels}" in done.stdout
