@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+from components.lib import modalities
 from components.lib.engine.distributed import World
 from components.lib.engine.meter import Meter
 from components.lib.storage.objects import Objects
@@ -58,6 +59,8 @@ def _kept(objects: Objects, key: str) -> str:
 
 def _measured(config: Config, world: World, measure: Callable[[Config], Meter]) -> dict[str, float]:
     budget = 60 * config.minutes
+    if config.start in modalities.starts(config.modality):  # weights that the corpus decides, at a price
+        config = replace(config, start="")
     warm = measure(replace(config, steps=WARM_UP))
     count = world.broadcast(str(int(SHARE * budget / max(_step(warm), 1e-6))))
     meter = measure(replace(config, steps=min(max(int(count), WARM_UP), MOST)))
