@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from components import STAGES
@@ -31,7 +29,7 @@ from tests.e2e.servers import RESTRICTED, docker, mlflow, new_database, postgres
 PATTERN = os.environ.get("TRUNKLINE_IMAGES") or "{image}:{tag}"
 BUCKET = "trunkline-e2e"
 WITH_IDS = ("registration",)
-OUTCOMES = "outcomes.parquet"
+KERNELS = "OPENBLAS_"  # settings of BLAS, whose other kernels round otherwise; containers do not get them
 SECRETS = {"AWS_SECRET_ACCESS_KEY": "planted-1-0123456789", "TRUNKLINE_SECRET_DATA": "planted-2-0123456789"}
 
 
@@ -81,7 +79,9 @@ def runs(bucket, servers):
 def run(runner, store, server):
     command = [sys.executable, "-m", "pipelines.local", "--preset", "smoke", "--runner", runner]
     command += ["--store", store, "--tracking-uri", server]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    how = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 900, "check": False}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(KERNELS)}
+    done = subprocess.run(command, env=own, **how)
     result = Run(done.returncode, done.stdout + done.stderr, store)
     objects = connect(store)
     for key in sorted(objects.keys("runs/")):
@@ -104,46 +104,16 @@ def test_a_run_succeeds_and_says_what_the_runner_leaves_out(runs, runner):
 
 
 def test_the_two_runners_make_the_same(runs):
-    """Every output is the same to the bit, but for a server's random ids, and the last digits of `linear`.
-
-    Its solver stops at a tolerance, so that the order of sums shows in the sixth decimal of a probability.
-    What comes after fine-tuning names its output, and is compared without that name.
-    """
+    """Every output has the same key and digest, to the bit, but for what a server's random ids are in."""
     first, second = (runs[runner] for runner in RUNNERS)
     assert first.outputs.keys() == second.outputs.keys() and len(first.outputs) == 7
     for name, reference in sorted(first.outputs.items()):
         same = reference == second.outputs[name]
         print(f"\n{name:<18} {reference} {'same' if same else second.outputs[name]}", end="")
-        if name in (*WITH_IDS, "promotion"):  # whose decisions are compared below
-            continue
-        one, other = first.manifest(name), second.manifest(name)
-        if name.startswith("finetuning"):
-            assert one.facts == other.facts
-            assert [f for f in one.files if f.name != OUTCOMES] == [
-                f for f in other.files if f.name != OUTCOMES
-            ]
-            assert_close(*(outcomes(run, manifest) for run, manifest in ((first, one), (second, other))))
-        elif name.startswith("evaluation"):
+        if name not in WITH_IDS:
+            one, other = first.manifest(name), second.manifest(name)
             assert (one.files, one.facts) == (other.files, other.facts)
-        else:
-            assert same and (one.files, one.facts) == (other.files, other.facts)
-
-
-def outcomes(run, manifest):
-    return pq.read_table(Store(run.store).open(manifest, OUTCOMES))
-
-
-def assert_close(one, other):
-    """Equal, but for real numbers of the linear start."""
-    assert one.column_names == other.column_names
-    linear = np.array(one.column("start").to_pylist()) == "linear"
-    for name in one.column_names:
-        ours, theirs = (table.column(name).to_numpy() for table in (one, other))
-        assert (ours[~linear] == theirs[~linear]).all(), name
-        if ours.dtype.kind == "f":
-            np.testing.assert_allclose(ours[linear], theirs[linear], atol=1e-4)
-        else:
-            assert (ours[linear] == theirs[linear]).all(), name
+            assert same
 
 
 def test_the_two_runners_measure_the_same(runs):
