@@ -6,6 +6,7 @@ expands beyond `Limits` is refused while it is read (a decompression bomb).
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import gzip
 import io
@@ -119,7 +120,7 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except BROKEN as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of a seek to a false place
             raise
         what, fix = (
             "a compressed file is broken or cut short",
