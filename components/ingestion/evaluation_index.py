@@ -17,7 +17,7 @@ from components.ingestion.record_reader import Fetched, fetched, layout_of, payl
 from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import DataError
-from components.lib.data.formats import Rejected, Stranger
+from components.lib.data.formats import Account, Rejected, Stranger
 from components.lib.data.sources import chosen, find_all, sift
 from components.lib.modalities import Indexer
 from components.lib.storage.artifacts import Manifest
@@ -48,7 +48,7 @@ class Indexing:
             yield self.indexer.save(request)
             return
         for item in payloads(request, self.entry, self.config, self.group):
-            if isinstance(item, Stranger):
+            if isinstance(item, Stranger | Account):
                 continue
             if isinstance(item, Rejected):
                 fix = "correct the record or the settings of ingestion.decontaminate"

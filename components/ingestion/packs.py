@@ -18,7 +18,7 @@ from components.ingestion.config import Config
 from components.ingestion.parquet_rows import Rows
 from components.ingestion.record_reader import REJECTS, Batch, Fetched, Place
 from components.lib import modalities
-from components.lib.data.formats import Rejected, Stranger
+from components.lib.data.formats import Account, Rejected, Stranger
 from components.lib.data.sources import Object
 from components.lib.modalities import Cleaned, Columns
 from components.lib.storage import artifacts
@@ -27,8 +27,9 @@ from components.lib.storage.store import Draft, Store
 
 PACK_BYTES = 64 << 20  # of raw input in a pack of small objects; a bigger object has a pack of its own
 PACK_OBJECTS = 4096
-VERSION = 3  # of what a pack, an index and a corpus hold
+VERSION = 4  # of what a pack, an index and a corpus hold
 TEXT = pa.string()
+COUNTED = ("read", "records", "blank", "header", "quarantined")  # of an Account
 QUARANTINE = pa.schema([("source", pa.int32()), ("location", TEXT), ("reason", TEXT), ("excerpt", TEXT)])
 
 
@@ -39,8 +40,9 @@ class Slice:
     Attributes:
         index: the source's number in the pack.
         offset: its first row.
-        source: what the pack states of it: name, identity, sha256, bytes, rows, quarantined, and `lost`, the
-            reason, if it could not be decoded to its end.
+        source: what the pack states of it: name, identity, sha256, bytes, rows, quarantined, `account` (unit
+            -> read, records, blank, header, quarantined, summed over its streams), `notes` (note -> streams),
+            and `lost`, the reason, if it could not be decoded to its end.
     """
 
     pack: Manifest
@@ -115,11 +117,15 @@ class PackWriter:
         self._rejects: list[dict[str, Any]] = []
         self._altered = 0
         self._counts = {name: Counter[int]() for name in ("rows", "quarantined", "strangers")}
+        self._accounts: dict[int, dict[str, Counter[str]]] = {}
+        self._notes: dict[int, Counter[str]] = {}
 
     def add(self, batch: Batch, cleaned: Cleaned) -> None:
         """Appends cleaned documents; of a dropped one only an excerpt is kept."""
         for number, item in batch.rejects:
             self.reject(number, item)
+        for number, account in batch.accounts:
+            self._account(number, account)
         for index, reason in cleaned.broken.items():
             number, where = batch.places[index]
             self.reject(number, Rejected(where, reason, ""))
@@ -153,11 +159,19 @@ class PackWriter:
                 "sha256": file.sha256,
                 "bytes": file.bytes,
                 **{name: counts[number] for name, counts in self._counts.items()},
+                "account": {unit: dict(sums) for unit, sums in self._accounts.get(number, {}).items()},
+                "notes": dict(self._notes.get(number, {})),
             }
             for number, file in enumerate(files)
         ]
         self._draft.facts = {"sources": sources, "altered": self._altered}
         return sources
+
+    def _account(self, number: int, account: Account) -> None:
+        """Adds the account of a stream to those of its source."""
+        sums = self._accounts.setdefault(number, {}).setdefault(account.unit, Counter())
+        sums.update({name: getattr(account, name) for name in COUNTED})
+        self._notes.setdefault(number, Counter()).update(account.notes)
 
     def _table(self, places: list[Place], groups: list[bytes], cleaned: Cleaned) -> pa.Table:
         columns: Columns = self._modality.COLUMNS

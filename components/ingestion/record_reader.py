@@ -16,13 +16,13 @@ from components.ingestion.config import Config, Evaluation
 from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import DataError, InternalError
-from components.lib.data.formats import Layout, Rejected
+from components.lib.data.formats import Account, Layout, Record, Rejected
 from components.lib.data.groups import group_of
 from components.lib.data.sources import Object, fetch, open_records
 from components.lib.modalities import Payload
 
 AHEAD = 4  # objects fetched before they are read
-REJECTS = 1000  # unreadable records of a batch
+REJECTS = 1000  # unreadable records of a batch, and accounts of files
 
 Place = tuple[int, str]  # number of the source, location in it
 
@@ -54,12 +54,14 @@ class Batch:
         places: of each payload.
         groups: hash of the group of each payload; empty if there are none.
         rejects: number of the source, and what of it could not be read.
+        accounts: number of the source, and the account of a stream of it that ended.
         payloads: a list of them, pickled: the process in between does not look into it.
     """
 
     places: list[Place]
     groups: list[bytes]
     rejects: list[tuple[int, Rejected]]
+    accounts: list[tuple[int, Account]]
     payloads: bytes
 
 
@@ -72,13 +74,14 @@ class RecordReader:
     places: list[Place] = field(default_factory=list)
     groups: list[bytes] = field(default_factory=list)
     rejects: list[tuple[int, Rejected]] = field(default_factory=list)
+    accounts: list[tuple[int, Account]] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
     size: int = 0
 
     def __call__(self, request: tuple[int, Fetched] | None) -> Iterator[Batch]:
         """Batches of about `batch` characters or bytes; a small file has its rows in the next one."""
         if request is None:
-            if self.places or self.rejects:
+            if self.places or self.rejects or self.accounts:
                 yield self._batch()
             return
         number, source = request
@@ -86,19 +89,22 @@ class RecordReader:
         for item in payloads(source, config, config, config.group):
             if isinstance(item, Rejected):
                 self.rejects.append((number, item))
+            elif isinstance(item, Account):
+                self.accounts.append((number, item))
             else:
                 payload, where, group = item
                 self.payloads.append(payload)
                 self.places.append((number, where))
                 self.groups += [group] if config.group else []
                 self.size += sum(map(len, payload))
-            if self.size >= self.batch or len(self.rejects) >= REJECTS:
+            if self.size >= self.batch or len(self.rejects) + len(self.accounts) >= REJECTS:
                 yield self._batch()
 
     def _batch(self) -> Batch:
         pickled = pickle.dumps(self.payloads, pickle.HIGHEST_PROTOCOL)
-        batch = Batch(self.places, self.groups, self.rejects, pickled)
-        self.places, self.groups, self.rejects, self.payloads, self.size = [], [], [], [], 0
+        batch = Batch(self.places, self.groups, self.rejects, self.accounts, pickled)
+        self.places, self.groups, self.rejects, self.accounts, self.payloads = [], [], [], [], []
+        self.size = 0
         return batch
 
 
@@ -141,16 +147,19 @@ def layout_of(source: Config | Evaluation, config: Config) -> Layout:
 
 def payloads(
     file: Fetched, source: Config | Evaluation, config: Config, group: str
-) -> Iterator[tuple[Payload, str, bytes] | Rejected]:
-    """(payload, where, hash of its group) of each record; a Rejected where a record has none."""
+) -> Iterator[tuple[Payload, str, bytes] | Rejected | Account]:
+    """(payload, where, hash of its group) of each record; a Rejected where a record has none; Accounts."""
     payload_of: Any = modalities.load(config.modality, "ingestion").payload
-    for record in open_records(file.entry, file.path, layout_of(source, config)):
-        payload = record if isinstance(record, Rejected) else payload_of(record, source.fields)
-        if isinstance(record, Rejected) or isinstance(payload, Rejected):
+    for item in open_records(file.entry, file.path, layout_of(source, config)):
+        if not isinstance(item, Record):
+            yield item
+            continue
+        payload = payload_of(item, source.fields)
+        if isinstance(payload, Rejected):
             yield payload
             continue
-        found = group_of(record, group, file.entry.name)
-        yield found if isinstance(found, Rejected) else (payload, record.where, found)
+        found = group_of(item, group, file.entry.name)
+        yield found if isinstance(found, Rejected) else (payload, item.where, found)
 
 
 def fetched(objects: Sequence[Object]) -> Iterator[tuple[Fetched, Fetched | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from components.ingestion.config import Config
 from components.ingestion.corpus_shards import Shards
-from components.ingestion.packs import Slice
+from components.ingestion.packs import COUNTED, Slice
 from components.ingestion.selection import Documents
 
 
@@ -23,6 +24,8 @@ class Statistics:
         read: records, the unreadable ones included.
         dropped: rule or step -> documents.
         documents: split -> documents.
+        account: unit (lines, rows, ...) -> read, records, blank, header, quarantined; read is their sum.
+        notes: what was guessed of files or left out of them -> {"streams": how many, "first": a source}.
         totals: measure -> split -> its sum; `groups` -> split -> how many there are, if documents have any.
         kinds: column -> how many documents have each of its values.
         altered: documents that were repaired.
@@ -34,6 +37,8 @@ class Statistics:
     quarantined: int
     altered: int
     dropped: dict[str, int]
+    account: dict[str, dict[str, int]]
+    notes: dict[str, dict[str, Any]]
     modality: str
     documents: dict[str, int]
     totals: dict[str, dict[str, int]]
@@ -64,6 +69,8 @@ class Statistics:
             quarantined=quarantined,
             altered=sum(packs.values()),
             dropped=documents.dropped,
+            account=_account(parts),
+            notes=_notes(parts),
             documents={name: int(mask.sum()) for name, mask in splits.items()},
             modality=config.modality,
             totals=_totals(documents, columns.totals),
@@ -83,9 +90,26 @@ class Statistics:
 
     def facts(self) -> dict[str, Any]:
         """What the manifest states."""
-        own = ("modality", "read", "quarantined", "dropped", "evaluations", "documents")
+        own = ("modality", "read", "quarantined", "dropped", "account", "evaluations", "documents")
         facts = {name: getattr(self, name) for name in own}
         return {**facts, **self.totals, **self.kinds, "sources": len(self.sources)}
+
+
+def _account(parts: Sequence[Slice]) -> dict[str, dict[str, int]]:
+    sums: dict[str, Counter[str]] = {}
+    for part in parts:
+        for unit, counts in part.source["account"].items():
+            sums.setdefault(unit, Counter()).update(counts)
+    return {unit: {name: counts[name] for name in COUNTED} for unit, counts in sorted(sums.items())}
+
+
+def _notes(parts: Sequence[Slice]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for note, streams in part.source["notes"].items():
+            entry = found.setdefault(note, {"streams": 0, "first": part.source["name"]})
+            entry["streams"] += streams
+    return dict(sorted(found.items()))
 
 
 def _totals(documents: Documents, names: Sequence[str]) -> dict[str, dict[str, int]]:

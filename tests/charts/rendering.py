@@ -24,7 +24,7 @@ MINIMAL: dict[str, Any] = {
     },
 }
 ELSEWHERE = {"host": "postgres.example", "port": 6432, "existingSecret": "login", "sslMode": "verify-full"}
-STORE = {"endpoint": "http://minio-service.kubeflow:9000", "existingSecret": "store-credentials"}
+STORE = {"endpoint": "http://seaweedfs.kubeflow:9000", "existingSecret": "store-credentials"}
 EXTERNAL: dict[str, Any] = {  # a profile namespace: MLflow, database and Prometheus are elsewhere
     "store": STORE,
     "mlflow": {"enabled": False, "externalUri": "http://trunkline-mlflow.kubeflow:5000"},
@@ -59,10 +59,17 @@ def files(
     return {path.removeprefix("trunkline/templates/"): text for path, text in rendered.items()}
 
 
+class Reader(yaml.SafeLoader):
+    """As Kubernetes reads YAML: a plain '=' is text, of which YAML 1.1 makes a type that PyYAML lacks."""
+
+
+Reader.add_constructor("tag:yaml.org,2002:value", Reader.construct_yaml_str)
+
+
 def objects(values: Mapping[str, Any], **options: str) -> list[dict[str, Any]]:
     """Every Kubernetes object of a release."""
     texts = [text for path, text in sorted(files(values, **options).items()) if path.endswith(".yaml")]
-    return [found for text in texts for found in yaml.safe_load_all(text) if found]
+    return [found for text in texts for found in yaml.load_all(text, Reader) if found]
 
 
 def named(found: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 import copy
 import json
 import tarfile
-from pathlib import Path
 
 import pytest
 import yaml
@@ -220,10 +219,11 @@ def test_a_release_of_another_name_and_place():
     assert "http://models-trunkline-mlflow.team-a:5000" in json.dumps(found)
 
 
-def test_presets_of_the_values_win_over_the_shipped_ones():
+def test_presets_of_the_values_are_files():
+    """Those of the repository are in the images, and a step looks there last."""
     data = named(objects(FULL), "ConfigMap", "trunkline-presets")["data"]
+    assert set(data) == {"smoke.yaml", "own.yaml"} and data["own.yaml"].startswith("registration:")
     assert data["smoke.yaml"] == "pretraining:\n  steps: 7\n".rstrip() + "\n"
-    assert "quickstart.yaml" in data and data["own.yaml"].startswith("registration:")
 
 
 def test_no_secret_stands_in_a_manifest():
@@ -242,13 +242,27 @@ def test_the_example_of_a_cluster_names_what_the_chart_makes():
         assert set(keys) == set(named(found, "ConfigMap", name)["data"])
 
 
-def test_a_packaged_chart_holds_the_presets(tmp_path):
-    """They are a link to pipelines/presets, which a package follows."""
+def test_a_package_holds_the_files_of_the_folder(tmp_path):
     from helm_python import package
 
+    assert not any(path.is_symlink() for path in CHART.rglob("*"))  # Helm warns of them
     with tarfile.open(package(str(CHART), destination=str(tmp_path))) as archive:
-        names = {Path(name).name for name in archive.getnames() if "/presets/" in name}
-    assert names == {path.name for path in (ROOT / "pipelines" / "presets").glob("*.yaml")}
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert names == {str(path.relative_to(CHART)) for path in CHART.rglob("*") if path.is_file()}
+
+
+def test_schedules_go_with_the_release():
+    """The same program, told that there shall be none; its pods are gone when it has ended well."""
+    jobs = {o["metadata"]["name"]: o for o in objects(FULL) if o["kind"] == "Job"}
+    made, ended = jobs["trunkline-schedule"], jobs["trunkline-schedule-end"]
+    hooks = [job["metadata"]["annotations"]["helm.sh/hook"] for job in (made, ended)]
+    assert hooks == ["post-install,post-upgrade", "pre-delete"]
+    containers = [job["spec"]["template"]["spec"].pop("containers") for job in (made, ended)]
+    assert containers[0] == containers[1]
+    volumes = {one["name"]: one for one in ended["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["schedules"]["emptyDir"] == {"sizeLimit": "1Mi"}
+    for job in (made, ended):
+        assert "hook-succeeded" in job["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
 
 
 def test_every_object_has_the_labels_of_its_release():

@@ -19,6 +19,8 @@ def of(suffix, *kinds):
     return {(kind, f"{BASE}{suffix}") for kind in kinds}
 
 
+SCHEDULE = of("-schedule-cluster", "ConfigMap") | of("-schedule-end", "Job")
+
 # values, what they add to a minimal release, what they take away
 SWITCHES = [
     ({"mlflow": {"maxReplicas": 2}}, of("-mlflow", "HorizontalPodAutoscaler"), set()),
@@ -28,10 +30,10 @@ SWITCHES = [
     ({"quota": {"pods": "1"}}, of("", "ResourceQuota"), set()),
     ({"garbage": {"enabled": False}}, set(), of("-garbage", "CronJob")),
     ({"pipelines": {"role": ""}}, set(), of("-runner", "RoleBinding")),
-    (SCHEDULES, of("-schedule", *SCHEDULED) | of("-schedule-cluster", "ConfigMap"), set()),
+    (SCHEDULES, of("-schedule", *SCHEDULED) | SCHEDULE, set()),
     (
         MULTI_USER,
-        of("-schedule", *SCHEDULED, "Role", "RoleBinding") | of("-schedule-cluster", "ConfigMap"),
+        of("-schedule", *SCHEDULED, "Role", "RoleBinding") | SCHEDULE,
         set(),
     ),
     (

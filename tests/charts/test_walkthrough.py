@@ -31,7 +31,7 @@ def parsed(words: list[tuple[str, str]]) -> dict[str, Any]:
     for key, text in words:
         keys = [re.sub(r'[\\"]', "", part) for part in re.split(r"(?<!\\)\.", key)]
         text = text.strip("'").replace("...", "example")
-        value: Any = {"true": True, "false": False}.get(text, text)
+        value: Any = int(text) if text.isdigit() else {"true": True, "false": False}.get(text, text)
         if text.startswith("{"):
             value = [int(part) if part.isdigit() else part for part in text.strip("{}").split(",")]
         for name in reversed(keys):
@@ -106,4 +106,4 @@ def test_every_row_of_what_differs_elsewhere(row):
 
 
 def test_all_rows_were_read():
-    assert len(ROWS) == 6
+    assert len(ROWS) == 7

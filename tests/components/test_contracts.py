@@ -80,14 +80,21 @@ def _suffixes(name: str) -> tuple[str, ...]:
 @pytest.mark.parametrize("content", CONTENTS)
 @pytest.mark.parametrize("name", plugins.names(FORMATS))
 def test_a_format_hands_on_what_it_cannot_read(name, content, tmp_path):
-    """As a Rejected with its place and reason, or as a typed error of the whole file; never otherwise."""
+    """As a Rejected with its place and reason, or as a typed error of the whole file; never otherwise.
+
+    What it read is what it gave, to the line.
+    """
     path = tmp_path / f"file{(*_suffixes(name), '.data')[0]}"
     path.write_bytes(CONTENTS[content])
     try:
-        found = list(sources.read_records(str(path), Layout(name)))
+        found = list(sources.read_records(str(path), Layout(name), accounts := []))
     except TrunklineError as error:
         assert error.what and str(path) in str(error)
         return
+    (account,) = accounts
+    spans = {kind: sum(one.span for one in found if isinstance(one, kind)) for kind in (Record, Rejected)}
+    assert (account.records, account.quarantined) == (spans[Record], spans[Rejected])
+    assert account.read == sum((*spans.values(), account.blank, account.header))
     for one in found:
         assert isinstance(one, Record | Rejected) and one.where.startswith(str(path))
         assert not isinstance(one, Rejected) or (one.reason and one.excerpt.isprintable())

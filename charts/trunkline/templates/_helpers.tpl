@@ -147,3 +147,65 @@ http://{{ include "trunkline.name" . }}-mlflow.{{ .Release.Namespace }}:5000
 {{- define "trunkline.trackingPort" -}}
 {{- include "trunkline.portOf" (include "trunkline.trackingUri" .) -}}
 {{- end -}}
+
+{{/* Job of `pipelines.schedule apply`: the release, its name, its hook, the volume of the schedules that there shall be. */}}
+{{- define "trunkline.scheduleJob" -}}
+{{- $root := index . 0 -}}
+{{- $name := printf "%s-schedule" (include "trunkline.name" $root) -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ index . 1 }}
+  namespace: {{ $root.Release.Namespace | quote }}
+  labels: {{- include "trunkline.labels" (list $root "schedule") | nindent 4 }}
+  annotations:
+    helm.sh/hook: {{ index . 2 }}
+    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+spec:
+  backoffLimit: 3
+  activeDeadlineSeconds: 600
+  ttlSecondsAfterFinished: 86400
+  template:
+    metadata:
+      labels: {{- include "trunkline.podLabels" (list $root "schedule") | nindent 8 }}
+    spec:
+      serviceAccountName: {{ $name }}
+      automountServiceAccountToken: false
+      enableServiceLinks: false
+      restartPolicy: Never
+      securityContext: {{- include "trunkline.podSecurity" 1001 | nindent 8 }}
+      {{- include "trunkline.pullSecrets" $root | indent 6 }}
+      containers:
+        - name: schedule
+          image: {{ include "trunkline.image" (list $root "pipelines") | quote }}
+          command: [python, -m, pipelines.schedule, apply]
+          args:
+            - --folder=/schedules
+            - --endpoint={{ $root.Values.pipelines.endpoint }}
+            - --owner={{ include "trunkline.name" $root }}
+          securityContext: {{- include "trunkline.containerSecurity" $root | nindent 12 }}
+          resources:
+            requests: {cpu: 250m, memory: 256Mi}
+            limits: {cpu: "1", memory: 1Gi}
+          env:
+            - {name: HOME, value: /tmp}
+            - {name: TRUNKLINE_CLUSTER, value: /cluster/cluster.yaml}
+            {{- if $root.Values.pipelines.multiUser }}
+            - {name: KF_PIPELINES_NAMESPACE, value: {{ $root.Release.Namespace | quote }}}
+            {{- end }}
+            # The token that a multi-user Kubeflow Pipelines asks for.
+            - {name: KF_PIPELINES_SA_TOKEN_PATH, value: /run/secrets/kubeflow/pipelines/token}
+          volumeMounts:
+            - {name: tmp, mountPath: /tmp}
+            - {name: schedules, mountPath: /schedules, readOnly: true}
+            - {name: cluster, mountPath: /cluster, readOnly: true}
+            - {name: token, mountPath: /run/secrets/kubeflow/pipelines, readOnly: true}
+      volumes:
+        - {name: tmp, emptyDir: {sizeLimit: 256Mi}}
+        - {{ merge (dict "name" "schedules") (index . 3) | toJson }}
+        - {name: cluster, configMap: {name: {{ $name }}-cluster}}
+        - name: token
+          projected:
+            sources:
+              - serviceAccountToken: {path: token, audience: pipelines.kubeflow.org, expirationSeconds: 7200}
+{{- end -}}

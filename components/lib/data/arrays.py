@@ -54,6 +54,7 @@ def records(
         raise DataError(
             "not an array of images", where=place(stream, 0), found=f"shape {shape}", expected=expected
         )
+    stream.tally.unit, stream.tally.read = "rows", shape[0]
     for name, values in beside.items():
         if len(values) != shape[0]:
             what = f"there are not as many values of '{name}' as images"

@@ -6,9 +6,10 @@ import codecs
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from components.lib.core.errors import ConfigError
+from components.lib.data.streams import Stream
 
 HEAD = 1 << 16  # bytes looked at to find the encoding
 LONGEST = 32 << 20  # bytes of a line; what is longer is refused, so that memory stays bounded
@@ -46,23 +47,27 @@ class Line:
     error: str = ""
 
 
-def lines(file: BinaryIO, encoding: str = "auto") -> Iterator[Line]:
-    r"""The lines of a binary file, without their '\n' or '\r\n'.
+def lines(stream: Stream, encoding: str = "auto") -> Iterator[Line]:
+    r"""The lines of a file, counted in its tally, without their '\n' or '\r\n'.
 
     UTF-8 unless a byte order mark or the first 64 KiB say otherwise. A line that does not decode, or is
     longer than 32 MiB, comes as a Line with an `error` and an excerpt; so does a file that is no text at all.
     """
-    buffered: io.BufferedReader[Any] = io.BufferedReader(cast(Any, file), HEAD)
+    buffered: io.BufferedReader[Any] = io.BufferedReader(cast(Any, stream.file), HEAD)
+    stream.tally.unit = "lines"
     try:
         head = buffered.peek(HEAD)
         for beginning, kind in FOREIGN:
             if head.startswith(beginning):
+                stream.tally.read = 1
                 yield Line(1, "", f"the file is {kind}, not text")
                 return
         name, skip = detect(head) if encoding == "auto" else (known(encoding), _mark(head)[1])
         buffered.read(skip)
         wide = name.startswith(("utf-16", "utf-32"))
-        yield from _wide(buffered, name) if wide else _narrow(buffered, name, skip)
+        for line in _wide(buffered, name) if wide else _narrow(buffered, name, skip):
+            stream.tally.read = line.number
+            yield line
     finally:
         buffered.detach()  # the file belongs to the caller
 

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -50,6 +50,25 @@ class Limits:
 
 
 @dataclass
+class Tally:
+    """What was cut out of a stream, counted by whoever cuts it: the parser behind may swallow some.
+
+    Attributes:
+        unit: what is counted: lines, rows, members or records.
+        read: of them, in all.
+        blank: of them, that hold nothing.
+        header: of them, that name or describe and are no data.
+        notes: what was guessed of the file or left out of it, each in one sentence.
+    """
+
+    unit: str = "records"
+    read: int = 0
+    blank: int = 0
+    header: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Stream:
     """One file's bytes, to be read once and in order.
 
@@ -57,11 +76,13 @@ class Stream:
         name: how the file is called in error messages and in the `source` column.
         file: a binary file, decompressed.
         suffix: the file's ending without the compression's, in lower case ('.jsonl' of 'a.jsonl.gz').
+        tally: what was cut out of it so far.
     """
 
     name: str
     file: BinaryIO
     suffix: str
+    tally: Tally = field(default_factory=Tally)
 
     def seekable(self) -> BinaryIO:
         """The same bytes where a format needs to jump; copies to a temporary file if it must."""

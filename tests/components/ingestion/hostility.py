@@ -59,6 +59,7 @@ class Config:
 
 def read(stream, config, encoding):
     for number, line in enumerate(stream.file.read().decode().splitlines(), 1):
+        stream.tally.read = number
         if line.startswith("!"):
             print("begun", file=sys.stderr, flush=True)
             flaws.DEEDS[line[1:]]()

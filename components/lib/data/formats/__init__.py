@@ -5,7 +5,9 @@ files have, such as "image"; a table may have any) and `ARCHIVE` (it reads an ar
 
     read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]
 
-What cannot be read is handed on as a Rejected with its place and its reason, never left out.
+What cannot be read is handed on as a Rejected with its place and its reason, never left out. What is cut out
+of the stream is counted in `stream.tally` by the layer that cuts it (`decoding.lines` counts lines); a record
+that is made of several lines says so by its `span`. At the end the two must balance, or the file is refused.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ EXCERPT = 200  # characters of a rejected record that are kept
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: its fields and where it stands ('file:line', or 'file:row' of a table)."""
+    """One record: its fields, where it stands ('file:line', or 'file:row' of a table), of how many lines."""
 
     fields: dict[str, Any]
     where: str
+    span: int = 1
 
     def required(self, name: str) -> Any:
         """The value of a field; raises MissingError that lists the fields there are."""
@@ -40,17 +43,38 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """What could not be read as a record, where, and why."""
+    """What could not be read as a record, where, why, and how many lines, rows or members it is."""
 
     where: str
     reason: str
     excerpt: str
+    span: int = 1
 
 
 class Stranger(Rejected):
     """A file among others that is not read, as its ending means nothing here: told, but no broken record."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Account:
+    """The last item that `read` gives for a stream: read = records + blank + header + quarantined.
+
+    Attributes:
+        unit: what all of them are numbers of: "lines", "rows", "members" or "records".
+        records: lines (rows, ...) that the records are made of, one or more for each.
+        quarantined: those that Rejected ones are made of.
+        notes: what was guessed of the file or left out of it, each in one sentence.
+    """
+
+    unit: str
+    read: int
+    records: int
+    blank: int
+    header: int
+    quarantined: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,17 +94,18 @@ class Layout:
     reads: tuple[str, ...] | None = None
 
 
-def rejected(where: str, reason: str, excerpt: object) -> Rejected:
+def rejected(where: str, reason: str, excerpt: object, span: int = 1) -> Rejected:
     """A Rejected whose excerpt is one short printable line."""
     text = "".join(c if c.isprintable() else " " for c in str(excerpt)[:EXCERPT])
-    return Rejected(where, reason, text)
+    return Rejected(where, reason, text, span)
 
 
-def read(stream: Stream, layout: Layout) -> Iterator[Record | Rejected]:
-    """The records of one stream.
+def read(stream: Stream, layout: Layout) -> Iterator[Record | Rejected | Account]:
+    """The records of one stream, and at its end one Account.
 
     Raises:
-        DataError: if the format is not known, or the file as a whole cannot be read.
+        DataError: if the format is not known, the file as a whole cannot be read, or its account does not
+            balance.
         ConfigError: if the format or an option does not exist.
     """
     name = layout.format
@@ -91,7 +116,23 @@ def read(stream: Stream, layout: Layout) -> Iterator[Record | Rejected]:
         name = known[stream.suffix]
     plugin = plugins.load(__name__, name)
     config = from_dict(plugin.Config, layout.options.get(name, {}), f"format_options.{name}")
-    yield from plugin.read(stream, config, layout.encoding)
+    records = quarantined = 0
+    for item in plugin.read(stream, config, layout.encoding):
+        if isinstance(item, Record):
+            records += item.span
+        else:
+            quarantined += item.span
+        yield item
+    tally = stream.tally
+    of = Account(tally.unit, tally.read, records, tally.blank, tally.header, quarantined, tuple(tally.notes))
+    if of.read != (told := of.records + of.blank + of.header + of.quarantined):
+        raise DataError(
+            "the account of a file does not balance: some of it is lost, or counted twice",
+            where=printable(stream.name),
+            found=f"{told:,} of {of.read:,} {of.unit}: {of}",
+            fix="report it, please, with the file; leave the file out meanwhile",
+        )
+    yield of
 
 
 def unknown(where: str, found: str, layout: Layout) -> DataError:

@@ -27,12 +27,13 @@ class Config:
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
     """Records with `tokens` and `labels`: lists of strings of equal length."""
     sentence: list[Line] = []
-    for line in lines(stream.file, encoding):
+    for line in lines(stream, encoding):
         if line.text.strip() or line.error:
             sentence.append(line)
         else:
             yield from _sentence(stream, sentence, config)
             sentence = []
+            stream.tally.blank += 1
     yield from _sentence(stream, sentence, config)
 
 
@@ -53,6 +54,7 @@ def iob2(labels: Sequence[str]) -> list[str]:
 def _sentence(stream: Stream, sentence: list[Line], config: Config) -> Iterator[Record | Rejected]:
     rows = [line.text.split("\t") if "\t" in line.text else line.text.split() for line in sentence]
     kept = [(line, row) for line, row in zip(sentence, rows, strict=True) if row[:1] != ["-DOCSTART-"]]
+    stream.tally.header += len(sentence) - len(kept)
     if not kept:
         return
     where, excerpt = place(stream, kept[0][0].number), " ".join(row[0] for _, row in kept if row)
@@ -62,15 +64,16 @@ def _sentence(stream: Stream, sentence: list[Line], config: Config) -> Iterator[
         try:
             token, label = row[config.token].strip(), row[config.label].strip()
         except IndexError:
-            yield rejected(at, line.error or f"the line has {len(row)} columns only", line.text)
+            reason = line.error or f"the line has {len(row)} columns only"
+            yield rejected(at, reason, line.text, len(kept))
             return
         reason = line.error or _problem(row, token, label)
         if reason:
-            yield rejected(at, reason, f"{line.text} (sentence: {excerpt})")
+            yield rejected(at, reason, f"{line.text} (sentence: {excerpt})", len(kept))
             return
         tokens.append(token)
         labels.append(label)
-    yield Record({"tokens": tokens, "labels": iob2(labels)}, where)
+    yield Record({"tokens": tokens, "labels": iob2(labels)}, where, len(kept))
 
 
 def _problem(row: list[str], token: str, label: str) -> str:

@@ -29,35 +29,41 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
     broken: list[Rejected] = []
     rows = _rows(stream, encoding, config, broken)
     header = list(config.columns)
-    for number, row in rows:
+    for number, row, span in rows:
         yield from broken
         broken.clear()
         if row and not header:
             header = row
+            stream.tally.header += span
         elif row:
-            yield record(header, row, place(stream, number))
+            yield record(header, row, place(stream, number), span)
+        else:
+            stream.tally.blank += span
     yield from broken
 
 
-def record(header: list[str], row: list[str], where: str) -> Record | Rejected:
+def record(header: list[str], row: list[str], where: str, span: int = 1) -> Record | Rejected:
     """The row by the header's names, or Rejected if it has another length."""
     if len(row) != len(header):
         reason = f"the row has {len(row)} columns, the header has {len(header)}"
-        return rejected(where, reason, " | ".join(row))
-    return Record(dict(zip(header, row, strict=True)), where)
+        return rejected(where, reason, " | ".join(row), span)
+    return Record(dict(zip(header, row, strict=True)), where, span)
 
 
 def _rows(
     stream: Stream, encoding: str, config: Config, broken: list[Rejected]
-) -> Iterator[tuple[int, list[str]]]:
-    """Number of its first line and the columns, for each row; undecodable lines go to `broken`."""
+) -> Iterator[tuple[int, list[str], int]]:
+    """First line, columns and number of lines of each row; undecodable lines go to `broken`."""
     csv.field_size_limit(LONGEST)
     texts = _texts(stream, encoding, broken)
-    first = next(texts, "")
+    first = next(texts, None)
+    if first is None:
+        return
     delimiter = config.delimiter or _delimiter(stream.suffix, "" if config.columns else first)
     reader = csv.reader(chain([first], texts), delimiter=delimiter, strict=True)
     while True:
-        start = reader.line_num + len(broken) + 1
+        before = reader.line_num
+        start = before + len(broken) + 1
         try:
             row = next(reader)
         except StopIteration:
@@ -67,10 +73,10 @@ def _rows(
                 what = "a quoted field is never closed"
                 fix = "correct the quotes, or set format_options.csv.delimiter"
                 raise DataError(what, where=place(stream, start), found=str(error), fix=fix) from error
-            broken.append(rejected(place(stream, start), f"not CSV: {error}", ""))
-            yield start, []
+            broken.append(rejected(place(stream, start), f"not CSV: {error}", "", reader.line_num - before))
+            yield start, [], 0
             continue
-        yield start, row
+        yield start, row, reader.line_num - before
 
 
 def _delimiter(suffix: str, header: str) -> str:
@@ -80,7 +86,7 @@ def _delimiter(suffix: str, header: str) -> str:
 
 
 def _texts(stream: Stream, encoding: str, broken: list[Rejected]) -> Iterator[str]:
-    for line in lines(stream.file, encoding):
+    for line in lines(stream, encoding):
         if line.error:
             broken.append(rejected(place(stream, line.number), line.error, line.text))
         else:

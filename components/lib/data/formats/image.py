@@ -21,6 +21,7 @@ class Config:
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
     """The fields `image` (the bytes) and `label` (the name of the folder)."""
     where = printable(stream.name)
+    stream.tally.read = 1
     data = stream.file.read(LARGEST + 1)
     if len(data) > LARGEST:
         yield rejected(where, f"the file is larger than {LARGEST:,} bytes", "")

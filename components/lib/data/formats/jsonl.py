@@ -20,12 +20,14 @@ class Config:
 
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
     """One record a line; blank lines mean nothing."""
-    for line in lines(stream.file, encoding):
+    for line in lines(stream, encoding):
         where = place(stream, line.number)
         if line.error:
             yield rejected(where, line.error, line.text)
         elif line.text.strip():
             yield _record(line.text, where)
+        else:
+            stream.tally.blank += 1
 
 
 def _record(text: str, where: str) -> Record | Rejected:

@@ -37,6 +37,7 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
         most = Limits().most(bytes_.seek(0, 2))
         file = parquet.ParquetFile(bytes_, page_checksum_verification=True, memory_map=False)
         columns = list(config.columns) or None
+        stream.tally.unit, stream.tally.read = "rows", file.metadata.num_rows
         stated = sum(chunk.total_uncompressed_size for chunk in _chunks(file.metadata))
         if stated > most:
             raise _bomb(stream, f"{stated:,} bytes, as its footer says", most)

@@ -31,11 +31,15 @@ class Config:
 
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
     """The fields `image` (a PNG) and `label`; a first line that holds names is passed over."""
-    for line in lines(stream.file, encoding):
+    for line in lines(stream, encoding):
         where = place(stream, line.number)
         if line.error:
             yield rejected(where, line.error, line.text)
-        elif line.text.strip() and not (line.number == 1 and _names(line.text, config)):
+        elif not line.text.strip():
+            stream.tally.blank += 1
+        elif line.number == 1 and _names(line.text, config):
+            stream.tally.header += 1
+        else:
             yield _record(line.text, config, where)
 
 

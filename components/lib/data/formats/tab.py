@@ -22,11 +22,16 @@ class Config:
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:
     """One record a row; the fields are named by the first header row."""
     header: list[str] = []
-    for line in lines(stream.file, encoding):
+    for line in lines(stream, encoding):
         where = place(stream, line.number)
         if line.error:
             yield rejected(where, line.error, line.text)
         elif line.number == 1:
             header = line.text.split("\t")
-        elif line.number > HEADERS and line.text:
+            stream.tally.header += 1
+        elif line.number <= HEADERS:
+            stream.tally.header += 1
+        elif line.text:
             yield record(header, line.text.split("\t"), where)
+        else:
+            stream.tally.blank += 1

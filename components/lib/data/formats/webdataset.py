@@ -46,6 +46,7 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
     """
     codec = "utf-8-sig" if encoding == "auto" else known(encoding)
     key, members, unknown = "", dict[str, bytes](), Counter[str]()
+    stream.tally.unit = "members"
     with explained(stream.name), tarfile.open(fileobj=stream.file, mode="r|") as archive:
         for number, info in enumerate(archive):
             if number > MOST:
@@ -53,6 +54,7 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
             folder, slash, name = info.name.rpartition("/")
             if info.isdir() or name.startswith("."):
                 continue
+            stream.tally.read += 1
             if not info.isfile():
                 unknown[UNFOLLOWED] += 1
                 continue
@@ -72,7 +74,8 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
     for ending, count in sorted(unknown.items()):
         reason = f"{count:,} members are no image, text, class or .json: they are the field '{ending}'"
         reason = f"{count:,} links or devices are not followed" if ending == UNFOLLOWED else reason
-        yield Stranger(f"{printable(stream.name)}!/*.{printable(ending)}", reason, "")
+        span = count if ending == UNFOLLOWED else 0  # the others are fields of a record
+        yield Stranger(f"{printable(stream.name)}!/*.{printable(ending)}", reason, "", span)
 
 
 def _record(
@@ -99,8 +102,8 @@ def _record(
                 fields[ending] = data
                 unknown[ending] += 1
     except (ValueError, RecursionError) as error:  # of JSON and of codecs
-        yield rejected(where, f"its .{ending} cannot be read: {error}", ", ".join(members))
+        yield rejected(where, f"its .{ending} cannot be read: {error}", ", ".join(members), len(members))
         return
     for name, value in (described if isinstance(described, dict) else {"json": described}).items():
         fields[f"json.{name}" if name in fields else name] = value
-    yield Record(fields, where)
+    yield Record(fields, where, len(members))

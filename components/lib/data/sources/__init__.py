@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from components.lib.core import addresses, plugins
 from components.lib.core.errors import AccessError, ConfigError, DataError, MissingError
 from components.lib.data import formats
-from components.lib.data.formats import Layout, Record, Rejected, Stranger
+from components.lib.data.formats import Account, Layout, Record, Rejected, Stranger
 from components.lib.data.streams import ARCHIVES, Stream, streams, suffix
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
@@ -115,20 +115,32 @@ def tally(found: Sequence[Object]) -> str:
     return ", ".join(f"{count:,} of {ending}" for ending, count in counts)
 
 
-def read_records(uri: str, layout: Layout | None = None) -> Generator[Record | Rejected, None, None]:
+def read_records(
+    uri: str, layout: Layout | None = None, accounts: list[Account] | None = None
+) -> Generator[Record | Rejected, None, None]:
     """Every record behind a source URI, in the order of the objects' names; streaming.
 
     Files that the layout does not read are passed over. Raises TrunklineError as `find`, `sift` and
     `formats.read` do.
+
+    Args:
+        accounts: gets the account of each stream when its records are through.
     """
     layout = layout or Layout()
     for entry in sift(find(uri), layout)[0]:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-            yield from open_records(entry, fetch(entry, Path(folder)), layout)
+            for item in open_records(entry, fetch(entry, Path(folder)), layout):
+                if not isinstance(item, Account):
+                    yield item
+                elif accounts is not None:
+                    accounts.append(item)
 
 
-def open_records(entry: Object, path: Path, layout: Layout) -> Iterator[Record | Rejected]:
-    """The records of one fetched object; a Stranger for each member of an archive that is none."""
+def open_records(entry: Object, path: Path, layout: Layout) -> Iterator[Record | Rejected | Account]:
+    """The records of one fetched object; a Stranger for each member of an archive that is none.
+
+    Behind the records of each stream stands its Account.
+    """
     auto, known = layout.format == "auto", formats.suffixes(layout.reads)
     whole = not auto and formats.reads_archives(layout.format)
     strange, read = "", False
