@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import prod
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,7 +24,7 @@ def header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], Any]:
         version = form.read_magic(file)
         read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
         shape, fortran, kind = read(file)
-    except (ValueError, EOFError, SyntaxError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError) as error:
         raise DataError("not an array of NumPy", where=where, found=str(error)[:200]) from error
     if fortran and len(shape) > 1:
         raise DataError("the array is stored column by column", where=where, fix="save a C-ordered copy")

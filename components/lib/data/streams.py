@@ -27,7 +27,8 @@ COMPRESSIONS = (".gz", ".zst")
 ZIPS, TARS = (".zip", ".whl"), (".tar", ".tgz", ".tar.gz", ".tar.zst")
 ARCHIVES = (*ZIPS, *TARS[:2])  # by the ending that is left when the compression's is cut
 ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # LZMA has no ceiling of memory there
-BROKEN = (EOFError, OSError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
+# NotImplementedError: of a member that asks for a later version of ZIP
+BROKEN = (EOFError, OSError, NotImplementedError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
 @dataclass(frozen=True)
