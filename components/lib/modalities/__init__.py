@@ -72,8 +72,8 @@ def load(name: str, part: str = "") -> Any:
     return plugins.load(__name__, name, part)
 
 
-def snippet(name: str, model: str, alias: str = "champion") -> str:
-    """Lines of Python that load a registered model and ask it."""
+def snippet(name: str, model: str, alias: str = "challenger") -> str:
+    """Lines of Python that load a registered model and ask it; its newest version, whether promoted or not."""
     text: str = load(name).SNIPPET
     return text.format(uri=f"models:/{model}@{alias}")
 
