@@ -73,7 +73,7 @@ def load(name: str, part: str = "") -> Any:
 
 
 def snippet(name: str, model: str, alias: str = "challenger") -> str:
-    """Lines of Python that load a registered model and ask it; its newest version, whether promoted or not."""
+    """Lines of Python that load a registered model and ask it; its newest version, promoted or not."""
     text: str = load(name).SNIPPET
     return text.format(uri=f"models:/{model}@{alias}")
 

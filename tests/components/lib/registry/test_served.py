@@ -1,7 +1,7 @@
 """What is served is what was measured: registered, loaded where nothing of ours is, asked over HTTP.
 
 One process, which knows neither this project nor its packages, serves the champion of every trunk and every
-task by MLflow's own server. Its answers are scored as evaluation scores, also those to inputs far too long. The
+task by MLflow's own server. Its answers are scored as evaluation scores, also to inputs far too long. The
 cases are those of the contract suites: a modality or task that was added a minute ago is served as well.
 """
 
