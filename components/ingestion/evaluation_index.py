@@ -19,7 +19,8 @@ from components.lib import modalities
 from components.lib.core.errors import DataError
 from components.lib.data.formats import Account, Rejected
 from components.lib.data.listing import PassedOver
-from components.lib.data.sources import chosen, find_all, sift
+from components.lib.data.sifting import sift
+from components.lib.data.sources import chosen, find_all
 from components.lib.modalities import Indexer
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store

@@ -19,8 +19,7 @@ from components.ingestion.parquet_rows import Rows
 from components.ingestion.record_reader import REJECTS, Batch, Fetched, Place
 from components.lib import modalities
 from components.lib.data.formats import Account, Rejected
-from components.lib.data.listing import PassedOver
-from components.lib.data.sources import Object
+from components.lib.data.listing import Object, PassedOver
 from components.lib.modalities import Cleaned, Columns
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest

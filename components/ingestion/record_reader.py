@@ -18,8 +18,8 @@ from components.lib import modalities
 from components.lib.core.errors import DataError, InternalError
 from components.lib.data.formats import Account, Layout, Record, Rejected
 from components.lib.data.groups import group_of
-from components.lib.data.listing import PassedOver
-from components.lib.data.sources import Object, fetch, open_records
+from components.lib.data.listing import Object, PassedOver
+from components.lib.data.sources import fetch, open_records
 from components.lib.modalities import Payload
 
 AHEAD = 4  # objects fetched before they are read

@@ -19,8 +19,9 @@ from components.ingestion.statistics import Statistics
 from components.lib import modalities
 from components.lib.core.errors import DataError
 from components.lib.data import formats
-from components.lib.data.listing import PassedOver
-from components.lib.data.sources import Object, find_all, sift
+from components.lib.data.listing import Object, PassedOver
+from components.lib.data.sifting import sift
+from components.lib.data.sources import find_all
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context

@@ -29,6 +29,29 @@ PROSE = ("", ".md", ".txt", ".rst", ".text", ".cff", ".bib")
 DESCRIPTIONS = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "croissant.json")
 
 
+@dataclass(frozen=True)
+class Object:
+    """One file behind a source.
+
+    Attributes:
+        name: what it is called in `source` columns and in messages; stable, free of secrets.
+        identity: changes when the content does; cheap to get: size and time of change, ETag, SHA-256.
+        size: bytes, -1 if not known.
+        uri: where its scheme fetches it.
+        member: which members of an archive are meant, as a glob.
+        exact: whether the source names this very file; then it is data whatever it is called.
+        passed: why it is no data, one of the reasons of `listing`; '' if it is.
+    """
+
+    name: str
+    identity: str
+    size: int
+    uri: str
+    member: str = ""
+    exact: bool = False
+    passed: str = ""
+
+
 @dataclass
 class PassedOver:
     """What a listing leaves out: how many names for each reason, and the first of them."""

@@ -16,13 +16,11 @@ the store.
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
@@ -32,43 +30,11 @@ from components.lib.core import addresses, plugins
 from components.lib.core.errors import AccessError, ConfigError, DataError, MissingError
 from components.lib.data import formats
 from components.lib.data.formats import Account, Layout, Record, Rejected
-from components.lib.data.listing import (
-    DESCRIPTION,
-    DOCUMENTATION,
-    EMPTY,
-    UNKNOWN,
-    PassedOver,
-    is_description,
-    is_documentation,
-)
-from components.lib.data.streams import ARCHIVES, TARS, ZIPS, Stream, streams, suffix
+from components.lib.data.listing import EMPTY, Object, PassedOver
+from components.lib.data.sifting import members, sift
+from components.lib.data.streams import TARS, ZIPS, Stream, streams
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
-
-DOCUMENT = 1 << 20  # bytes up to which a README in an archive may be a document
-
-
-@dataclass(frozen=True)
-class Object:
-    """One file behind a source.
-
-    Attributes:
-        name: what it is called in `source` columns and in messages; stable, free of secrets.
-        identity: changes when the content does; cheap to get: size and time of change, ETag, SHA-256.
-        size: bytes, -1 if not known.
-        uri: where its scheme fetches it.
-        member: which members of an archive are meant, as a glob.
-        exact: whether the source names this very file; then it is data whatever it is called.
-        passed: why it is no data, one of the reasons of `listing`; '' if it is.
-    """
-
-    name: str
-    identity: str
-    size: int
-    uri: str
-    member: str = ""
-    exact: bool = False
-    passed: str = ""
 
 
 def find(uri: str, passed: PassedOver | None = None) -> list[Object]:
@@ -123,45 +89,8 @@ def fetch(entry: Object, folder: Path) -> Path:
     return cast(Path, plugins.load(__name__, scheme(entry.uri)).fetch(entry, folder))
 
 
-def sift(found: Sequence[Object], layout: Layout, passed: PassedOver | None = None) -> list[Object]:
-    """The objects that hold records, without those that stand beside them.
-
-    Args:
-        passed: gets the others: files whose ending means no format, documentation, annotations.
-
-    Raises:
-        DataError: if those of no known ending are not fewer than those that can be read.
-    """
-    if layout.format != "auto":
-        return list(found)
-    left_out = PassedOver() if passed is None else passed
-    known = {*formats.suffixes(layout.reads), *ARCHIVES}
-    kinds = {suffix(entry.name) for entry in found if not is_documentation(entry.name)} & known
-    readable, strange = list[Object](), list[Object]()
-    for entry in found:
-        ending, name = suffix(entry.name), entry.name
-        if entry.member or (entry.exact and ending in known):
-            readable.append(entry)
-        elif is_documentation(name) and kinds - {ending}:
-            left_out.add(DOCUMENTATION, name)
-        elif is_description(name):
-            left_out.add(DESCRIPTION, name)
-        else:
-            (readable if ending in known else strange).append(entry)
-    left_out.add(UNKNOWN, *(entry.name for entry in strange))
-    if len(strange) >= max(1, len(readable)):
-        raise formats.unknown(strange[0].name, tally(strange), layout)
-    return readable
-
-
 def _is_empty(entry: Object) -> bool:
     return entry.size == 0 and not entry.exact and not entry.passed
-
-
-def tally(found: Sequence[Object]) -> str:
-    """How many objects have which ending: '2 of .docx, 1 of no ending'."""
-    counts = Counter(suffix(entry.name) or "no ending" for entry in found).most_common(5)
-    return ", ".join(f"{count:,} of {ending}" for ending, count in counts)
 
 
 def read_records(
@@ -199,43 +128,8 @@ def open_records(
     whole = layout.format != "auto" and formats.reads_archives(layout.format)
     name = entry.name.removesuffix(f"!/{entry.member}") if entry.member else entry.name
     found = streams(path, name, entry.member, whole=whole, passed=passed)
-    for stream in found if entry.member or layout.format != "auto" else _sifted(found, layout, passed):
+    for stream in found if entry.member or layout.format != "auto" else members(found, layout, passed):
         yield from formats.read(stream, layout)
-
-
-def _sifted(found: Iterator[Stream], layout: Layout, passed: PassedOver) -> Iterator[Stream]:
-    """A file, or the members of an archive that `sift` would take for data.
-
-    Raises:
-        DataError: if there are members, and none of a known ending.
-    """
-    known, endings = formats.suffixes(layout.reads), set[str]()
-    strange, held = "", list[Stream]()
-    for stream in found:
-        if not stream.member:
-            yield stream
-            return
-        if is_documentation(stream.member) and stream.suffix in (*known, ""):
-            content = stream.file.read(DOCUMENT + 1)
-            held.append(replace(stream, file=io.BytesIO(content)))
-        elif is_description(stream.member):
-            passed.add(DESCRIPTION, stream.name)
-        elif stream.suffix in known:
-            endings.add(stream.suffix)
-            yield stream
-        else:
-            strange = stream.name
-            passed.add(UNKNOWN, strange)
-    for stream in held:
-        large = stream.file.seek(0, io.SEEK_END) > DOCUMENT
-        stream.file.seek(0)
-        if large or endings - {stream.suffix} or stream.suffix not in known:
-            passed.add(DOCUMENTATION, stream.name)
-        else:
-            endings.add(stream.suffix)
-            yield stream
-    if strange and not endings:
-        raise formats.unknown(strange, suffix(strange), layout)
 
 
 @contextmanager

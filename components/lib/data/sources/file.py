@@ -14,8 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from components.lib.core.errors import AccessError, DataError, MissingError
 from components.lib.core.settings import did_you_mean
-from components.lib.data.listing import CYCLE, DANGLING, SPECIAL, TWICE, no_data
-from components.lib.data.sources import Object
+from components.lib.data.listing import CYCLE, DANGLING, SPECIAL, TWICE, Object, no_data
 
 
 def find(uri: str) -> list[Object]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from components.lib.core.errors import ConfigError, DataError, MissingError
-from components.lib.data.listing import no_data
-from components.lib.data.sources import Object
+from components.lib.data.listing import Object, no_data
 from components.lib.storage.objects.s3 import client, explained
 
 CHUNK = 1 << 20
