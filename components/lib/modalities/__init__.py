@@ -202,6 +202,10 @@ class Ingestion(Protocol):
         """Which settings the statistics repeat."""
         ...
 
+    def setting_of(self, rule: str) -> str:
+        """Only where the cleaner has quality rules: the setting of one."""
+        ...
+
     def payload(self, record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
         """The data of a record; `fields` are role -> name, for the roles of FIELDS."""
         ...
