@@ -11,7 +11,7 @@ import numpy as np
 from components.finetuning.config import Config, Labelled
 from components.lib import modalities
 from components.lib.core.errors import DataError, MissingError
-from components.lib.data.formats import EXCERPT, Layout, Record, Rejected, Stranger
+from components.lib.data.formats import EXCERPT, Layout, Record, Rejected
 from components.lib.data.groups import group_of
 from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
@@ -69,15 +69,13 @@ def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -
     split = Split({role: [] for role in inputs_of(task.ROLES)})
     reads = modalities.load(config.modality).READS
     layout = Layout(source.format, source.format_options, reads=reads)
-    strangers = 0  # files and members of archives that hold no records: told, but none is broken
     with closing(read_records(source.source, layout)) as records:
         for record in records:
             if isinstance(record, Rejected):
                 _reject(split, record.where, record.reason, record.excerpt)
-                strangers += isinstance(record, Stranger)
             elif chosen(record.where, source.share):
                 _add(split, record, source, task, reader, where)
-    broken = len(split.rejected) - strangers
+    broken = len(split.rejected)
     total = len(split) + broken
     if not total:
         fix = f"add records, or raise the share, which is {source.share:g}"

@@ -53,7 +53,7 @@ def assemble(
     found = _found(documents, store, evaluations)
     statistics = Statistics.of(documents, parts, found, shards, config, modality)
     draft.write("statistics.json", json.dumps(statistics.to_dict(), indent=1, sort_keys=True))
-    draft.write("card.html", card.render(statistics, modality))
+    draft.write("card.html", card.render(statistics, modality, {}))
     draft.facts = statistics.facts()
 
 

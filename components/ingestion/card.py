@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from components.ingestion.statistics import Statistics
@@ -19,13 +20,18 @@ STEPS = {
 }
 
 
-def render(statistics: Statistics, modality: Any) -> str:
-    """A self-contained page without scripts; everything that comes from the data is escaped."""
+def render(statistics: Statistics, modality: Any, passed_over: Mapping[str, Mapping[str, Any]]) -> str:
+    """A self-contained page without scripts; everything that comes from the data is escaped.
+
+    Args:
+        passed_over: reason -> count and examples of what the sources hold besides data.
+    """
     return page.render(
         "ingestion/card.html.j2",
         "Data card",
         lead="What the corpus is made of, and what was left out.",
         card=Card(statistics, modality.WORDS),
+        passed_over=page.passed_over(passed_over),
         modality=modality,
         charts=charts,
     )

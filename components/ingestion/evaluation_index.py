@@ -17,8 +17,10 @@ from components.ingestion.record_reader import Fetched, fetched, layout_of, payl
 from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import DataError
-from components.lib.data.formats import Account, Rejected, Stranger
-from components.lib.data.sources import chosen, find_all, sift
+from components.lib.data.formats import Account, Rejected
+from components.lib.data.listing import PassedOver
+from components.lib.data.sifting import sift
+from components.lib.data.sources import chosen, find_all
 from components.lib.modalities import Indexer
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
@@ -47,8 +49,8 @@ class Indexing:
                 np.save(request / Path(GROUPS).name, hashes)
             yield self.indexer.save(request)
             return
-        for item in payloads(request, self.entry, self.config, self.group):
-            if isinstance(item, Stranger | Account):
+        for item in payloads(request, self.entry, self.config, self.group, PassedOver()):
+            if isinstance(item, Account):
                 continue
             if isinstance(item, Rejected):
                 fix = "correct the record or the settings of ingestion.decontaminate"
@@ -60,14 +62,17 @@ class Indexing:
                 self.groups.add(group)
 
 
-def index(store: Store, entry: Evaluation, config: Config) -> Manifest:
+def index(store: Store, entry: Evaluation, config: Config, passed: PassedOver) -> Manifest:
     """The index of an evaluation set, made once for each state of its objects.
+
+    Args:
+        passed: gets the files that are no data.
 
     Raises:
         DataError: if any of it cannot be read: what is not known of it could not be kept out of the corpus.
     """
     layout = layout_of(entry, config)
-    objects, _ = sift(find_all([entry.source]), layout)
+    objects = sift(find_all([entry.source], passed), layout, passed)
     own: Any = modalities.load(config.modality, "ingestion")
     settings = {
         "source": entry.source,

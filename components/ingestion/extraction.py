@@ -19,7 +19,7 @@ from components.ingestion.record_reader import Fetched, Loss, RecordReader, read
 from components.ingestion.sandbox import Child
 from components.lib.core.hardware import cores
 from components.lib.data.formats import Rejected
-from components.lib.data.sources import Object
+from components.lib.data.listing import Object
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Draft, Store

@@ -18,8 +18,8 @@ from components.ingestion.config import Config
 from components.ingestion.parquet_rows import Rows
 from components.ingestion.record_reader import REJECTS, Batch, Fetched, Place
 from components.lib import modalities
-from components.lib.data.formats import Account, Rejected, Stranger
-from components.lib.data.sources import Object
+from components.lib.data.formats import Account, Rejected
+from components.lib.data.listing import Object, PassedOver
 from components.lib.modalities import Cleaned, Columns
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
@@ -42,7 +42,8 @@ class Slice:
         offset: its first row.
         source: what the pack states of it: name, identity, sha256, bytes, rows, quarantined, `account` (unit
             -> read, records, blank, header, quarantined, summed over its streams), `notes` (note -> streams),
-            and `lost`, the reason, if it could not be decoded to its end.
+            `passed_over` (members of an archive that are no data, as `PassedOver.table`), and `lost`, the
+            reason, if it could not be decoded to its end.
     """
 
     pack: Manifest
@@ -116,9 +117,10 @@ class PackWriter:
         self._broken = Rows(draft.folder / "quarantine.parquet", QUARANTINE, ("location", "reason"), **plain)
         self._rejects: list[dict[str, Any]] = []
         self._altered = 0
-        self._counts = {name: Counter[int]() for name in ("rows", "quarantined", "strangers")}
+        self._counts = {name: Counter[int]() for name in ("rows", "quarantined")}
         self._accounts: dict[int, dict[str, Counter[str]]] = {}
         self._notes: dict[int, Counter[str]] = {}
+        self._passed: dict[int, PassedOver] = {}
 
     def add(self, batch: Batch, cleaned: Cleaned) -> None:
         """Appends cleaned documents; of a dropped one only an excerpt is kept."""
@@ -126,6 +128,7 @@ class PackWriter:
             self.reject(number, item)
         for number, account in batch.accounts:
             self._account(number, account)
+        self._passed |= dict(batch.passed)
         for index, reason in cleaned.broken.items():
             number, where = batch.places[index]
             self.reject(number, Rejected(where, reason, ""))
@@ -140,7 +143,6 @@ class PackWriter:
     def reject(self, number: int, item: Rejected) -> None:
         """Puts into quarantine what could not be read."""
         self._counts["quarantined"][number] += 1
-        self._counts["strangers"][number] += isinstance(item, Stranger)
         row = {"source": number, "location": item.where, "reason": item.reason, "excerpt": item.excerpt}
         self._rejects.append(row)
         if len(self._rejects) >= REJECTS:
@@ -161,6 +163,7 @@ class PackWriter:
                 **{name: counts[number] for name, counts in self._counts.items()},
                 "account": {unit: dict(sums) for unit, sums in self._accounts.get(number, {}).items()},
                 "notes": dict(self._notes.get(number, {})),
+                "passed_over": self._passed.get(number, PassedOver()).table,
             }
             for number, file in enumerate(files)
         ]

@@ -18,7 +18,8 @@ from components.lib import modalities
 from components.lib.core.errors import DataError, InternalError
 from components.lib.data.formats import Account, Layout, Record, Rejected
 from components.lib.data.groups import group_of
-from components.lib.data.sources import Object, fetch, open_records
+from components.lib.data.listing import Object, PassedOver
+from components.lib.data.sources import fetch, open_records
 from components.lib.modalities import Payload
 
 AHEAD = 4  # objects fetched before they are read
@@ -55,6 +56,7 @@ class Batch:
         groups: hash of the group of each payload; empty if there are none.
         rejects: number of the source, and what of it could not be read.
         accounts: number of the source, and the account of a stream of it that ended.
+        passed: number of the source, and which members of it are no data.
         payloads: a list of them, pickled: the process in between does not look into it.
     """
 
@@ -62,6 +64,7 @@ class Batch:
     groups: list[bytes]
     rejects: list[tuple[int, Rejected]]
     accounts: list[tuple[int, Account]]
+    passed: list[tuple[int, PassedOver]]
     payloads: bytes
 
 
@@ -75,18 +78,19 @@ class RecordReader:
     groups: list[bytes] = field(default_factory=list)
     rejects: list[tuple[int, Rejected]] = field(default_factory=list)
     accounts: list[tuple[int, Account]] = field(default_factory=list)
+    passed: list[tuple[int, PassedOver]] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
     size: int = 0
 
     def __call__(self, request: tuple[int, Fetched] | None) -> Iterator[Batch]:
         """Batches of about `batch` characters or bytes; a small file has its rows in the next one."""
         if request is None:
-            if self.places or self.rejects or self.accounts:
+            if self.places or self.rejects or self.accounts or self.passed:
                 yield self._batch()
             return
         number, source = request
-        config = self.config
-        for item in payloads(source, config, config, config.group):
+        config, passed = self.config, PassedOver()
+        for item in payloads(source, config, config, config.group, passed):
             if isinstance(item, Rejected):
                 self.rejects.append((number, item))
             elif isinstance(item, Account):
@@ -99,12 +103,13 @@ class RecordReader:
                 self.size += sum(map(len, payload))
             if self.size >= self.batch or len(self.rejects) + len(self.accounts) >= REJECTS:
                 yield self._batch()
+        self.passed += [(number, passed)] if passed.counts else []
 
     def _batch(self) -> Batch:
         pickled = pickle.dumps(self.payloads, pickle.HIGHEST_PROTOCOL)
-        batch = Batch(self.places, self.groups, self.rejects, self.accounts, pickled)
-        self.places, self.groups, self.rejects, self.accounts, self.payloads = [], [], [], [], []
-        self.size = 0
+        batch = Batch(self.places, self.groups, self.rejects, self.accounts, self.passed, pickled)
+        self.places, self.groups, self.rejects, self.accounts, self.passed = [], [], [], [], []
+        self.payloads, self.size = [], 0
         return batch
 
 
@@ -146,11 +151,11 @@ def layout_of(source: Config | Evaluation, config: Config) -> Layout:
 
 
 def payloads(
-    file: Fetched, source: Config | Evaluation, config: Config, group: str
+    file: Fetched, source: Config | Evaluation, config: Config, group: str, passed: PassedOver
 ) -> Iterator[tuple[Payload, str, bytes] | Rejected | Account]:
     """(payload, where, hash of its group) of each record; a Rejected where a record has none; Accounts."""
     payload_of: Any = modalities.load(config.modality, "ingestion").payload
-    for item in open_records(file.entry, file.path, layout_of(source, config)):
+    for item in open_records(file.entry, file.path, layout_of(source, config), passed):
         if not isinstance(item, Record):
             yield item
             continue

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.ingestion import increment, packs
+from components.ingestion import account, increment, packs
+from components.ingestion import card as cards
 from components.ingestion.assembly import assemble, quarantined
 from components.ingestion.config import Config
 from components.ingestion.evaluation_index import index
 from components.ingestion.extraction import extract
 from components.ingestion.packs import Slice
 from components.ingestion.record_reader import layout_of
+from components.ingestion.statistics import Statistics
 from components.lib import modalities
 from components.lib.core.errors import DataError
 from components.lib.data import formats
-from components.lib.data.sources import Object, find_all, sift, tally
+from components.lib.data.listing import Object, PassedOver
+from components.lib.data.sifting import sift
+from components.lib.data.sources import find_all
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
@@ -39,11 +43,15 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     formats.check(config.format_options)
     own: Any = modalities.load(config.modality, "ingestion")
     own.identity(config.own, bool(config.decontaminate))  # refuses unknown rules before anything is read
-    objects = _readable(config, context)
-    indexes = [index(context.store, entry, config) for entry in config.decontaminate]
-    evaluations = list({made.reference: made for made in indexes}.values())
+    passed = PassedOver()
+    objects = sift(find_all(config.sources, passed), layout_of(config, config), passed)
+    evaluations = _indexed(config, context)
     settings = _identity(config, evaluations)
     parts = _extracted(config, context.store, evaluations, settings, objects)
+    for part in parts:
+        passed.merge(part.source["passed_over"])
+    if passed.counts:
+        context.tell(f"passed over {passed}")
     _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
@@ -56,9 +64,31 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         draft.measured["read"] = packs.references([*older, *parts], evaluations)
 
     manifest = context.produce(key, build, corpus)
-    card.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(context.store.open(manifest, "card.html"), card)
+    _write_card(context.store, manifest, passed, card)
+    account.tell(context, account.of(manifest.facts, passed), own)
     return manifest
+
+
+def _indexed(config: Config, context: Context) -> list[Manifest]:
+    """The indexes of the evaluation sets, each once."""
+    passed = PassedOver()
+    indexes = [index(context.store, entry, config, passed) for entry in config.decontaminate]
+    if passed.counts:
+        context.tell(f"passed over beside the evaluation sets {passed}")
+    apart = [entry.source for entry in config.decontaminate if entry.group and not config.group]
+    if apart:
+        context.tell(f"ingestion.group is not set: documents of the groups of {', '.join(apart)} are kept")
+    return list({made.reference: made for made in indexes}.values())
+
+
+def _write_card(store: Store, corpus: Manifest, passed: PassedOver, card: Path) -> None:
+    """The corpus' data card, with what this run passed over, which is no part of the corpus."""
+    modality = str(corpus.facts["modality"])
+    own: Any = modalities.load(modality, "ingestion")
+    plain = json.loads(store.open(corpus, "statistics.json").read_bytes())
+    card.parent.mkdir(parents=True, exist_ok=True)
+    shown = Statistics.from_dict(plain, modality, own.COLUMNS)
+    card.write_text(cards.render(shown, own, passed.table), encoding="utf-8")
 
 
 def _identity(config: Config, evaluations: Sequence[Manifest]) -> dict[str, Any]:
@@ -74,18 +104,6 @@ def _identity(config: Config, evaluations: Sequence[Manifest]) -> dict[str, Any]
         **({"group": config.group} if config.group else {}),
         **own.identity(config.own, bool(config.decontaminate)),
     }
-
-
-def _readable(config: Config, context: Context) -> list[Object]:
-    """The objects of the sources; files of endings that mean nothing here are told and passed over."""
-    objects, strange = sift(find_all(config.sources), layout_of(config, config))
-    if strange:
-        names = ", ".join(formats.printable(entry.name) for entry in strange[:3])
-        context.tell(f"passed over {len(strange):,} files ({tally(strange)}): {names}")
-    apart = [entry.source for entry in config.decontaminate if entry.group and not config.group]
-    if apart:
-        context.tell(f"ingestion.group is not set: documents of the groups of {', '.join(apart)} are kept")
-    return objects
 
 
 def _extracted(
@@ -110,16 +128,11 @@ def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -
 
     A file that is set aside whole is one record, and all of its bytes: it is named, as more went with it.
     """
-    strange = [part for part in parts if part.source["strangers"]]
-    if strange:
-        count = sum(part.source["strangers"] for part in strange)
-        names = ", ".join(formats.printable(part.source["name"]) for part in strange[:3])
-        context.tell(f"members of archives that are not read: {count:,}, told in the quarantine ({names})")
     lost = [part.source for part in parts if "lost" in part.source]
     if lost:
         first = "; ".join(f"{formats.printable(one['name'])}: {one['lost']}" for one in lost[:3])
         context.tell(f"files set aside, as they cannot be decoded to their end: {len(lost):,} ({first})")
-    broken = sum(part.source["quarantined"] - part.source["strangers"] for part in parts)
+    broken = sum(part.source["quarantined"] for part in parts)
     read = broken + sum(part.source["rows"] for part in parts)
     gone = sum(source["bytes"] for source in lost)
     size = sum(part.source["bytes"] for part in parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from components.ingestion.config import Config
 from components.ingestion.corpus_shards import Shards
 from components.ingestion.packs import COUNTED, Slice
 from components.ingestion.selection import Documents
+from components.lib.modalities import Columns
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,15 @@ class Statistics:
         plain = asdict(self)
         del plain["modality"]
         return {**plain.pop("totals"), **plain.pop("kinds"), **plain}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], modality: str, columns: Columns) -> Statistics:
+        """What `to_dict` gave."""
+        totals = {name: plain[name] for name in (*columns.totals, "groups") if name in plain}
+        kinds = {name: plain[name] for name in columns.kinds}
+        own = {name: value for name, value in plain.items() if name not in totals and name not in kinds}
+        own["lengths"] = {name: plain["lengths"][name] for name in columns.lengths}
+        return cls(modality=modality, totals=totals, kinds=kinds, **own)
 
     def facts(self) -> dict[str, Any]:
         """What the manifest states."""

@@ -10,7 +10,6 @@ from components.lib.data.sources import find, read_records
 from tests.bad_input.refusal import (
     ACCESS,
     ALMIGHTY,
-    DATA,
     MISSING,
     SERVICE,
     SETTING,
@@ -24,12 +23,12 @@ PRIVATE = "not at a public address"
 
 REFUSED = [
     Row("{tmp}/absent.txt", "did you mean 'absent.text'", "absent.txt", MISSING),
-    Row("{tmp}/empty", "holds no files", "empty", MISSING),
+    Row("{tmp}/empty", "holds no data", "empty", MISSING),
     Row("{tmp}/*.none", "does not exist", "*.none", MISSING),
     Row("{tmp}/absent.text/a", "does not exist", "absent.text/a", MISSING),
-    Row("{tmp}/loop", "does not exist", "loop", MISSING),
+    Row("{tmp}/loop", "1 links that lead nowhere", "loop", MISSING),
     Row("{tmp}/archive.zip!/b.txt", "no such member", "archive.zip", MISSING),
-    Row("{tmp}/absent.text!/a", "only an archive", "absent.text", DATA),
+    Row("{tmp}/absent.text!/a", "does not exist", "absent.text!/a", MISSING),
     Row("", "empty", "sources", SETTING),
     Row("data\x00.txt", "control characters", "sources", SETTING),
     Row("http://example.org/a.txt", "plain http is refused", "http://example.org", ACCESS),

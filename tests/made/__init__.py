@@ -8,6 +8,8 @@ the group `trunkline.made`. It declares
     LABELLED                    task -> role -> field of its records, where that is not the role's default
     EXAMPLE                     an input of a model that is served, if the modality declares none
     record(draw) -> dict        one record, with every field that ingestion or a task reads
+    longer(record) -> dict      the same with far more in it than a model reads
+    sent(value) -> value        an input as a client sends it; BROKEN: inputs that are refused then
 
 The contract suites try on it every objective, task, mode and start whose NEEDS the modality OFFERS.
 """
@@ -248,15 +250,17 @@ def branch(task: str, modality: str, architecture: str) -> Branch:
     return Branch(plugin, trunk, reader, inputs, labels, names, samples, model)
 
 
-def labelled(task: str, modality: str, reader: Any) -> tuple[dict[str, list[Any]], list[Any]]:
-    """Inputs by role and labels of made-up examples, as finetuning reads them."""
-    plugin, given = tasks.load(task), fields(task, modality)
+def labelled(
+    task: str, modality: str, reader: Any, given: list[dict[str, Any]] | None = None
+) -> tuple[dict[str, list[Any]], list[Any]]:
+    """Inputs by role and labels of records, or of made-up ones, as finetuning reads them."""
+    plugin, asked = tasks.load(task), fields(task, modality)
     roles = tasks.inputs_of(plugin.ROLES)
     inputs: dict[str, list[Any]] = {role: [] for role in roles}
     labels = []
-    for record in records(modality, EXAMPLES, seed=1):
-        values = {role: record[field] for role, field in given.items() if role not in roles}
-        values |= {role: reader.value(Record(record, "made"), given[role]) for role in roles}
+    for record in given or records(modality, EXAMPLES, seed=1):
+        values = {role: record[field] for role, field in asked.items() if role not in roles}
+        values |= {role: reader.value(Record(record, "made"), asked[role]) for role in roles}
         found, label = plugin.parse(values)
         for role in roles:
             inputs[role].append(found[role])

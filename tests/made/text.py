@@ -14,3 +14,18 @@ LABELLED = {"token_classification": {"text": "tokens", "label": "labels"}}
 def record(draw: random.Random) -> dict[str, Any]:
     """Text and topic of one, words and names of another."""
     return {**sample._document(draw), **sample._sentence(draw)}
+
+
+def longer(record: dict[str, Any]) -> dict[str, Any]:
+    """The same record with more than any model reads: 24,000 words and more."""
+    many = 24_000 // len(record["tokens"]) + 1
+    words = {name: record[name] * many for name in ("tokens", "labels")}
+    return {**record, **words, "text": f"{record['text']} " * (24_000 // len(record["text"].split()) + 1)}
+
+
+def sent(value: str | list[str]) -> str:
+    """An input as a client sends it."""
+    return value if isinstance(value, str) else " ".join(value)
+
+
+BROKEN = ("", " \t", None)  # that are refused where a model is served

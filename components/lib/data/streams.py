@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from components.lib.core.errors import DataError, MissingError
+from components.lib.data.listing import EMPTY, SPECIAL, PassedOver, no_data
 
 COMPRESSIONS = (".gz", ".zst")
 ZIPS, TARS = (".zip", ".whl"), (".tar", ".tgz", ".tar.gz", ".tar.zst")
@@ -78,12 +79,16 @@ class Stream:
         file: a binary file, decompressed.
         suffix: the file's ending without the compression's, in lower case ('.jsonl' of 'a.jsonl.gz').
         tally: what was cut out of it so far.
+        member: its name inside an archive; '' if it is a file of its own.
+        passed: gets what of it is no data.
     """
 
     name: str
     file: BinaryIO
     suffix: str
     tally: Tally = field(default_factory=Tally)
+    member: str = ""
+    passed: PassedOver = field(default_factory=PassedOver)
 
     def seekable(self) -> BinaryIO:
         """The same bytes where a format needs to jump; copies to a temporary file if it must."""
@@ -97,7 +102,13 @@ class Stream:
 
 
 def streams(
-    path: Path, name: str, member: str = "", limits: Limits | None = None, *, whole: bool = False
+    path: Path,
+    name: str,
+    member: str = "",
+    limits: Limits | None = None,
+    *,
+    whole: bool = False,
+    passed: PassedOver | None = None,
 ) -> Generator[Stream, None, None]:
     """Every stream in the local file `path`: one, or one a member of an archive.
 
@@ -107,25 +118,36 @@ def streams(
         member: which members of an archive, as a glob; all of them if empty.
         limits: how far the content may expand; the defaults of `Limits` if None.
         whole: gives an archive as one stream, decompressed.
+        passed: gets the members that are no data by their names or kinds.
 
     Raises:
         DataError: if the container is broken or expands too far.
         MissingError: if no member matches.
     """
-    limits = limits or Limits()
+    limits, passed = limits or Limits(), PassedOver() if passed is None else passed
     zipped, tarred = name.lower().endswith(ZIPS), name.lower().endswith(TARS)
     if member and not (zipped or tarred):
         raise DataError("only an archive has members", where=name, expected=", ".join(ARCHIVES))
     if whole or not (zipped or tarred):
         with explained(name), path.open("rb") as file:
-            yield Stream(name, _decompressed(file, _spelled(name), path.stat().st_size, limits), suffix(name))
+            plain = _decompressed(file, _spelled(name), path.stat().st_size, limits)
+            yield Stream(name, plain, suffix(name), passed=passed)
         return
     empty = True
-    for stream in (_zip_members if zipped else _tar_members)(path, name, member or "*", limits):
+    for stream in (_zip_members if zipped else _tar_members)(path, name, member or "*", limits, passed):
         empty = False
         yield stream
     if empty:
-        raise MissingError("the archive has no such member", where=name, found=member or "no files at all")
+        found = member or (f"passed over: {passed}" if passed.counts else "no files at all")
+        raise MissingError("the archive has no such member", where=name, found=found)
+
+
+def _left_out(member: str, size: int, pattern: str, where: str, passed: PassedOver) -> bool:
+    """Whether a member is no data; then it is counted."""
+    why = no_data(member, "" if pattern == "*" else pattern) or ("" if size else EMPTY)
+    if why:
+        passed.add(why, where)
+    return bool(why)
 
 
 def suffix(name: str) -> str:
@@ -154,7 +176,7 @@ def explained(name: str) -> Iterator[None]:
         raise DataError(what, where=name, found=str(error), fix=fix) from error
 
 
-def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterator[Stream]:
+def _zip_members(path: Path, name: str, pattern: str, limits: Limits, passed: PassedOver) -> Iterator[Stream]:
     with explained(name), zipfile.ZipFile(path) as archive:
         chosen = [info for info in archive.infolist() if fnmatch.fnmatchcase(info.filename, pattern)]
         size, most = sum(info.file_size for info in chosen), limits.most(path.stat().st_size)
@@ -165,6 +187,8 @@ def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterato
             if info.is_dir():
                 continue
             inner = f"{name}!/{info.filename}"
+            if _left_out(info.filename, info.file_size, pattern, inner, passed):
+                continue
             if info.flag_bits & 1:
                 fix = "decrypt the archive, or leave it out of the source"
                 raise DataError("a member of an archive is encrypted", where=inner, fix=fix)
@@ -174,21 +198,29 @@ def _zip_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterato
                 raise DataError(what, where=inner, found=f"method {found}", expected=expected, fix=fix)
             with archive.open(info) as file:
                 raw = _Limited(file, inner, info.compress_size, limits)
-                yield Stream(inner, _nested(raw, inner, info.compress_size, limits), suffix(inner))
+                file_ = _nested(raw, inner, info.compress_size, limits)
+                yield Stream(inner, file_, suffix(inner), member=info.filename)
 
 
-def _tar_members(path: Path, name: str, pattern: str, limits: Limits) -> Iterator[Stream]:
+def _tar_members(path: Path, name: str, pattern: str, limits: Limits, passed: PassedOver) -> Iterator[Stream]:
     size = path.stat().st_size
     with explained(name), path.open("rb") as file:
         plain = _decompressed(file, _spelled(name), size, limits)
         with tarfile.open(fileobj=plain, mode="r|") as archive:
             for info in archive:
-                if not info.isfile() or not fnmatch.fnmatchcase(info.name, pattern):
+                if info.isdir() or not fnmatch.fnmatchcase(info.name, pattern):
                     continue
                 inner = f"{name}!/{info.name}"
+                if not info.isfile():
+                    passed.add(SPECIAL, inner)
+                    continue
+                if _left_out(info.name, info.size, pattern, inner, passed):
+                    continue
                 member = archive.extractfile(info)
                 assert member is not None
-                yield Stream(inner, _nested(member, inner, info.size, limits), suffix(inner))
+                yield Stream(
+                    inner, _nested(member, inner, info.size, limits), suffix(inner), member=info.name
+                )
 
 
 def _spelled(name: str) -> str:

@@ -72,8 +72,8 @@ def load(name: str, part: str = "") -> Any:
     return plugins.load(__name__, name, part)
 
 
-def snippet(name: str, model: str, alias: str = "champion") -> str:
-    """Lines of Python that load a registered model and ask it."""
+def snippet(name: str, model: str, alias: str = "challenger") -> str:
+    """Lines of Python that load a registered model and ask it; its newest version, promoted or not."""
     text: str = load(name).SNIPPET
     return text.format(uri=f"models:/{model}@{alias}")
 
@@ -200,6 +200,10 @@ class Ingestion(Protocol):
 
     def shown(self, options: Any) -> dict[str, Any]:
         """Which settings the statistics repeat."""
+        ...
+
+    def setting_of(self, rule: str) -> str:
+        """Only where the cleaner has quality rules: the setting of one."""
         ...
 
     def payload(self, record: Record, fields: Mapping[str, str]) -> Payload | Rejected:

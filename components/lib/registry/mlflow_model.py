@@ -143,16 +143,20 @@ def _save(
 
 
 def _signature(use: Use) -> Any:
-    """A column for each input, which needs no name if it is the only one and no list; and the answers."""
+    """A column for each input, which needs no name if it is the only one and no list; and the answers.
+
+    In a column of strings MLflow would make text of whatever is sent, `null` too: it is declared as
+    anything, and the server says what it cannot read.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import AnyType, Array
     from numpy import dtype
 
     declared: str = modalities.load(use.modality).INPUT
     plain = declared.removesuffix("[]")
-    kind = plain if plain == declared else Array(DataType[plain])
     named = len(use.inputs) > 1 or plain != declared
+    kind = Array(DataType[plain]) if plain != declared else AnyType() if plain == "string" else plain
     inputs = [ColSpec(kind, name if named else None) for name in use.inputs]
     vector = TensorSpec(dtype("float64"), (-1,), "double")
     answers = [ColSpec(kind, name) for name, kind in use.outputs] or [vector]

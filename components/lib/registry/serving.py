@@ -8,7 +8,8 @@ project needs to be installed.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,33 +69,55 @@ class Server(PythonModel):  # type: ignore[misc]
         try:
             parts = list(self._parts(self._columns(model_input)))
         except DataError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
-        if self.task is None:
-            return np.concatenate(parts) if parts else np.zeros((0, 0))
-        return [row for part in parts for row in part]
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        return np.concatenate(parts) if self.task is None else [row for part in parts for row in part]
 
     def _columns(self, given: Any) -> dict[str, list[Any]]:
-        if not hasattr(given, "columns"):
-            values: Sequence[Any] = given.tolist() if hasattr(given, "tolist") else list(given)
-            return {self.inputs[0]: self.reader.served(values)}
-        names = list(given.columns) if len(self.inputs) == 1 else self.inputs
-        pairs = zip(self.inputs, names, strict=False)
-        return {role: self.reader.served(given[name].tolist()) for role, name in pairs}
+        """Role -> inputs; raises DataError that names the first one which is none."""
+        if hasattr(given, "columns"):
+            names = list(given.columns) if len(self.inputs) == 1 else self.inputs
+            columns = {role: given[name].tolist() for role, name in zip(self.inputs, names, strict=False)}
+        else:
+            columns = {self.inputs[0]: given.tolist() if hasattr(given, "tolist") else list(given)}
+        if not columns or not all(columns.values()):
+            raise DataError("there are no inputs", expected=f"one {' and '.join(self.inputs)} or more")
+        for values in columns.values():
+            for place, value in enumerate(values):
+                with _located(place):
+                    (values[place],) = self.reader.served([value])
+        return columns
 
     def _parts(self, inputs: Mapping[str, list[Any]]) -> Iterator[Any]:
-        """Answers of bounded batches."""
+        """Answers of bounded batches; raises DataError that names the first input which has none."""
+        count = len(next(iter(inputs.values())))
+        for at in range(0, count, BATCH):
+            part = {role: values[at : at + BATCH] for role, values in inputs.items()}
+            try:
+                yield self._answer(part)
+            except DataError:
+                for place in range(at, min(count, at + BATCH)):
+                    with _located(place):
+                        self._answer({role: [values[place]] for role, values in inputs.items()})
+                raise
+
+    def _answer(self, part: Mapping[str, list[Any]]) -> Any:
         import torch
 
         from components.lib.engine.transfer import moved
         from components.lib.models.branch import pooled
 
-        count = len(next(iter(inputs.values())))
-        for at in range(0, count, BATCH):
-            part = {role: values[at : at + BATCH] for role, values in inputs.items()}
-            if self.task is not None:
-                yield self.task.answer(self.model, self.reader, part)
-                continue
-            with torch.no_grad():
-                given = self.reader.tensors(next(iter(part.values())))
-                there = moved(given, next(self.model.parameters()).device)
-                yield pooled(self.model, there).double().cpu().numpy()
+        if self.task is not None:
+            return self.task.answer(self.model, self.reader, part)
+        with torch.no_grad():
+            given = self.reader.tensors(next(iter(part.values())))
+            there = moved(given, next(self.model.parameters()).device)
+            return pooled(self.model, there).double().cpu().numpy()
+
+
+@contextmanager
+def _located(place: int) -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        error.where = f"input {place + 1}"
+        raise

@@ -38,6 +38,7 @@ class Context:
         ledger: whether the store takes the record of this stage.
         notes: facts by which `closing` decides that the run is complete: `tasks`, how many there are, and
             `fresh`, 0 where a run ends after ingestion.
+        account: of ingestion: records read, kept, dropped by rule, quarantined; files passed over.
     """
 
     store: Store
@@ -50,6 +51,7 @@ class Context:
     ledger: bool = True
     notices: list[str] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
+    account: dict[str, Any] = field(default_factory=dict)
 
     def tell(self, notice: str) -> None:
         """Prints a notice, and keeps it for the report of the run."""
@@ -138,6 +140,7 @@ def write_record(context: Context, start: float, error: TrunklineError | None) -
         "outputs": context.outputs,
         "notices": context.notices,
         "notes": context.notes,
+        "account": context.account,
         "error": error.to_dict() if error else None,
     }
     name = f"{context.stage}.{context.task}" if context.task else context.stage

@@ -51,12 +51,6 @@ class Rejected:
     span: int = 1
 
 
-class Stranger(Rejected):
-    """A file among others that is not read, as its ending means nothing here: told, but no broken record."""
-
-    __slots__ = ()
-
-
 @dataclass(frozen=True)
 class Account:
     """The last item that `read` gives for a stream: read = records + blank + header + quarantined.

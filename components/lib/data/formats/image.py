@@ -26,5 +26,6 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
     if len(data) > LARGEST:
         yield rejected(where, f"the file is larger than {LARGEST:,} bytes", "")
         return
-    folders = stream.name.replace("!/", "/").split("/")[:-1]
+    archive = stream.name.removesuffix(f"!/{stream.member}")
+    folders = f"{archive}/{stream.member}".split("/")[:-1] if stream.member else archive.split("/")[:-1]
     yield Record({"image": data, "label": folders[-1] if folders else ""}, where)

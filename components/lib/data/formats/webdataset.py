@@ -5,14 +5,13 @@
 000019.jpg  000019.depth.png            an image, and the field `depth.png`
 
 Every member is a field. `image` is the member whose whole ending is that of an image file, or the only image.
-Endings that mean nothing here name their fields themselves, and are told once a shard with their number.
+Endings that mean nothing here name their fields themselves, and are counted among what is passed over.
 """
 
 from __future__ import annotations
 
 import json
 import tarfile
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,16 +19,17 @@ from typing import Any
 from components.lib.core.errors import DataError
 from components.lib.core.settings import setting
 from components.lib.data.decoding import known
-from components.lib.data.formats import Record, Rejected, Stranger, printable, rejected
+from components.lib.data.formats import Record, Rejected, printable, rejected
 from components.lib.data.formats.image import LARGEST
 from components.lib.data.formats.image import SUFFIXES as IMAGES
+from components.lib.data.listing import SPECIAL, no_data
 from components.lib.data.streams import Stream, explained
 
 SUFFIXES = ()
 ARCHIVE = True  # reads the archive itself, not one member after the other
 MOST = 1 << 30  # members of a shard
 TEXTS = {"txt": "text", "caption": "caption"}  # ending -> field
-UNFOLLOWED = "link or device"
+FIELD = "members of tar shards that are no image, text, class or .json"  # each is a field of its own name
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,22 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
     Links and devices are not followed, and no name in the archive is ever a path.
     """
     codec = "utf-8-sig" if encoding == "auto" else known(encoding)
-    key, members, unknown = "", dict[str, bytes](), Counter[str]()
+    key, members = "", dict[str, bytes]()
     stream.tally.unit = "members"
     with explained(stream.name), tarfile.open(fileobj=stream.file, mode="r|") as archive:
         for number, info in enumerate(archive):
             if number > MOST:
                 raise DataError("an archive has too many members", where=stream.name, expected=f"{MOST:,}")
             folder, slash, name = info.name.rpartition("/")
-            if info.isdir() or name.startswith("."):
+            if info.isdir():
+                continue
+            if why := no_data(info.name) or ("" if info.isfile() else SPECIAL):
+                stream.passed.add(why, f"{stream.name}!/{info.name}")
                 continue
             stream.tally.read += 1
-            if not info.isfile():
-                unknown[UNFOLLOWED] += 1
-                continue
             stem, _, ending = name.partition(".")
             if (key_now := f"{folder}{slash}{stem}") != key:
-                yield from _record(stream, key, members, config.label, codec, unknown)
+                yield from _record(stream, key, members, config.label, codec)
                 key, members = key_now, {}
             problem = f"the member is larger than {LARGEST:,} bytes" if info.size > LARGEST else ""
             problem = "a member of this name stands before it" if ending.lower() in members else problem
@@ -70,18 +70,13 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
             member = archive.extractfile(info)
             assert member is not None
             members[ending.lower()] = member.read()
-    yield from _record(stream, key, members, config.label, codec, unknown)
-    for ending, count in sorted(unknown.items()):
-        reason = f"{count:,} members are no image, text, class or .json: they are the field '{ending}'"
-        reason = f"{count:,} links or devices are not followed" if ending == UNFOLLOWED else reason
-        span = count if ending == UNFOLLOWED else 0  # the others are fields of a record
-        yield Stranger(f"{printable(stream.name)}!/*.{printable(ending)}", reason, "", span)
+    yield from _record(stream, key, members, config.label, codec)
 
 
 def _record(
-    stream: Stream, key: str, members: Mapping[str, bytes], label: str, codec: str, unknown: Counter[str]
+    stream: Stream, key: str, members: Mapping[str, bytes], label: str, codec: str
 ) -> Iterator[Record | Rejected]:
-    """The fields of a record; endings that mean nothing are counted in `unknown`."""
+    """The fields of a record."""
     if not members:
         return
     where, fields, described = f"{printable(stream.name)}!/{printable(key)}", dict[str, Any](), {}
@@ -100,7 +95,7 @@ def _record(
                 described = json.loads(data)
             elif ending != image:
                 fields[ending] = data
-                unknown[ending] += 1
+                stream.passed.add(FIELD, f"{where}.{ending}")
     except (ValueError, RecursionError) as error:  # of JSON and of codecs
         yield rejected(where, f"its .{ending} cannot be read: {error}", ", ".join(members), len(members))
         return

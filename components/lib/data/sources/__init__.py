@@ -7,19 +7,20 @@
     pypi:package==version/member#sha256=...                  a data file inside a wheel
     sample:topics/train                                      text made by us, for tests
 
-A scheme declares `find(uri) -> list[Object]`, which only lists, `fetch(object, folder) -> Path`, and perhaps
-`parse(uri)`, which raises ConfigError for a malformed address before anything is asked, and
-`keep(uri, store)`, by which preflight puts what other images cannot fetch into the store.
-'!/' names members of an archive by a pattern, whatever the scheme.
+A scheme declares `find(uri) -> list[Object]`, which only lists, with what is no data marked as `passed`,
+`fetch(object, folder) -> Path`, and perhaps `parse(uri)`, which raises ConfigError for a malformed address
+before anything is asked, and `keep(uri, store)`, by which preflight puts what other images cannot fetch into
+the store.
+'!/' names members of an archive by a pattern, whatever the scheme. Names are judged by `data.listing`.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
@@ -28,33 +29,19 @@ from urllib.parse import urlsplit
 from components.lib.core import addresses, plugins
 from components.lib.core.errors import AccessError, ConfigError, DataError, MissingError
 from components.lib.data import formats
-from components.lib.data.formats import Account, Layout, Record, Rejected, Stranger
-from components.lib.data.streams import ARCHIVES, Stream, streams, suffix
+from components.lib.data.formats import Account, Layout, Record, Rejected
+from components.lib.data.listing import EMPTY, Object, PassedOver
+from components.lib.data.sifting import members, sift
+from components.lib.data.streams import TARS, ZIPS, Stream, streams
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
 
-@dataclass(frozen=True)
-class Object:
-    """One file behind a source.
-
-    Attributes:
-        name: what it is called in `source` columns and in messages; stable, free of secrets.
-        identity: changes when the content does; cheap to get: size and time of change, ETag, SHA-256.
-        size: bytes, -1 if not known.
-        uri: where its scheme fetches it.
-        member: which members of an archive are meant, as a glob.
-    """
-
-    name: str
-    identity: str
-    size: int
-    uri: str
-    member: str = ""
-
-
-def find(uri: str) -> list[Object]:
+def find(uri: str, passed: PassedOver | None = None) -> list[Object]:
     """What is behind a source URI, sorted by name; nothing is read but listings.
+
+    Args:
+        passed: gets what is there and is no data.
 
     Raises:
         ConfigError: if the scheme is not known or the URI is malformed.
@@ -62,21 +49,30 @@ def find(uri: str) -> list[Object]:
         MissingError: if there is nothing.
         ServiceError: if the service does not answer; try again.
     """
-    place, _, member = uri.partition("!/")
+    place, member = split_member(uri)
     if not place or any(not character.isprintable() for character in uri):
         raise ConfigError("a source is empty or holds control characters", where="sources", found=repr(uri))
-    found = plugins.load(__name__, scheme(place)).find(place)
+    listed = plugins.load(__name__, scheme(place)).find(place)
+    listed = [replace(entry, passed=EMPTY) if _is_empty(entry) else entry for entry in listed]
+    listed = sorted({entry.name: entry for entry in listed}.values(), key=lambda entry: entry.name)
+    found, left_out = [entry for entry in listed if not entry.passed], PassedOver()
+    for entry in listed:
+        if entry.passed:
+            left_out.add(entry.passed, entry.name)
     if not found:
-        raise MissingError("there is no data behind a source", where=place)
+        none = f"passed over: {left_out}" if listed else "no file at all"
+        raise MissingError("a source holds no data", where=place, found=none)
+    if passed is not None:
+        passed.merge(left_out.table)
     if member:
         found = [replace(entry, name=f"{entry.name}!/{member}", member=member) for entry in found]
-    return sorted(found, key=lambda entry: entry.name)
+    return found
 
 
-def find_all(uris: Sequence[str]) -> list[Object]:
-    """Every object behind the URIs, once, sorted by name; raises as `find` does."""
+def find_all(uris: Sequence[str], passed: PassedOver | None = None) -> list[Object]:
+    """Every object behind the URIs, once, sorted by name; arguments and errors as those of `find`."""
     found: dict[str, Object] = {}
-    for entry in (entry for uri in uris for entry in find(uri)):
+    for entry in (entry for uri in uris for entry in find(uri, passed)):
         other = found.setdefault(entry.name, entry)
         if other.identity != entry.identity:
             what = "two sources have the same name but another content"
@@ -93,67 +89,47 @@ def fetch(entry: Object, folder: Path) -> Path:
     return cast(Path, plugins.load(__name__, scheme(entry.uri)).fetch(entry, folder))
 
 
-def sift(found: Sequence[Object], layout: Layout) -> tuple[list[Object], list[Object]]:
-    """The objects that can be read, and strangers among them: files whose ending means no format.
-
-    Raises:
-        DataError: if there are not more of the former than of the latter.
-    """
-    if layout.format != "auto":
-        return list(found), []
-    known = {*formats.suffixes(layout.reads), *ARCHIVES}
-    strange = [entry for entry in found if not entry.member and suffix(entry.name) not in known]
-    readable = [entry for entry in found if entry not in strange]
-    if len(strange) >= max(1, len(readable)):
-        raise formats.unknown(strange[0].name, tally(strange), layout)
-    return readable, strange
-
-
-def tally(found: Sequence[Object]) -> str:
-    """How many objects have which ending: '2 of .docx, 1 of no ending'."""
-    counts = Counter(suffix(entry.name) or "no ending" for entry in found).most_common(5)
-    return ", ".join(f"{count:,} of {ending}" for ending, count in counts)
+def _is_empty(entry: Object) -> bool:
+    return entry.size == 0 and not entry.exact and not entry.passed
 
 
 def read_records(
-    uri: str, layout: Layout | None = None, accounts: list[Account] | None = None
+    uri: str,
+    layout: Layout | None = None,
+    accounts: list[Account] | None = None,
+    passed: PassedOver | None = None,
 ) -> Generator[Record | Rejected, None, None]:
     """Every record behind a source URI, in the order of the objects' names; streaming.
 
-    Files that the layout does not read are passed over. Raises TrunklineError as `find`, `sift` and
-    `formats.read` do.
+    Raises TrunklineError as `find`, `sift` and `formats.read` do.
 
     Args:
         accounts: gets the account of each stream when its records are through.
+        passed: gets what is there and is no data.
     """
-    layout = layout or Layout()
-    for entry in sift(find(uri), layout)[0]:
+    layout, passed = layout or Layout(), PassedOver() if passed is None else passed
+    for entry in sift(find(uri, passed), layout, passed):
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-            for item in open_records(entry, fetch(entry, Path(folder)), layout):
+            for item in open_records(entry, fetch(entry, Path(folder)), layout, passed):
                 if not isinstance(item, Account):
                     yield item
                 elif accounts is not None:
                     accounts.append(item)
 
 
-def open_records(entry: Object, path: Path, layout: Layout) -> Iterator[Record | Rejected | Account]:
-    """The records of one fetched object; a Stranger for each member of an archive that is none.
+def open_records(
+    entry: Object, path: Path, layout: Layout, passed: PassedOver
+) -> Iterator[Record | Rejected | Account]:
+    """The records of one fetched object; behind those of each stream stands its Account.
 
-    Behind the records of each stream stands its Account.
+    Args:
+        passed: gets the members of an archive that are no data.
     """
-    auto, known = layout.format == "auto", formats.suffixes(layout.reads)
-    whole = not auto and formats.reads_archives(layout.format)
-    strange, read = "", False
-    for stream in streams(path, entry.name.partition("!/")[0], entry.member, whole=whole):
-        member = "!/" in stream.name and not entry.member
-        if member and auto and stream.suffix not in known:
-            strange = stream.name
-            yield Stranger(formats.printable(strange), "the format of a file is not known", stream.suffix)
-            continue
-        read = True
+    whole = layout.format != "auto" and formats.reads_archives(layout.format)
+    name = entry.name.removesuffix(f"!/{entry.member}") if entry.member else entry.name
+    found = streams(path, name, entry.member, whole=whole, passed=passed)
+    for stream in found if entry.member or layout.format != "auto" else members(found, layout, passed):
         yield from formats.read(stream, layout)
-    if strange and not read:
-        raise formats.unknown(strange, suffix(strange), layout)
 
 
 @contextmanager
@@ -164,8 +140,17 @@ def open_single(uri: str) -> Iterator[Stream]:
         raise DataError("one file is expected", where=uri, found=f"{len(found)} files")
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
         path = fetch(found[0], Path(folder))
-        with closing(streams(path, found[0].name.partition("!/")[0], found[0].member)) as opened:
+        name = found[0].name.removesuffix(f"!/{found[0].member}")
+        with closing(streams(path, name, found[0].member)) as opened:
             yield next(opened)
+
+
+def split_member(uri: str) -> tuple[str, str]:
+    """The place, and which members of an archive: those behind the first '!/' after an archive's ending."""
+    for at in (match.start() for match in re.finditer("!/", uri)):
+        if uri[:at].lower().endswith((*ZIPS, *TARS)):
+            return uri[:at], uri[at + 2 :]
+    return uri, ""
 
 
 def chosen(where: str, share: float) -> bool:
@@ -178,7 +163,7 @@ def check(uri: str) -> None:
     """Asks nobody; raises what `scheme` does, and ConfigError if the address is malformed."""
     plugin = plugins.load(__name__, scheme(uri))
     if hasattr(plugin, "parse"):
-        plugin.parse(uri.partition("!/")[0])
+        plugin.parse(split_member(uri)[0])
 
 
 def keep(uri: str, store: Store) -> tuple[Manifest, bool] | None:
@@ -191,7 +176,7 @@ def keep(uri: str, store: Store) -> tuple[Manifest, bool] | None:
         TrunklineError: as `fetch` does.
     """
     plugin = plugins.load(__name__, scheme(uri))
-    found = plugin.keep(uri.partition("!/")[0], store) if hasattr(plugin, "keep") else None
+    found = plugin.keep(split_member(uri)[0], store) if hasattr(plugin, "keep") else None
     return cast("tuple[Manifest, bool] | None", found)
 
 

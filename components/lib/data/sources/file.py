@@ -5,28 +5,29 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 from urllib.parse import unquote, urlsplit
 
 from components.lib.core.errors import AccessError, DataError, MissingError
 from components.lib.core.settings import did_you_mean
-from components.lib.data.sources import Object
+from components.lib.data.listing import CYCLE, DANGLING, SPECIAL, TWICE, Object, no_data
 
 
 def find(uri: str) -> list[Object]:
-    """Regular files; hidden ones (names that begin with a dot) are no data."""
+    """Files, through links; what is no data among them is marked: hidden names, links that go in circles."""
     spelled = unquote(urlsplit(uri).path) if uri.startswith("file:") else uri
     path = os.path.expanduser(spelled)
     try:
-        found = [_object(name) for name in _names(path) if os.path.isfile(name)]
+        found = list(_listed(path))
     except PermissionError as error:
         fix = "give this user the right to read it"
         raise AccessError("a source may not be read", where=str(error.filename or path), fix=fix) from error
-    if found:
+    if found or os.path.isdir(path):
         return found
-    if os.path.isdir(path):
-        fix = "hidden files, whose names begin with a dot, are no data"
-        raise MissingError("the folder of a source holds no files", where=path, fix=fix)
     parent = os.path.dirname(path.rstrip("/")) or "."
     there = sorted(os.listdir(parent)) if os.path.isdir(parent) else []
     name = os.path.basename(path.rstrip("/"))
@@ -51,25 +52,68 @@ def fetch(entry: Object, folder: Path) -> Path:
     return Path(entry.uri)
 
 
-def _names(path: str) -> list[str]:
+def _listed(path: str) -> Iterator[Object]:
+    """What a path, or a pattern, names; a part of it that exists as it is spelled is no pattern."""
+    if os.path.isdir(path):
+        yield from _below(path, set())
+        return
     if os.path.exists(path):
-        return _below(path) if os.path.isdir(path) else [path]
-    found = glob.glob(path, recursive=True)
-    return [name for match in found for name in (_below(match) if os.path.isdir(match) else [match])]
+        yield replace(_object(path), exact=True)
+        return
+    root, rest = "", path
+    while (at := rest.find("/")) >= 0 and os.path.isdir((root + rest[: at + 1]) or "/"):
+        root, rest = root + rest[: at + 1], rest[at + 1 :]
+    seen: set[str] = set()
+    for name in sorted(glob.glob(rest, root_dir=root or None, recursive=True)):
+        why = no_data(name, rest)
+        if why:
+            yield Object(root + name, "", -1, "", passed=why)
+        elif os.path.isdir(root + name):
+            yield from _below(root + name.rstrip("/"), seen)
+        else:
+            yield _object(root + name)
 
 
-def _below(folder: str) -> list[str]:
-    def refuse(error: OSError) -> None:
-        raise error
+def _below(folder: str, seen: set[str]) -> Iterator[Object]:
+    """All files of a folder; of folders that links lead to, each once, after those that are there.
 
-    found = []
-    for root, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [os.path.join(root, name) for name in files if not name.startswith(".")]
-    return found
+    Args:
+        seen: real paths of the folders that were listed; those of this one are added.
+    """
+    waiting, links = deque([folder]), list[str]()
+    while waiting or links:
+        linked = not waiting
+        place = links.pop() if linked else waiting.popleft()
+        real = os.path.realpath(place)
+        if linked and os.path.commonpath([os.path.realpath(os.path.dirname(place)), real]) == real:
+            yield Object(place, "", -1, "", passed=CYCLE)
+            continue
+        if real in seen:
+            if linked:
+                yield Object(place, "", -1, "", passed=TWICE)
+            continue
+        seen.add(real)
+        with os.scandir(place) as entries:
+            for entry in entries:
+                path, why = os.path.join(place, entry.name), no_data(entry.name)
+                if why:
+                    yield Object(path, "", -1, "", passed=why)
+                elif entry.is_symlink() and os.path.isdir(path):
+                    links.append(path)
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append(path)
+                else:
+                    yield _object(path)
+        links.sort(reverse=True)
 
 
 def _object(path: str) -> Object:
-    status = os.stat(path)
     name = os.fsencode(path).decode("utf-8", "backslashreplace")  # a name may be any bytes
-    return Object(name, f"{status.st_size}:{status.st_mtime_ns}", status.st_size, path)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if not os.path.islink(path):
+            raise
+        return Object(name, str(error.errno), -1, "", passed=DANGLING)
+    identity = f"{status.st_size}:{status.st_mtime_ns}"
+    return Object(name, identity, status.st_size, path, passed="" if S_ISREG(status.st_mode) else SPECIAL)

@@ -19,7 +19,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from components.lib.core.errors import AccessError, ConfigError, MissingError, ServiceError
 from components.lib.core.settings import did_you_mean
-from components.lib.data.sources import Object, file
+from components.lib.data.listing import Object
+from components.lib.data.sources import file
 
 OPTIONS = ("config", "split", "revision")
 REMOTE = "hf://"

@@ -22,7 +22,7 @@ from urllib.parse import urljoin, urlsplit
 
 from components.lib.core import addresses
 from components.lib.core.errors import AccessError, ConfigError, DataError, MissingError, ServiceError
-from components.lib.data.sources import Object
+from components.lib.data.listing import Object
 
 TIMEOUT, REDIRECTS, CHUNK = 30, 5, 1 << 20
 LARGEST = 1 << 40  # bytes of a download

@@ -19,7 +19,7 @@ import uuid
 from pathlib import Path
 
 from components.lib.core.errors import ConfigError, IntegrityError, MissingError, ServiceError
-from components.lib.data.sources import Object
+from components.lib.data.listing import Object
 from components.lib.storage import source_cache
 from components.lib.storage.artifacts import Manifest, sha256_of
 from components.lib.storage.store import Store

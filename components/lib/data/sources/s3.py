@@ -4,33 +4,51 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from components.lib.core.errors import ConfigError, DataError, MissingError
-from components.lib.data.sources import Object
+from components.lib.data.listing import Object, no_data
 from components.lib.storage.objects.s3 import client, explained
 
 CHUNK = 1 << 20
 
 
 def find(uri: str) -> list[Object]:
-    """One listing; the identity is the ETag and the size."""
+    """One listing; the identity is ETag and size. A key or a folder of that name wins over a pattern."""
     bucket, prefix = parse(uri)
-    pattern = bool(re.search(r"[*?\[]", prefix))
-    start = re.split(r"[*?\[]", prefix)[0]
-    found = []
+    found: list[Object] = []
     with explained(uri):
+        head, rest = _spelled(bucket, prefix)
+        start = head + re.split(r"[*?\[]", rest)[0]
+        matches = re.compile(fnmatch.translate(rest)).match if rest else None
+        root = head if rest or not prefix or prefix.endswith("/") else f"{prefix}/"
         pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start)
         for entry in (entry for page in pages for entry in page.get("Contents", [])):
-            key = entry["Key"]
-            inside = fnmatch.fnmatchcase(key, prefix) if pattern else _inside(key, prefix)
+            key, name = entry["Key"], f"s3://{bucket}/{entry['Key']}"
+            inside = matches(key[len(head) :]) if matches else _inside(key, prefix)
             if inside and not key.endswith("/"):
-                name = f"s3://{bucket}/{key}"
-                found.append(Object(name, f"{entry['ETag']}:{entry['Size']}", entry["Size"], name))
+                exact = key == prefix
+                why = "" if exact else no_data(key.removeprefix(root), rest)
+                identity = f"{entry['ETag']}:{entry['Size']}"
+                found.append(Object(name, identity, entry["Size"], name, exact=exact, passed=why))
     if not found:
         raise MissingError("there are no objects behind a source", where=uri, fix=_near(bucket, start))
     return found
+
+
+def _spelled(bucket: str, prefix: str) -> tuple[str, str]:
+    """The part of a key that is taken as it is, because it exists, and the part that is a pattern."""
+    head = ""
+    for segment in prefix.split("/"):
+        if re.search(r"[*?\[]", segment):
+            listing = partial(client().list_objects_v2, Bucket=bucket, MaxKeys=1)
+            exact = listing(Prefix=head + segment).get("Contents", [{}])[0].get("Key")
+            if exact != head + segment and not listing(Prefix=f"{head}{segment}/").get("Contents"):
+                return head, prefix[len(head) :]
+        head += f"{segment}/"
+    return prefix, ""
 
 
 def fetch(entry: Object, folder: Path) -> Path:

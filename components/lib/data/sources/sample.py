@@ -19,7 +19,7 @@ from typing import Any
 from components.lib.core.errors import MissingError
 from components.lib.core.settings import did_you_mean
 from components.lib.data import shapes
-from components.lib.data.sources import Object
+from components.lib.data.listing import Object
 
 VERSION = 1  # part of the identity: raise it when the data change
 SIZES = {

@@ -57,6 +57,11 @@ def shown(options: Ingestion) -> dict[str, Any]:
     return {"smallest": options.smallest, "longest": options.longest, "flat": options.flat}
 
 
+def setting_of(rule: str) -> str:
+    """The setting of a quality rule."""
+    return {"size": "ingestion.smallest", "shape": "ingestion.longest"}.get(rule, "ingestion.flat")
+
+
 def payload(record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
     """The bytes of the image's file, and its class or ''."""
     value = column(record, fields["image"], ("image", "label"))

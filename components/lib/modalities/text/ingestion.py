@@ -67,6 +67,11 @@ def shown(options: Ingestion) -> dict[str, Any]:
     return {"ngram": options.ngram, "overlap": options.overlap}
 
 
+def setting_of(rule: str) -> str:
+    """The setting of a quality rule."""
+    return f"ingestion.filters.{rule}"
+
+
 def payload(record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
     """The text of a record; a list of tokens is joined by blanks."""
     value = column(record, fields["text"], ("text",))

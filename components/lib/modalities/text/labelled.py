@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from components.lib.core.errors import DataError
 from components.lib.models import loading
 from components.lib.models.families import FAMILIES
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from components.lib.modalities.text.settings import Finetuning
 
 UNLIMITED = 10**30  # as `transformers` writes it
+CHARACTERS = 100  # of a text, or words of a list, for each token that is read
 EXCERPT = 300  # characters of a text in a report
 
 
@@ -70,9 +72,16 @@ class Reader:
         return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
 
     def encode(self, texts: Sequence[Any], **options: Any) -> Any:
-        """The tokenizer's encoding, cut to the length."""
+        """The tokenizer's encoding, cut to the length.
+
+        It would look at all of a text, and take 300 bytes a character: what is far beyond is cut off before.
+        """
+        most = self.length * CHARACTERS
+        near = [
+            text[:most] if isinstance(text, str) else [word[:most] for word in text[:most]] for text in texts
+        ]
         return self.tokenizer(
-            list(texts), truncation=True, max_length=self.length, return_attention_mask=False, **options
+            near, truncation=True, max_length=self.length, return_attention_mask=False, **options
         )
 
     def tensors(self, texts: Sequence[Any]) -> dict[str, Any]:
@@ -83,9 +92,14 @@ class Reader:
         batch = Examples(ids, [0] * len(ids), self.tokenizer.pad_token_id).batch(range(len(ids)))
         return {"input_ids": batch.ids, "attention_mask": batch.mask}
 
-    def served(self, values: Sequence[Any]) -> list[Any]:
-        """What a server was sent, as inputs."""
-        return [str(value) for value in values]
+    def served(self, values: Sequence[Any]) -> list[str]:
+        """What a server was sent, as inputs; raises DataError for what is no text, or an empty one."""
+        for value in values:
+            if not isinstance(value, str):
+                raise DataError("an input is no text", found=repr(value)[:80], expected="a text")
+            if not value.strip():
+                raise DataError("an input is an empty text", found=repr(value[:80]))
+        return list(values)
 
     def excerpt(self, value: Any) -> dict[str, str]:
         """How a report shows an input: its beginning, on one line."""

@@ -61,7 +61,7 @@ def test_what_it_declares(name):
         assert from_dict(getattr(settings, part), {}) is not None
     assert made.pairs(tasks.load(says.TASK).NEEDS) and "-" in says.USE
     ast.parse(modalities.snippet(name, "a-model"))
-    assert "models:/a-model@champion" in modalities.snippet(name, "a-model")
+    assert "models:/a-model@challenger" in modalities.snippet(name, "a-model")
     assert all(any(mark in pin for mark in "<>=") for pin in says.LIBRARIES)
     assert says.INPUT.removesuffix("[]") in DataType.__members__
 

@@ -1,12 +1,21 @@
-"""Every trunk and branch answers by `mlflow.pyfunc` in a process that knows neither project nor packages.
+"""What is served is what was measured: registered, loaded where nothing of ours is, asked over HTTP.
 
-The cases are those of the contract suites: a modality or task that was added a minute ago is served as well.
+One process, which knows neither this project nor its packages, serves the champion of every trunk and every
+task by MLflow's own server. Its answers are scored as evaluation scores, also to inputs far too long. The
+cases are those of the contract suites: a modality or task that was added a minute ago is served as well.
 """
 
+import base64
 import json
 import os
+import re
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,80 +23,270 @@ import torch
 
 from components.lib import modalities, tasks
 from components.lib.core import plugins
+from components.lib.data import images
 from components.lib.models.branch import load_trunk, pooled
+from components.lib.registry import tracking
 from components.lib.registry.mlflow_model import TRUNK, Use, write
+from components.lib.registry.registered_models import CHALLENGER, CHAMPION, Registry
 from components.lib.storage.artifacts import sha256_of
+from components.lib.tasks import token_classification
 from tests import made
+from tests.architecture.imports import ROOT
+from tests.fakes.mlflow_server import free_port
 
 TRUNKS = [(TRUNK, *pair) for pair in made.usual(())]
 BRANCHES = [
     (name, *pair) for name in plugins.names(made.TASKS) for pair in made.usual(tasks.load(name).NEEDS)
 ]
 CASES = [*TRUNKS, *BRANCHES]
+MANY = 500  # records of a request
+GROWTH = 500e6  # bytes that a server may take more than after its start
 CODE = """
-import json, sys, mlflow
-found = {}
-for name, (values, shown) in json.load(sys.stdin).items():
-    model = mlflow.pyfunc.load_model(name)
-    assert model.metadata.signature and (model.input_example is not None) == shown
-    answers = model.predict(values)
-    found[name] = answers.tolist() if hasattr(answers, 'tolist') else answers
+import asyncio, base64, json, sys, mlflow, uvicorn
+from fastapi import FastAPI
+from mlflow.pyfunc.scoring_server import init
+names, snippets, port = json.load(sys.stdin)
+every = FastAPI()
+for name in names:
+    model = mlflow.pyfunc.load_model(f'models:/{name}@champion')
+    assert model.metadata.signature
+    if model.input_example is not None:
+        assert len(model.predict(model.input_example)) == 1
+    every.mount(f'/{name}', init(model))
+for snippet in snippets:
+    *lines, last = snippet.strip().splitlines()
+    place = {}
+    exec('\\n'.join(lines), place)
+    assert len(eval(last, place)) == last.count(',') + 1, last
 assert 'components' not in sys.modules
-print('found', json.dumps(found))
+uvicorn.run(every, host='127.0.0.1', port=port, log_level='error')
 """
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory) -> dict[str, list]:
-    """Case -> what it answers to an example, twice."""
-    folder, given = tmp_path_factory.mktemp("served"), {}
-    for kind, modality, architecture in CASES:
-        name = "-".join((kind, modality, architecture))
-        source = made.trunk_folder(modality, architecture)
-        if kind != TRUNK:
-            branch = made.branch(kind, modality, architecture)
-            source = branch.save(branch.model, folder / "saved" / name)
+@dataclass
+class Case:
+    """A model that is served: its inputs by role, and what evaluation knows of them."""
+
+    kind: str
+    modality: str
+    architecture: str
+    branch: made.Branch | None = None
+    inputs: list = field(default_factory=list)
+    labels: list = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.modality}"
+
+    def make(self, registry: Registry, folder: Path) -> None:
+        """Registers it as the champion, as promotion does."""
+        source = made.trunk_folder(self.modality, self.architecture)
+        records = made.records(self.modality, made.EXAMPLES, seed=1)
+        records.append(made.of(self.modality).longer(records[0]))
+        reader = modalities.load(self.modality, "labelled").Reader.open(source)
+        kind = self.kind
+        if kind == TRUNK:
+            kind = modalities.load(self.modality).TASK
+        else:
+            self.branch = made.branch(kind, self.modality, self.architecture)
+            source = self.branch.save(self.branch.model, folder / "saved" / self.name)
+            reader = self.branch.reader
+        inputs, self.labels = made.labelled(kind, self.modality, reader, records)
+        (self.inputs,) = inputs.values()
         digests = {path.name: sha256_of(path) for path in source.iterdir()}
-        use = Use.of(kind, modality)
-        write(source, digests, folder / name, use=use, model_id="m-1", run_id="", readme="")
-        given[name] = [made.example(modality)] * 2, modalities.load(modality).EXAMPLE is not None
-    how = {"input": json.dumps(given), "capture_output": True, "text": True, "cwd": folder, "check": False}
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", CODE], env=clean, **how)
-    line = next((line for line in done.stdout.splitlines() if line.startswith("found ")), "")
-    assert line, done.stderr
-    return json.loads(line.removeprefix("found "))
+        use, about = Use.of(self.kind, self.modality), {"experiment_id": "0", "tags": {}, "card": "# card"}
+        run = registry.client.create_run("0").info.run_id
+        version = registry.register(
+            self.name, f"made/{self.name}#0", run_id=run, **about,
+            write=lambda target, model_id: write(
+                source, digests, target, use=use, model_id=model_id, run_id=run, readme=""
+            ),
+        )  # fmt: skip
+        for alias in (CHALLENGER, CHAMPION):
+            registry.set_alias(version, alias)
 
 
-@pytest.mark.parametrize(("kind", "modality", "architecture"), TRUNKS)
-def test_a_trunk_is_served_as_it_pools(answers, kind, modality, architecture):
-    folder = made.trunk_folder(modality, architecture)
-    reader = modalities.load(modality, "labelled").Reader.open(folder)
+class Server:
+    """Every case behind one address."""
+
+    def __init__(self, cases: dict[str, Case], process: subprocess.Popen, port: int) -> None:
+        self.cases, self.process, self.port = cases, process, port
+
+    def post(self, name: str, question: object) -> tuple[int, dict]:
+        """The status and the answer."""
+        url, head = f"http://127.0.0.1:{self.port}/{name}/invocations", {"Content-Type": "application/json"}
+        try:
+            asked = urllib.request.Request(url, json.dumps(question).encode(), head)
+            with urllib.request.urlopen(asked, timeout=120) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def ask(self, case: Case, inputs: list) -> list:
+        """The answers to inputs."""
+        sent = [made.of(case.modality).sent(value) for value in inputs]
+        status, answer = self.post(case.name, {"inputs": sent})
+        assert status == 200, answer
+        return answer["predictions"]
+
+    def memory(self, which: str = "VmHWM") -> int:
+        """Bytes that the process takes, or took at most."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * int(re.search(rf"{which}:\s+(\d+)", status)[1])
+
+
+def snippets(cases: dict[str, Case]) -> list[str]:
+    """What cards and reports say of loading each model, and what the README says."""
+    told = [modalities.snippet(case.modality, name) for name, case in cases.items()]
+    readme = (ROOT / "README.md").read_text()
+    shown = re.findall(r"`(mlflow\.pyfunc\.load_model\(\"models:/[^\"]*\"\)\.predict\(.*?\))`", readme)
+    text = next(case.name for case in cases.values() if case.modality == "text" and case.branch)
+    assert shown, "the README shows how to ask a model"
+    return told + [f"import mlflow\n{re.sub('models:/[^@]*', f'models:/{text}', one)}" for one in shown]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, empty_database):
+    folder = tmp_path_factory.mktemp("served")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    (folder / "mlflow.db").write_bytes(empty_database.read_bytes())
+    registry, cases = Registry(uri), {}
+    tracking.experiment(registry.client, "served")
+    for case in (Case(*names) for names in CASES):
+        case.make(registry, folder)
+        cases[case.name] = case
+    (folder / "picture.png").write_bytes(base64.b64decode(made.example("image")))
+    port, clean = free_port(), {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", CODE],
+        env={**clean, "MLFLOW_TRACKING_URI": uri}, cwd=folder, text=True, stdin=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        json.dump([list(cases), snippets(cases), port], process.stdin)
+        process.stdin.close()
+        end, found = time.monotonic() + 120, Server(cases, process, port)
+        while time.monotonic() < end and process.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{next(iter(cases))}/ping", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        assert process.poll() is None, "the server ended"
+        started = found.memory("VmRSS")
+        yield found
+        assert found.memory() - started < GROWTH
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("names", TRUNKS, ids=str)
+def test_a_trunk_is_served_as_it_pools(server, names):
+    case = server.cases[Case(*names).name]
+    folder = made.trunk_folder(case.modality, case.architecture)
+    reader = modalities.load(case.modality, "labelled").Reader.open(folder)
     with torch.no_grad():
-        values = reader.served([made.example(modality)] * 2)
-        expected = pooled(load_trunk(folder), reader.tensors(values))
-    assert np.allclose(answers["-".join((kind, modality, architecture))], expected, atol=1e-5)
+        expected = pooled(load_trunk(folder), reader.tensors(case.inputs)).numpy()
+    assert len(np.unique(expected, axis=0)) > 1
+    many = [case.inputs[place % len(case.inputs)] for place in range(MANY)]
+    for inputs, vectors in ((case.inputs, expected), (many, np.resize(expected, (MANY, expected.shape[1])))):
+        np.testing.assert_allclose(server.ask(case, inputs), vectors, atol=1e-4)
+    for value, vector in zip(case.inputs, expected, strict=True):
+        np.testing.assert_allclose(server.ask(case, [value]), [vector], atol=1e-4)
 
 
-@pytest.mark.parametrize(("kind", "modality", "architecture"), BRANCHES)
-def test_a_branch_is_served_as_its_task_answers(answers, kind, modality, architecture):
-    one = made.branch(kind, modality, architecture)
+@pytest.mark.parametrize("names", BRANCHES, ids=str)
+def test_a_branch_answers_as_it_was_evaluated(server, names):
+    """Every example of the test set: all at once, in a batch of 500, one by one."""
+    case = server.cases[Case(*names).name]
+    one = case.branch
+    assert one is not None
     (role,) = one.inputs
-    expected = one.plugin.answer(
-        one.model.eval(), one.reader, {role: one.reader.served([made.example(modality)] * 2)}
-    )
-    found = answers["-".join((kind, modality, architecture))]
-    for ours, theirs in zip(expected, found, strict=True):
-        assert theirs == pytest.approx(ours, abs=1e-5)
+    samples = one.plugin.encode(one.reader, {role: case.inputs}, case.labels, one.names)
+    evaluated = one.plugin.outcomes(one.model, samples, one.names)
+    answers = server.ask(case, case.inputs)
+    compare(SCORED[tuple(answers[0])](answers, samples, case, one.names), evaluated)
+    many = [case.inputs[place % len(case.inputs)] for place in range(MANY)]
+    for found, expected in (
+        (server.ask(case, many), [answers[place % len(answers)] for place in range(MANY)]),
+        ([server.ask(case, [value])[0] for value in case.inputs], answers),
+    ):
+        assert [close(answer) for answer in found] == [close(answer) for answer in expected]
 
 
-def test_the_vector_of_a_text_is_the_mean_of_its_tokens(answers):
-    from transformers import AutoModel, AutoTokenizer
+def close(answer: dict) -> dict:
+    """An answer whose numbers are rounded, wherever they stand in it."""
+    text = re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda number: f"{float(number[0]):.3f}", json.dumps(answer))
+    return json.loads(text)
 
-    _, modality, architecture = next(case for case in TRUNKS if case[1] == "text")
-    folder = made.trunk_folder(modality, architecture)
-    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    with torch.no_grad():
-        ids = tokenizer(made.example("text"), return_tensors="pt", return_token_type_ids=False)
-        vector = model(**ids)[0][0].mean(dim=0).numpy()
-    np.testing.assert_allclose(answers["-".join((TRUNK, modality, architecture))][0], vector, atol=1e-5)
+
+def compare(found: dict, evaluated: dict) -> None:
+    for name, column in found.items():
+        for value, expected in zip(column, evaluated[name], strict=True):
+            np.testing.assert_allclose(value, expected, atol=1e-3, err_msg=name)
+
+
+def classified(answers, samples, case, names):
+    return {
+        "label": [names.index(label) for label in case.labels],
+        "prediction": [names.index(answer["label"]) for answer in answers],
+        "confidence": [answer["score"] for answer in answers],
+    }
+
+
+def tagged(answers, samples, case, names):
+    """Spans of the words that evaluation read: what was cut off answers nothing."""
+    found = {"tp": [], "fp": [], "fn": []}
+    for answer, labels in zip(answers, case.labels, strict=True):
+        guessed = {(one["type"], one["first"], one["last"]) for one in json.loads(answer["entities"])}
+        real = token_classification.spans(labels)
+        found["tp"].append(len(guessed & real))
+        found["fp"].append(len(guessed - real))
+        found["fn"].append(len(real - guessed))
+    del found["fn"]  # whether spans beyond the window are missed is the task's to say
+    return found
+
+
+def boxed(answers, samples, case, names):
+    objects = [json.loads(answer["objects"]) for answer in answers]
+    return {
+        "found": [len(one) for one in objects],
+        "class": [[names.index(found["label"]) for found in one] for one in objects],
+        "score": [[found["score"] for found in one] for one in objects],
+    }
+
+
+def masked(answers, samples, case, names):
+    masks = [images.decode(base64.b64decode(answer["mask"]))[:, :, 0] for answer in answers]
+    index = {int(name): place for place, name in enumerate(names)}
+    guesses = [np.vectorize(index.get)(mask) for mask in masks]
+    return {
+        f"{which}/{name}": [
+            int(join(guess == place, truth == place).sum())
+            for guess, truth in zip(guesses, samples.targets, strict=True)
+        ]
+        for place, name in enumerate(names)
+        for which, join in (("both", np.logical_and), ("either", np.logical_or))
+    }
+
+
+SCORED = {  # what a task answers -> its outcomes, as evaluation has them
+    ("label", "score"): classified,
+    ("entities",): tagged,
+    ("objects",): boxed,
+    ("mask",): masked,
+}
+
+
+@pytest.mark.parametrize("names", CASES, ids=str)
+def test_what_is_no_input_is_refused_in_our_words(server, names):
+    """One broken input refuses a request, and is named; the server goes on."""
+    case = server.cases[Case(*names).name]
+    good = made.of(case.modality).sent(case.inputs[0])
+    status, answer = server.post(case.name, {"inputs": []})
+    assert status == 400 and "0 inputs" in answer["message"] and "stack_trace" not in answer, answer
+    for broken in made.of(case.modality).BROKEN:
+        status, answer = server.post(case.name, {"inputs": [good, broken]})
+        assert status == 400 and "stack_trace" not in answer, answer
+        assert "input 2" in answer["message"] and "Traceback" not in answer["message"], answer
+    assert len(server.ask(case, case.inputs[:1])) == 1

@@ -15,7 +15,8 @@ from pyarrow import parquet
 
 from components.lib.core.errors import DataError, MissingError, TrunklineError
 from components.lib.data import images
-from components.lib.data.formats import Layout, Record, Rejected, Stranger
+from components.lib.data.formats import Layout, Record, Rejected
+from components.lib.data.listing import PassedOver
 from components.lib.data.sources import chosen, read_records
 
 GIVEN = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 1), dtype=np.uint8)
@@ -129,11 +130,11 @@ def test_links_and_paths_of_an_archive_lead_nowhere(tmp_path):
         file.addfile(link)
         file.addfile(device)
     for form in ("auto", "webdataset"):
-        found = list(read_records(str(tmp_path / "evil.tar"), Layout(form)))
+        passed = PassedOver()
+        found = list(read_records(str(tmp_path / "evil.tar"), Layout(form), passed=passed))
         read = [images.decode(one.fields["image"]).tobytes() for one in found if isinstance(one, Record)]
         assert read == [GIVEN[1].tobytes()] * 2
-        told = [one.reason for one in found if isinstance(one, Stranger)]
-        assert told == (["2 links or devices are not followed"] if form == "webdataset" else [])
+        assert passed.counts == {"links, devices or pipes": 2}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.tar", "secret.png"]
 
 
@@ -161,7 +162,8 @@ FIRST = {"image": FILES[0], "depth.png": FILES[1], "text": "a caption", "label":
 
 
 def test_a_tar_shard_hands_over_every_member_of_a_record(tmp_path):
-    found = list(read_records(shard(tmp_path / "s.tar", SHARD), Layout("webdataset")))
+    passed = PassedOver()
+    found = list(read_records(shard(tmp_path / "s.tar", SHARD), Layout("webdataset"), passed=passed))
     place = len(f"{tmp_path}/s.tar!/")
     assert {one.where[place:]: one.fields for one in found if isinstance(one, Record)} == {
         "0": {**FIRST, "size": 5, "json.text": "another text", "json.label": "c"},
@@ -170,10 +172,9 @@ def test_a_tar_shard_hands_over_every_member_of_a_record(tmp_path):
         "3": {"text": "no image at all"},
         "4": {"image": FILES[5]},
     }
-    told = {one.where[place:]: one.reason.partition(":")[0] for one in found if isinstance(one, Stranger)}
-    assert told == dict.fromkeys(
-        ("*.depth.png", "*.jpg", "*.mp3"), "1 members are no image, text, class or .json"
-    )
+    kinds = "members of tar shards that are no image, text, class or .json"
+    assert {name[place:] for name in passed.examples[kinds]} == {"0.depth.png", "0.mp3", "in/2.jpg"}
+    assert passed.counts == {kinds: 3, "hidden files": 1}
     broken = {one.where[place:]: one.reason for one in found if type(one) is Rejected}
     assert broken.pop("4.PNG") == "a member of this name stands before it"
     assert {place: reason.partition(":")[0] for place, reason in broken.items()} == {
