@@ -20,9 +20,47 @@ from components.lib.data.images import png
 
 # What swallows its surroundings, ends them early, or is taken for something else.
 TOKENS = (
-    *(b'"', b'""', b"'", b"\\", b"\0", b"\r", b"\n", b"\r\n", b"\n\n", b"\t", b",", b";", b"|", b"{", b"}", b"["),
-    *(b"]", b":", b"\xff", b"\x80", b"\xc3", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\xed\xa0\xbd", b"\x85"),
-    *(b"\\ud83d", b"\xe2\x80\xa8", b"\x1a", b"NaN", b"1e999", b"-0", b"null", b"sep=;\n", b"../../etc/passwd"),
+    *(
+        b'"',
+        b'""',
+        b"'",
+        b"\\",
+        b"\0",
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\n\n",
+        b"\t",
+        b",",
+        b";",
+        b"|",
+        b"{",
+        b"}",
+        b"[",
+    ),
+    *(
+        b"]",
+        b":",
+        b"\xff",
+        b"\x80",
+        b"\xc3",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"\xfe\xff",
+        b"\xed\xa0\xbd",
+        b"\x85",
+    ),
+    *(
+        b"\\ud83d",
+        b"\xe2\x80\xa8",
+        b"\x1a",
+        b"NaN",
+        b"1e999",
+        b"-0",
+        b"null",
+        b"sep=;\n",
+        b"../../etc/passwd",
+    ),
     *(b"9" * 400, b"\x00\x00\x00\x80", b"\xff\xff\xff\x7f", b"-DOCSTART-", b"<svg>", b"%PDF-", b"PK\x03\x04"),
 )
 WORDS = st.sampled_from(
@@ -126,7 +164,10 @@ WHOLE: dict[str, tuple[str, st.SearchStrategy[bytes]]] = {
     "idx": ("a.idx", NUMBERS.map(lambda n: struct.pack(">4B3I", 0, 0, 8, 3, 3, 8, 8) + pixels(n).tobytes())),
     "pixels": ("a.csv", NUMBERS.map(lambda n: b"".join(_row(row) for row in pixels(n).reshape(3, -1)))),
     "webdataset": ("a.tar", NUMBERS.map(lambda seed: _tar(_shard(seed)))),
-    "images": ("a.zip", NUMBERS.map(lambda seed: _zip({"cat/a.png": _image(seed), "dog/b.PNG": b"", "c.doc": b"x"}))),
+    "images": (
+        "a.zip",
+        NUMBERS.map(lambda seed: _zip({"cat/a.png": _image(seed), "dog/b.PNG": b"", "c.doc": b"x"})),
+    ),
 }
 
 

@@ -53,5 +53,10 @@ def test_pixels_keep_their_values(format: str, drawn: st.DataObject) -> None:
     assert pixels.dtype == np.uint8 and pixels.shape[:2] == given.shape[:2]
     if mode in EXACT and format in ("PNG", "TIFF", "BMP", "PPM"):
         assert np.array_equal(pixels.squeeze(), given.squeeze())
-    if mode not in ("LA", "RGBA") and format != "JPEG" and given.size > 1 and np.ptp(given.astype(float)) > 255:
+    if (
+        mode not in ("LA", "RGBA")
+        and format != "JPEG"
+        and given.size > 1
+        and np.ptp(given.astype(float)) > 255
+    ):
         assert np.ptp(pixels) > 0

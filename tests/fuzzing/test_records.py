@@ -25,14 +25,22 @@ QUICK = EXAMPLES < 100
 SECONDS, MEGABYTES = 10, 1024  # what an input of some hundred bytes may take
 IMAGES = ("npz", "npy", "idx", "pixels", "webdataset", "images")
 fuzzed = settings(
-    max_examples=EXAMPLES, derandomize=QUICK, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES,
+    derandomize=QUICK,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
 
 
 def config_of(kind: str) -> Config:
     """How a user would have such a file read."""
     name = WHOLE[kind][0]
-    given: dict[str, Any] = {"modality": "text", "sources": [name], "format_options": {"txt": {"unit": "line"}}}
+    given: dict[str, Any] = {
+        "modality": "text",
+        "sources": [name],
+        "format_options": {"txt": {"unit": "line"}},
+    }
     if kind in IMAGES:
         given |= {"modality": "image", "format_options": {"pixels": {"height": 8, "width": 8}}}
     if kind in ("idx", "npz", "npy", "pixels", "webdataset"):
@@ -61,7 +69,9 @@ def ingested(config: Config, path: Path, data: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", WHOLE)
 @fuzzed
 @given(drawn=st.data())
-def test_every_record_is_kept_dropped_or_quarantined(kind: str, drawn: st.DataObject, tmp_path_factory: Any) -> None:
+def test_every_record_is_kept_dropped_or_quarantined(
+    kind: str, drawn: st.DataObject, tmp_path_factory: Any
+) -> None:
     name, whole = WHOLE[kind]
     folder = tmp_path_factory.getbasetemp() / f"fuzz-{kind}"
     folder.mkdir(exist_ok=True)

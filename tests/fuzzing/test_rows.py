@@ -21,7 +21,9 @@ Row = tuple[str, str]
 
 
 def _comma(row: Row) -> str:
-    return ",".join('"' + cell.replace('"', '""') + '"' if re.search('[,;"\t]', cell) else cell for cell in row)
+    return ",".join(
+        '"' + cell.replace('"', '""') + '"' if re.search('[,;"\t]', cell) else cell for cell in row
+    )
 
 
 def _tab(row: Row) -> str:
@@ -34,13 +36,20 @@ def _json(row: Row) -> str:
 
 # format -> header, a good row, rows that are none; True where no broken row may cost another line
 FORMS = {
-    "csv": ("text,label\n", _comma, (b"one", b"a,b,c", b'"open,x', b'op"en,x', b'"a" b,x', b"bad \xff,x"), False),
+    "csv": (
+        "text,label\n",
+        _comma,
+        (b"one", b"a,b,c", b'"open,x', b'op"en,x', b'"a" b,x', b"bad \xff,x"),
+        False,
+    ),
     "tsv": ("text\tlabel\n", _tab, (b"one", b"a\tb\tc", b"bad \xff\tx"), True),
     "tab": ("text\tlabel\n", _tab, (b"one", b"a\tb\tc", b"bad \xff\tx"), True),
     "jsonl": ("", _json, (b'{"text": "x', b"[1]", b'{"text": "\xff"}', b"\xc3", b"9" * 5000), True),
     "txt": ("", lambda row: row[0], (b"bad \xff byte", b"\xf0\x9f"), True),
 }
-ROWS = st.lists(st.tuples(TEXTS.map(str.strip).filter(bool), WORDS.filter(str.strip)), min_size=4, max_size=30)
+ROWS = st.lists(
+    st.tuples(TEXTS.map(str.strip).filter(bool), WORDS.filter(str.strip)), min_size=4, max_size=30
+)
 
 
 def told(name: str, data: bytes, lines: int) -> tuple[dict[int, Record], set[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from math import prod
 from tokenize import TokenError
@@ -25,7 +26,8 @@ def header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], Any]:
         read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
         shape, fortran, kind = read(file)
     except (ValueError, EOFError, SyntaxError, TokenError) as error:
-        raise DataError("not an array of NumPy", where=where, found=str(error)[:200]) from error
+        found = re.sub(r" at 0x[0-9a-f]+", "", str(error))[:200]  # the same in every run
+        raise DataError("not an array of NumPy", where=where, found=found) from error
     if fortran and len(shape) > 1:
         raise DataError("the array is stored column by column", where=where, fix="save a C-ordered copy")
     if kind.hasobject:

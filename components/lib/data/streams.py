@@ -164,7 +164,10 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except BROKEN as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of a seek to a false place
+        if isinstance(error, OSError) and error.errno not in (
+            None,
+            errno.EINVAL,
+        ):  # of a seek to a false place
             raise
         what, fix = (
             "a compressed file is broken or cut short",
