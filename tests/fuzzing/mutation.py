@@ -1,4 +1,4 @@
-"""Strategies of broken files: whole documents of each format, then changes that exports and accidents make."""
+"""Strategies of broken files: whole documents of each format, then changes that accidents make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any file of any format: every record is kept, dropped or quarantined, and told; nothing but a told error ends it."""
+"""Any file of any format: every record is kept, dropped or quarantined; only a told error ends it."""
 
 from __future__ import annotations
 
