@@ -87,6 +87,8 @@ def detect(head: bytes, file: Any, where: str) -> tuple[str, int, str]:
 def _wide(head: bytes) -> str:
     """UTF-16 or UTF-32 without a mark: what decodes to text, most of it ASCII such as blanks; or ''."""
     best, most = "", 0
+    if 10 * head.count(0) < len(head) and _is_utf8(head[: codecs.utf_8_decode(head, "replace", False)[1]]):
+        return ""  # UTF-8 in which a few NULs stand
     for name in WIDE:
         try:
             text = codecs.getincrementaldecoder(name)().decode(head)
