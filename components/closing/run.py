@@ -25,11 +25,13 @@ def run(config: Config) -> None:
 
 
 def _close(config: Config) -> None:
-    from components.closing import index, record
-    from components.lib.storage.stage import Context
+    from components.closing import index, record, report
+    from components.lib.storage.stage import Context, read_records
     from components.lib.storage.store import Store
 
     store = Store(config.store or os.environ.get("TRUNKLINE_STORE", ""))
     context = Context(store, run_id=config.run_id, stage="closing")
-    print(record.describe(record.write(config, context)), flush=True)
+    written = record.write(config, context)
+    print(record.describe(written), flush=True)
+    report.write(store, written, read_records(context))
     index.write(store)

@@ -27,6 +27,7 @@ class Labelled:
     source: str = setting(help="URI of the records: a path, s3://, https://, hf:, pypi:, sample:")
     format: str = setting("auto", "file of components/lib/data/formats, or auto: by the file's ending")
     format_options: dict[str, dict[str, Any]] = setting({}, "options by format, e.g. {csv: {delimiter: ;}}")
+    encoding: str = setting("auto", "encoding of text files; auto detects it")
     share: float = setting(1.0, "share of the records that count, chosen by hash", minimum=0, maximum=1)
     group: str = setting("", "field of what must not be both trained on and tested: patient, speaker, thread")
     fields: dict[str, str] = part()

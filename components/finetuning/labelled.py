@@ -12,7 +12,7 @@ from components.finetuning.config import Config, Labelled
 from components.lib import modalities
 from components.lib.core.errors import DataError, MissingError
 from components.lib.data.formats import EXCERPT, Layout, Record, Rejected
-from components.lib.data.groups import group_of
+from components.lib.data.groups import fields_of, group_of
 from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
 from components.lib.tasks import inputs_of, target_of
@@ -68,7 +68,8 @@ def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -
     """
     split = Split({role: [] for role in inputs_of(task.ROLES)})
     reads = modalities.load(config.modality).READS
-    layout = Layout(source.format, source.format_options, reads=reads)
+    asked = fields_of(source.fields, source.group)
+    layout = Layout(source.format, source.format_options, source.encoding, reads, asked)
     with closing(read_records(source.source, layout)) as records:
         for record in records:
             if isinstance(record, Rejected):

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.ingestion.statistics import Statistics
 from components.lib.modalities import Words
-from components.lib.pages import charts, page
+from components.lib.pages import charts, ledger, page
 from components.lib.pages.page import Figure
 
 KINDS = 50  # values of a column that are listed
@@ -31,7 +31,7 @@ def render(statistics: Statistics, modality: Any, passed_over: Mapping[str, Mapp
         "Data card",
         lead="What the corpus is made of, and what was left out.",
         card=Card(statistics, modality.WORDS),
-        passed_over=page.passed_over(passed_over),
+        passed_over=ledger.passed_over(passed_over),
         modality=modality,
         charts=charts,
     )

@@ -17,7 +17,7 @@ from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import DataError, InternalError
 from components.lib.data.formats import Account, Layout, Record, Rejected
-from components.lib.data.groups import group_of
+from components.lib.data.groups import fields_of, group_of
 from components.lib.data.listing import Object, PassedOver
 from components.lib.data.sources import fetch, open_records
 from components.lib.modalities import Payload
@@ -147,7 +147,8 @@ def read(
 def layout_of(source: Config | Evaluation, config: Config) -> Layout:
     """How the files of the sources, or of an evaluation set, become records."""
     options = source.format_options or config.format_options
-    return Layout(source.format, options, config.encoding, modalities.load(config.modality).READS)
+    reads, asked = modalities.load(config.modality).READS, fields_of(source.fields, source.group)
+    return Layout(source.format, options, config.encoding, reads, asked)
 
 
 def payloads(

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from components.lib import modalities
-from components.lib.pages import charts, page, scorecard, starts
+from components.lib.pages import charts, ledger, page, scorecard, starts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 from components.promotion import provenance, training_time, trunk_section
@@ -49,6 +49,7 @@ def render(
         decision=decision,
         records=records,
         charts=charts,
+        ledger=ledger,
         modalities=modalities,
         provenance=provenance,
         scorecard=scorecard,

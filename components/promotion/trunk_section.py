@@ -119,13 +119,3 @@ def corpus_figures(corpus: Manifest) -> list[Figure]:
         Figure("dropped", sum(facts.get("dropped", {}).values()), "by filters and as duplicates"),
         Figure("quarantined", facts.get("quarantined"), "could not be read"),
     ]
-
-
-def left_out(corpus: Manifest) -> list[tuple[str, int, str]]:
-    """Rows: why records were left out, how many, and their share of those read."""
-    facts = corpus.facts
-    reasons = sorted(facts.get("dropped", {}).items(), key=lambda item: (-item[1], item[0]))
-    if facts.get("quarantined"):
-        reasons.append(("quarantined", facts["quarantined"]))
-    read = facts.get("read") or 1
-    return [(reason.replace("_", " "), count, f"{count / read:.2%}") for reason, count in reasons]

@@ -1,20 +1,22 @@
-"""Encoding detection: bytes to lines of text; a line that cannot be decoded is told, not guessed."""
+"""Bytes to lines of text; a line that cannot be decoded is told, not guessed."""
 
 from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
-from components.lib.core.errors import ConfigError
+from components.lib.data.encodings import HEAD, detect, known, mark
 from components.lib.data.streams import Stream
 
-HEAD = 1 << 16  # bytes looked at to find the encoding
 LONGEST = 32 << 20  # bytes of a line; what is longer is refused, so that memory stays bounded
-USUAL = ("cp1252", "cp1251")  # by far the most common single-byte encodings, the first one first
-SLACK = 0.1  # how much noisier than the best guess a more usual encoding may look and still be taken
+PIECE = 1 << 16  # bytes of a piece of a document
+UNDECODED = "\udcff"  # what stands in a broken line for what is not of its encoding; no codec gives it
+codecs.register_error("undecoded", lambda problem: (UNDECODED, getattr(problem, "end", 0)))
 FOREIGN = (
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a zip archive or an office document"),
@@ -29,104 +31,98 @@ FOREIGN = (
     (b"\xff\xd8\xff", "a picture"),
     (b"\x7fELF", "a program"),
 )  # beginnings of files that are no text, whatever they are called
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One line, its number from 1, and what was wrong with it, if anything."""
+    """One line, its number from 1, and what was wrong with it, if anything.
+
+    A line that does not decode has all of its text, with `UNDECODED` for what is wrong, so that a parser sees
+    its quotes and brackets; of one that is too long there is but the beginning.
+    """
 
     number: int
     text: str
     error: str = ""
 
 
-def lines(stream: Stream, encoding: str = "auto") -> Iterator[Line]:
-    r"""The lines of a file, counted in its tally, without their '\n' or '\r\n'.
+def lines(stream: Stream, encoding: str = "auto", document: re.Pattern[str] | None = None) -> Iterator[Line]:
+    r"""The lines of a file, counted in its tally, without their '\n', '\r\n' or, if it has no '\n', '\r'.
 
-    UTF-8 unless a byte order mark or the first 64 KiB say otherwise. A line that does not decode, or is
-    longer than 32 MiB, comes as a Line with an `error` and an excerpt; so does a file that is no text at all.
+    UTF-8 unless a byte order mark or a sample of the file say otherwise (`encodings.detect`). A line that
+    does not decode, or is too long, comes as a Line with an `error`; so does a file that is no text.
+
+    Args:
+        document: where a text begins so, it comes in pieces that are no lines, and whose number is 0.
+
+    Raises:
+        DataError: if the encoding is to be detected, and is not sure.
     """
     buffered: io.BufferedReader[Any] = io.BufferedReader(cast(Any, stream.file), HEAD)
     stream.tally.unit = "lines"
     try:
-        head = buffered.peek(HEAD)
-        for beginning, kind in FOREIGN:
-            if head.startswith(beginning):
-                stream.tally.read = 1
-                yield Line(1, "", f"the file is {kind}, not text")
-                return
-        name, skip = detect(head) if encoding == "auto" else (known(encoding), _mark(head)[1])
-        buffered.read(skip)
-        wide = name.startswith(("utf-16", "utf-32"))
-        for line in _wide(buffered, name) if wide else _narrow(buffered, name, skip):
-            stream.tally.read = line.number
-            yield line
+        yield from _cut(buffered, stream, encoding, document)
     finally:
-        buffered.detach()  # the file belongs to the caller
+        with suppress(ValueError):  # the file belongs to the caller, who may have closed it
+            buffered.detach()
 
 
-def known(encoding: str) -> str:
-    """The codec's own name; raises ConfigError if Python has no such codec."""
-    try:
-        found = codecs.lookup(encoding).name
-    except LookupError:
-        raise ConfigError("there is no such encoding", where="encoding", found=encoding) from None
-    return {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}.get(found, found)
+def _cut(
+    file: io.BufferedReader[Any], stream: Stream, encoding: str, document: re.Pattern[str] | None
+) -> Iterator[Line]:
+    head, tally = file.peek(HEAD), stream.tally
+    for beginning, kind in FOREIGN:
+        if head.startswith(beginning):
+            tally.read = 1
+            yield Line(1, "", f"the file is {kind}, not text")
+            return
+    if encoding == "auto":
+        name, skip, note = detect(head, stream.file, stream.name)
+    else:
+        name, skip, note = known(encoding), mark(head)[1], ""
+    head = head[len(file.read(skip)) :]
+    wide = name.startswith(("utf-16", "utf-32"))
+    text = codecs.getincrementaldecoder(name)("ignore").decode(head) if wide else head.decode("latin-1")
+    old = "\r" in text and "\n" not in text
+    tally.notes += [note] * bool(note) + ["its lines end with CR alone"] * old
+    if document is not None and document.match(text):
+        yield from _pieces(file, name)
+        return
+    for line in (_wide if wide else _narrow)(file, name, skip, old):
+        tally.read = line.number
+        yield line
 
 
-def detect(head: bytes) -> tuple[str, int]:
-    """The encoding of a file that begins with `head`, and the length of its byte order mark.
+class _NewLines(io.RawIOBase):
+    r"""A file whose '\r' and '\r\n' are '\n'."""
 
-    A file in which most lines with non-ASCII bytes are UTF-8 is UTF-8, so that one broken line does not
-    turn all the others into mojibake. Otherwise charset-normalizer decides; what it cannot name is UTF-8.
-    """
-    marked, skip = _mark(head)
-    if marked:
-        return marked, skip
-    if b"\0" not in head:
-        whole = head[: head.rfind(b"\n") + 1] or head[:-4]  # the last line may be cut inside a character
-        special = [line for line in whole.split(b"\n") if not line.isascii()]
-        if 2 * sum(_is_utf8(line) for line in special) >= len(special):
-            return "utf-8", 0
-    from charset_normalizer import from_bytes
+    def __init__(self, source: io.BufferedReader[Any]) -> None:
+        self._source, self._split = source, False
 
-    found = list(from_bytes(head[: len(head) // 4 * 4], threshold=0.3))
-    near = [match.encoding for match in found if match.chaos <= found[0].chaos + SLACK]
-    usual = [encoding for encoding in USUAL if encoding in near]
-    name = codecs.lookup([*usual, *near, "utf-8"][0]).name
-    if name == "ascii" or (name.startswith(("utf-16", "utf-32")) and b"\0" not in head):
-        name = "utf-8"
-    return {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(name, name), 0
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while data := self._source.read(len(buffer)):
+            given = data.removeprefix(b"\n") if self._split else data  # the '\r' before it was a line end
+            self._split = data.endswith(b"\r")
+            given = given.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            buffer[: len(given)] = given
+            if given:
+                return len(given)
+        return 0
 
 
-def _mark(head: bytes) -> tuple[str, int]:
-    return next(((name, len(mark)) for mark, name in MARKS if head.startswith(mark)), ("", 0))
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _narrow(file: io.BufferedReader[Any], encoding: str, offset: int) -> Iterator[Line]:
-    """Encodings in which a newline is the one byte 0x0A."""
+def _narrow(file: io.BufferedReader[Any], encoding: str, offset: int, old: bool) -> Iterator[Line]:
+    """Encodings in which a newline is the one byte 0x0A; `old`: or 0x0D."""
     number = 0
-    while raw := file.readline(LONGEST):
+    readline = (io.BufferedReader(_NewLines(file), HEAD) if old else file).readline
+    while raw := readline(LONGEST):
         number += 1
         error, size = "", len(raw)
         if size == LONGEST and not raw.endswith(b"\n"):
             error = f"the line is longer than {LONGEST:,} bytes"
-            while rest := file.readline(LONGEST):
+            while rest := readline(LONGEST):
                 size += len(rest)
                 if rest.endswith(b"\n"):
                     break
@@ -134,19 +130,29 @@ def _narrow(file: io.BufferedReader[Any], encoding: str, offset: int) -> Iterato
         offset += size
 
 
+def _pieces(file: io.BufferedReader[Any], encoding: str) -> Iterator[Line]:
+    decoder = codecs.getincrementaldecoder(encoding)("undecoded")
+    while data := file.read(PIECE):
+        text = decoder.decode(data)
+        yield Line(0, text, f"not {encoding}" if UNDECODED in text else "")
+    rest = decoder.decode(b"", final=True)
+    yield Line(0, rest, f"not {encoding}" if rest else "")
+
+
 def _decoded(number: int, raw: bytes, encoding: str, offset: int, error: str) -> Line:
-    if not error:
-        try:
-            return Line(number, raw.decode(encoding).rstrip("\r\n"))
-        except UnicodeDecodeError as problem:
-            at = offset + problem.start
-            error = f"byte {at:,} of the file is not {encoding} (set 'encoding' if it is something else)"
-    return Line(number, raw[:200].decode(encoding, "replace").rstrip("\r\n"), error)
+    if error:
+        return Line(number, raw[:200].decode(encoding, "replace").rstrip("\r\n"), error)
+    try:
+        return Line(number, raw.decode(encoding).rstrip("\r\n"))
+    except UnicodeDecodeError as problem:
+        at = offset + problem.start
+        error = f"byte {at:,} of the file is not {encoding} (set 'encoding' if it is something else)"
+        return Line(number, raw.decode(encoding, "undecoded").rstrip("\r\n"), error)
 
 
-def _wide(file: io.BufferedReader[Any], encoding: str) -> Iterator[Line]:
+def _wide(file: io.BufferedReader[Any], encoding: str, _: int, old: bool) -> Iterator[Line]:
     """UTF-16 and UTF-32: after an error nothing can be trusted, so that reading ends there."""
-    number, text = 0, io.TextIOWrapper(file, encoding, newline="\n")
+    number, text = 0, io.TextIOWrapper(file, encoding, newline=None if old else "\n")
     try:
         while line := text.readline(LONGEST):
             number += 1

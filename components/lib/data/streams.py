@@ -24,8 +24,8 @@ from typing import IO, Any, BinaryIO, cast
 from components.lib.core.errors import DataError, MissingError
 from components.lib.data.listing import EMPTY, SPECIAL, PassedOver, no_data
 
-COMPRESSIONS = (".gz", ".zst")
-ZIPS, TARS = (".zip", ".whl"), (".tar", ".tgz", ".tar.gz", ".tar.zst")
+COMPRESSIONS = (".gz", ".gzip", ".zst", ".zstd")
+ZIPS, TARS = (".zip", ".whl"), (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.gzip", ".tar.zstd")
 ARCHIVES = (*ZIPS, *TARS[:2])  # by the ending that is left when the compression's is cut
 ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # LZMA has no ceiling of memory there
 # NotImplementedError: of a member that asks for a later version of ZIP
@@ -81,6 +81,7 @@ class Stream:
         tally: what was cut out of it so far.
         member: its name inside an archive; '' if it is a file of its own.
         passed: gets what of it is no data.
+        wanted: the fields that are asked for; empty: all.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Stream:
     tally: Tally = field(default_factory=Tally)
     member: str = ""
     passed: PassedOver = field(default_factory=PassedOver)
+    wanted: tuple[str, ...] = ()
 
     def seekable(self) -> BinaryIO:
         """The same bytes where a format needs to jump; copies to a temporary file if it must."""
@@ -238,9 +240,12 @@ def _nested(file: Any, name: str, size: int, limits: Limits) -> BinaryIO:
 def _decompressed(file: BinaryIO, name: str, size: int, limits: Limits) -> BinaryIO:
     lower = name.lower()
     plain: IO[bytes]
-    if lower.endswith(".gz"):
+    peek = getattr(file, "peek", None)
+    if peek is not None and peek(4)[:4] == b"PAR1":  # compressed inside: the ending says how
+        return file
+    if lower.endswith((".gz", ".gzip")):
         plain = cast(IO[bytes], gzip.GzipFile(fileobj=file))
-    elif lower.endswith(".zst"):
+    elif lower.endswith((".zst", ".zstd")):
         import pyarrow as pa
 
         plain = cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))

@@ -171,11 +171,6 @@ def numeric(rows: Sequence[Sequence[object]], width: int) -> list[bool]:
     return [bool(column and rows) and all(_is_number(row[column]) for row in rows) for column in range(width)]
 
 
-def passed_over(table: Mapping[str, Mapping[str, Any]]) -> list[tuple[object, ...]]:
-    """Rows of what a listing left out: the reason, how many files, some of their names."""
-    return [(reason, entry["count"], part("listing", entry["examples"])) for reason, entry in table.items()]
-
-
 def neighbour(target: str) -> str:
     """The target of a link: a place in this page (`#x`) or a file of the same folder tree.
 

@@ -201,3 +201,18 @@ def test_hostile_words_stay_text(store, attack):
         raise DataError(attack, found=attack)
     run(Config(store.uri, "r1", attack, attack))
     assert attack in read(index(store)).text
+
+
+def test_a_run_without_tasks_has_a_report_of_its_data(store):
+    passed = {"hidden files": {"count": 4, "examples": [".a", "<b>", ".c"]}}
+    counts = {"read": 60, "kept": 9, "dropped": {"near_duplicate": 50}, "quarantined": 1, "sources": 2}
+    with stage("ingestion", settings(store, "r1")) as context:
+        context.account = {**counts, "documents": {"train": 8, "validation": 1}, "passed_over": passed}
+        context.tell("WARNING: near_duplicate takes 50")
+    run(Config(store.uri, "r1", "SUCCEEDED"))
+    page = read(store.objects.read("runs/r1/report.html").decode())
+    assert {"records read", "60", "near duplicate", "83.33%", "hidden files", "<b>"} <= {*page.texts}
+    assert "WARNING: near_duplicate takes 50" in page.text and read(index(store)).links == ["r1/report.html"]
+    go(store, "r2", stages=("ingestion",))
+    run(Config(store.uri, "r2", "FAILED"))
+    assert not list(store.objects.keys("runs/r2/report")), "there is nothing to tell"

@@ -80,12 +80,14 @@ class Layout:
         options: format -> the options of its `Config`.
         encoding: a codec of Python for text formats, or 'auto' to detect it.
         reads: contents that are wanted besides tables, such as "image"; None: all.
+        fields: of the records, that are asked for; empty: all. A table may leave the others out.
     """
 
     format: str = "auto"
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     encoding: str = "auto"
     reads: tuple[str, ...] | None = None
+    fields: tuple[str, ...] = ()
 
 
 def rejected(where: str, reason: str, excerpt: object, span: int = 1) -> Rejected:
@@ -110,6 +112,7 @@ def read(stream: Stream, layout: Layout) -> Iterator[Record | Rejected | Account
         name = known[stream.suffix]
     plugin = plugins.load(__name__, name)
     config = from_dict(plugin.Config, layout.options.get(name, {}), f"format_options.{name}")
+    stream.wanted = layout.fields
     records = quarantined = 0
     for item in plugin.read(stream, config, layout.encoding):
         if isinstance(item, Record):

@@ -18,7 +18,7 @@ from typing import Any
 
 from components.lib.core.errors import DataError
 from components.lib.core.settings import setting
-from components.lib.data.decoding import known
+from components.lib.data.encodings import known
 from components.lib.data.formats import Record, Rejected, printable, rejected
 from components.lib.data.formats.image import LARGEST
 from components.lib.data.formats.image import SUFFIXES as IMAGES

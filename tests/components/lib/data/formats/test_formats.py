@@ -37,7 +37,7 @@ FILES = {
     "rows.jsonl.gz": gzip.compress(JSONL.encode()),
     "rows.jsonl.zst": zstd(JSONL.encode()),
     "rows.csv": 'text,label\n"first, with a comma",a\n"second ""quoted""",b\n',
-    "rows.tsv": 'text\tlabel\nfirst, with a comma\ta\n"second ""quoted"""\tb\n',
+    "rows.tsv": 'text\tlabel\nfirst, with a comma\ta\nsecond "quoted"\tb\n',
     "rows.tab": 'text\tlabel\nstring\td\nmeta\tclass\n\nfirst, with a comma\ta\nsecond "quoted"\tb\n',
 }
 
