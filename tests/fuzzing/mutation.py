@@ -175,13 +175,15 @@ def _row(values: np.ndarray) -> bytes:
     return ",".join(map(str, [7, *values])).encode() + b"\n"
 
 
+TOPS = {"I;16": 2**16 - 1, "I": 2**31 - 1, "F": 3000}  # highest value of pixels deeper than 8 bits
+
+
 def encoded(mode: str, format: str, seed: int) -> tuple[Image.Image, bytes]:
     """A picture of a mode, and its file."""
     generator = np.random.default_rng(seed)
     height, width = generator.integers(1, 20, 2)
     if mode in ("I;16", "I", "F"):
-        top = {"I;16": 2**16, "I": 2**31 - 1, "F": 3000}[mode]
-        values = generator.integers(0, top, (height, width))
+        values = generator.integers(0, TOPS[mode] + 1, (height, width))
         picture = Image.fromarray(values.astype({"I;16": "<u2", "I": "<i4", "F": "<f4"}[mode]))
     else:
         noise = generator.integers(0, 256, (height, width, 4), np.uint8)

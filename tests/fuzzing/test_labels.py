@@ -24,7 +24,9 @@ IMAGE = png(pixels(0, 1, 3)[0])
 PLAIN = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), WORDS, st.binary(max_size=8)
 )
-VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner))
+VALUES = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner)
+)
 CORNERS = st.floats(-4, SIDE + 4) | st.integers(-1, SIDE + 1) | PLAIN
 BOXES = st.lists(st.lists(CORNERS, min_size=3, max_size=5), max_size=3)
 KINDS = st.lists(PLAIN, max_size=3)

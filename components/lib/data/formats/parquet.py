@@ -55,7 +55,7 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
                 number += 1
                 where = place(stream, number)
                 yield Record(record, where) if isinstance(record, dict) else rejected(where, *record)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names in its footer
         fix = "restore the file or leave it out of the source"
         raise DataError(
             "a parquet file is broken or cut short", where=place(stream, number + 1), found=error, fix=fix
