@@ -36,7 +36,8 @@ def show(console: Console, context: Context, seconds: float, failure: str, code:
         task = f" of {record['task']}" if record["task"] else ""
         console.line(f"\n{record['stage']}{task} failed: {describe(record['error'])}")
     if failure and not failed:
-        console.line(f"\nthe run failed: {failure}")
+        told = any(failure.startswith(f"{one.stage} ") for one in console.failed)
+        console.line(f"\n{failure}" if told else f"\nthe run failed: {failure}")
     return int(failed[0]["error"]["exit_code"]) if failed else code
 
 

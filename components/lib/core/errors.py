@@ -113,17 +113,20 @@ class ConfigError(TrunklineError):
 
 
 class ConfigErrors(ConfigError):
-    """All that is wrong with the settings, in one report; or all the services that do not answer."""
+    """All that is wrong with the settings, in one report; or all else that is in the way of a run."""
 
     def __init__(self, errors: Iterable[TrunklineError]) -> None:
         self.errors = tuple(errors)
         count = len(self.errors)
-        services = all(error.retriable for error in self.errors) and bool(self.errors)
+        settings = [error for error in self.errors if isinstance(error, ConfigError)]
+        lasting = [error for error in self.errors if not error.retriable]
         what = "setting is wrong" if count == 1 else "settings are wrong"
-        super().__init__(f"{count} services fail" if services else f"{count} {what}")
-        if services:
-            first = self.errors[0]
-            self.family, self.exit_code, self.retriable = first.family, first.exit_code, True
+        if len(settings) < count:
+            what = "things are in the way" if lasting else "services fail"
+        super().__init__(f"{count} {what}")
+        if self.errors and not settings:
+            first = (lasting or self.errors)[0]
+            self.family, self.exit_code, self.retriable = first.family, first.exit_code, first.retriable
 
     def __str__(self) -> str:
         return "\n".join([self.what, *(str(error) for error in self.errors)])

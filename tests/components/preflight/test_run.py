@@ -165,12 +165,15 @@ def test_a_driver_that_is_ill_is_no_gpu(tmp_path, monkeypatch):
 
 
 def test_kinds_of_several_errors():
-    def code(*errors):
-        return ConfigErrors(errors).exit_code, ConfigErrors(errors).retriable
+    def head(*errors):
+        found = ConfigErrors(errors)
+        return found.exit_code, found.retriable, found.what
 
-    assert code(ServiceError("a"), ServiceError("b")) == (69, True)
-    assert code(ServiceError("a"), AccessError("b")) == (78, False)
-    assert code(ServiceError("a"), ConfigError("b")) == (78, False)
+    assert head(ServiceError("a"), ServiceError("b")) == (69, True, "2 services fail")
+    assert head(ServiceError("a"), AccessError("b")) == (77, False, "2 things are in the way")
+    assert head(AccessError("a"), OutputError("b")) == (77, False, "2 things are in the way")
+    assert head(ServiceError("a"), ConfigError("b")) == (78, False, "2 things are in the way")
+    assert head(ConfigError("a"), ConfigError("b")) == (78, False, "2 settings are wrong")
 
 
 def test_preflight_is_quick_and_light(tmp_path, place):
