@@ -33,8 +33,8 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
         runner: one of `pipelines.runners`.
 
     Returns:
-        0, the exit code of the stage that failed, 75 where one was told to stop or killed, 70 where it did not
-        say why, 130 where Ctrl-C found nothing to end.
+        0, the exit code of the stage that failed, 75 where one was told to stop or killed, 70 where it did
+        not say why, 130 where Ctrl-C found nothing to end.
     """
     start, failure, code = time.monotonic(), "", 0
     with passing_on() as signals:

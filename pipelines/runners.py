@@ -76,8 +76,8 @@ def running(runner: str, root: Path, run_id: str) -> Iterator[Any]:
 def _python(folder: Path) -> Iterator[None]:
     """Processes are started by a `python3` in the path that is this interpreter, and tells its exit code.
 
-    For KFP puts `sys.executable` into a line of a shell as it is, whatever blanks and quotes are in it, in place of
-    every `python3`, also of one in a parameter; and of a process that ended it says only that it failed.
+    For KFP puts `sys.executable` into a line of a shell as it is, whatever blanks and quotes are in it, in
+    place of every `python3`, also of one in a parameter; and of a process it says only that it failed.
     """
     own, before = sys.executable, os.environ["PATH"]
     script = folder / "bin" / "python3"

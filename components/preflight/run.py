@@ -102,7 +102,7 @@ def probe(context: Context, plan: Plan) -> None:
     found = probes.together(
         {
             "the store": lambda: probes.store(context.store),
-            "MLflow": lambda: probes.tracking(context.tracking_uri),
+            "MLflow": lambda: probes.tracking(context, plan),
             "the disk": lambda: probes.disk(context.store, probes.need(plan.stages["ingestion"]["sources"])),
         }
     )
