@@ -51,7 +51,7 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
             code = WorkerLost.exit_code if signals else code
     seconds = time.monotonic() - start
     try:
-        context = Context(Store(parameters["store"]), run_id=run_id)
+        context = Context(Store(parameters["store"]), parameters["tracking_uri"], run_id)
         _ensure_exit_record(context, failure)
         return summary.show(console, context, seconds, failure, code)
     except TrunklineError as error:

@@ -69,7 +69,10 @@ def store(target: Store) -> None:
 
 
 def tracking(context: Context, plan: Plan) -> None:
-    """Asks MLflow for a sign of life, for the experiment and for the models of the run."""
+    """Asks MLflow for a sign of life, for the experiment and for the models of the run.
+
+    Tells if versions of the trunk were made of other data until now: two folders may have the same name.
+    """
     from components.lib.registry.tracking import probe
 
     if not context.tracking_uri:
@@ -78,7 +81,11 @@ def tracking(context: Context, plan: Plan) -> None:
     experiment = "" if os.environ.get("MLFLOW_RUN_ID") else str(context.details["preset"])
     models = [str(task["evaluation"]["model"]) for task in plan.tasks]
     trunk = str(plan.stages["registration"]["name"])
-    probe(context.tracking_uri, LIMIT, experiment=experiment, models=models, trunk=trunk)
+    tags = probe(context.tracking_uri, LIMIT, experiment=experiment, models=models, trunk=trunk)
+    before, now = tags.get("trunkline.sources"), context.details["sources"]
+    if before and before != now:
+        other = "SET='registration.name=...' gives another name"
+        context.tell(f"{trunk} was made of {before} until now, and gets a version made of {now}: {other}")
 
 
 def need(sources: list[str]) -> int:

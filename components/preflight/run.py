@@ -43,6 +43,7 @@ def run(
     items: list[dict[str, Any]] = []
     with stage("preflight", shared, hub=True) as context:
         plan = resolve(config.preset, config.overrides)
+        context.details["sources"] = ", ".join(plan.stages["ingestion"]["sources"])  # of every stage
         for warning in plan.warnings:
             print(f"preflight: warning: {warning}", flush=True)
         probe(context, plan)

@@ -44,7 +44,12 @@ def test_every_stage_gets_its_settings(tmp_path, place):
     assert shared["run"] == {
         "tracking_uri": place["tracking_uri"],
         "run_id": "run-1",
-        "details": {"preset": "smoke", "git": shared["run"]["details"]["git"], "image": ""},
+        "details": {
+            "preset": "smoke",
+            "git": shared["run"]["details"]["git"],
+            "image": "",
+            "sources": "sample:topics/train",
+        },
     }
     for settings in (task["finetuning"], task["evaluation"], *(out[name] for name in OUTPUTS[:-1])):
         assert {key: settings[key] for key in shared} == shared
@@ -70,7 +75,8 @@ def test_the_environment_names_store_and_server(tmp_path, place, monkeypatch, pl
     check(tmp_path, {"store": "", "tracking_uri": ""})
     settings = json.loads((tmp_path / "out" / "ingestion").read_text())
     assert settings["store"] == place["store"] and settings["run"]["tracking_uri"] == place["tracking_uri"]
-    assert settings["run"]["details"] == {"preset": "smoke", "git": "abc", "image": "image@sha256:1"}
+    details = settings["run"]["details"]
+    assert (details["git"], details["image"]) == ("abc", "image@sha256:1")
 
 
 def test_settings_are_checked_before_anything_is_asked(tmp_path, place, capsys):

@@ -38,7 +38,7 @@ PLACES = (  # table and column of every address of files that MLflow keeps
 
 def probe(
     uri: str, timeout: float = 3.0, experiment: str = "", models: Sequence[str] = (), trunk: str = ""
-) -> None:
+) -> dict[str, str]:
     """Whether MLflow can be used for a run, in at most `timeout` seconds and without importing mlflow.
 
     A sqlite file that was moved with its files is corrected: see `relocate`.
@@ -50,6 +50,9 @@ def probe(
         models: registered models of branches, whose champions will be fetched.
         trunk: the registered model of the trunk.
 
+    Returns:
+        The tags of the newest version of the trunk, if there is one.
+
     Raises:
         ConfigError: if the URI is wrong, something else than MLflow answers, the experiment is deleted, the
             database is of another version, or a model is somebody else's.
@@ -58,7 +61,7 @@ def probe(
         ServiceError: if nobody answers in time, or another process holds the database.
     """
     check(uri)
-    raised: list[Exception] = []
+    raised, tags = list[Exception](), dict[str, str]()
     path = database(uri)
 
     def ask() -> None:
@@ -68,7 +71,9 @@ def probe(
             else:
                 _probe_server(uri, timeout)
             if path is None or path.exists():
-                _examine(_File(path, uri) if path else _Server(uri, timeout), experiment, models, trunk)
+                mlflow = _File(path, uri) if path else _Server(uri, timeout)
+                _examine(mlflow, experiment, models, trunk)
+                tags.update(mlflow.version(trunk, "challenger")[1])
         except Exception as error:
             raised.append(error)
 
@@ -79,6 +84,7 @@ def probe(
         raise ServiceError("the MLflow server does not answer", where=uri, found=f"nothing in {timeout:g} s")
     if raised:
         raise raised[0]
+    return tags
 
 
 def _examine(mlflow: _File | _Server, experiment: str, models: Sequence[str], trunk: str) -> None:
