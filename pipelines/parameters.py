@@ -64,7 +64,8 @@ def _manifest(arguments: argparse.Namespace) -> str:
     from components.lib.registry.registered_models import Registry
 
     place = Registry(arguments.tracking_uri).require(name, alias).reference.partition("#")[0]
-    return f"{connect(arguments.store).uri}/{place}/manifest.json"
+    store, key = connect(arguments.store), f"{place}/manifest.json"
+    return str(store.local(key) or f"{store.uri}/{key}")
 
 
 def words(text: str) -> list[str]:

@@ -113,26 +113,32 @@ class ConfigError(TrunklineError):
 
 
 class ConfigErrors(ConfigError):
-    """All that is wrong with the settings, in one report; or all else that is in the way of a run."""
+    """All that is wrong with the settings, in one report."""
 
     def __init__(self, errors: Iterable[TrunklineError]) -> None:
         self.errors = tuple(errors)
         count = len(self.errors)
-        settings = [error for error in self.errors if isinstance(error, ConfigError)]
-        lasting = [error for error in self.errors if not error.retriable]
-        what = "setting is wrong" if count == 1 else "settings are wrong"
-        if len(settings) < count:
-            what = "things are in the way" if lasting else "services fail"
-        super().__init__(f"{count} {what}")
-        if self.errors and not settings:
-            first = (lasting or self.errors)[0]
-            self.family, self.exit_code, self.retriable = first.family, first.exit_code, first.retriable
+        super().__init__(f"{count} {'setting is' if count == 1 else 'settings are'} wrong")
 
     def __str__(self) -> str:
         return "\n".join([self.what, *(str(error) for error in self.errors)])
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "errors": [error.to_dict() for error in self.errors]}
+
+
+class Obstacles(ConfigErrors):
+    """All that is in the way of a run besides its settings; its kind is that of the first that lasts."""
+
+    def __init__(self, errors: Iterable[TrunklineError]) -> None:
+        super().__init__(errors)
+        lasting = [error for error in self.errors if not error.retriable]
+        settings = [error for error in lasting if isinstance(error, ConfigError)]
+        first = next(iter([*settings, *lasting, *self.errors]))
+        self.what = f"{len(self.errors)} {'things are in the way' if lasting else 'services fail'}"
+        if len(settings) == len(self.errors):
+            self.what = f"{len(self.errors)} settings are wrong"
+        self.family, self.exit_code, self.retriable = first.family, first.exit_code, first.retriable
 
 
 def unexpected(error: Exception) -> InternalError:
@@ -159,7 +165,8 @@ def revived(record: Mapping[str, Any]) -> TrunklineError:
     kinds = {kind.__name__: kind for kind in _kinds(TrunklineError)}
     error: TrunklineError
     if record.get("errors"):
-        error = ConfigErrors([revived(entry) for entry in record["errors"]])
+        several = Obstacles if record["kind"] == Obstacles.__name__ else ConfigErrors
+        error = several([revived(entry) for entry in record["errors"]])
     else:
         parts = {name: record[name] for name in ("where", "found", "expected", "fix")}
         error = kinds.get(record["kind"], TrunklineError)(record["what"], **parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.core.errors import AccessError, ConfigError, ConfigErrors, OutputError, ServiceError
+from components.lib.core.errors import AccessError, ConfigError, Obstacles, OutputError, ServiceError
 from components.lib.storage.store import Store
 from components.preflight import probes
 from components.preflight.config import Config
@@ -106,7 +106,7 @@ def test_data_that_other_images_cannot_fetch_are_put_into_the_store(tmp_path, pl
     """The run that needs them keeps them from the garbage collector; what is not there is told at once."""
     uri = f"pypi:tiny-corpus==1.0/tiny/data.jsonl#sha256={wheel[1]}"
     for reused in (False, True):
-        check(tmp_path, place, overrides={"ingestion.sources": [uri, uri.replace("data", "other")]})
+        check(tmp_path, place, overrides={"ingestion.sources": [uri]})
         store = Store(place["store"])
         (output,) = json.loads(store.objects.read("runs/run-1/preflight.json"))["outputs"]
         assert output["reused"] == reused
@@ -172,7 +172,7 @@ def test_a_driver_that_is_ill_is_no_gpu(tmp_path, monkeypatch):
 
 def test_kinds_of_several_errors():
     def head(*errors):
-        found = ConfigErrors(errors)
+        found = Obstacles(errors)
         return found.exit_code, found.retriable, found.what
 
     assert head(ServiceError("a"), ServiceError("b")) == (69, True, "2 services fail")

@@ -44,18 +44,13 @@ def probe(
     A sqlite file that was moved with its files is corrected: see `relocate`.
 
     Args:
-        uri: the server, or sqlite:///...
-        timeout: in seconds.
+        uri, timeout: see above.
         experiment: where the run is to be logged.
         models: registered models of branches, whose champions will be fetched.
-        trunk: the registered model of the trunk.
-
-    Returns:
-        The tags of the newest version of the trunk, if there is one.
+        trunk: the registered model of the trunk; the tags of its newest version are returned.
 
     Raises:
-        ConfigError: if the URI is wrong, something else than MLflow answers, the experiment is deleted, the
-            database is of another version, or a model is somebody else's.
+        ConfigError: if it is no MLflow, or one that this run cannot use as it is: see `_examine`.
         AccessError: if the server refuses us, or the folder of a sqlite file cannot be written.
         MissingError: if the files of a champion are gone.
         ServiceError: if nobody answers in time, or another process holds the database.
@@ -88,7 +83,7 @@ def probe(
 
 
 def _examine(mlflow: _File | _Server, experiment: str, models: Sequence[str], trunk: str) -> None:
-    """Raises what a run would meet when its work is done."""
+    """Raises what would fail a run at its end: experiment deleted, models of somebody else, files lost."""
     if number := mlflow.deleted(experiment):
         raise deleted(mlflow.uri, experiment, number)
     for name in filter(None, (trunk, *models)):
