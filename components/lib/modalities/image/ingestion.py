@@ -24,7 +24,7 @@ COLUMNS = Columns(
     measures=("width", "height", "channels"),
     lengths=("width", "height"),
     kinds=("channels", "label"),
-    signature=256,
+    signature=correlation.SIZE,
     samples=40,
 )
 NATIVE = True  # Pillow's decoders
@@ -88,7 +88,7 @@ def indexer(options: Ingestion) -> Indexer:
 def near_copies(
     ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
 ) -> npt.NDArray[np.bool_]:
-    """By correlation."""
+    """By correlation of small pictures."""
     return correlation.near_copies(ids, signatures, threshold)
 
 
@@ -111,7 +111,7 @@ def sample(row: Mapping[str, Any]) -> str:
 def contaminated(settings: Mapping[str, Any]) -> str:
     """When two images count as the same."""
     alike = settings["near_duplicates"]
-    near = f", or if the two correlate by {alike:g} as small grey pictures" if alike else ""
+    near = f", or if the two correlate by {alike:g} as small pictures" if alike else ""
     return f"An image is left out if its pixels are those of an evaluation image{near}."
 
 
@@ -128,7 +128,7 @@ class Cleaner:
         self._options = options
         self._ids = {row.tobytes() for folder in evaluations for row in np.load(folder / "ids.npy")}
         tested = [np.load(folder / "signatures.npy") for folder in evaluations]
-        self._tested = correlation.unit(np.concatenate([np.empty((0, correlation.SIZE), np.uint16), *tested]))
+        self._tested = np.concatenate([np.empty((0, correlation.SIZE), np.uint16), *tested])
 
     def __call__(self, payloads: Sequence[Payload]) -> Cleaned:
         clean = Cleaned()
@@ -169,9 +169,7 @@ class Cleaner:
         shared = np.zeros(len(ids), np.int8)
         least = self._options.near_duplicates
         if least and len(self._tested):
-            for start in range(0, len(found), correlation.PART):
-                alike = correlation.unit(found[start : start + correlation.PART]) @ self._tested.T
-                shared[start : start + correlation.PART] = (alike >= least).any(axis=1)
+            shared[correlation.alike(found, self._tested, least)] = 1
         shared[[name in self._ids for name in ids]] = 2
         return shared
 

@@ -19,7 +19,7 @@ class Ingestion:
     flat: int = setting(4, "range of grey values up to which an image shows nothing", minimum=0, maximum=255)
     near_duplicates: float = setting(
         0.995,
-        "correlation, as grey pictures of 16 x 16, above which one image is dropped; 0: off",
+        "correlation, as pictures of 32 x 32, above which one image is dropped; 0: off",
         minimum=0,
         maximum=1,
     )
