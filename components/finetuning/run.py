@@ -11,7 +11,7 @@ from components.lib.storage.artifacts import Key, canonical, sha256
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
 
-VERSION = 5
+VERSION = 6
 
 
 def run(config: Config, context: Context, *, registered: Path, branch: Path) -> None:

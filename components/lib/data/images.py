@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from components.lib.core.errors import DataError
+from components.lib.data import exif
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, channels): grey is 1, colour is 3
 
@@ -66,23 +69,71 @@ def decode(data: bytes) -> Pixels:
     Raises:
         DataError: if it is broken, cut short, too large, or of a format that is not read.
     """
+    return decoded(data, plain).array
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What stands in an image file, upright.
+
+    Attributes:
+        array: (height, width) or (height, width, channels).
+        orientation: by which it was turned, as EXIF numbers them.
+        damaged: whether its EXIF is broken; what of it can be read counts.
+    """
+
+    array: npt.NDArray[Any]
+    orientation: int = 1
+    damaged: bool = False
+
+
+def decoded(
+    data: bytes, convert: Callable[[Image.Image], npt.NDArray[Any]], formats: tuple[str, ...] = FORMATS
+) -> Decoded:
+    """An image file by `convert`, which gets Pillow's image, loaded; raises DataError as `decode` does."""
     _strict()
     if data[:2] == b"\xff\xd8" and data.count(SCAN) > MOST_SCANS:
         expected = f"at most {MOST_SCANS}"
         raise DataError("a JPEG has too many scans", found=f"{data.count(SCAN)}", expected=expected)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise DataError("an image is too large", found=f"{width} x {height} pixels")
-            image.load()
-            return plain(ImageOps.exif_transpose(image))
+        with _opened(data, formats) as (image, orientation, damaged):
+            array = convert(image)
+            turned = (
+                array if image.format == "TIFF" else exif.upright(array, orientation)
+            )  # Pillow turns TIFF
+            return Decoded(np.ascontiguousarray(turned), orientation, damaged)
     except UnidentifiedImageError as error:  # its text holds an address of memory
-        expected = ", ".join(FORMATS)
+        expected = ", ".join(formats)
         raise DataError("an image cannot be decoded", found=repr(data[:16]), expected=expected) from error
     except BROKEN as error:
         found = f"{type(error).__name__}: {str(error)[:200]}"
         raise DataError("an image cannot be decoded", found=found) from error
+
+
+@contextmanager
+def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[tuple[Image.Image, int, bool]]:
+    """Pillow's image, loaded; its EXIF orientation; whether its EXIF is broken, which costs no pixel."""
+    told, damaged = b"", False
+    try:
+        image = Image.open(io.BytesIO(data), formats=formats)
+    except Warning:
+        plain, told = exif.stripped(data)
+        if plain == data:
+            raise
+        image, damaged = Image.open(io.BytesIO(plain), formats=formats), True
+    with image:
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise DataError("an image is too large", found=f"{width} x {height} pixels")
+        orientation = image.getexif().get(exif.ORIENTATION, 1) if image.format == "TIFF" else 1
+        image.load()  # which turns a TIFF
+        try:
+            orientation = orientation if image.format == "TIFF" else image.getexif().get(exif.ORIENTATION, 1)
+        except BROKEN:
+            damaged = True
+        if damaged:
+            orientation = exif.orientation(told or image.info.get("exif", b""))
+        yield image, orientation if orientation in range(1, 9) else 1, damaged
 
 
 def picture(pixels: Pixels) -> Image.Image:

@@ -31,8 +31,9 @@ Its modules, each imported by the stage that uses it:
     samples     open_split(options, store, tokens, split, *older) -> samples of pre-training, whose
                 `trunk(folder)` is the one in a folder, or a new one of the settings
     trunk       Trunk, load(folder); its import registers networks of its own with `transformers`
-    labelled    Reader: labelled records to examples, also where a branch is served; value(record, name) is
-                the input in the column of that name, or in those that the modality understands by it
+    labelled    Reader: labelled records to examples, also where a branch is served; value(record, name, tell)
+                is the input in the column of that name, or in those that the modality understands by it,
+                and tells what a person should know of it
     page        what report and cards say and show of its data
     linear      optional: UNITS, of "sample" and "word", and features(unit, store, trunk, folder) -> name ->
                 `models.linear.Features`, fitted without labels: what the start `linear` chooses from

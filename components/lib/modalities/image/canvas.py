@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from components.lib.core.errors import IntegrityError
 from components.lib.data.images import Pixels, decode, identity, picture, png
+from components.lib.data.masks import IGNORED, Indices
 
 PROCESSOR = "preprocessor_config.json"
 
@@ -40,16 +41,18 @@ class Canvas:
             image = self._resized(image)
         return np.asarray(image, np.uint8).reshape(self.height, self.width, self.channels)
 
-    def mask(self, mask: Pixels) -> Pixels:
-        """(height, width) of numbers that belong to an image's pixels: none is mixed of two."""
-        image = picture(mask)
-        if image.size == (self.width, self.height):
-            return mask[:, :, 0]
+    def mask(self, mask: Indices) -> Indices:
+        """(height, width) of numbers that belong to an image's pixels: none is mixed of two.
+
+        The borders of `pad` are IGNORED.
+        """
         size = (self.width, self.height)
+        image = Image.fromarray(mask.astype(np.int32))
         if self.fit == "pad":
-            return np.asarray(ImageOps.pad(image, size, Image.Resampling.NEAREST))
-        box = self.box(image.height, image.width)
-        return np.asarray(image.resize(size, Image.Resampling.NEAREST, box))
+            image = ImageOps.pad(image, size, Image.Resampling.NEAREST, color=IGNORED)
+        elif image.size != size:
+            image = image.resize(size, Image.Resampling.NEAREST, self.box(image.height, image.width))
+        return np.asarray(image).astype(np.uint16)
 
     def box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The part of an image that fills the canvas: left, top, right, bottom; `pad` goes beyond it."""

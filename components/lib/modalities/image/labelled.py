@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -37,7 +37,7 @@ class Reader:
         """Raises IntegrityError if the probes of the tokens' facts come out other than then."""
         self.canvas.check(facts["probes"], where)
 
-    def value(self, record: Record, name: str) -> bytes:
+    def value(self, record: Record, name: str, tell: Callable[[str], None]) -> bytes:
         """The bytes of the file; whether they are an image is seen when it is identified."""
         return images.content(record.required(name))
 
