@@ -55,6 +55,8 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
+    if hasattr(own, "settling"):
+        output |= own.settling(config.own)
     key = Key("ingestion", packs.VERSION, {**settings, **output}, increment.inputs(config.since, parts))
     if not parts and older:  # nothing is new: what there is is the output
         key = context.store.resolve(config.since).key
@@ -66,6 +68,8 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     manifest = context.produce(key, build, corpus)
     _write_card(context.store, manifest, passed, card)
     account.tell(context, account.of(manifest.facts, passed), own)
+    for notice in manifest.facts.get("notices", ()):
+        context.tell(notice)
     return manifest
 
 

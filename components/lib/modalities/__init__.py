@@ -184,6 +184,10 @@ class Indexer(Protocol):
 class Ingestion(Protocol):
     """What a modality's module `ingestion` holds; `options` are those of its `settings.Ingestion`.
 
+    Two functions are optional: settle(documents, options, held) -> facts, notices, which sees all documents
+    at once before copies are dropped, and may drop some (`held`: facts of the corpus that is continued); and
+    settling(options), which settings decide it.
+
     The stage moves payloads that it does not look into: tuples of the columns which COLUMNS names.
     """
 
@@ -231,8 +235,8 @@ class Ingestion(Protocol):
         """What is told of dropped documents: strings."""
         ...
 
-    def sample(self, row: Mapping[str, Any]) -> str:
-        """A document for the data card, as text."""
+    def sample(self, row: Mapping[str, Any], settled: Mapping[str, Any]) -> str:
+        """A document for the data card, as text; `settled` are the facts of `settle`."""
         ...
 
     def samples(self, samples: Sequence[Mapping[str, str]]) -> dict[str, Any]:

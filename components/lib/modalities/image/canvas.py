@@ -25,6 +25,7 @@ class Canvas:
     Attributes:
         fit: the largest part that has the shape (crop), all of it with black borders (pad), or out of shape.
         mean, std: one a channel, of pixels as numbers from 0 to 1.
+        range: values of images of more than 8 bits that become 0 to 255; () where none is known.
     """
 
     height: int
@@ -33,6 +34,11 @@ class Canvas:
     fit: str = "crop"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    range: tuple[float, ...] = ()
+
+    def read(self, data: bytes) -> Pixels:
+        """An image file on this canvas; raises DataError as `images.decode` does."""
+        return self.pixels(decode(data, self.range))
 
     def pixels(self, pixels: Pixels) -> Pixels:
         """An image of any size on this canvas."""
@@ -101,7 +107,8 @@ class Canvas:
     def parse(cls, data: bytes) -> Canvas:
         """From the content of that file."""
         values = json.loads(data)["trunkline"]
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        lists = {name: tuple(values.get(name, ())) for name in ("mean", "std", "range")}
+        return cls(**{**values, **lists})
 
     def probes(self) -> list[str]:
         """Fingerprints of made pictures on this canvas: they tell when a library decodes or resizes anew."""

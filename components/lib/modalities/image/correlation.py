@@ -10,6 +10,7 @@ techniques from rounding algorithms", 2002).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from PIL import Image
 
 from components.lib.data import deduplication, images
 from components.lib.data.images import Pixels
+from components.lib.data.pixel_range import scaled
 
 SIDE = 16  # of the grey picture
 SIZE = SIDE * SIDE
@@ -28,8 +30,11 @@ Signatures = npt.NDArray[np.uint16]  # (images, SIZE), to be seen as signed numb
 Floats = npt.NDArray[np.float32]
 
 
-def shrunk(pixels: Pixels) -> Pixels:
-    """(SIDE, SIDE) grey."""
+def shrunk(values: npt.NDArray[Any]) -> Pixels:
+    """(SIDE, SIDE) grey; one of more than 8 bits by its own extremes: correlation does not see them."""
+    deep = values.dtype != np.uint8
+    low, high = (float(values.min()), float(values.max())) if deep else (0.0, 255.0)
+    pixels = scaled(values, (low, high if high > low else low + 1))
     grey = images.picture(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(grey)
 

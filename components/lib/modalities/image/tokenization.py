@@ -15,7 +15,6 @@ from pyarrow import parquet
 from components.lib.core.errors import DataError, IntegrityError
 from components.lib.core.hardware import cores
 from components.lib.core.settings import to_dict
-from components.lib.data import images
 from components.lib.data.images import Pixels
 from components.lib.modalities.image.canvas import PROCESSOR, Canvas
 from components.lib.modalities.image.settings import Tokenization
@@ -27,6 +26,7 @@ from components.lib.storage.store import Draft, Store
 SPLITS = ("train", "validation")
 ROWS = 64  # images that a thread decodes at a time
 FOLDER = "tokenizer"  # what a trunk is kept with, as a text's tokenizer is
+PIXELS = 2  # version of how images become bytes
 LEAST = 1e-3  # standard deviation that a channel is divided by
 
 
@@ -34,7 +34,7 @@ def plan(
     options: Tokenization, workers: int
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it; raises ConfigError if a given canvas cannot be read."""
-    identity = to_dict(options)
+    identity = to_dict(options) | {"pixels": PIXELS}
     given = (
         read_named(options.canvas, "tokenization.canvas", f"a path or URI of a {PROCESSOR} of a trunk")
         if options.canvas
@@ -65,6 +65,7 @@ def resize(
     grey = set(corpus.facts["channels"]) == {"1"}
     canvas = Canvas(options.height, options.width, options.channels or (1 if grey else 3), options.fit)
     canvas = Canvas.parse(given) if given else canvas
+    canvas = replace(canvas, range=canvas.range or tuple(corpus.facts.get("range", ())))
     moments, counts = Moments(canvas.channels), {}
     for split in SPLITS:
         writer = Writer(draft, split, (canvas.height, canvas.width, canvas.channels), options.shard_bytes)
@@ -93,7 +94,7 @@ def _sized(workers: int, store: Store, corpus: Manifest, split: str, canvas: Can
     under_way: deque[Future[Pixels]] = deque()
 
     def sized(batch: list[bytes]) -> Pixels:
-        return np.stack([canvas.pixels(images.decode(data)) for data in batch])
+        return np.stack([canvas.read(data) for data in batch])
 
     with ThreadPoolExecutor(workers) as pool:
         for batch in _batches(store, corpus, split):

@@ -109,7 +109,7 @@ def excerpts(table: pa.Table) -> pa.Array:
     return pa.compute.utf8_slice_codeunits(table["text"], 0, DROPPED)
 
 
-def sample(row: Mapping[str, Any]) -> str:
+def sample(row: Mapping[str, Any], settled: Mapping[str, Any]) -> str:
     """Its beginning."""
     text: str = row["text"]
     return text[:SAMPLE]
