@@ -137,15 +137,16 @@ def select(
     modality = modalities.load(config.modality, "ingestion")
     options = {"signatures": config.near_duplicates > 0, "groups": bool(config.group)}
     documents = Documents.load(store, [*older, *parts], modality.COLUMNS, **options)
+    first = sum(part.source["rows"] for part in older)
     if hasattr(modality, "settle"):
         held = store.resolve(config.since).facts if config.since else {}
-        facts, notices = modality.settle(documents, config.own, held)
+        facts, notices = modality.settle(documents.from_row(first), config.own, held)
         documents.settled = {**facts, "notices": notices}
     _decide(documents, config, modality)
     if config.group:
         tested = [np.load(store.open(one, GROUPS)) for one in evaluations if GROUPS in one.names("index/")]
         _split_groups(documents, config, tested)
-    documents = documents.from_row(sum(part.source["rows"] for part in older))
+    documents = documents.from_row(first)
     _check(documents, config)
     return documents
 

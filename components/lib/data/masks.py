@@ -73,7 +73,7 @@ def _checked(mask: npt.NDArray[Any], ignore: Collection[int]) -> Indices:
         found, expected = f"{numbers.min()} to {numbers.max()}", f"0 to {IGNORED - 1}"
         fix = "name numbers without a class in the setting `ignore` of the task"
         raise DataError("a mask holds numbers of no class", found=found, expected=expected, fix=fix)
-    return np.where(left_out, IGNORED, mask).astype(np.uint16)
+    return np.where(left_out, IGNORED, mask.astype(np.int64)).astype(np.uint16)
 
 
 def _numbers(image: Image.Image) -> npt.NDArray[Any]:

@@ -61,7 +61,8 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
         reading.tell(note)
     if (mask == IGNORED).any():
         numbers = ", ".join(map(str, options.ignore))
-        reading.tell(f"masks have pixels of no class ({numbers}): they leave loss and metric")
+        what = "leave loss and metric; ignore: [] makes them classes"
+        reading.tell(f"masks have pixels of the numbers in `ignore` ({numbers}): they {what}")
     return {"image": values["image"]}, masks.png(mask)
 
 

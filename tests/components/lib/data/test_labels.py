@@ -116,6 +116,8 @@ MASKS = {
 def test_the_numbers_of_a_mask_are_its_indices(name):
     mask, note = masks.read(MASKS[name], PICTURE)
     assert mask.tolist() == INDICES.tolist() and not note
+    void, _ = masks.read(MASKS[name], PICTURE, (3, -1))
+    assert void.tolist() == np.where(INDICES == 3, IGNORED, INDICES.astype(int)).tolist()
     assert masks.load(masks.png(mask)).tolist() == mask.tolist()
 
 
