@@ -170,7 +170,7 @@ class Cleaner:
 
     def __call__(self, payloads: Sequence[Payload]) -> Cleaned:
         clean = Cleaned()
-        rows, small = [np.empty((0, len(COLUMNS.measures)), np.int32)], []
+        rows, small = [], []
         for place, (data, label) in enumerate(payloads):
             try:
                 found = images.values(data)
@@ -184,7 +184,7 @@ class Cleaner:
             clean.reasons.append(self._reason(found.array))
             rows.append(_measured(found))
             small.append(correlation.shrunk(found.array))
-        columns = np.ascontiguousarray(np.concatenate(rows).T)
+        columns = np.ascontiguousarray(np.array(rows, np.int32).reshape(-1, len(COLUMNS.measures)).T)
         clean.measures = dict(zip(COLUMNS.measures, columns, strict=True))
         clean.signatures = correlation.signatures(small)
         clean.shared = self._shared(clean.ids, clean.signatures)
@@ -212,14 +212,14 @@ class Cleaner:
         return shared
 
 
-def _measured(found: images.Decoded) -> npt.NDArray[np.int32]:
-    """(1, measures) of an image; its lowest and highest value as the bits of 32-bit floats."""
+def _measured(found: images.Decoded) -> list[int]:
+    """The measures of an image; its lowest and highest value as the bits of 32-bit floats."""
     height, width, channels = found.array.shape
-    bits = COLOUR if found.deeper else pixel_range.bits(found.array)
-    extremes = (found.array.min(), found.array.max()) if bits in (16, 32) else (0, 255)
-    ends = np.array(extremes, np.float32).view(np.int32)
-    exif = TURNED * (found.orientation != 1) | DAMAGED * found.damaged
-    return np.array([[width, height, channels, bits, *ends.tolist(), exif]], np.int32)
+    bits, ends = COLOUR if found.deeper else pixel_range.bits(found.array), (0, 0)
+    if bits in (16, 32):
+        extremes = np.array([found.array.min(), found.array.max()], np.float32)
+        ends = tuple(extremes.view(np.int32).tolist())
+    return [width, height, channels, bits, *ends, TURNED * (found.orientation != 1) | DAMAGED * found.damaged]
 
 
 class Collector:
