@@ -149,9 +149,7 @@ def _add(
         return
     except DataError as error:
         kind = "unlabelled" if isinstance(error, Unlabelled) else kind
-        found = f"{error.what}: {error.found}" if error.found else error.what
-        parts = [found, error.expected and f"expected: {error.expected}", error.fix]
-        _reject(split, kind, record.where, "; ".join(part for part in parts if part), shown)
+        _reject(split, kind, record.where, error.reason, shown)
         return
     if isinstance(group, Rejected):
         _reject(split, "broken", group.where, group.reason, group.excerpt)

@@ -26,7 +26,10 @@ def run(config: Config, context: Context, *, registered: Path, branch: Path) -> 
 
         study(config, context, context.store.resolve(trunk), draft)
 
-    context.produce(key, build, branch)
+    made = context.produce(key, build, branch)
+    for notice in made.facts.get("notices", ()):  # of a branch that was made before, too
+        if notice not in context.notices:
+            context.tell(notice)
 
 
 def _identity(source: str) -> str:

@@ -67,7 +67,7 @@ def records(
         try:
             image = content(np.frombuffer(data, kind).reshape(shape[1:]))
         except DataError as error:
-            yield rejected(where, f"{error.what}: {error.found}; expected: {error.expected}", error.fix)
+            yield rejected(where, error.reason, "")
             continue
         found = {name: np.asarray(values[number]) for name, values in beside.items()}
         fields = {name: _plain(value) if value.size == 1 else value for name, value in found.items()}

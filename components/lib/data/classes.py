@@ -10,7 +10,6 @@ from typing import Any
 
 from components.lib.core.errors import DataError
 
-MISSING = ("None", "nan", "NaN", "NaT", "<NA>", "#N/A", "N/A", "n/a", "NULL", "null")  # what programs write
 DOUBTFUL = {"-", "-1", "?", "na", "none", "missing", "undefined", "unknown", "unlabeled", "unlabelled"}
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0+", re.ASCII)
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -20,7 +19,7 @@ class Unlabelled(DataError):
     """A record has no label: it is left out and counted, but nothing of it is broken."""
 
 
-def named(value: Any, missing: Collection[str] = MISSING) -> str:
+def named(value: Any, missing: Collection[str] = ()) -> str:
     """The name of a class: a word, a whole number (1.0 and "1.0" are 1) or a bool.
 
     Raises:

@@ -50,18 +50,25 @@ def read(
         if isinstance(value, bytes)
         else images.Decoded(_array(value))
     )
-    mask, seen = own.array, images.decoded(image, np.asarray)
-    size, note = seen.array.shape[:2], ""
-    if seen.orientation != 1 and own.orientation == 1:
-        turned = exif.upright(mask, seen.orientation)
-        choices = {"stored": turned, "upright": mask}
-        fitting = [name for name in (frame, *choices) if choices[name].shape == size]
-        mask = choices[fitting[0]] if fitting else mask
-        note = f"images are turned upright by EXIF: their masks are taken as {(*fitting, frame)[0]}"
+    seen = images.values(image)
+    turned = seen.orientation if own.orientation == 1 else 1
+    mask, note = _upright(own.array, seen.array.shape[:2], turned, frame)
+    return _checked(mask, ignore), note
+
+
+def _upright(
+    mask: npt.NDArray[Any], size: tuple[int, ...], turned: int, frame: str
+) -> tuple[npt.NDArray[Any], str]:
+    """The mask of an image of this size, and how it was taken if EXIF turns the image."""
+    note = ""
+    if turned != 1:
+        choices = {"stored": exif.upright(mask, turned), "upright": mask}
+        taken = next((name for name in (frame, *choices) if choices[name].shape == size), "upright")
+        mask, note = choices[taken], f"images are turned upright by EXIF: their masks are taken as {taken}"
     if mask.shape != size:
         found = f"{' x '.join(map(str, mask.shape))} for {' x '.join(map(str, size))}"
         raise DataError("the mask does not fit the image", found=found, expected="one class a pixel")
-    return _checked(mask, ignore), note
+    return mask, note
 
 
 def _checked(mask: npt.NDArray[Any], ignore: Collection[int]) -> Indices:

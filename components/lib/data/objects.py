@@ -9,7 +9,7 @@ from typing import Any
 
 from components.lib.core.errors import DataError
 from components.lib.data import exif
-from components.lib.data.classes import MISSING, Unlabelled, named
+from components.lib.data.classes import Unlabelled, named
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
@@ -22,7 +22,7 @@ EXPECTED = (
 )
 
 
-def listed(value: Any, missing: Collection[str] = MISSING) -> list[dict[str, Any]]:
+def listed(value: Any, missing: Collection[str] = ()) -> list[dict[str, Any]]:
     """`box`, `label` and, of a crowd, `crowd` of each object.
 
     Raises:

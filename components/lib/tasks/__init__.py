@@ -41,7 +41,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.lib.core import plugins
-from components.lib.data.classes import MISSING
+
+# What programs write in place of a class where there is none.
+MISSING = ("None", "nan", "NaN", "NaT", "<NA>", "#N/A", "N/A", "n/a", "NULL", "null")
 
 
 @dataclass

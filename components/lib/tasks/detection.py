@@ -77,7 +77,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
     Args:
         values: `image`, a file, and `label`, objects as `objects.listed` reads them.
     """
-    picture = images.decoded(values["image"], np.asarray)
+    picture = images.values(values["image"])
     height, width = picture.array.shape[:2]
     frame = (reading.options or Config()).frame
     turned = picture.orientation if frame == "stored" else 1
@@ -114,7 +114,7 @@ def encode(
             for item in each
             if item["label"] in index
         ]
-        shape = images.decoded(data, np.asarray).array.shape
+        shape = images.values(data).array.shape
         targets.append(_placed(reader.canvas, shape, np.array(rows).reshape(-1, 5)))
     return ImageSet(reader.sized(inputs["image"]), targets, reader.canvas)
 
@@ -230,7 +230,7 @@ def answer(model: Detector, reader: Any, inputs: Mapping[str, Sequence[bytes]]) 
     names, rows, canvas = classifiers.names(model), [], reader.canvas
     samples = encode(reader, inputs, [[]] * len(inputs["image"]), names)
     for (score, kind, box), data in zip(_guessed(model, samples), inputs["image"], strict=True):
-        height, width = images.decoded(data, np.asarray).array.shape[:2]
+        height, width = images.values(data).array.shape[:2]
         left, top, right, bottom = canvas.box(height, width)
         scale = np.array([(right - left) / canvas.width, (bottom - top) / canvas.height] * 2)
         own = (box * scale + [left, top, left, top]).clip(0, [width, height] * 2)

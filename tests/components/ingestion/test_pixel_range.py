@@ -9,7 +9,7 @@ from PIL import Image
 
 from components.lib.core.errors import ConfigErrors, DataError
 from components.lib.data.formats import Record
-from components.lib.modalities.image.canvas import Canvas
+from components.lib.modalities.image.canvas import PROCESSOR, Canvas
 from components.lib.modalities.image.labelled import Reader
 from components.lib.modalities.image.pixels import PixelShards
 from components.lib.storage.stage import Context
@@ -124,6 +124,18 @@ def test_images_of_8_bits_are_as_they_are_and_need_no_range(ingest, tmp_path):
     assert any("20 images have 8 bits" in told for told in mixed.facts["notices"])
     _, canvas = tokens(ingest)
     assert (canvas.read(plain["p3.png"])[:, :, 0] == scene(3, 255).astype(np.uint8)).all()
+
+
+def test_a_trunk_that_goes_on_with_another_corpus_keeps_its_range_and_tells(ingest, tmp_path):
+    ingest(folder(tmp_path / "data", twelve(20)), modality="image")
+    _, canvas = tokens(ingest)
+    canvas.save(tmp_path)
+    ingest(folder(tmp_path / "more", twelve(20, 0, 60_000)), modality="image")
+    made, again = tokens(ingest, canvas=str(tmp_path / PROCESSOR))
+    assert again.range == canvas.range
+    assert made.facts["notices"] == [
+        "images are read with the trunk's range, 0 to 4095; the corpus has 0 to 65535"
+    ]
 
 
 def test_a_corpus_that_goes_on_keeps_the_range_of_the_first(ingest, tmp_path):

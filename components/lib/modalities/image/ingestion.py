@@ -74,7 +74,7 @@ def payload(record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
     try:
         data = images.content(value)
     except DataError as error:
-        return rejected(record.where, f"{error.what}: {error.found}; expected: {error.expected}", "")
+        return rejected(record.where, error.reason, "")
     label = record.fields.get(fields["label"], "")
     return data, str(label) if isinstance(label, str | int) else ""
 
@@ -177,7 +177,7 @@ class Cleaner:
             except DataError as error:
                 if isinstance(error.__cause__, MemoryError):  # no property of the image
                     raise error.__cause__ from error
-                clean.broken[place] = f"{error.what}: {error.found}"
+                clean.broken[place] = error.reason
                 continue
             clean.payloads.append((data, label))
             clean.ids.append(images.identity(found.array))

@@ -62,10 +62,7 @@ def resize(
     if not expected.get("train"):
         what = "the corpus has no image to train on"
         raise DataError(what, where=corpus.uri, fix="add images to the sources")
-    grey = set(corpus.facts["channels"]) == {"1"}
-    canvas = Canvas(options.height, options.width, options.channels or (1 if grey else 3), options.fit)
-    canvas = Canvas.parse(given) if given else canvas
-    canvas = replace(canvas, range=canvas.range or tuple(corpus.facts.get("range", ())))
+    canvas, notices = _canvas(options, corpus, given)
     moments, counts = Moments(canvas.channels), {}
     for split in SPLITS:
         writer = Writer(draft, split, (canvas.height, canvas.width, canvas.channels), options.shard_bytes)
@@ -86,7 +83,20 @@ def resize(
     draft.add(f"{FOLDER}/{PROCESSOR}")
     facts = {**asdict(canvas), "mean": mean, "std": std}
     draft.facts = {**facts, "dtype": "uint8", "images": counts, "probes": canvas.probes()}
+    draft.facts["notices"] = notices
     draft.measured["pillow"] = PIL.__version__
+
+
+def _canvas(options: Tokenization, corpus: Manifest, given: bytes) -> tuple[Canvas, list[str]]:
+    """The canvas that is asked for, or a trunk's, with the range of values; and what is told of it."""
+    grey, span = set(corpus.facts["channels"]) == {"1"}, tuple(corpus.facts.get("range", ()))
+    canvas = Canvas(options.height, options.width, options.channels or (1 if grey else 3), options.fit)
+    canvas = Canvas.parse(given) if given else canvas
+    canvas = replace(canvas, range=canvas.range or span)
+    if span in ((), canvas.range):
+        return canvas, []
+    ours, theirs = ("{:g} to {:g}".format(*one) for one in (span, canvas.range))
+    return canvas, [f"images are read with the trunk's range, {theirs}; the corpus has {ours}"]
 
 
 def _sized(workers: int, store: Store, corpus: Manifest, split: str, canvas: Canvas) -> Iterator[Pixels]:

@@ -11,6 +11,7 @@ from components.lib.core.errors import DataError
 from components.lib.data import classes, exif, images, masks, objects
 from components.lib.data.classes import Unlabelled
 from components.lib.data.masks import IGNORED
+from components.lib.tasks import MISSING
 
 INDICES = np.arange(48, dtype=np.uint8).reshape(6, 8) % 4
 PICTURE = images.png(np.zeros((6, 8, 3), np.uint8))
@@ -56,12 +57,12 @@ def test_nothing_else_is_a_class(value):
     assert caught.value.found and caught.value.expected
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), np.float32("nan"), "", " \u00a0", *classes.MISSING])
+@pytest.mark.parametrize("value", [None, float("nan"), np.float32("nan"), "", " \u00a0", *MISSING])
 def test_what_says_that_there_is_no_label_is_none(value):
     with pytest.raises(Unlabelled):
-        classes.named(value)
-    if value in classes.MISSING:
-        assert classes.named(value, ()) == value
+        classes.named(value, MISSING)
+    if value in MISSING:
+        assert classes.named(value) == value
 
 
 def test_classes_that_look_alike_or_like_none_are_told():
