@@ -46,6 +46,14 @@ class TrunklineError(Exception):
         lines = [self.what, *(f"  {name}: {value}" for name, value in parts if value)]
         return "\n".join(lines)
 
+    @property
+    def reason(self) -> str:
+        """All but the place, in one line: why a record was rejected."""
+        what = f"{self.what}: {self.found}" if self.found else self.what
+        return "; ".join([what, *([f"expected: {self.expected}"] if self.expected else []), self.fix]).rstrip(
+            "; "
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON copy of the error, for the run's ledger and the exit record."""
         names = "family stage what where found expected fix retriable exit_code".split()
