@@ -44,30 +44,35 @@ def probe(
         ServiceError: if nobody answers in time, or another process holds the database.
     """
     check(uri)
-    raised, tags = list[Exception](), dict[str, str]()
-    path = database(uri)
+    found: list[dict[str, str] | Exception] = []
 
     def ask() -> None:
         try:
-            if path:
-                probe_file(path, uri)
-            else:
-                _probe_server(uri, timeout)
-            if path is None or path.exists():
-                mlflow = File(path, uri) if path else _Server(uri, timeout)
-                _examine(mlflow, experiment, models, trunk)
-                tags.update(mlflow.version(trunk, "challenger")[1])
+            found.append(_asked(uri, timeout, experiment, models, trunk))
         except Exception as error:
-            raised.append(error)
+            found.append(error)
 
     thread = threading.Thread(target=ask, daemon=True)  # a name look-up knows no timeout of its own
     thread.start()
     thread.join(timeout)
-    if thread.is_alive():
+    if not found:
         raise ServiceError("the MLflow server does not answer", where=uri, found=f"nothing in {timeout:g} s")
-    if raised:
-        raise raised[0]
-    return tags
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _asked(uri: str, timeout: float, experiment: str, models: Sequence[str], trunk: str) -> dict[str, str]:
+    if path := database(uri):
+        probe_file(path, uri)
+        if not path.exists():
+            return {}
+        mlflow: File | _Server = File(path, uri)
+    else:
+        _probe_server(uri, timeout)
+        mlflow = _Server(uri, timeout)
+    _examine(mlflow, experiment, models, trunk)
+    return mlflow.version(trunk, "challenger")[1]
 
 
 def _examine(mlflow: File | _Server, experiment: str, models: Sequence[str], trunk: str) -> None:
