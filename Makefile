@@ -12,7 +12,8 @@ PORT ?= 5000
 MODEL ?= trunkline-20news-topics@champion
 CLUSTER ?= default
 ENDPOINT ?= $(KF_PIPELINES_ENDPOINT)
-WORDS = --pipeline '$(PIPELINE)' --preset '$(PRESET)' $(if $(SOURCE),--source '$(SOURCE)') $(if $(LABELS),--labels '$(LABELS)') $(foreach word,$(SET),--set '$(word)')
+export PIPELINE PRESET SOURCE LABELS SET BRANCH  # read in the shell, so that any character may be in them
+WORDS = --pipeline "$$PIPELINE" --preset "$$PRESET" --source "$$SOURCE" --labels "$$LABELS" --branch "$$BRANCH" --set "$$SET"
 
 ##@ Use
 help: ## This list
@@ -21,7 +22,7 @@ help: ## This list
 
 setup: .venv/ready ## Make .venv with everything in it (also done by the other targets)
 
-run: setup ## Run a preset: PRESET=quickstart SOURCE=my/text LABELS=my/labels.csv SET='pretraining.steps=100'
+run: setup ## Run a preset: PRESET=quickstart SOURCE=my/text LABELS=my/labels.csv SET='a.b=1 c.d=[0, 1]' PIPELINE=evaluation BRANCH=...
 	@$(BIN)/python -m pipelines.local $(WORDS)
 
 decide: setup ## Does pre-training pay? SOURCE=my/texts LABELS=my/labels.csv MINUTES=10 PRESET=decide
@@ -34,18 +35,17 @@ submit: setup ## Run on a cluster: PRESET=... ENDPOINT=https://... STORE=s3://..
 schedule: setup ## Make recurring runs what pipelines/schedules declares: ENDPOINT=... ACTION=diff or apply
 	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.schedule $(or $(ACTION),apply) --endpoint '$(ENDPOINT)'
 
+ui garbage serve: export MLFLOW_TRACKING_URI ?= sqlite:///runs/mlflow.db
 ui: setup ## Browse runs and models in MLflow on 127.0.0.1, PORT=5000
-	@echo "http://127.0.0.1:$(PORT)"
-	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
-	  --backend-store-uri sqlite:///runs/mlflow.db --artifacts-destination runs/mlartifacts
+	@case "$$MLFLOW_TRACKING_URI" in http*) echo "$$MLFLOW_TRACKING_URI"; exit;; esac; echo "http://127.0.0.1:$(PORT)"; \
+	  MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $(PORT) \
+	  --backend-store-uri "$$MLFLOW_TRACKING_URI" --artifacts-destination runs/mlartifacts
 
 garbage: setup ## Tell what nothing needs in the store; with DELETE=1 hide it, and delete it a week later
-	@TRUNKLINE_STORE="$${TRUNKLINE_STORE:-runs/store}" \
-	  MLFLOW_TRACKING_URI="$${MLFLOW_TRACKING_URI:-sqlite:///runs/mlflow.db}" \
-	  $(BIN)/python -m components.lib.registry.retention $(if $(DELETE),--delete)
+	@TRUNKLINE_STORE="$${TRUNKLINE_STORE:-runs/store}" $(BIN)/python -m components.lib.registry.retention $(if $(DELETE),--delete)
 
 serve: setup ## Answer over HTTP on 127.0.0.1, PORT=5000: MODEL=trunkline-20news-topics@champion
-	@PATH="$$PWD/$(BIN):$$PATH" MLFLOW_TRACKING_URI=sqlite:///runs/mlflow.db MLFLOW_DISABLE_TELEMETRY=true \
+	@PATH="$$PWD/$(BIN):$$PATH" MLFLOW_DISABLE_TELEMETRY=true \
 	  mlflow models serve -m 'models:/$(MODEL)' --env-manager local --host 127.0.0.1 --port $(PORT)
 
 screenshots: setup ## Walk through MLflow in Chromium after `make run`, and take the README's pictures

@@ -8,9 +8,13 @@ import shutil
 import sys
 import threading
 import time
+from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from components.lib.core.errors import InternalError, WorkerLost
+from pipelines.runners import ENDED
 from pipelines.stages import STAGE_OF
 
 _START = re.compile(r"Executing task \S*'([\w-]+)'")
@@ -18,7 +22,40 @@ _END = re.compile(r"Task \S*'([\w-]+)'\S* finished with status \S*?(SUCCESS|FAIL
 _SAID = re.compile(r"(\w+): (.+)")
 _OUTPUT = re.compile(r"(made|reused) \S+")
 _PROGRESS = re.compile(r"\d+:\d\d to go$")
+_CODE = re.compile(rf"{ENDED} (\d+)")
+_NOISE = re.compile(r"\[KFP Executor|^-*$")
+_LAST = 12  # lines of a stage that ended without a word
 _QUIET_SECONDS = 15.0  # between two lines of progress where there is no terminal
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A stage that failed.
+
+    Attributes:
+        status: exit status of its process; above 128 where a signal ended it, 0 where it is not known.
+        lines: its last ones; from its own error on, where it had one.
+        said: whether it had one.
+    """
+
+    stage: str
+    status: int
+    lines: str
+    said: bool
+
+    @property
+    def code(self) -> int:
+        """Exit code of the run, where the ledger has none."""
+        if self.said and self.status:
+            return self.status
+        return (InternalError if 0 < self.status < 128 else WorkerLost).exit_code
+
+    def __str__(self) -> str:
+        if self.said:
+            return self.lines
+        by = self.status - 128
+        how = f"was killed by signal {by}: run again to resume" if by > 0 else "ended without a word"
+        return f"{self.stage} {how}; its last lines:\n{self.lines}"
 
 
 class Console(io.TextIOBase):
@@ -33,7 +70,7 @@ class Console(io.TextIOBase):
 
     def __init__(self, path: Path, out: TextIO | None = None) -> None:
         self.path = path
-        self.failed: list[str] = []  # stages
+        self.failed: list[Ended] = []
         self._out = out or sys.stdout
         self._live = self._out.isatty()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +85,7 @@ class Console(io.TextIOBase):
             *lines, task.rest = task.rest.split("\n")
             for line in lines:
                 self._log.write(f"{line}\n")
+                task.lines.append(line)
                 self._show(task, line.strip())
             self._log.flush()
         return len(text)
@@ -66,11 +104,13 @@ class Console(io.TextIOBase):
             self._passing(task, f"  {task.stage:<13} ...")
         elif ended := _END.search(line):
             state = "failed" if ended[2] == "FAILURE" else task.state
-            self.failed += [task.stage] * (state == "failed")
+            self.failed += [task.ended()] * (state == "failed")
             seconds = time.monotonic() - task.start
             self.line(f"  {task.stage:<13} {state:<7} {seconds:6.1f} s  {'; '.join(task.notes)}".rstrip())
         elif _PROGRESS.search(line):
             self._passing(task, f"  {task.stage:<13} {line}")
+        elif code := _CODE.fullmatch(line):
+            task.code = int(code[1])
         elif (said := _SAID.fullmatch(line)) and said[1] == task.stage:
             task.say(said[2])
 
@@ -95,7 +135,15 @@ class _Task:
 
     def begin(self, stage: str) -> None:
         self.stage, self.state, self.notes = stage, "done", list[str]()
+        self.code, self.lines = 0, deque[str](maxlen=10 * _LAST)
         self.start = self.shown = time.monotonic()
+
+    def ended(self) -> Ended:
+        """What the stage left."""
+        lines = [line.removeprefix(" " * 4) for line in self.lines if not _NOISE.search(line.strip())][:-1]
+        said = [number for number, line in enumerate(lines) if line.startswith(f"{self.stage} failed: ")]
+        last = [line for line in lines[said[-1] if said else -_LAST :] if not _CODE.fullmatch(line)]
+        return Ended(self.stage, self.code, "\n".join(last), said=bool(said))
 
     def say(self, text: str) -> None:
         """A note of the stage itself; the fate of its outputs is its state."""

@@ -33,8 +33,8 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
         runner: one of `pipelines.runners`.
 
     Returns:
-        0, the exit code of the stage that failed, 75 where one was told to stop or killed, 70 where none said
-        why, 130 where Ctrl-C found nothing to end.
+        0, the exit code of the stage that failed, 75 where one was told to stop or killed, 70 where it did
+        not say why, 130 where Ctrl-C found nothing to end.
     """
     start, failure, code = time.monotonic(), "", 0
     with passing_on() as signals:
@@ -46,24 +46,17 @@ def run(pipeline: str, parameters: dict[str, Any], run_id: str, console: Console
         except TrunklineError as error:
             failure, code = str(error), error.exit_code
         except Exception as error:  # KFP raises RuntimeError for a failed stage, anything for its own faults
-            failure = _reason(error, console)
-            # A stage that failed and has not said why was killed: the run can go on.
-            code = (WorkerLost if signals or console.failed else InternalError).exit_code
+            failure = str(console.failed[0]) if console.failed else f"{type(error).__name__}: {error}"
+            code = console.failed[0].code if console.failed else InternalError.exit_code
+            code = WorkerLost.exit_code if signals else code
     seconds = time.monotonic() - start
     try:
-        context = Context(Store(parameters["store"]), run_id=run_id)
+        context = Context(Store(parameters["store"]), parameters["tracking_uri"], run_id)
         _ensure_exit_record(context, failure)
         return summary.show(console, context, seconds, failure, code)
     except TrunklineError as error:
         console.line(f"\n{error}")
         return error.exit_code
-
-
-def _reason(error: Exception, console: Console) -> str:
-    if console.failed:
-        why = "it may have been killed, for want of memory perhaps; run again to resume"
-        return f"{console.failed[0]} ended without a word: {why}"
-    return f"{type(error).__name__}: {error}"
 
 
 def _execute(pipeline: str, parameters: dict[str, Any], run_id: str, runner: str) -> None:

@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace, given: dict[str, Any]) -> tuple[int, str]
 def parser() -> argparse.ArgumentParser:
     """The words of the command line."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.local", description=__doc__)
-    store, server = ROOT / "runs" / "store", f"sqlite:///{ROOT / 'runs' / 'mlflow.db'}"
-    parameters.add(parser, store=str(store), tracking_uri=server)
+    path = str(ROOT / "runs" / "mlflow.db").replace("%", "%25").replace("?", "%3F")
+    parameters.add(parser, store=str(ROOT / "runs" / "store"), tracking_uri=f"sqlite:///{path}")
     parser.add_argument("--runner", default="processes", choices=runners.RUNNERS, help="of the stages")
     return parser
 

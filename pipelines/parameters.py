@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from components.lib import modalities
 from components.lib.core.errors import UsageError
+from components.lib.storage.objects import connect
 from components.preflight.settings import load, parse
 
 TESTED = 0.3  # share of a user's labelled records that is frozen, to score by
@@ -22,7 +24,9 @@ def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> No
     tracking_uri = os.environ.get("MLFLOW_TRACKING_URI", tracking_uri)
     parser.add_argument("--pipeline", default="training", choices=PIPELINES)
     parser.add_argument("--preset", default="quickstart", help="a file of pipelines/presets")
-    parser.add_argument("--branch", default="", help="manifest.json of a branch, for the evaluation pipeline")
+    parser.add_argument(
+        "--branch", default="", help="for the evaluation pipeline: name@alias, or its manifest.json"
+    )
     parser.add_argument("--source", default="", help="your own text: a path, s3://, https:// or hf: address")
     parser.add_argument("--labels", default="", help="your own labelled records, for the preset's first task")
     parser.add_argument(
@@ -35,14 +39,15 @@ def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> No
 
 def read(arguments: argparse.Namespace) -> dict[str, Any]:
     """The parameters; raises UsageError for words that fit no pipeline."""
-    overrides = dict(_override(word) for word in arguments.set)
+    overrides = dict(_override(word) for text in arguments.set for word in words(text))
     overrides = {**_own(arguments), **overrides}
     if bool(arguments.branch) != (arguments.pipeline == "evaluation"):
-        raise UsageError("the evaluation pipeline, and no other, takes a branch", where="--branch")
+        what = "the evaluation pipeline, and no other, takes a branch"
+        raise UsageError(what, where="--branch", expected="PIPELINE=evaluation BRANCH=name@challenger")
     if arguments.skip_unchanged and arguments.pipeline != "training":
         raise UsageError("only the training pipeline reads data", where="--skip-unchanged")
     return {
-        **({"branch": arguments.branch} if arguments.branch else {}),
+        **({"branch": _manifest(arguments)} if arguments.branch else {}),
         **({"skip_unchanged": True} if arguments.skip_unchanged else {}),
         "preset": arguments.preset,
         "overrides": overrides,
@@ -51,10 +56,33 @@ def read(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _manifest(arguments: argparse.Namespace) -> str:
+    """The manifest of a branch, which may also be named by its model and alias."""
+    name, at, alias = arguments.branch.rpartition("@")
+    if not at or "/" in arguments.branch:
+        return str(arguments.branch)
+    from components.lib.registry.registered_models import Registry
+
+    place = Registry(arguments.tracking_uri).require(name, alias).reference.partition("#")[0]
+    store, key = connect(arguments.store), f"{place}/manifest.json"
+    return str(store.local(key) or f"{store.uri}/{key}")
+
+
+def words(text: str) -> list[str]:
+    """KEY=VALUE, as many as there are: blanks part them where another KEY= follows, outside of brackets."""
+    found, depth = [""], 0
+    for part in re.split(r"(\s+)", text.strip()):
+        if depth <= 0 and re.match(r"[a-z][\w.-]*=", part):
+            found.append("")
+        depth += sum(map(part.count, "[{(")) - sum(map(part.count, "]})"))
+        found[-1] += part
+    return [word.strip() for word in found if word.strip()]
+
+
 def _override(word: str) -> tuple[str, Any]:
     key, equals, value = word.partition("=")
     if not key or not equals:
-        expected = "pretraining.steps=100"
+        expected = "pretraining.steps=100 finetuning.seeds=[0, 1]"
         raise UsageError("an override has the form KEY=VALUE", where="--set", found=word, expected=expected)
     return key, parse(value, f"--set {key}")
 
@@ -64,7 +92,7 @@ def _own(arguments: argparse.Namespace) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     if named := arguments.source or arguments.labels:
         stem = re.sub(r"\.[a-z]+$", "", named.rstrip("/*").rpartition("/")[2].lower())
-        changed["registration.name"] = f"trunkline-{re.sub(r'[^a-z0-9]+', '-', stem).strip('-') or 'own'}"
+        changed["registration.name"] = f"trunkline-{_slug(stem)}"
         changed["tasks"] = []
     if arguments.source:
         fields = modalities.load(str(load(arguments.preset).get("modality"))).FIELDS
@@ -74,6 +102,12 @@ def _own(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.labels:
         changed |= _own_labels(arguments.labels, arguments.preset)
     return changed
+
+
+def _slug(stem: str) -> str:
+    """Letters and digits of ASCII; names of other letters stay apart by a digest of them."""
+    slug = re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "own"
+    return slug if stem.isascii() else f"{slug}-{hashlib.sha256(stem.encode()).hexdigest()[:6]}"
 
 
 def _own_labels(labels: str, preset: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from components.lib.core.errors import ServiceError, UsageError
 
 RUNNERS = ("processes", "containers")
 IGNORED = "node pools, accelerators, secrets, volumes, time limits and retries of a cluster are not used"
+ENDED = "trunkline: the process ended with exit code"
 USER = 1001  # as the images are built; a user of this machine who is not root keeps their own number
 _PASSED_ON = tuple(
     "AWS_ HF_ MLFLOW_ OMP_ PIP_EXTRA_INDEX_URL PIP_INDEX_URL PIP_TRUSTED_HOST TRUNKLINE_ALLOWED_HOSTS "
@@ -45,15 +48,16 @@ def check(runner: str, parameters: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def running(runner: str, root: Path, run_id: str) -> Iterator[Any]:
-    """KFP's runner, with outputs in `root`; no container outlives it.
+    """KFP's runner, with outputs in the new folder `root`; no container outlives it.
 
     Raises:
         ServiceError: if no container engine answers.
     """
-    if runner == "processes":
-        yield local.SubprocessRunner(use_venv=False)
-        return
     root.mkdir()
+    if runner == "processes":
+        with _python(root):
+            yield local.SubprocessRunner(use_venv=False)
+        return
     if os.geteuid() == 0:
         os.chown(root, USER, USER)
     from docker.errors import APIError
@@ -66,6 +70,27 @@ def running(runner: str, root: Path, run_id: str) -> Iterator[Any]:
             for container in client.api.containers(all=True, filters={"label": label}):
                 with contextlib.suppress(APIError):  # it ended, or is being removed, by itself
                     client.api.remove_container(container["Id"], force=True)
+
+
+@contextlib.contextmanager
+def _python(folder: Path) -> Iterator[None]:
+    """Processes are started by a `python3` in the path that is this interpreter, and tells its exit code.
+
+    For KFP puts `sys.executable` into a line of a shell as it is, whatever blanks and quotes are in it, in
+    place of every `python3`, also of one in a parameter; and of a process it says only that it failed.
+    """
+    own, before = sys.executable, os.environ["PATH"]
+    script = folder / "bin" / "python3"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\n{shlex.quote(own)} "$@" || {{ code=$?; echo "{ENDED} $code"; exit $code; }}\n'
+    )
+    script.chmod(0o755)
+    os.environ["PATH"], sys.executable = f"{script.parent}{os.pathsep}{before}", "python3"
+    try:
+        yield
+    finally:
+        os.environ["PATH"], sys.executable = before, own
 
 
 def _containers(label: str) -> local.DockerRunner:

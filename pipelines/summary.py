@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
+from components.lib.registry.tracking.server import database
 from components.lib.storage.stage import Context, read_records
 from pipelines.console import Console
 
@@ -29,14 +31,15 @@ def show(console: Console, context: Context, seconds: float, failure: str, code:
     _place(console, context, "all runs", "runs/index.html")
     console.line(f"  {'log':<9} {_short(console.path)}")
     if not code:
-        console.line(f"  {'models':<9} make ui")
+        console.line(f"  {'models':<9} {_models(context.tracking_uri)}")
     starting = "" if code else f", {max(0.0, seconds - own):.1f} s of it to start processes"
     console.line(f"  {'time':<9} {seconds:.1f} s{starting}")
     for record in failed:
         task = f" of {record['task']}" if record["task"] else ""
         console.line(f"\n{record['stage']}{task} failed: {describe(record['error'])}")
     if failure and not failed:
-        console.line(f"\nthe run failed: {failure}")
+        told = any(failure.startswith(f"{one.stage} ") for one in console.failed)
+        console.line(f"\n{failure}" if told else f"\nthe run failed: {failure}")
     return int(failed[0]["error"]["exit_code"]) if failed else code
 
 
@@ -44,6 +47,14 @@ def describe(error: dict[str, Any]) -> str:
     """A typed error from the ledger, as it was printed where it was raised."""
     parts = [f"  {name}: {error[name]}" for name in ("where", "found", "expected", "fix") if error[name]]
     return "\n".join([error["what"], *parts, *map(describe, error.get("errors", []))])
+
+
+def _models(tracking_uri: str) -> str:
+    """How to look at them: `make ui` by itself shows those of the usual place."""
+    if tracking_uri.startswith("http"):
+        return tracking_uri
+    usual = database(tracking_uri) == Path(__file__).resolve().parents[1] / "runs" / "mlflow.db"
+    return "make ui" if usual else f"make ui MLFLOW_TRACKING_URI={shlex.quote(tracking_uri)}"
 
 
 def _place(console: Console, context: Context, what: str, key: str) -> None:

@@ -10,6 +10,7 @@ from components.lib import modalities
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.core.settings import did_you_mean, from_dict, part, setting
+from components.lib.tasks import MISSING
 
 MODES = "components.lib.modes"
 STARTS = "components.lib.starts"
@@ -40,6 +41,7 @@ class Config:
     Attributes:
         own: the modality's `Finetuning`.
         adaptation: the mode's `Config`.
+        labels: the task's `Config`.
     """
 
     task: str = setting(help="name of the task; the branch is registered as <trunk>-<task>")
@@ -73,8 +75,12 @@ class Config:
         0.01, "share of unusable records beyond which the stage fails", minimum=0.0, maximum=1.0
     )
     precision: str = setting("auto", "bf16 where the device has it", choices=("auto", "fp32", "tf32", "bf16"))
+    missing: tuple[str, ...] = setting(
+        MISSING, "words in place of a class that say that a record has no label; []: each is a class"
+    )
     own: Any = part()
     adaptation: Any = part()
+    labels: Any = part()
 
     def check(self) -> Iterator[TrunklineError]:
         """What spans several fields."""
@@ -125,6 +131,7 @@ def configured(values: Mapping[str, Any], where: str) -> Config:
     task = _declared(TASKS, str(kind), f"{where.removesuffix('.finetuning')}.kind")
     mode = _declared(MODES, str(values.get("mode", "full")), f"{where}.mode")
     parts = {"own": settings.Finetuning, "adaptation": mode.config or {}, "fields": task.constants["ROLES"]}
+    parts["labels"] = task.config or {}
     return from_dict(Config, {**values, "kind": kind}, where, parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +12,15 @@ import numpy as np
 from components.finetuning.config import Config, Labelled
 from components.lib import modalities
 from components.lib.core.errors import DataError, MissingError
+from components.lib.data import classes
+from components.lib.data.classes import Unlabelled
 from components.lib.data.formats import EXCERPT, Layout, Record, Rejected
 from components.lib.data.groups import fields_of, group_of
 from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
-from components.lib.tasks import inputs_of, target_of
+from components.lib.tasks import Reading, inputs_of, target_of
+
+KINDS = ("broken", "unlabelled")  # of what is no example
 
 
 @dataclass
@@ -26,13 +31,18 @@ class Split:
         inputs: role -> values.
         ids: 32 hex digits of each example's inputs.
         groups: 32 hex digits of what each belongs to: of its group field, or its id without one.
+        rejected: what is no example, where and why: "broken" or "unlabelled".
+        missing: errors of records that lack a field; they are among the rejected.
+        notices: what a person should know of the examples.
     """
 
     inputs: dict[str, list[Any]]
     labels: list[Any] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
-    rejected: list[dict[str, str]] = field(default_factory=list)
+    rejected: dict[str, list[dict[str, str]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    missing: list[MissingError] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -40,9 +50,8 @@ class Split:
     def take(self, places: Any) -> Split:
         """The examples at these places, in this order."""
         inputs = {role: [values[i] for i in places] for role, values in self.inputs.items()}
-        return Split(
-            inputs, *([column[i] for i in places] for column in (self.labels, self.ids, self.groups))
-        )
+        labels, ids, groups = ([each[i] for i in places] for each in (self.labels, self.ids, self.groups))
+        return Split(inputs, labels, ids, groups)
 
 
 @dataclass(frozen=True)
@@ -51,70 +60,99 @@ class Frozen:
 
     Attributes:
         counts: examples by what became of them.
+        notices: what a person should know of them.
     """
 
     train: Split
     test: Split
     classes: list[str]
     counts: dict[str, int]
+    notices: list[str] = field(default_factory=list)
 
 
 def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -> Split:
-    """Reads and checks every record.
+    """Reads and checks every record; those without a label are left out, and told.
 
     Raises:
-        MissingError: if the records lack the named fields; it lists those that they have.
+        MissingError: if all records lack one of the named fields; it lists those that they have.
         DataError: if more than `reject_budget` of them cannot be used, or none can.
     """
     split = Split({role: [] for role in inputs_of(task.ROLES)})
+    reading = Reading(config.missing, config.labels)
     reads = modalities.load(config.modality).READS
     asked = fields_of(source.fields, source.group)
     layout = Layout(source.format, source.format_options, source.encoding, reads, asked)
     with closing(read_records(source.source, layout)) as records:
         for record in records:
             if isinstance(record, Rejected):
-                _reject(split, record.where, record.reason, record.excerpt)
+                _reject(split, "broken", record.where, record.reason, record.excerpt)
             elif chosen(record.where, source.share):
-                _add(split, record, source, task, reader, where)
-    broken = len(split.rejected)
-    total = len(split) + broken
-    if not total:
-        fix = f"add records, or raise the share, which is {source.share:g}"
-        raise DataError("there are no labelled records", where=f"{where} {source.source}", fix=fix)
-    if not len(split) or broken > config.reject_budget * total:
-        first = split.rejected[0]
-        raise DataError(
-            f"{broken} of {total} labelled records cannot be used",
-            where=first["location"],
-            found=first["reason"],
-            expected=f"at most {config.reject_budget:.1%}",
-            fix="mend them or raise reject_budget",
-        )
+                _add(split, record, source, task, reader, reading, where)
+    _check(split, config.reject_budget, source, where)
+    split.notices = [f"{where}: {notice}" for notice in _notices(split, reading)]
     return split
 
 
-def _add(split: Split, record: Record, source: Labelled, task: Any, reader: Any, where: str) -> None:
-    shown = ""
+def _check(split: Split, budget: float, source: Labelled, where: str) -> None:
+    broken, unlabelled = split.rejected["broken"], split.rejected["unlabelled"]
+    found = len(split) + len(broken) + len(unlabelled)
+    if split.missing and len(split.missing) == found:
+        raise split.missing[0]
+    if not found:
+        fix = f"add records, or raise the share, which is {source.share:g}"
+        raise DataError("there are no labelled records", where=f"{where} {source.source}", fix=fix)
+    if not len(split) or len(broken) > budget * (len(split) + len(broken)):
+        first = (broken or unlabelled)[0]
+        raise DataError(
+            f"{len(broken) or found} of {found} labelled records cannot be used",
+            where=first["location"],
+            found=first["reason"],
+            expected=f"at most {budget:.1%}",
+            fix="mend them or raise reject_budget",
+        )
+
+
+def _notices(split: Split, reading: Reading) -> list[str]:
+    """What is told of a source: records without a label, those that cannot be used, and what was altered."""
+    whole = len(split) + sum(map(len, split.rejected.values()))
+    words = {"broken": "cannot be used", "unlabelled": "have no label and are left out"}
+    left = [
+        f"{len(rows):,} of {whole:,} records {words[kind]}: {rows[0]['reason']}"
+        for kind, rows in split.rejected.items()
+        if rows
+    ]
+    return [*left, *(f"{count:,} records: {what}" for what, count in sorted(reading.notices.items()))]
+
+
+def _add(
+    split: Split, record: Record, source: Labelled, task: Any, reader: Any, reading: Reading, where: str
+) -> None:
+    shown, target, values = "", target_of(task.ROLES), {}
+    kind = "broken"
     try:
-        target = target_of(task.ROLES)
-        values = {target: record.required(source.fields[target])}
-        if source.group:
-            record.required(source.group)
-        group = group_of(record, source.group, "")
         for role in inputs_of(task.ROLES):
             name = source.fields[role]
             shown = str(record.fields.get(name, record.fields))
-            values[role] = reader.value(record, name)
-        inputs, label = task.parse(values)
+            values[role] = reader.value(record, name, reading.tell)
+        group = group_of(record, source.group, "")
+        if source.group:
+            record.required(source.group)
+        kind = "unlabelled"  # where the field is lacking, as where it holds nothing
+        values[target] = record.required(source.fields[target])
+        kind = "broken"
+        inputs, label = task.parse(values, reading)
         identity = reader.identity(inputs)
     except MissingError as error:
         error.where = f"{where} {record.where}"
-        raise
+        split.missing.append(error)
+        _reject(split, kind, record.where, error.what, shown)
+        return
     except DataError as error:
-        _reject(split, record.where, f"{error.what}: {error.found}", shown)
+        kind = "unlabelled" if isinstance(error, Unlabelled) else kind
+        _reject(split, kind, record.where, error.reason, shown)
         return
     if isinstance(group, Rejected):
-        _reject(split, group.where, group.reason, group.excerpt)
+        _reject(split, "broken", group.where, group.reason, group.excerpt)
         return
     for role, value in inputs.items():
         split.inputs[role].append(value)
@@ -123,8 +161,8 @@ def _add(split: Split, record: Record, source: Labelled, task: Any, reader: Any,
     split.groups.append(group.hex() or identity)
 
 
-def _reject(split: Split, where: str, reason: str, excerpt: str) -> None:
-    split.rejected.append({"location": where, "reason": reason, "excerpt": excerpt[:EXCERPT]})
+def _reject(split: Split, kind: str, where: str, reason: str, excerpt: str) -> None:
+    split.rejected[kind].append({"location": where, "reason": reason, "excerpt": excerpt[:EXCERPT]})
 
 
 def frozen(config: Config, task: Any, reader: Any) -> Frozen:
@@ -141,7 +179,9 @@ def frozen(config: Config, task: Any, reader: Any) -> Frozen:
     kept = test.take(order[: config.test_examples or len(order)])
     counts = {"test": len(kept), "test_available": len(test)}
     if config.train is None:  # nothing is learnt: the labels of the test split name the classes
-        return Frozen(Split({role: [] for role in kept.inputs}), kept, task.classes(kept.labels), counts)
+        empty, names = Split({role: [] for role in kept.inputs}), task.classes(kept.labels)
+        empty.rejected = test.rejected
+        return Frozen(empty, kept, names, counts, [*test.notices, *_alike(names, where)])
     train = read(config.train, task, reader, config, f"{where}.train")
     ids, groups = set(test.ids), set(test.groups)
     clean = [place for place, name in enumerate(train.ids) if name not in ids]
@@ -151,8 +191,14 @@ def frozen(config: Config, task: Any, reader: Any) -> Frozen:
         "train_also_in_test": len(train) - len(clean),
         "train_of_test_groups": len(clean) - len(apart),
     }
-    apart.rejected = train.rejected + test.rejected
-    return Frozen(apart, kept, _classes(task, apart, kept, where), counts)
+    apart.rejected = {kind: train.rejected[kind] + test.rejected[kind] for kind in KINDS}
+    counts |= {"unlabelled": len(apart.rejected["unlabelled"])}
+    names = _classes(task, apart, kept, where)
+    return Frozen(apart, kept, names, counts, [*train.notices, *test.notices, *_alike(names, where)])
+
+
+def _alike(names: Sequence[str], where: str) -> list[str]:
+    return [f"{where}: {notice}" for notice in classes.notices(names)]
 
 
 def _classes(task: Any, train: Split, test: Split, where: str) -> list[str]:
@@ -162,10 +208,15 @@ def _classes(task: Any, train: Split, test: Split, where: str) -> list[str]:
     names = list(task.classes(train.labels))
     if len(names) < task.FEWEST:
         expected = f"at least {task.FEWEST}"
-        raise DataError("there are too few classes", where=f"{where}.train", found=names, expected=expected)
+        told = "; ".join([*train.notices, *test.notices])
+        raise DataError(
+            "there are too few classes", where=f"{where}.train", found=names, expected=expected, fix=told
+        )
     unknown = sorted(set(task.classes(test.labels)) - set(names))
     if unknown:
+        alike = "; ".join(classes.notices({*names, *unknown}))
         fix = "add training examples of these classes or drop them from the test records"
+        fix = f"{fix} ({alike})" if alike else fix
         raise DataError("classes of the test split are never trained on", where=where, found=unknown, fix=fix)
     return names
 
@@ -178,5 +229,16 @@ def subset_keys(ids: list[str], seed: int) -> Any:
 
 def counts(config: Config, available: int) -> list[int]:
     """The label counts as whole numbers of examples, rising; what exceeds the data is cut to it."""
-    wanted = [round(value * available) if value <= 1 else round(value) for value in config.label_counts]
-    return sorted({min(max(count, 1), available) for count in wanted})
+    return sorted({min(max(_count(value, available), 1), available) for value in config.label_counts})
+
+
+def counts_told(config: Config, available: int) -> list[str]:
+    """Label counts that are not what they may seem: more than there are, and 1, which is a share."""
+    above = [f"{value:g}" for value in config.label_counts if _count(value, available) > available]
+    told = [f"there are {available:,} examples, and label_counts {', '.join(above)}: all are taken"]
+    one = [f"label_counts 1 is a share, all {available:,} examples; one of them is {1 / available:.2g}"]
+    return (told if above else []) + (one if 1 in config.label_counts and available > 1 else [])
+
+
+def _count(value: float, available: int) -> int:
+    return round(value * available) if value <= 1 else round(value)

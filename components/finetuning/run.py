@@ -11,7 +11,7 @@ from components.lib.storage.artifacts import Key, canonical, sha256
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
 
-VERSION = 5
+VERSION = 6
 
 
 def run(config: Config, context: Context, *, registered: Path, branch: Path) -> None:
@@ -26,7 +26,10 @@ def run(config: Config, context: Context, *, registered: Path, branch: Path) -> 
 
         study(config, context, context.store.resolve(trunk), draft)
 
-    context.produce(key, build, branch)
+    made = context.produce(key, build, branch)
+    for notice in made.facts.get("notices", ()):  # of a branch that was made before, too
+        if notice not in context.notices:
+            context.tell(notice)
 
 
 def _identity(source: str) -> str:

@@ -47,12 +47,18 @@ class Study:
         self.reader = modalities.load(config.modality, "labelled").Reader.open(folder, config.own)
         self.reader.check(context.store.resolve(trunk.key.inputs["tokens"]).facts, trunk.uri)
         self.data = labelled.frozen(config, self.task, self.reader)
+        if config.train is not None:
+            told = labelled.counts_told(config, len(self.data.train))
+            self.data.notices.extend(f"tasks.{config.task}: {notice}" for notice in told)
+        for notice in self.data.notices:
+            context.tell(notice)
         self._tell_overlap(context)
         self.labels = labelled.counts(config, len(self.data.train)) if config.train else [0]
         self.selected = (self.labels[-1], config.seeds[0])  # never chosen by looking at the test split
         self.inputs = self._inputs(
             Origin(context.store, trunk, folder, config.modality, config.kind, config.own), draft
         )
+        self._tell_cut(context)
         for name, why in self.materials.left_out.items():
             context.tell(f"{config.task}: the start '{name}' is left out: {why}")
 
@@ -83,6 +89,16 @@ class Study:
                 f"{counts['train_of_test_groups']:,} more are of a group of it"
             )
 
+    def _tell_cut(self, context: Context) -> None:
+        """How many examples are longer than what the branch reads of them."""
+        material = self.materials.starts["trunk"]
+        for split, samples in (("train", material.train), ("test", material.test)):
+            if many := sum(getattr(samples, "cut", ())):
+                where, what = f"tasks.{self.config.task}.{split}", "are longer than what is read of them"
+                notice = f"{where}: {many:,} of {len(samples):,} examples {what}, max_length"
+                self.data.notices.append(notice)
+                context.tell(notice)
+
     def _inputs(self, origin: Origin, draft: Draft) -> StudyInputs:
         """Encodes the examples that some run will see, and no others."""
         train, most = self.data.train, self.labels[-1]
@@ -95,7 +111,7 @@ class Study:
         seen = train.take(used)
         self.materials = Materials(self.config, origin, self.reader, self.data, seen)
         options = from_dict(plugins.load(MODES, self.config.mode).Config, to_dict(self.config.adaptation))
-        config = replace(self.config, adaptation=options)  # of a class that other processes can import
+        config = replace(self.config, adaptation=options, labels=None)  # of classes that others can import
         records = {role: values[:RECORDS] for role, values in self.data.test.inputs.items()}
         keep, starts = draft.folder / "model", self.materials.starts
         return StudyInputs(config, starts, self.data.classes, seen.groups, subsets, records, keep)
@@ -168,6 +184,7 @@ def _facts(one: Study) -> dict[str, Any]:
         "mode": config.mode,
         "rates_tried": list(config.learning_rates),
         "selected": {"labels": one.selected[0], "seed": one.selected[1]},
-        "rejected": len(one.data.train.rejected),
+        "rejected": sum(map(len, one.data.train.rejected.values())),
+        "notices": one.data.notices,
         "starts_left_out": one.materials.left_out,
     }

@@ -27,7 +27,9 @@ def write(draft: Draft, data: Frozen, results: list[Result], runs: list[dict[str
     tables = {
         "examples.parquet": pa.table({name: pa.array(column) for name, column in examples.items()}),
         "outcomes.parquet": pa.concat_tables(_outcomes(result) for result in results),
-        "quarantine.parquet": pa.Table.from_pylist(data.train.rejected, rejected),
+        "quarantine.parquet": pa.Table.from_pylist(
+            [row for rows in data.train.rejected.values() for row in rows], rejected
+        ),
     }
     for name, table in tables.items():
         pq.write_table(table, draft.folder / name, compression="zstd", write_page_checksum=True)

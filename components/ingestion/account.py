@@ -35,9 +35,9 @@ def line(account: Mapping[str, Any]) -> str:
     )
 
 
-def tell(context: Context, account: dict[str, Any], modality: Any) -> None:
-    """Prints the line, and warns of each rule that drops much, with the setting that changes it."""
-    context.account = account
+def tell(context: Context, facts: Mapping[str, Any], passed: PassedOver, modality: Any) -> None:
+    """Prints the line, what was found of the data, and a warning of each rule that drops much."""
+    context.account = account = of(facts, passed)
     print(f"{context.stage}: {line(account)}", flush=True)
     for rule, count in {**account["dropped"], "quarantined": account["quarantined"]}.items():
         if count > MUCH * account["read"]:
@@ -46,3 +46,5 @@ def tell(context: Context, account: dict[str, Any], modality: Any) -> None:
             context.tell(
                 f"WARNING: {rule} takes {count:,} of {account['read']:,} records ({share:.0%}): {how}"
             )
+    for notice in facts.get("notices", ()):
+        context.tell(notice)

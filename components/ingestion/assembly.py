@@ -39,7 +39,7 @@ def assemble(
     """
     modality = modalities.load(config.modality, "ingestion")
     documents = select(config, store, parts, evaluations, older)
-    shards = Shards(draft, modality, config.shard_bytes)
+    shards = Shards(draft, modality, config.shard_bytes, documents.settled)
     start = 0
     for run in _runs(parts):
         for table in _payloads(store, run, list(modality.COLUMNS.payload)):

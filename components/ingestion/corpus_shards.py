@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,8 @@ class Shards:
         kinds: column -> how many kept documents have each of its values, for those that the modality counts.
     """
 
-    def __init__(self, draft: Draft, modality: Any, most: int) -> None:
-        self._draft, self._modality = draft, modality
+    def __init__(self, draft: Draft, modality: Any, most: int, settled: Mapping[str, Any]) -> None:
+        self._draft, self._modality, self._settled = draft, modality, settled
         columns: Columns = modality.COLUMNS
         payload = [(name, pa.type_for_alias(kind)) for name, kind in columns.payload.items()]
         self._schema = pa.schema([("id", pa.string()), *payload, ("source", pa.string())])
@@ -94,7 +95,8 @@ class Shards:
         for row in np.flatnonzero(kept)[np.argsort(first[kept], kind="stable")[:some]].tolist():
             if len(self._smallest) < some or -int(first[row]) > self._smallest[0][0]:
                 one = rows.slice(row, 1).to_pylist()[0]
-                heapq.heappush(self._smallest, (-int(first[row]), self._modality.sample(one), one["source"]))
+                shown = self._modality.sample(one, self._settled)
+                heapq.heappush(self._smallest, (-int(first[row]), shown, one["source"]))
             if len(self._smallest) > some:
                 heapq.heappop(self._smallest)
         for name, counter in self.kinds.items():

@@ -55,6 +55,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
+    output |= own.settling(config.own) if hasattr(own, "settling") else {}
     key = Key("ingestion", packs.VERSION, {**settings, **output}, increment.inputs(config.since, parts))
     if not parts and older:  # nothing is new: what there is is the output
         key = context.store.resolve(config.since).key
@@ -65,7 +66,7 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
 
     manifest = context.produce(key, build, corpus)
     _write_card(context.store, manifest, passed, card)
-    account.tell(context, account.of(manifest.facts, passed), own)
+    account.tell(context, manifest.facts, passed, own)
     return manifest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Documents:
         signatures: (n, words) of 16 bits.
         groups: (n, 2) of 64 bits, or (0, 2) if documents have no groups.
         validation: (n,) whether it is held out.
+        settled: facts that the modality finds of all documents at once, and `notices` of them.
     """
 
     ids: Hashes
@@ -49,6 +50,7 @@ class Documents:
     signatures: npt.NDArray[np.uint16]
     groups: Hashes
     validation: npt.NDArray[np.bool_]
+    settled: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -82,8 +84,10 @@ class Documents:
 
     def from_row(self, start: int) -> Documents:
         """Those from `start` on."""
-        arrays = {name: values[start:] for name, values in vars(self).items() if name != "measures"}
-        return Documents(measures={name: one[start:] for name, one in self.measures.items()}, **arrays)
+        other = ("measures", "settled")
+        arrays = {name: values[start:] for name, values in vars(self).items() if name not in other}
+        measures = {name: one[start:] for name, one in self.measures.items()}
+        return Documents(measures=measures, settled=self.settled, **arrays)
 
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
@@ -133,11 +137,16 @@ def select(
     modality = modalities.load(config.modality, "ingestion")
     options = {"signatures": config.near_duplicates > 0, "groups": bool(config.group)}
     documents = Documents.load(store, [*older, *parts], modality.COLUMNS, **options)
+    first = sum(part.source["rows"] for part in older)
+    if hasattr(modality, "settle"):
+        held = store.resolve(config.since).facts if config.since else {}
+        facts, notices = modality.settle(documents.from_row(first), config.own, held)
+        documents.settled = {**facts, "notices": notices}
     _decide(documents, config, modality)
     if config.group:
         tested = [np.load(store.open(one, GROUPS)) for one in evaluations if GROUPS in one.names("index/")]
         _split_groups(documents, config, tested)
-    documents = documents.from_row(sum(part.source["rows"] for part in older))
+    documents = documents.from_row(first)
     _check(documents, config)
     return documents
 

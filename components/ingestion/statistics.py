@@ -31,6 +31,7 @@ class Statistics:
         kinds: column -> how many documents have each of its values.
         altered: documents that were repaired.
         evaluations: source, documents, found (how many of them stand in the sources).
+        settled: what the modality finds of all documents at once, and `notices` of it.
         lengths: unit -> {"edges": n + 1 bounds, "counts": n} of the kept documents; geometric bins.
     """
 
@@ -49,6 +50,7 @@ class Statistics:
     lengths: dict[str, dict[str, list[int]]]
     samples: list[dict[str, str]]
     settings: dict[str, Any]
+    settled: dict[str, Any]
 
     @classmethod
     def of(
@@ -81,6 +83,7 @@ class Statistics:
             lengths={name: _histogram(documents.measures[name][kept]) for name in columns.lengths},
             samples=shards.samples,
             settings={**{name: getattr(config, name) for name in names}, **modality.shown(config.own)},
+            settled=documents.settled,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +105,7 @@ class Statistics:
         """What the manifest states."""
         own = ("modality", "read", "quarantined", "dropped", "account", "evaluations", "documents")
         facts = {name: getattr(self, name) for name in own}
-        return {**facts, **self.totals, **self.kinds, "sources": len(self.sources)}
+        return {**facts, **self.totals, **self.kinds, **self.settled, "sources": len(self.sources)}
 
 
 def _account(parts: Sequence[Slice]) -> dict[str, dict[str, int]]:

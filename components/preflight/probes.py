@@ -13,7 +13,9 @@ from pathlib import Path
 
 from components.lib.core.errors import ConfigError, OutputError, ServiceError, TrunklineError
 from components.lib.core.hardware import cores, memory
+from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
+from components.preflight.plan import Plan
 
 LIMIT = 3.0  # seconds
 RESERVE = 1 << 30  # bytes that must be free wherever outputs are made
@@ -66,14 +68,24 @@ def store(target: Store) -> None:
         raise ServiceError("the store gives back other bytes than it was given", where=target.uri)
 
 
-def tracking(uri: str) -> None:
-    """Asks the MLflow server for a sign of life."""
+def tracking(context: Context, plan: Plan) -> None:
+    """Asks MLflow for a sign of life, for the experiment and for the models of the run.
+
+    Tells if versions of the trunk were made of other data until now: two folders may have the same name.
+    """
     from components.lib.registry.tracking import probe
 
-    if not uri:
+    if not context.tracking_uri:
         fix = "give the parameter `tracking_uri` or set MLFLOW_TRACKING_URI"
         raise ConfigError("no MLflow server is named", where="tracking_uri", fix=fix)
-    probe(uri, timeout=LIMIT)
+    experiment = "" if os.environ.get("MLFLOW_RUN_ID") else str(context.details["preset"])
+    models = [str(task["evaluation"]["model"]) for task in plan.tasks]
+    trunk = str(plan.stages["registration"]["name"])
+    tags = probe(context.tracking_uri, LIMIT, experiment=experiment, models=models, trunk=trunk)
+    before, now = tags.get("trunkline.sources"), context.details["sources"]
+    if before and before != now:
+        other = "SET='registration.name=...' gives another name"
+        context.tell(f"{trunk} was made of {before} until now, and gets a version made of {now}: {other}")
 
 
 def need(sources: list[str]) -> int:

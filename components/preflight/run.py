@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from components.lib.core.errors import ConfigErrors
+from components.lib.core.errors import AccessError, MissingError, Obstacles, ServiceError
 from components.lib.data import sources
 from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.stage import Context, stage
-from components.preflight import probes
+from components.preflight import probes, samples
 from components.preflight.config import Config
 from components.preflight.plan import Plan, resolve
 from components.preflight.public_weights.origin import is_reference
@@ -43,10 +43,12 @@ def run(
     items: list[dict[str, Any]] = []
     with stage("preflight", shared, hub=True) as context:
         plan = resolve(config.preset, config.overrides)
+        context.details["sources"] = ", ".join(plan.stages["ingestion"]["sources"])  # of every stage
         for warning in plan.warnings:
             print(f"preflight: warning: {warning}", flush=True)
         probe(context, plan)
         keep(context, plan)
+        sample(context, plan)
         _settle(context, plan, config)
         for name, path in outputs.items():
             _write(path, {**shared, "config": plan.stages[name]})
@@ -102,13 +104,13 @@ def probe(context: Context, plan: Plan) -> None:
     found = probes.together(
         {
             "the store": lambda: probes.store(context.store),
-            "MLflow": lambda: probes.tracking(context.tracking_uri),
+            "MLflow": lambda: probes.tracking(context, plan),
             "the disk": lambda: probes.disk(context.store, probes.need(plan.stages["ingestion"]["sources"])),
         }
     )
     context.ledger = "the store" not in found  # each attempt at one that is silent would take a minute
     if len(found) > 1:
-        raise ConfigErrors(found.values())
+        raise Obstacles(found.values())
     for error in found.values():
         raise error
     print(f"preflight: {probes.devices()}", flush=True)
@@ -124,6 +126,23 @@ def keep(context: Context, plan: Plan) -> None:
         if manifest and manifest.reference not in noted:
             noted.add(manifest.reference)
             context.record(manifest, reused=reused)
+
+
+def sample(context: Context, plan: Plan) -> None:
+    """Raises what a few records of each source show to be wrong.
+
+    What only the pods of other stages may reach, by volumes or rights of their own, is told.
+    """
+    found = samples.look(plan, context.store.uri)
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        here = [one for one in found if isinstance(one, AccessError | MissingError | ServiceError)]
+        for one in here:
+            context.tell(f"seen from preflight's pod: {one}")
+        found = [one for one in found if one not in here]
+    if len(found) > 1:
+        raise Obstacles(found)
+    for error in found:
+        raise error
 
 
 def _item(task: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:

@@ -37,4 +37,7 @@ def run(config: Config, context: Context, *, corpus: Path, tokens: Path) -> Mani
         fill(context.store, source, draft)
         draft.facts = {"modality": config.modality, **draft.facts}
 
-    return context.produce(key, build, tokens)
+    manifest = context.produce(key, build, tokens)
+    for notice in manifest.facts.get("notices", ()):
+        context.tell(notice)
+    return manifest

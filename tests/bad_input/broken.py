@@ -2,8 +2,10 @@
 
 import gzip
 import io
+import struct
 import tarfile
 import zipfile
+import zlib
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -73,3 +75,20 @@ FILES = {
     "encrypted zip": encrypted(),
     "strange zip": zipped({"a.docx": b"PK", "b.exe": b"MZ"}),
 }
+
+
+def exif(orientation: int | None = None) -> bytes:
+    """EXIF whose maker's tag lies beyond its end; another tag says which way up the picture is."""
+    entries = [] if orientation is None else [struct.pack("<HHIHH", 0x112, 3, 1, orientation, 0)]
+    entries += [struct.pack("<HHII", 0x10F, 2, 90_000, 60_000)]
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + b"\0\0\0\0"
+
+
+def png(width: int, height: int, pixels: bytes, *, bits: int = 8, kind: int = 0) -> bytes:
+    """A PNG file of these bytes, each row behind the number of its filter; whatever its head says."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")

@@ -1,8 +1,11 @@
 """The matrix of MLflow: addresses that are none, servers that are ill, models that cannot be registered."""
 
+import shutil
 import socket
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +46,7 @@ ADDRESSES = [
     Row("sqlite:///{tmp}/text", "not a sqlite database", "text", SETTING),
     Row("sqlite:///{tmp}/text/mlflow.db", "names no file", "mlflow.db", SETTING),
     Row("sqlite:///{tmp}", "names no file", "sqlite", SETTING),
+    Row("sqlite:///{tmp}/100%25/mlflow.db", "a path with a '%'", "sqlite", SETTING),
     Row("http://127.0.0.1:{port}", "does not answer", "127.0.0.1", SERVICE),
     Row("http://{silent}", "does not answer", "127.0.0.1", SERVICE),
 ]
@@ -101,6 +105,75 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     done = as_anybody(code, tmp_path)
     assert done.returncode == 77, done.stderr
     assert "cannot be written" in done.stdout and "closed" in done.stdout and "fix:" in done.stdout
+
+
+def registered(uri: str, reference: str = "trunkline.reference") -> Path:
+    """Makes a champion of `news`; returns its folder."""
+    from tests.components.lib.registry.test_registered_models import register
+
+    registry = Registry(uri)
+    version = register(registry)
+    registry.set_alias(version, "champion")
+    if reference != "trunkline.reference":
+        registry.client.delete_model_version_tag("news", version.version, "trunkline.reference")
+    place = registry.client.get_logged_model(version.model_id).artifact_location
+    return Path(place.removeprefix("file://"))
+
+
+def altered(uri: str, statement: str) -> None:
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as base:
+        base.execute(statement)
+        base.commit()
+
+
+def gone(uri: str) -> None:
+    client = connect(uri)
+    client.delete_experiment(experiment(client, "smoke"))
+
+
+def older(uri: str) -> None:
+    altered(uri, "update alembic_version set version_num = 'cbc13b556ace'")
+
+
+def newer(uri: str) -> None:
+    altered(uri, "update alembic_version set version_num = '0123456789ab'")
+
+
+STATES = {  # what is done to MLflow, and what preflight says of it
+    "a deleted experiment": Row(gone, "mlflow experiments restore", "", SETTING),
+    "an older schema": Row(older, "mlflow db upgrade", "", SETTING),
+    "a newer schema": Row(newer, "of another version of MLflow", "", SETTING),
+    "a foreign champion": Row(lambda uri: registered(uri, ""), "by somebody else", "news@champion", SETTING),
+    "a champion without files": Row(
+        lambda uri: shutil.rmtree(registered(uri)), "not where the registry says", "news@champion", MISSING
+    ),
+}
+
+
+@rows(STATES)
+def test_a_state_of_mlflow_that_would_fail_a_run_at_its_end(refused, sqlite_uri, row):
+    row.given(sqlite_uri)
+    judge(refused("preflight", lambda _: probe(sqlite_uri, experiment="smoke", models=["news"])), row)
+
+
+def test_a_server_is_asked_the_same(mlflow_uri):
+    client = connect(mlflow_uri)
+    probe(mlflow_uri, models=["no such model"], experiment="no such experiment")
+    client.delete_experiment(experiment(client, "asked"))
+    client.create_registered_model("asked")
+    source = client.create_logged_model(client.create_experiment("asking"), name="asked")
+    client.create_model_version("asked", f"models:/{source.model_id}", model_id=source.model_id)
+    client.set_registered_model_alias("asked", "challenger", "1")
+    for names, words in (({"experiment": "asked"}, "is deleted"), ({"models": ["asked"]}, "somebody else")):
+        with pytest.raises(SETTING[1], match=words):
+            probe(mlflow_uri, **names)
+
+
+def test_a_database_that_another_process_holds(refused, sqlite_uri):
+    with closing(sqlite3.connect(sqlite_uri.removeprefix("sqlite:///"), isolation_level=None)) as base:
+        base.execute("begin exclusive")
+        error = refused("preflight", lambda _: probe(sqlite_uri))
+    judge(error, Row("", "the MLflow database is locked", "sqlite", SERVICE))
 
 
 def deleted(uri: str) -> None:

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from components.lib.registry.tracking.server import ENVIRONMENT, probe
+from components.lib.registry.tracking import probe
+from components.lib.registry.tracking.server import ENVIRONMENT
 
 os.environ.update(ENVIRONMENT)
 

@@ -260,8 +260,8 @@ def labelled(
     labels = []
     for record in given or records(modality, EXAMPLES, seed=1):
         values = {role: record[field] for role, field in asked.items() if role not in roles}
-        values |= {role: reader.value(Record(record, "made"), asked[role]) for role in roles}
-        found, label = plugin.parse(values)
+        values |= {role: reader.value(Record(record, "made"), asked[role], print) for role in roles}
+        found, label = plugin.parse(values, tasks.Reading())
         for role in roles:
             inputs[role].append(found[role])
         labels.append(label)

@@ -46,6 +46,14 @@ class TrunklineError(Exception):
         lines = [self.what, *(f"  {name}: {value}" for name, value in parts if value)]
         return "\n".join(lines)
 
+    @property
+    def reason(self) -> str:
+        """All but the place, in one line: why a record was rejected."""
+        what = f"{self.what}: {self.found}" if self.found else self.what
+        return "; ".join([what, *([f"expected: {self.expected}"] if self.expected else []), self.fix]).rstrip(
+            "; "
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON copy of the error, for the run's ledger and the exit record."""
         names = "family stage what where found expected fix retriable exit_code".split()
@@ -113,23 +121,32 @@ class ConfigError(TrunklineError):
 
 
 class ConfigErrors(ConfigError):
-    """All that is wrong with the settings, in one report; or all the services that do not answer."""
+    """All that is wrong with the settings, in one report."""
 
     def __init__(self, errors: Iterable[TrunklineError]) -> None:
         self.errors = tuple(errors)
         count = len(self.errors)
-        services = all(error.retriable for error in self.errors) and bool(self.errors)
-        what = "setting is wrong" if count == 1 else "settings are wrong"
-        super().__init__(f"{count} services fail" if services else f"{count} {what}")
-        if services:
-            first = self.errors[0]
-            self.family, self.exit_code, self.retriable = first.family, first.exit_code, True
+        super().__init__(f"{count} {'setting is' if count == 1 else 'settings are'} wrong")
 
     def __str__(self) -> str:
         return "\n".join([self.what, *(str(error) for error in self.errors)])
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "errors": [error.to_dict() for error in self.errors]}
+
+
+class Obstacles(ConfigErrors):
+    """All that is in the way of a run besides its settings; its kind is that of the first that lasts."""
+
+    def __init__(self, errors: Iterable[TrunklineError]) -> None:
+        super().__init__(errors)
+        lasting = [error for error in self.errors if not error.retriable]
+        settings = [error for error in lasting if isinstance(error, ConfigError)]
+        first = next(iter([*settings, *lasting, *self.errors]))
+        self.what = f"{len(self.errors)} {'things are in the way' if lasting else 'services fail'}"
+        if len(settings) == len(self.errors):
+            self.what = f"{len(self.errors)} settings are wrong"
+        self.family, self.exit_code, self.retriable = first.family, first.exit_code, first.retriable
 
 
 def unexpected(error: Exception) -> InternalError:
@@ -156,7 +173,8 @@ def revived(record: Mapping[str, Any]) -> TrunklineError:
     kinds = {kind.__name__: kind for kind in _kinds(TrunklineError)}
     error: TrunklineError
     if record.get("errors"):
-        error = ConfigErrors([revived(entry) for entry in record["errors"]])
+        several = Obstacles if record["kind"] == Obstacles.__name__ else ConfigErrors
+        error = several([revived(entry) for entry in record["errors"]])
     else:
         parts = {name: record[name] for name in ("where", "found", "expected", "fix")}
         error = kinds.get(record["kind"], TrunklineError)(record["what"], **parts)

@@ -46,7 +46,7 @@ def records(
 ) -> Iterator[Record | Rejected]:
     """One record an image: `image` (a PNG), and of each array in `beside` the value at its place.
 
-    A value that is one number or word is text, for it names a class: MedMNIST has them as arrays of one.
+    A value that is one whole number or word is text, for it names a class: MedMNIST has arrays of one.
 
     Raises:
         DataError: if this is no array of images, the arrays differ in length, or the file is cut short.
@@ -70,8 +70,15 @@ def records(
         try:
             image = content(np.frombuffer(data, kind).reshape(shape[1:]))
         except DataError as error:
-            yield rejected(where, f"{error.what}: {error.found}", "")
+            yield rejected(where, error.reason, "")
             continue
         found = {name: np.asarray(values[number]) for name, values in beside.items()}
-        fields = {name: str(value.ravel()[0]) if value.size == 1 else value for name, value in found.items()}
+        fields = {name: _plain(value) if value.size == 1 else value for name, value in found.items()}
         yield Record({"image": image, **fields}, where)
+
+
+def _plain(value: Any) -> Any:
+    """A number or word as Python has it; of whole numbers and bytes the text."""
+    one = value.ravel()[0].item()
+    one = one.decode("utf-8", "replace") if isinstance(one, bytes) else one
+    return str(one) if isinstance(one, int) else one

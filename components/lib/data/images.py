@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.lib import format as form
+from PIL import Image, UnidentifiedImageError
 
 from components.lib.core.errors import DataError
+from components.lib.data import exif
+from components.lib.data.pixel_range import Range, scaled
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, channels): grey is 1, colour is 3
 
+NUMPY = b"\x93NUMPY"
+ARRAY = (
+    "(height, width) or (height, width, 1 or 3): whole numbers from 0 to 255, or an array of another type of "
+    "whole numbers or fractions"
+)
 MOST_PIXELS = 64_000_000  # of an image: 192 MB of memory
 SCAN, MOST_SCANS = b"\xff\xda", 100  # of a JPEG: each is work for the whole image, however few its bytes
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # no format that runs another program
@@ -34,11 +45,14 @@ BROKEN = (
 
 
 def content(value: Any) -> bytes:
-    """A field of a record as the bytes of an image file; what has pixels only becomes a PNG.
+    """A field of a record as the bytes of an image file.
+
+    An array of bytes, or of what has no type, becomes a PNG; of two values, one of 0 and 255; one of another
+    type stays an array in NumPy's form, so that its values are kept.
 
     Args:
-        value: bytes, an array or nested lists of numbers from 0 to 255, or `{"bytes": ..., "path": ...}`, as
-            `datasets` has it.
+        value: bytes, an array, nested lists of whole numbers from 0 to 255, or `{"bytes": ..., "path": ...}`,
+            as `datasets` has it.
 
     Raises:
         DataError: if it is something else.
@@ -48,7 +62,8 @@ def content(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, list | np.ndarray):
-        return png(_array(value))
+        array = _array(value)
+        return png(array) if array.dtype == np.uint8 else _kept(array)
     what = "the image is not in the record" if value is None else "a value is no image"
     raise DataError(what, found=type(value).__name__, expected="bytes, an array, or {bytes, path}")
 
@@ -60,29 +75,96 @@ def png(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def decode(data: bytes) -> Pixels:
+def decode(data: bytes, limits: Range = ()) -> Pixels:
     """The pixels of an image file: upright, without transparency, of an animation the first frame.
 
+    Args:
+        limits: the range of values that become 0 to 255, if it has more than 8 bits.
+
     Raises:
-        DataError: if it is broken, cut short, too large, or of a format that is not read.
+        DataError: if it is broken, cut short, too large, of a format that is not read, or has no range.
     """
+    return scaled(values(data).array, limits)
+
+
+def values(data: bytes) -> Decoded:
+    """An image file as (height, width, 1 or 3) uint8, uint16, int32 or float32: its values as they are.
+
+    Raises:
+        DataError: as `decode` does, and if values are not finite.
+    """
+    found = Decoded(_array(_loaded(data))) if data.startswith(NUMPY) else decoded(data, _values)
+    if found.array.dtype.kind == "f" and not np.isfinite(found.array).all():
+        raise DataError(
+            "an image has pixels that are no numbers", found="nan or infinite", expected="finite values"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What stands in an image file, upright.
+
+    Attributes:
+        array: (height, width) or (height, width, channels).
+        orientation: by which it was turned, as EXIF numbers them.
+        damaged: whether its EXIF is broken; what of it can be read counts.
+        deeper: whether its colours have 16 bits, of which Pillow reads the upper eight.
+    """
+
+    array: npt.NDArray[Any]
+    orientation: int = 1
+    damaged: bool = False
+    deeper: bool = False
+
+
+def decoded(
+    data: bytes, convert: Callable[[Image.Image], npt.NDArray[Any]], formats: tuple[str, ...] = FORMATS
+) -> Decoded:
+    """An image file by `convert`, which gets Pillow's image, loaded; raises DataError as `decode` does."""
     _strict()
     if data[:2] == b"\xff\xd8" and data.count(SCAN) > MOST_SCANS:
         expected = f"at most {MOST_SCANS}"
         raise DataError("a JPEG has too many scans", found=f"{data.count(SCAN)}", expected=expected)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise DataError("an image is too large", found=f"{width} x {height} pixels")
-            image.load()
-            return plain(ImageOps.exif_transpose(image))
+        with _opened(data, formats) as (image, orientation, damaged):
+            array = convert(image)
+            turned = (
+                array if image.format == "TIFF" else exif.upright(array, orientation)
+            )  # Pillow turns TIFF
+            return Decoded(np.ascontiguousarray(turned), orientation, damaged, _deeper(image, data))
     except UnidentifiedImageError as error:  # its text holds an address of memory
-        expected = ", ".join(FORMATS)
+        expected = ", ".join(formats)
         raise DataError("an image cannot be decoded", found=repr(data[:16]), expected=expected) from error
     except BROKEN as error:
         found = f"{type(error).__name__}: {str(error)[:200]}"
         raise DataError("an image cannot be decoded", found=found) from error
+
+
+@contextmanager
+def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[tuple[Image.Image, int, bool]]:
+    """Pillow's image, loaded; its EXIF orientation; whether its EXIF is broken, which costs no pixel."""
+    told, damaged = b"", False
+    try:
+        image = Image.open(io.BytesIO(data), formats=formats)
+    except Warning:
+        plain, told = exif.stripped(data)
+        if plain == data:
+            raise
+        image, damaged = Image.open(io.BytesIO(plain), formats=formats), True
+    with image:
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise DataError("an image is too large", found=f"{width} x {height} pixels")
+        orientation = image.getexif().get(exif.ORIENTATION, 1) if image.format == "TIFF" else 1
+        image.load()  # which turns a TIFF
+        try:
+            orientation = orientation if image.format == "TIFF" else image.getexif().get(exif.ORIENTATION, 1)
+        except BROKEN:
+            damaged = True
+        if damaged:
+            orientation = exif.orientation(told or image.info.get("exif", b""))
+        yield image, orientation if orientation in range(1, 9) else 1, damaged
 
 
 def picture(pixels: Pixels) -> Image.Image:
@@ -97,10 +179,10 @@ def thumbnail(pixels: Pixels, side: int) -> bytes:
     return png(plain(small))
 
 
-def identity(pixels: Pixels) -> bytes:
-    """128 bits of what an image shows, however its file is compressed."""
+def identity(pixels: npt.NDArray[Any]) -> bytes:
+    """128 bits of what an image shows, however its file is compressed; of deep ones, whatever their type."""
     digest = blake2b(repr(pixels.shape).encode(), digest_size=16)
-    digest.update(pixels.tobytes())
+    digest.update((pixels if pixels.dtype == np.uint8 else pixels.astype("<f8")).tobytes())
     return digest.digest()
 
 
@@ -112,31 +194,80 @@ def _strict() -> None:
         warnings.filterwarnings("error", category=category, module=r"PIL(\.|$)")
 
 
-def _array(value: Any) -> Pixels:
-    """An array as (height, width, channels) of bytes; raises DataError if it is no image."""
+def _array(value: Any) -> npt.NDArray[Any]:
+    """An array as (height, width, channels) of a type that is kept; raises DataError if it is no image."""
+    typed = isinstance(value, np.ndarray)
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError("a value is no image", found=str(error)) from error
+        raise DataError("a value is no image", found=str(error), expected=ARRAY) from error
     array = array[:, :, None] if array.ndim == 2 else array
-    whole = array.dtype.kind in "iub" or (array.dtype.kind == "f" and bool((array == np.floor(array)).all()))
-    if array.ndim != 3 or array.shape[2] not in (1, 3) or not whole or not array.size:
-        found = f"{array.dtype} {array.shape}"
-        raise DataError(
-            "a value is no image", found=found, expected="(height, width, 1 or 3) of whole numbers"
-        )
-    if array.min() < 0 or array.max() > 255:
-        raise DataError(
-            "pixels are out of range", found=f"{array.min()} to {array.max()}", expected="0 to 255"
-        )
-    return array.astype(np.uint8)
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or not array.size or array.dtype.kind not in "iufb":
+        fix = "move the axis of channels to the end" if array.ndim == 3 and len(array) in (1, 3) else ""
+        raise DataError("a value is no image", found=f"{array.dtype} {array.shape}", expected=ARRAY, fix=fix)
+    if array.dtype == bool:
+        return array.astype(np.uint8) * np.uint8(255)  # as Pillow reads images of one bit
+    if array.dtype.kind == "f":
+        if typed:
+            return array.astype(np.float32)
+        if not (array == np.floor(array)).all():
+            raise DataError("a value is no image", found=f"{array.dtype} {array.shape}", expected=ARRAY)
+    low, high = array.min(), array.max()
+    if not typed and (low < 0 or high > 255):
+        raise DataError("pixels are out of range", found=f"{low} to {high}", expected=ARRAY)
+    if not typed or array.dtype == np.uint8:
+        return array.astype(np.uint8)
+    kind = next(
+        (kind for kind in (np.uint16, np.int32) if np.iinfo(kind).min <= low <= high <= np.iinfo(kind).max),
+        None,
+    )
+    if kind is None:
+        raise DataError("pixels are out of range", found=f"{low} to {high}", expected="32 bits")
+    return array.astype(kind)
+
+
+def _kept(array: npt.NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def _loaded(data: bytes) -> npt.NDArray[Any]:
+    """What `_kept` wrote, or somebody else."""
+    file = io.BytesIO(data)
+    try:
+        version = form.read_magic(file)
+        shape, fortran, kind = (
+            form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+        )(file)
+        rest = data[file.tell() :]
+        if fortran or kind.hasobject or len(shape) not in (2, 3) or len(rest) != prod(shape) * kind.itemsize:
+            raise ValueError(f"{kind} {shape} of {len(rest):,} bytes")
+    except (ValueError, EOFError, SyntaxError) as error:
+        raise DataError("an image cannot be decoded", found=str(error)[:200], expected=ARRAY) from error
+    if prod(shape[:2]) > MOST_PIXELS:
+        raise DataError("an image is too large", found=f"{shape[1]} x {shape[0]} pixels")
+    return np.frombuffer(rest, kind).reshape(shape)
+
+
+def _values(image: Image.Image) -> npt.NDArray[Any]:
+    kinds = {"I": np.int32, "F": np.float32}
+    if image.mode in kinds or image.mode.startswith("I;16"):
+        return np.asarray(image).astype(kinds.get(image.mode, np.uint16))[:, :, None]
+    return plain(image)
+
+
+def _deeper(image: Image.Image, data: bytes) -> bool:
+    """Whether Pillow has cut the values of an image to eight bits."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return False
+    if image.format == "PNG":
+        return data[24:25] == b"\x10"  # the depth that its header states
+    return image.format == "TIFF" and max(image.tag_v2.get(258, (8,))) > 8  # type: ignore[attr-defined]
 
 
 def plain(image: Image.Image) -> Pixels:
-    """Grey or colour, eight bits: sixteen are cut to the upper eight, transparency is laid on white."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        wide = np.asarray(image).astype(np.int64)
-        return (wide >> 8 if wide.max(initial=0) > 255 else wide).clip(0, 255).astype(np.uint8)[:, :, None]
+    """Grey or colour, eight bits; transparency is laid on white."""
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         grey = np.asarray(image)

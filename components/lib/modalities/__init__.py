@@ -31,8 +31,9 @@ Its modules, each imported by the stage that uses it:
     samples     open_split(options, store, tokens, split, *older) -> samples of pre-training, whose
                 `trunk(folder)` is the one in a folder, or a new one of the settings
     trunk       Trunk, load(folder); its import registers networks of its own with `transformers`
-    labelled    Reader: labelled records to examples, also where a branch is served; value(record, name) is
-                the input in the column of that name, or in those that the modality understands by it
+    labelled    Reader: labelled records to examples, also where a branch is served; value(record, name, tell)
+                is the input in the column of that name, or in those that the modality understands by it,
+                and tells what a person should know of it
     page        what report and cards say and show of its data
     linear      optional: UNITS, of "sample" and "word", and features(unit, store, trunk, folder) -> name ->
                 `models.linear.Features`, fitted without labels: what the start `linear` chooses from
@@ -183,6 +184,10 @@ class Indexer(Protocol):
 class Ingestion(Protocol):
     """What a modality's module `ingestion` holds; `options` are those of its `settings.Ingestion`.
 
+    Two functions are optional: settle(documents, options, held) -> facts, notices, which sees all documents
+    at once before copies are dropped, and may drop some (`held`: facts of the corpus that is continued); and
+    settling(options), which settings decide it.
+
     The stage moves payloads that it does not look into: tuples of the columns which COLUMNS names.
     """
 
@@ -230,8 +235,8 @@ class Ingestion(Protocol):
         """What is told of dropped documents: strings."""
         ...
 
-    def sample(self, row: Mapping[str, Any]) -> str:
-        """A document for the data card, as text."""
+    def sample(self, row: Mapping[str, Any], settled: Mapping[str, Any]) -> str:
+        """A document for the data card, as text; `settled` are the facts of `settle`."""
         ...
 
     def samples(self, samples: Sequence[Mapping[str, str]]) -> dict[str, Any]:

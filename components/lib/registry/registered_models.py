@@ -52,9 +52,18 @@ class Registry:
         self.client = client or connect(uri)
 
     def version(self, name: str, reference: str) -> Registered | None:
-        """The complete version of `name` with this content; the first one if there are several."""
+        """The complete version of `name` with this content, whose files are there; the first of several."""
         found = [version for version in self._versions(name, reference) if version.tags.get(STATE) == "ready"]
-        return found[0] if found else None
+        return next((version for version in found if self._holds(version.model_id)), None)
+
+    def _holds(self, model_id: str) -> bool:
+        """Whether the files of a logged model are where they should be."""
+        from mlflow.artifacts import list_artifacts  # the client's own remembers places that have moved
+
+        with explained(self.uri):
+            place = self.client.get_logged_model(model_id).artifact_location
+            files = list_artifacts(artifact_uri=place, tracking_uri=self.uri)
+        return FILES in [Path(file.path).name for file in files]
 
     def find(self, name: str, alias: str) -> Registered | None:
         """The version that `alias` points to, or None if there is no such model or alias."""
@@ -211,13 +220,12 @@ class Registry:
 
         query = f"tags.`{REFERENCE}` = '{reference}'"
         found = self.client.search_logged_models([experiment_id], query)
-        model = next(
-            (entry for entry in found if PINNED in entry.tags and str(entry.status) == "READY"), None
-        )
-        if model is not None:
-            return str(model.model_id), str(model.tags[PINNED])
-        pending = next((entry for entry in found if str(entry.status) == "PENDING"), None)
-        model = pending or self.client.create_logged_model(
+        ready = [entry for entry in found if PINNED in entry.tags and str(entry.status) == "READY"]
+        for model in ready:
+            if self._holds(model.model_id):
+                return str(model.model_id), str(model.tags[PINNED])
+        pending = [entry for entry in found if str(entry.status) == "PENDING"]
+        model = next(iter(ready + pending), None) or self.client.create_logged_model(
             experiment_id,
             name=name,
             source_run_id=run_id,

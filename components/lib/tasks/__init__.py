@@ -13,7 +13,8 @@ A task declares, as literals,
 
 and the functions
 
-    parse(values) -> inputs, label          role -> value as the reader returns it; raises DataError
+    parse(values, reading) -> inputs, label     role -> value as the reader returns it; raises DataError, and
+                                            Unlabelled (data/classes) where there is no label
     classes(labels) -> names                the vocabulary of the targets; [] for a number
     with_unknown(names, labels) -> names    with those that only the labels know
     encode(reader, inputs, labels, names) -> samples    of role -> values: len, subset, batches, batch
@@ -24,7 +25,8 @@ and the functions
     metrics(outcomes, weights, names) -> metric -> (r,)     under r weightings (r, n) of the examples
     answer(branch, reader, inputs) -> rows  what is served
 
-and may declare `Probe` and `features(probe, samples)` where it offers a linear probe,
+and may declare `Config`, settings of how its labels are read (it needs no import but `setting`),
+`Probe` and `features(probe, samples)` where it offers a linear probe,
 LINEAR ("sample" or "word": what the start `linear` answers for) with `compared(labels, answers, names) ->
 columns`, the outcomes of its answers: for each example an array of class probabilities, or of a number,
 `pictures(branch, reader, inputs, labels)`, what it draws of examples for a report, and TRAINS = False where
@@ -33,10 +35,34 @@ nothing is learnt from labels (zero-shot).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.lib.core import plugins
+
+# What programs write in place of a class where there is none.
+MISSING = ("None", "nan", "NaN", "NaT", "<NA>", "#N/A", "N/A", "n/a", "NULL", "null")
+
+
+@dataclass
+class Reading:
+    """How labels are read, and what is told of them.
+
+    Attributes:
+        missing: words that say that there is no label.
+        options: the task's `Config`.
+        notices: what is told -> of how many records.
+    """
+
+    missing: Collection[str] = MISSING
+    options: Any = None
+    notices: Counter[str] = field(default_factory=Counter)
+
+    def tell(self, what: str) -> None:
+        """Of one more record."""
+        self.notices[what] += 1
 
 
 def load(name: str) -> Any:

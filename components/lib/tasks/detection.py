@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from components.lib.core.errors import DataError
-from components.lib.data import images
+from components.lib.core.settings import setting
+from components.lib.data import images, objects
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.image import overlays
 from components.lib.modalities.image.average_precision import average_precision, matched
@@ -22,6 +23,7 @@ from components.lib.modalities.image.examples import Framed, ImageSet, prepare
 from components.lib.models import classifiers, loading
 from components.lib.models.inference import batches
 from components.lib.models.vision.networks import register
+from components.lib.tasks import Reading
 
 NEEDS = ("image", "maps")
 OFFERS = ()
@@ -56,45 +58,39 @@ SHOWN = 0.3  # least score of a box in pictures
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def parse(values: Mapping[str, Any]) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
-    """An image and its objects, checked; raises DataError with the reason.
+@dataclass(frozen=True)
+class Config:
+    """Which way up boxes are."""
+
+    frame: str = setting(
+        "stored",
+        "boxes in pictures that EXIF turns are of the picture as it is stored, or seen upright",
+        choices=("stored", "upright"),
+    )
+
+
+def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
+    """An image and its objects, upright and within it; raises DataError with the reason.
+
+    Empty boxes are left out; what of a box is outside is cut off, if it is the smaller part; both are told.
 
     Args:
-        values: `image`, a file, and `label`, a list of `{"box": [left, top, right, bottom], "label": class}`
-            in pixels, or, as COCO and many sets of `datasets` have it,
-            `{"bbox": [[left, top, width, height], ...], "category": [...]}`.
+        values: `image`, a file, and `label`, objects as `objects.listed` reads them.
     """
-    height, width = images.decode(values["image"]).shape[:2]
-    for box, kind in (objects := _listed(values["label"])):
-        left, top, right, bottom = box
-        if kind is None or isinstance(kind, float) or not str(kind).strip():
-            raise DataError("the class of an object is none", found=repr(kind))
-        if not (right > left and bottom > top):
-            raise DataError("a box has no area", found=list(box), expected="left < right and top < bottom")
-        if left < 0 or top < 0 or right > width or bottom > height:
-            raise DataError(
-                "a box leaves the picture", found=list(box), expected=f"within {width} x {height}"
-            )
-    found = [{"box": list(box), "label": str(kind).strip()} for box, kind in objects]
+    picture = images.values(values["image"])
+    height, width = picture.array.shape[:2]
+    frame = (reading.options or Config()).frame
+    turned = picture.orientation if frame == "stored" else 1
+    if picture.orientation != 1:
+        reading.tell(f"images are turned upright by EXIF: their boxes are taken as {frame}")
+    found, notes = objects.within(objects.listed(values["label"], reading.missing), height, width, turned)
+    reading.notices.update(notes)
     return {"image": values["image"]}, found
 
 
-def _listed(label: Any) -> list[tuple[tuple[float, ...], Any]]:
-    """((left, top, right, bottom), class) of each object."""
-    try:
-        if isinstance(label, Mapping):
-            boxes = [(x, y, x + w, y + h) for x, y, w, h in (map(float, box) for box in label["bbox"])]
-            return list(zip(boxes, label["category"], strict=True))
-        boxes = [(x, y, a, b) for x, y, a, b in (map(float, item["box"]) for item in label)]
-        return [(box, item["label"]) for box, item in zip(boxes, label, strict=True)]
-    except (KeyError, TypeError, ValueError) as error:
-        expected = "[{box: [left, top, right, bottom], label}, ...]"
-        raise DataError("the objects cannot be read", found=repr(label)[:80], expected=expected) from error
-
-
 def classes(labels: Iterable[list[dict[str, Any]]]) -> list[str]:
-    """The classes that occur, sorted."""
-    return sorted({item["label"] for objects in labels for item in objects})
+    """The classes that occur, sorted; those of crowds alone are none."""
+    return sorted({item["label"] for each in labels for item in each if not item.get("crowd")})
 
 
 def with_unknown(names: list[str], labels: Iterable[list[dict[str, Any]]]) -> list[str]:
@@ -107,13 +103,19 @@ def encode(
 ) -> ImageSet:
     """Images at the trunk's size, and (class, left, top, right, bottom) of their objects on it.
 
-    What the canvas cuts off is cut off its box; objects whose centre it cuts off do not count.
+    The class of a crowd is its place from the end, below 0. What the canvas cuts off is cut off its box;
+    objects whose centre it cuts off do not count.
     """
     index = {name: number for number, name in enumerate(names)}
     targets = []
-    for data, objects in zip(inputs["image"], labels, strict=True):
-        rows = [[index[item["label"]], *item["box"]] for item in objects]
-        targets.append(_placed(reader.canvas, images.decode(data).shape, np.array(rows).reshape(-1, 5)))
+    for data, each in zip(inputs["image"], labels, strict=True):
+        rows = [
+            [index[item["label"]] - len(names) * bool(item.get("crowd")), *item["box"]]
+            for item in each
+            if item["label"] in index
+        ]
+        shape = images.values(data).array.shape
+        targets.append(_placed(reader.canvas, shape, np.array(rows).reshape(-1, 5)))
     return ImageSet(reader.sized(inputs["image"]), targets, reader.canvas)
 
 
@@ -146,7 +148,8 @@ class Objective(nn.Module):
     def forward(self, batch: Framed) -> Loss:
         """The loss, summed over images."""
         logits, boxes = self.model(batch.normal())
-        centres, sides = losses(logits, boxes, batch.targets)
+        real = tuple(rows[rows[:, 0] >= 0] for rows in batch.targets)
+        centres, sides = losses(logits, boxes, real)
         parts = {"centres": centres.detach().sum(), "boxes": sides.detach().sum()}
         return Loss((centres + SIDES * sides).sum(), batch.weight, parts)
 
@@ -159,8 +162,9 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], size: int = 
     """
     lists: dict[str, list[Array]] = {"real": [], "class": [], "score": [], "matched": []}
     for place, (score, kind, box) in enumerate(_guessed(model, samples, size)):
-        real = samples.targets[place].astype(np.float64)
-        row = (real[:, 0].astype(np.int64), kind, score, matched(kind, box, real))
+        rows = samples.targets[place].astype(np.float64)
+        real, crowds = rows[rows[:, 0] >= 0], rows[rows[:, 0] < 0] + [len(names), 0, 0, 0, 0]
+        row = (real[:, 0].astype(np.int64), kind, score, matched(kind, box, real, crowds))
         for column, value in zip(lists.values(), row, strict=True):
             column.append(value)
     counts = {
@@ -226,15 +230,15 @@ def answer(model: Detector, reader: Any, inputs: Mapping[str, Sequence[bytes]]) 
     names, rows, canvas = classifiers.names(model), [], reader.canvas
     samples = encode(reader, inputs, [[]] * len(inputs["image"]), names)
     for (score, kind, box), data in zip(_guessed(model, samples), inputs["image"], strict=True):
-        height, width = images.decode(data).shape[:2]
+        height, width = images.values(data).array.shape[:2]
         left, top, right, bottom = canvas.box(height, width)
         scale = np.array([(right - left) / canvas.width, (bottom - top) / canvas.height] * 2)
         own = (box * scale + [left, top, left, top]).clip(0, [width, height] * 2)
-        objects = [
+        answered = [
             {"label": names[k], "score": s, "box": [round(v, 2) for v in b]}
             for s, k, b in zip(score.tolist(), kind.tolist(), own.tolist(), strict=True)
         ]
-        rows.append({"objects": json.dumps(objects)})
+        rows.append({"objects": json.dumps(answered)})
     return rows
 
 
@@ -248,5 +252,6 @@ def pictures(
     for row, (score, kind, box) in enumerate(_guessed(model, samples)):
         sure = np.column_stack([kind, box])[score >= SHOWN]
         words = ", ".join(sorted({item["label"] for item in labels[row]}))
-        shown.append((overlays.boxes(samples.pixels[row], samples.targets[row], sure), words))
+        real = samples.targets[row][samples.targets[row][:, 0] >= 0]
+        shown.append((overlays.boxes(samples.pixels[row], real, sure), words))
     return f"The true boxes, and those that were found with a score of {SHOWN:g} or more.", shown

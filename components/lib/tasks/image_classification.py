@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.lib.data.classes import named
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.image.examples import Framed, ImageSet, prepare
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearProbe
 from components.lib.models.vision.networks import register
+from components.lib.tasks import Reading
 from components.lib.tasks import sequence_classification as one_class
 
 NEEDS = ("image",)
@@ -40,9 +42,9 @@ metrics = one_class.metrics
 with_unknown = classifiers.with_unknown
 
 
-def parse(values: Mapping[str, Any]) -> tuple[dict[str, bytes], str]:
+def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], str]:
     """An image and its class, checked; raises DataError with the reason."""
-    return {"image": values["image"]}, one_class.named(values["label"])
+    return {"image": values["image"]}, named(values["label"], reading.missing)
 
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, names: list[str]) -> ImageSet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.lib.core.errors import DataError
-from components.lib.data import images
+from components.lib.core.settings import setting
+from components.lib.data import masks
+from components.lib.data.masks import IGNORED
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.image import overlays
 from components.lib.modalities.image.examples import Framed, ImageSet, prepare
@@ -20,6 +22,7 @@ from components.lib.models import classifiers, loading
 from components.lib.models.inference import batches
 from components.lib.models.vision.dense import WIDTH, Dense
 from components.lib.models.vision.networks import register
+from components.lib.tasks import Reading
 
 NEEDS = ("image", "maps")
 OFFERS = ()
@@ -30,26 +33,45 @@ FEWEST = 2
 USE = "image-segmentation"
 OUTPUTS = (("mask", "string"),)
 
+NONE = -100  # cross_entropy's index of a pixel without a class
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def parse(values: Mapping[str, Any]) -> tuple[dict[str, bytes], bytes]:
+@dataclass(frozen=True)
+class Config:
+    """Which numbers of a mask are no class, and which way up masks are."""
+
+    ignore: tuple[int, ...] = setting(
+        (255, -1),
+        "numbers of pixels without a class: they leave loss and metric; []: every number is a class",
+    )
+    frame: str = setting(
+        "stored",
+        "masks of pictures that EXIF turns are of the picture as it is stored, or seen upright",
+        choices=("stored", "upright"),
+    )
+
+
+def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], bytes]:
     """An image and its mask of class numbers, as an image or an array; raises DataError with the reason."""
-    mask = images.decode(images.content(values["label"]))
-    shape = images.decode(values["image"]).shape
-    if mask.shape[2] != 1 or mask.shape[:2] != shape[:2]:
-        raise DataError(
-            "the mask does not fit the image", found=f"{mask.shape} for {shape}", expected="one class a pixel"
-        )
-    return {"image": values["image"]}, images.png(mask)
+    options: Config = reading.options or Config()
+    mask, note = masks.read(values["label"], values["image"], options.ignore, options.frame)
+    if note:
+        reading.tell(note)
+    if (mask == IGNORED).any():
+        numbers = ", ".join(map(str, options.ignore))
+        what = "leave loss and metric; ignore: [] makes them classes"
+        reading.tell(f"masks have pixels of the numbers in `ignore` ({numbers}): they {what}")
+    return {"image": values["image"]}, masks.png(mask)
 
 
 def classes(labels: Iterable[bytes]) -> list[str]:
     """The class numbers that occur, in their order."""
-    found = np.zeros(256, bool)
+    found = np.zeros(IGNORED + 1, bool)
     for mask in labels:
-        found[np.unique(images.decode(mask))] = True
-    return [str(number) for number in np.flatnonzero(found)]
+        found[masks.load(mask)] = True
+    return [str(number) for number in np.flatnonzero(found[:IGNORED])]
 
 
 def with_unknown(names: list[str], labels: Iterable[bytes]) -> list[str]:
@@ -60,12 +82,12 @@ def with_unknown(names: list[str], labels: Iterable[bytes]) -> list[str]:
 def encode(
     reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Sequence[bytes], names: list[str]
 ) -> ImageSet:
-    """Images and masks at the trunk's size; a mask holds places in `names`."""
-    places = np.zeros(256, np.int64)
+    """Images and masks at the trunk's size; a mask holds places in `names`, and NONE."""
+    places = np.full(IGNORED + 1, NONE, np.int64)
     places[[int(name) for name in names]] = np.arange(len(names))
     canvas = reader.canvas
-    masks = [places[canvas.mask(images.decode(mask))] for mask in labels]
-    targets = np.stack(masks) if masks else np.zeros((0, canvas.height, canvas.width), np.int64)
+    sized = [places[canvas.mask(masks.load(mask))] for mask in labels]
+    targets = np.stack(sized) if sized else np.zeros((0, canvas.height, canvas.width), np.int64)
     return ImageSet(reader.sized(inputs["image"]), targets, canvas)
 
 
@@ -88,7 +110,7 @@ def model(config: Any, names: list[str]) -> nn.Module:
 
 
 class Objective(nn.Module):
-    """Cross-entropy on the class of each pixel, the mean over an image."""
+    """Cross-entropy on the class of each pixel that has one, the mean over an image."""
 
     PARTS = ("pixel_accuracy",)
 
@@ -101,10 +123,11 @@ class Objective(nn.Module):
     def forward(self, batch: Framed) -> Loss:
         """The loss, summed over images."""
         logits = self.model(batch.normal()).float()
-        losses = nn.functional.cross_entropy(logits, batch.targets, reduction="none")
+        losses = nn.functional.cross_entropy(logits, batch.targets, reduction="none", ignore_index=NONE)
         right = (logits.argmax(1) == batch.targets).float()
-        parts = {"pixel_accuracy": right.mean(dim=(1, 2)).sum()}
-        return Loss(losses.mean(dim=(1, 2)).sum(), batch.weight, parts)
+        counted = (batch.targets != NONE).sum(dim=(1, 2)).clamp(min=1)
+        parts = {"pixel_accuracy": (right.sum(dim=(1, 2)) / counted).sum()}
+        return Loss((losses.sum(dim=(1, 2)) / counted).sum(), batch.weight, parts)
 
 
 @torch.no_grad()
@@ -112,7 +135,7 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], size: int = 
     """Per image and class: pixels in both masks (`both/...`) and in either (`either/...`)."""
     both, either = (np.zeros((len(names), len(samples)), np.int64) for _ in range(2))
     for chosen, batch in batches(model, samples, size):
-        guessed = model(batch.normal()).argmax(1)
+        guessed = model(batch.normal()).argmax(1).where(batch.targets != NONE, NONE)
         for number in range(len(names)):
             mine, theirs = guessed == number, batch.targets == number
             both[number, chosen] = (mine & theirs).sum(dim=(1, 2)).cpu().numpy()
@@ -143,9 +166,9 @@ def load(folder: Path) -> Segmenter:
 @torch.no_grad()
 def answer(model: Segmenter, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
     """A mask of class numbers for each image, at the trunk's size, as a PNG in base64."""
-    numbers = np.array([int(name) for name in classifiers.names(model)], np.uint8)
-    masks = (numbers[mask][:, :, None] for mask in _guessed(model, _unlabelled(reader, inputs)))
-    return [{"mask": base64.b64encode(images.png(mask)).decode()} for mask in masks]
+    numbers = np.array([int(name) for name in classifiers.names(model)], np.uint16)
+    found = (numbers[mask] for mask in _guessed(model, _unlabelled(reader, inputs)))
+    return [{"mask": base64.b64encode(masks.png(mask)).decode()} for mask in found]
 
 
 def pictures(
@@ -155,7 +178,7 @@ def pictures(
     names = with_unknown(classifiers.names(model), labels)
     samples, shown = encode(reader, inputs, labels, names), []
     for pixels, mask, guess in zip(samples.pixels, samples.targets, _guessed(model, samples), strict=True):
-        right = float((mask == guess).mean())
+        right = float((mask == guess)[mask != NONE].mean()) if (mask != NONE).any() else 0.0
         shown.append((overlays.masks(pixels, mask, guess), f"{right:.0%} of the pixels right"))
     return "The image, its true mask, and the mask that was found.", shown
 
@@ -168,5 +191,5 @@ def _unlabelled(reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> ImageSet:
 @torch.no_grad()
 def _guessed(model: nn.Module, samples: ImageSet, size: int = 64) -> list[Array]:
     """The class index of each pixel, image by image."""
-    masks = (model(batch.normal()).argmax(1).cpu().numpy() for _, batch in batches(model, samples, size))
-    return [mask for some in masks for mask in some]
+    found = (model(batch.normal()).argmax(1).cpu().numpy() for _, batch in batches(model, samples, size))
+    return [mask for some in found for mask in some]

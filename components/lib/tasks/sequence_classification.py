@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.core.errors import DataError
+from components.lib.data.classes import named
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.text.examples import Examples, Padded, prepare
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearProbe
+from components.lib.tasks import Reading
 
 NEEDS = ("text",)
 OFFERS = ("linear_probe", "vote")
@@ -37,21 +39,14 @@ Probe = LinearProbe
 with_unknown = classifiers.with_unknown
 
 
-def parse(values: Mapping[str, Any]) -> tuple[dict[str, str], str]:
+def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], str]:
     """A text and its class, checked; raises DataError with the reason."""
     text = values["text"]
     if not isinstance(text, str):
         raise DataError("the input is no text", found=repr(text))
     if not text.strip():
         raise DataError("the text is empty", found=repr(text))
-    return {"text": text}, named(values["label"])
-
-
-def named(label: Any) -> str:
-    """The name of a class; raises DataError if the value is none."""
-    if not isinstance(label, str | int) or not str(label).strip():
-        raise DataError("the label is not a class", found=repr(label), expected="a word or a whole number")
-    return str(label).strip()
+    return {"text": text}, named(values["label"], reading.missing)
 
 
 def classes(labels: Iterable[str]) -> list[str]:
@@ -62,8 +57,9 @@ def classes(labels: Iterable[str]) -> list[str]:
 def encode(reader: Any, inputs: Mapping[str, Sequence[str]], labels: Any, names: list[str]) -> Examples:
     """Token ids and class indices."""
     index = {name: number for number, name in enumerate(names)}
-    ids = reader.encode(inputs["text"])["input_ids"]
-    return Examples(ids, [index[label] for label in labels], reader.tokenizer.pad_token_id)
+    encoded, cut = reader.encode(inputs["text"])
+    targets = [index[label] for label in labels]
+    return Examples(encoded["input_ids"], targets, reader.tokenizer.pad_token_id, cut)
 
 
 def model(config: Any, names: list[str]) -> nn.Module:

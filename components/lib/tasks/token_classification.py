@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.core.errors import DataError
+from components.lib.data.classes import Unlabelled
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.text.examples import IGNORED, Examples, Padded, prepare
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearTagger
+from components.lib.tasks import Reading
 
 NEEDS = ("text", "tokens")
 OFFERS = ("linear_probe",)
@@ -33,6 +36,7 @@ FEWEST = 2
 USE = "token-classification"
 OUTPUTS = (("entities", "string"),)
 
+IOB2 = re.compile(r"[BI]-[^\s\ud800-\udfff](.*[^\s\ud800-\udfff])?")
 COLUMNS = ("tp", "fp", "fn", "correct", "tokens")
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -41,7 +45,7 @@ Probe = LinearTagger
 with_unknown = classifiers.with_unknown
 
 
-def parse(values: Mapping[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
+def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, list[str]], list[str]]:
     """Words and their labels, checked; raises DataError with the reason."""
     value, label = values["text"], values["label"]
     if not isinstance(value, list) or not value:
@@ -49,10 +53,12 @@ def parse(values: Mapping[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
     odd = [word for word in value if not isinstance(word, str | int)]
     if odd:
         raise DataError("a word is no word", found=repr(odd[0])[:80])
+    if label is None:
+        raise Unlabelled("there are no labels", found="None")
     if not isinstance(label, list) or len(label) != len(value):
         found = f"{len(value)} words, {len(label) if isinstance(label, list) else 'no'} labels"
         raise DataError("words and labels do not match", found=found)
-    wrong = [name for name in label if name != "O" and str(name)[:2] not in ("B-", "I-")]
+    wrong = [name for name in label if name != "O" and not IOB2.fullmatch(str(name))]
     if wrong:
         raise DataError("a label is not IOB2", found=wrong[0], expected="O, B-<type> or I-<type>")
     return {"text": [str(word) for word in value]}, [str(name) for name in label]
@@ -67,18 +73,24 @@ def classes(labels: Iterable[list[str]]) -> list[str]:
 def encode(
     reader: Any, inputs: Mapping[str, Sequence[list[str]]], labels: Sequence[list[str]], names: list[str]
 ) -> Examples:
-    """Token ids; the first token of a word carries its class, the others none."""
-    encoded = reader.encode(inputs["text"], is_split_into_words=True)
+    """Token ids; the first token of a word carries its class, the others none.
+
+    A word without a token, as it is beyond the length that is read or holds nothing, is none of the targets.
+    """
+    encoded, cut = reader.encode(inputs["text"], is_split_into_words=True)
     index = {name: number for number, name in enumerate(names)}
-    targets = []
+    words, targets = [], []
     for row, sequence in enumerate(labels):
-        words = encoded.word_ids(row)
-        first = [
-            word is not None and word != before for word, before in zip(words, [None, *words], strict=False)
-        ]
-        pairs = zip(words, first, strict=True)
-        targets.append([index[sequence[word]] if new else IGNORED for word, new in pairs])
-    return Examples(encoded["input_ids"], targets, reader.tokenizer.pad_token_id)
+        first: dict[int | None, int] = {}
+        for place, word in enumerate(encoded.word_ids(row)):
+            first.setdefault(word, place)
+        words.append([(index[name], first.get(number, -1)) for number, name in enumerate(sequence)])
+        target = [IGNORED] * len(encoded["input_ids"][row])
+        for kind, place in words[-1]:
+            if place >= 0:
+                target[place] = kind
+        targets.append(target)
+    return Examples(encoded["input_ids"], targets, reader.tokenizer.pad_token_id, cut, words)
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
@@ -119,12 +131,11 @@ class Objective(nn.Module):
 
 @torch.no_grad()
 def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per example: tp, fp and fn of spans, and correct of tokens words."""
+    """Per example: tp, fp and fn of spans, and correct of tokens words; a word that is not read is O."""
     table = np.zeros((len(samples), len(COLUMNS)), dtype=np.int64)
     for place, guessed in _guessed(model, samples, size):
-        target = np.asarray(samples.targets[place])
-        real = [names[i] for i in target[target != IGNORED]]
-        table[place] = _compare(real, [names[i] for i in guessed[target != IGNORED]])
+        real = [names[kind] for kind, _ in samples.words[place]]
+        table[place] = _compare(real, _named(samples, place, guessed, names))
     return {name: table[:, number] for number, name in enumerate(COLUMNS)}
 
 
@@ -141,6 +152,11 @@ def _guessed(model: nn.Module, samples: Examples, size: int = 64) -> Iterable[tu
         guesses = model(input_ids=batch.ids, attention_mask=batch.mask).logits.argmax(-1).cpu().numpy()
         for place, row in zip(places.tolist(), guesses, strict=True):
             yield place, row[: len(samples.ids[place])]
+
+
+def _named(samples: Examples, place: int, guessed: Array, names: list[str]) -> list[str]:
+    """The answer for each word of an example; O for one without a token."""
+    return [names[guessed[token]] if token >= 0 else "O" for _, token in samples.words[place]]
 
 
 @torch.no_grad()
@@ -162,8 +178,7 @@ def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[Any]]) -> list
     samples = encode(reader, {"text": words}, [["O"] * len(row) for row in words], names)
     rows: list[dict[str, Any]] = [{}] * len(words)
     for place, guessed in _guessed(model, samples):
-        target = np.asarray(samples.targets[place])
-        found = sorted(spans([names[i] for i in guessed[target != IGNORED]]), key=lambda span: span[1])
+        found = sorted(spans(_named(samples, place, guessed, names)), key=lambda span: span[1])
         entities = [
             {"type": kind, "text": " ".join(words[place][first : last + 1]), "first": first, "last": last}
             for kind, first, last in found

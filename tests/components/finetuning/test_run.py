@@ -154,12 +154,14 @@ def test_label_counts_are_numbers_or_shares(ground, wanted, expected):
 def test_rejected_records_within_the_budget_are_kept_with_a_reason(ground, tmp_path):
     rows = [(text, topic) for topic, text in corpora.topics(100, seed=3)]
     rows[7] = (rows[7][0], "")
+    rows[8] = ("", rows[8][1])
     source = {"source": table(tmp_path / "some.csv", rows)}
     quick = config(ground, train=source, label_counts=(10,), seeds=(0,), steps=2, reject_budget=0.02)
     context, manifest = study(ground, quick, tmp_path / "branch.json")
     rejected = pq.read_table(context.store.open(manifest, "quarantine.parquet")).to_pylist()
-    assert manifest.facts["rejected"] == len(rejected) == 1
-    assert "some.csv" in rejected[0]["location"] and "not a class" in rejected[0]["reason"]
+    assert manifest.facts["rejected"] == len(rejected) == 2 and manifest.facts["counts"]["unlabelled"] == 1
+    assert all("some.csv" in row["location"] for row in rejected) and len(manifest.facts["notices"]) == 2
+    assert "empty" in rejected[0]["reason"] and "no label" in rejected[1]["reason"]
 
 
 def test_examples_that_are_tested_are_not_trained_on(ground, tmp_path):
@@ -213,7 +215,7 @@ def test_a_number_and_its_text_are_one_group(ground, tmp_path):
 class Plain:
     """Reads texts as they are."""
 
-    def value(self, record, name):
+    def value(self, record, name, tell):
         return record.required(name)
 
     def identity(self, inputs):

@@ -23,6 +23,24 @@ def test_no_language_is_dropped_by_default(language):
     assert verdicts(LANGUAGES[language]) == {}
 
 
+# One term of several characters stands in every sentence, as it does in manuals.
+TERMS = {
+    "thai": "การตั้งค่าเครือข่าย ใช้ได้เมื่อเปิด แล้วเลือก เท่านั้น",
+    "japanese": "ファイルシステム を作成するには、 の設定を開き、 を選んでください。",
+    "chinese": "分布式文件系统 的设置保存在本机。删除 之前请备份。再看 是否完整。",
+    "khmer": "ការកំណត់បណ្ដាញ ត្រូវបានរក្សាទុកហើយ អាចប្រើបានពេលដែល បានបើក",
+}
+
+
+@pytest.mark.parametrize("language", TERMS)
+def test_limits_of_words_are_no_limits_of_characters(language):
+    """Scripts without spaces: a term that stands there thrice is no spam, one sentence again and again is."""
+    term, *others = TERMS[language].split()
+    text = "".join(f"{term}{letter}{other}" for letter, other in zip("ABC", others, strict=True))
+    assert verdicts(text, {"repetition": {}}) == {}
+    assert "repetition" in verdicts(text * 12, {"repetition": {}})
+
+
 DROPPED = {
     "length": ["", "too short", "word " * 1_000_001],
     "letters": ["1 2 3 4 5 6 7 8 9", "--- === +++ *** /// word", "0x1 3.14 2.71 99 98 97 96 95"],

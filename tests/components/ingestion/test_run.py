@@ -5,7 +5,8 @@ import random
 from pyarrow import parquet
 
 from components.ingestion import extraction, parquet_rows
-from components.lib.modalities.text.ingestion import normalised, text_id
+from components.lib.modalities.text.ingestion import text_id
+from components.lib.modalities.text.normalization import normalised
 from components.lib.registry.retention.inventory import survey
 from components.lib.registry.retention.marking import Policy, mark
 from tests.made.corpora import nonsense, words

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.lib.core.errors import AccessError, ConfigError, ConfigErrors, OutputError, ServiceError
+from components.lib.core.errors import AccessError, ConfigError, Obstacles, OutputError, ServiceError
 from components.lib.storage.store import Store
 from components.preflight import probes
 from components.preflight.config import Config
@@ -44,7 +44,12 @@ def test_every_stage_gets_its_settings(tmp_path, place):
     assert shared["run"] == {
         "tracking_uri": place["tracking_uri"],
         "run_id": "run-1",
-        "details": {"preset": "smoke", "git": shared["run"]["details"]["git"], "image": ""},
+        "details": {
+            "preset": "smoke",
+            "git": shared["run"]["details"]["git"],
+            "image": "",
+            "sources": "sample:topics/train",
+        },
     }
     for settings in (task["finetuning"], task["evaluation"], *(out[name] for name in OUTPUTS[:-1])):
         assert {key: settings[key] for key in shared} == shared
@@ -70,7 +75,8 @@ def test_the_environment_names_store_and_server(tmp_path, place, monkeypatch, pl
     check(tmp_path, {"store": "", "tracking_uri": ""})
     settings = json.loads((tmp_path / "out" / "ingestion").read_text())
     assert settings["store"] == place["store"] and settings["run"]["tracking_uri"] == place["tracking_uri"]
-    assert settings["run"]["details"] == {"preset": "smoke", "git": "abc", "image": "image@sha256:1"}
+    details = settings["run"]["details"]
+    assert (details["git"], details["image"]) == ("abc", "image@sha256:1")
 
 
 def test_settings_are_checked_before_anything_is_asked(tmp_path, place, capsys):
@@ -100,7 +106,7 @@ def test_data_that_other_images_cannot_fetch_are_put_into_the_store(tmp_path, pl
     """The run that needs them keeps them from the garbage collector; what is not there is told at once."""
     uri = f"pypi:tiny-corpus==1.0/tiny/data.jsonl#sha256={wheel[1]}"
     for reused in (False, True):
-        check(tmp_path, place, overrides={"ingestion.sources": [uri, uri.replace("data", "other")]})
+        check(tmp_path, place, overrides={"ingestion.sources": [uri]})
         store = Store(place["store"])
         (output,) = json.loads(store.objects.read("runs/run-1/preflight.json"))["outputs"]
         assert output["reused"] == reused
@@ -165,12 +171,15 @@ def test_a_driver_that_is_ill_is_no_gpu(tmp_path, monkeypatch):
 
 
 def test_kinds_of_several_errors():
-    def code(*errors):
-        return ConfigErrors(errors).exit_code, ConfigErrors(errors).retriable
+    def head(*errors):
+        found = Obstacles(errors)
+        return found.exit_code, found.retriable, found.what
 
-    assert code(ServiceError("a"), ServiceError("b")) == (69, True)
-    assert code(ServiceError("a"), AccessError("b")) == (78, False)
-    assert code(ServiceError("a"), ConfigError("b")) == (78, False)
+    assert head(ServiceError("a"), ServiceError("b")) == (69, True, "2 services fail")
+    assert head(ServiceError("a"), AccessError("b")) == (77, False, "2 things are in the way")
+    assert head(AccessError("a"), OutputError("b")) == (77, False, "2 things are in the way")
+    assert head(ServiceError("a"), ConfigError("b")) == (78, False, "2 things are in the way")
+    assert head(ConfigError("a"), ConfigError("b")) == (78, False, "2 settings are wrong")
 
 
 def test_preflight_is_quick_and_light(tmp_path, place):

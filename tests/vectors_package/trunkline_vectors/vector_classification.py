@@ -34,7 +34,7 @@ compared = one_class.compared
 with_unknown = classifiers.with_unknown
 
 
-def parse(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def parse(values: Mapping[str, Any], reading: Any) -> tuple[dict[str, Any], str]:
     """A row and its class."""
     return {"vector": values["vector"]}, one_class.named(values["label"])
 

@@ -32,7 +32,7 @@ USE = "tabular-regression"
 OUTPUTS = (("value", "double"),)
 
 
-def parse(values: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
+def parse(values: Mapping[str, Any], reading: Any) -> tuple[dict[str, Any], float]:
     """A row and its number."""
     try:
         target = float(values["target"])

@@ -31,7 +31,13 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
     if config.labels:
         with open_single(config.labels) as labels:
             beside["label"] = list(labels.file.read(_shape(labels)[0]))
-    yield from records(stream, stream.file, _shape(stream), "u1", beside)
+    if len(shape := _shape(stream)) == 1:
+        what, fix = (
+            "an IDX file of classes, not of images",
+            "name it in format_options.idx.labels, apart from images",
+        )
+        raise DataError(what, where=place(stream, 0), found=f"{shape[0]:,} numbers", fix=fix)
+    yield from records(stream, stream.file, shape, "u1", beside)
 
 
 def _shape(stream: Stream) -> tuple[int, ...]:

@@ -60,7 +60,7 @@ def _record(text: str, config: Config, where: str) -> Record | Rejected:
         numbers = np.array(values.split(config.delimiter), np.float64)
         if numbers.size != np.prod(shape):
             return rejected(where, f"the row has {numbers.size} pixels, not {np.prod(shape)}", text)
-        return Record({"image": content(numbers.reshape(shape)), "label": _class(label)}, where)
+        return Record({"image": content(numbers.reshape(shape).tolist()), "label": _class(label)}, where)
     except (ValueError, DataError) as error:
         return rejected(where, str(error).partition("\n")[0], text)
 

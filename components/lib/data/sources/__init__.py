@@ -9,8 +9,8 @@
 
 A scheme declares `find(uri) -> list[Object]`, which only lists, with what is no data marked as `passed`,
 `fetch(object, folder) -> Path`, and perhaps `parse(uri)`, which raises ConfigError for a malformed address
-before anything is asked, and `keep(uri, store)`, by which preflight puts what other images cannot fetch into
-the store.
+before anything is asked, `keep(uri, store)`, by which preflight puts what other images cannot fetch into
+the store, and `head(object, folder, count)`, which fetches so many records and no more.
 '!/' names members of an archive by a pattern, whatever the scheme. Names are judged by `data.listing`.
 """
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,14 @@ def find(uri: str) -> list[Object]:
 
 def fetch(entry: Object, folder: Path) -> Path:
     """Writes the sample as JSON Lines."""
+    return head(entry, folder, None)
+
+
+def head(entry: Object, folder: Path, count: int | None) -> Path:
+    """Writes so many records of it."""
     target = folder / "sample.jsonl"
     with target.open("w", encoding="utf-8") as file:
-        for record in _records(entry.uri.removeprefix("sample:")):
+        for record in islice(_records(entry.uri.removeprefix("sample:")), count):
             file.write(json.dumps(record) + "\n")
     return target
 

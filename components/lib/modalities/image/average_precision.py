@@ -2,7 +2,7 @@
 
 The matching of an image's boxes does not depend on other images: it is done once, and kept as a few bits.
 What depends on the weights are sums along the order of all boxes by their score. Equal to pycocotools
-(areaRng all, no crowds), which the test compares with.
+(areaRng all), which the test compares with.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ RECALLS = np.linspace(0, 1, 101)  # points of the curve of precision over recall
 CELLS = 4_000_000  # numbers held at once
 
 
-def matched(kinds: Array, boxes: Array, real: Array) -> Array:
+def matched(kinds: Array, boxes: Array, real: Array, crowds: Array | None = None) -> Array:
     """(d,) bits: bit t is set if the box is the one of a true object at the overlap t.
+
+    Bit t + 10 is set if it is none but lies in a crowd: so many parts of its area, at the overlap t.
 
     Args:
         kinds, boxes: (d,) and (d, 4) of what was found, surest first.
         real: (k, 5) kinds and boxes of the true objects; each is given to one box at most.
+        crowds: (c, 5) of regions that hold many of a kind.
     """
     shared = np.where(kinds[:, None] == real[:, 0], overlap(boxes, real[:, 1:]), -1.0)
     taken = np.zeros((len(OVERLAPS), len(real)), bool)
@@ -34,16 +37,28 @@ def matched(kinds: Array, boxes: Array, real: Array) -> Array:
         hit = np.flatnonzero(free.max(axis=1) >= OVERLAPS)
         taken[hit, best[hit]] = True
         bits[number] = (1 << hit).sum()
+    if crowds is not None and len(crowds) and len(kinds):
+        inner, areas = _intersections(boxes, crowds[:, 1:]), _areas(boxes)[:, None]
+        within = np.where(kinds[:, None] == crowds[:, 0], inner / np.maximum(areas, 1e-12), -1.0).max(axis=1)
+        lies = ((within[:, None] >= OVERLAPS) << np.arange(len(OVERLAPS))).sum(axis=1)
+        bits |= (lies & ~bits) << len(OVERLAPS)
     return bits
 
 
 def overlap(one: Array, other: Array) -> Array:
     """(n, m) intersections over unions of (n, 4) and (m, 4) boxes: left, top, right, bottom."""
-    low, high = (f(one[:, None, part], other[None, :, part]) for f, part in
-                 ((np.maximum, slice(0, 2)), (np.minimum, slice(2, 4))))  # fmt: skip
-    inner = (high - low).clip(min=0).prod(axis=2)
-    areas = ((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other))
-    return inner / (np.add.outer(*areas) - inner)
+    inner = _intersections(one, other)
+    return inner / (np.add.outer(_areas(one), _areas(other)) - inner)
+
+
+def _intersections(one: Array, other: Array) -> Array:
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    return (high - low).clip(min=0).prod(axis=2)
+
+
+def _areas(boxes: Array) -> Array:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
 
 
 def average_precision(score: Array, bits: Array, owner: Array, real: Array, weights: Array) -> Array:
@@ -64,9 +79,11 @@ def average_precision(score: Array, bits: Array, owner: Array, real: Array, weig
 
 
 def _curves(weights: Array, bits: Array, real: Array) -> Array:
-    seen = weights.cumsum(axis=1)
+    every = weights.cumsum(axis=1)
     found = np.zeros((len(weights), len(OVERLAPS)))
     for place in range(len(OVERLAPS)):
+        crowded = bits >> place + len(OVERLAPS) & 1  # neither right nor wrong
+        seen = (weights * (1 - crowded)).cumsum(axis=1) if crowded.any() else every
         hits = np.flatnonzero(bits >> place & 1)
         right = weights[:, hits].cumsum(axis=1)
         precision = np.divide(right, seen[:, hits], out=np.zeros_like(right), where=seen[:, hits] > 0)

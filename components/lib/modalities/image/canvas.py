@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from components.lib.core.errors import IntegrityError
 from components.lib.data.images import Pixels, decode, identity, picture, png
+from components.lib.data.masks import IGNORED, Indices
 
 PROCESSOR = "preprocessor_config.json"
 
@@ -24,6 +25,7 @@ class Canvas:
     Attributes:
         fit: the largest part that has the shape (crop), all of it with black borders (pad), or out of shape.
         mean, std: one a channel, of pixels as numbers from 0 to 1.
+        range: values of images of more than 8 bits that become 0 to 255; () where none is known.
     """
 
     height: int
@@ -32,6 +34,11 @@ class Canvas:
     fit: str = "crop"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    range: tuple[float, ...] = ()
+
+    def read(self, data: bytes) -> Pixels:
+        """An image file on this canvas; raises DataError as `images.decode` does."""
+        return self.pixels(decode(data, self.range))
 
     def pixels(self, pixels: Pixels) -> Pixels:
         """An image of any size on this canvas."""
@@ -40,16 +47,18 @@ class Canvas:
             image = self._resized(image)
         return np.asarray(image, np.uint8).reshape(self.height, self.width, self.channels)
 
-    def mask(self, mask: Pixels) -> Pixels:
-        """(height, width) of numbers that belong to an image's pixels: none is mixed of two."""
-        image = picture(mask)
-        if image.size == (self.width, self.height):
-            return mask[:, :, 0]
+    def mask(self, mask: Indices) -> Indices:
+        """(height, width) of numbers that belong to an image's pixels: none is mixed of two.
+
+        The borders of `pad` are IGNORED.
+        """
         size = (self.width, self.height)
+        image = Image.fromarray(mask.astype(np.int32))
         if self.fit == "pad":
-            return np.asarray(ImageOps.pad(image, size, Image.Resampling.NEAREST))
-        box = self.box(image.height, image.width)
-        return np.asarray(image.resize(size, Image.Resampling.NEAREST, box))
+            image = ImageOps.pad(image, size, Image.Resampling.NEAREST, color=IGNORED)
+        elif image.size != size:
+            image = image.resize(size, Image.Resampling.NEAREST, self.box(image.height, image.width))
+        return np.asarray(image).astype(np.uint16)
 
     def box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The part of an image that fills the canvas: left, top, right, bottom; `pad` goes beyond it."""
@@ -98,7 +107,8 @@ class Canvas:
     def parse(cls, data: bytes) -> Canvas:
         """From the content of that file."""
         values = json.loads(data)["trunkline"]
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        lists = {name: tuple(values.get(name, ())) for name in ("mean", "std", "range")}
+        return cls(**{**values, **lists})
 
     def probes(self) -> list[str]:
         """Fingerprints of made pictures on this canvas: they tell when a library decodes or resizes anew."""

@@ -1,70 +1,135 @@
-"""Near duplicates of images, by correlation of small grey pictures.
+"""Near duplicates of images, by correlation of small pictures, as a whole and place by place.
 
-A signature is the grey picture at 16 x 16 with mean 0 and length 1; two images are as similar as theirs
-correlate. Neither JPEG nor another size or brightness changes it much, and it tells one handwritten digit
-from another, which the 64 bits of the usual perceptual hashes do not; their finer bits are noise where a
-picture is smooth. Pairs are found by the signs of random projections (Charikar, "Similarity estimation
-techniques from rounding algorithms", 2002).
+A signature is the picture at 32 x 32 in brightness and 8 x 8 in colour, with mean brightness 0, deviation 1.
+Two images are as similar as theirs correlate, and no more than the worst of 64 places allows: neither JPEG
+nor another size nor a little more light changes that much, but a scratch on one of two views of a part does,
+and so does another colour, or one handwritten digit for another, which the bits of perceptual hashes do not
+tell apart. Pairs are found by the signs of random projections (Charikar, "Similarity estimation techniques
+from rounding algorithms", 2002). An image is compared with those that are kept: likeness does not chain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from components.lib.data import deduplication, images
+from components.lib.data import images
 from components.lib.data.images import Pixels
+from components.lib.data.pixel_range import scaled
 
-SIDE = 16  # of the grey picture
-SIZE = SIDE * SIDE
-UNIT = 32767  # a signature's length, as its numbers are whole
+SIDE, COLOURS = 32, 8  # of the picture in brightness, and in each of two colour channels
+GREY, TINTS = SIDE * SIDE, 2 * COLOURS * COLOURS
+SIZE = (GREY + TINTS + 2) // 2  # words of 16 bits
+NEUTRAL = 128  # no colour
+UNIT, LEVEL, MOST = 32, 32, 127  # a deviation, a factor of e in brightness, and the largest number
+COLOUR = 2.0  # weight of the colour channels
+# How many times as much as the whole may differ: one place of 8 x 8 (where JPEG blurs the edges of colours),
+# the colour of one area of 4 x 4, the brightness and contrast of all.
+PLACE, AREA, BRIGHTER = 4.0, 1.5, 4.0
+COARSE = 16  # side of the picture that candidates are found by
 BITS = 16  # of a word of signs; with as many words, 5 of 10 million pairs at 0.995 are missed
 PART = 4096  # images that are worked on at once
 REACH = 64  # neighbours that are compared among the images which share a word
-Signatures = npt.NDArray[np.uint16]  # (images, SIZE), to be seen as signed numbers
+Signatures = npt.NDArray[np.uint16]  # (images, SIZE), to be seen as pairs of signed bytes
 Floats = npt.NDArray[np.float32]
 
 
-def shrunk(pixels: Pixels) -> Pixels:
-    """(SIDE, SIDE) grey."""
-    grey = images.picture(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(grey)
+def shrunk(values: npt.NDArray[Any]) -> Pixels:
+    """(GREY + TINTS,) brightness at 32 x 32, then two colours at 8 x 8, place by place.
+
+    An image of more than 8 bits is scaled by its own extremes: the range of its corpus is not known yet.
+    """
+    deep = values.dtype != np.uint8
+    low, high = (float(values.min()), float(values.max())) if deep else (0.0, 255.0)
+    image = images.picture(scaled(values, (low, high if high > low else low + 1)))
+    flat = np.full(GREY + TINTS, NEUTRAL, np.uint8)
+    how: dict[str, Any] = {"resample": Image.Resampling.BILINEAR, "reducing_gap": 2.0}
+    flat[:GREY] = np.asarray(image.convert("L").resize((SIDE, SIDE), **how)).ravel()
+    if image.mode != "L":
+        flat[GREY:] = np.asarray(image.resize((COLOURS, COLOURS), **how).convert("YCbCr"))[:, :, 1:].ravel()
+    return flat
 
 
 def signatures(small: Sequence[Pixels]) -> Signatures:
-    """Grey pictures with mean 0 and length UNIT; one without contrast is 0."""
+    """Small pictures with mean brightness 0 and deviation 1, then the logarithms of mean and deviation."""
     if not len(small):
         return np.empty((0, SIZE), np.uint16)
-    values = np.stack(small).reshape(len(small), -1).astype(np.float64)
-    values -= values.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    scaled = np.divide(values * UNIT, lengths, out=np.zeros_like(values), where=lengths > 0)
-    return np.rint(scaled).astype(np.int16).view(np.uint16)
+    values = np.stack(small).astype(np.float32)
+    grey, tints = values[:, :GREY], values[:, GREY:]
+    means = grey.mean(axis=1, keepdims=True)
+    grey -= means
+    tints -= NEUTRAL
+    tints *= COLOUR
+    spread = np.square(grey).mean(axis=1) + tints.reshape(len(small), -1, 2).var(axis=1).sum(axis=1)
+    deviation = np.sqrt(np.maximum(spread, 4.0))[:, None]  # 2 grey values: less is noise
+    values *= UNIT / deviation
+    levels = LEVEL * np.log(np.concatenate([(means + 8) / NEUTRAL, deviation / UNIT], axis=1))
+    rounded = np.rint(np.concatenate([values, levels], axis=1)).clip(-MOST, MOST)
+    return rounded.astype(np.int8).view(np.uint16)
 
 
-def unit(found: Signatures) -> Floats:
-    """Signatures as vectors of length 1: their products are correlations."""
-    return found.view(np.int16).astype(np.float32) / np.float32(UNIT)
+def similarity(left: Signatures, right: Signatures) -> Floats:
+    """Of each pair: the correlation, or what the place where they differ most allows, if that is less."""
+    apart = left.view(np.int8).astype(np.float32) - right.view(np.int8)
+    apart[:, : GREY + TINTS] /= UNIT
+    apart[:, GREY + TINTS :] /= LEVEL
+    step, tints = SIDE // COLOURS, apart[:, GREY : GREY + TINTS]
+    areas = tints.reshape(-1, COLOURS // 2, 2, COLOURS // 2, 2, 2).mean(axis=(2, 4))
+    np.square(apart, out=apart)
+    places = apart[:, :GREY].reshape(-1, COLOURS, step, COLOURS, step).mean(axis=(2, 4))
+    places += tints.reshape(-1, COLOURS, COLOURS, 2).sum(axis=3)
+    worst = [
+        places.mean(axis=(1, 2)),
+        places.max(axis=(1, 2), initial=0) / PLACE,
+        np.square(areas).sum(axis=3).max(axis=(1, 2), initial=0) / AREA,
+        apart[:, GREY + TINTS :].max(axis=1, initial=0) / BRIGHTER,
+    ]
+    similar: Floats = 1 - np.max(worst, axis=0) / 2
+    return similar
+
+
+def alike(found: Signatures, others: Signatures, threshold: float) -> npt.NDArray[np.bool_]:
+    """(images,) whether one of the others is as similar; all of them are compared."""
+    marked, coarse = np.zeros(len(found), bool), _coarse(others)
+    for start in range(0, len(found), PART):
+        near = _coarse(found[start : start + PART]) @ coarse.T
+        rows, columns = np.nonzero(near >= threshold - 0.01)  # rounded, and smaller: a little less alike
+        for at in range(0, len(rows), PART):
+            one, other = rows[at : at + PART], columns[at : at + PART]
+            marked[start + one[similarity(found[start + one], others[other]) >= threshold]] = True
+    return marked
 
 
 def near_copies(ids: npt.NDArray[np.uint64], found: Signatures, threshold: float) -> npt.NDArray[np.bool_]:
-    """Marks images that are similar to one with a smaller id, if only by others in between."""
-    order = np.lexsort((ids[:, 1], ids[:, 0]))
-    leader = np.arange(len(ids))
-    for left, right in _pairs(np.ascontiguousarray(found[order]), threshold):
-        deduplication.join(leader, left, right)
-    again = np.zeros(len(ids), bool)
-    again[order] = deduplication.roots(leader) != np.arange(len(ids))
+    """Marks images that are similar to one with a smaller id that stays."""
+    kept = np.lexsort((ids[:, 1], ids[:, 0]))
+    again = np.ones(len(ids), bool)
+    while len(kept):
+        dropped = np.zeros(len(kept), bool)
+        for one, other in _sorted(_pairs(np.ascontiguousarray(found[kept]), threshold)).tolist():
+            dropped[other] |= not dropped[one]
+        kept = kept[~dropped]
+        if not dropped.any():  # those beyond the reach of the one that they are like have had their turn
+            break
+    again[kept] = False
     return again
+
+
+def _sorted(pairs: Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]) -> npt.NDArray[np.int64]:
+    """(pairs, 2) each once, the smaller rank first, by the rank of the larger."""
+    both = np.concatenate([np.empty((0, 2), np.int64), *(np.stack(pair, axis=1) for pair in pairs)])
+    both = np.unique(np.sort(both, axis=1)[:, ::-1], axis=0)
+    return both[:, ::-1]
 
 
 def _pairs(
     found: Signatures, threshold: float
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Pairs of rows that correlate so: of those that share a word of signs, each with its next ones."""
+    """Pairs of rows that are so similar: of those that share a word of signs, each with its next ones."""
     for word in words(found).T:
         order = np.argsort(word, kind="stable")
         bounds = np.flatnonzero(np.r_[True, np.diff(word[order]) != 0, True])
@@ -73,15 +138,25 @@ def _pairs(
             left, right = order[:-shift][same], order[shift:][same]
             for start in range(0, len(left), PART):
                 one, other = left[start : start + PART], right[start : start + PART]
-                alike = np.einsum("ij,ij->i", unit(found[one]), unit(found[other])) >= threshold
-                yield one[alike], other[alike]
+                close = similarity(found[one], found[other]) >= threshold
+                yield one[close], other[close]
 
 
 def words(found: Signatures) -> npt.NDArray[np.uint16]:
     """(images, 16) words of the signs of projections on fixed random directions."""
-    directions = np.random.default_rng(42).standard_normal((SIZE, BITS * BITS)).astype(np.float32)
+    directions = np.random.default_rng(42).standard_normal((COARSE * COARSE, BITS * BITS)).astype(np.float32)
     parts = [np.empty((0, BITS), np.uint16)]
     for start in range(0, len(found), PART):
-        signs = unit(found[start : start + PART]) @ directions > 0
+        signs = _coarse(found[start : start + PART]) @ directions > 0
         parts.append(np.packbits(signs, axis=1).view(np.uint16))
     return np.concatenate(parts)
+
+
+def _coarse(found: Signatures) -> Floats:
+    """(images, COARSE * COARSE) brightness alone, of length 1: products are correlations."""
+    step = SIDE // COARSE
+    grey = found.view(np.int8)[:, :GREY].astype(np.float32)
+    small = grey.reshape(-1, COARSE, step, COARSE, step).mean(axis=(2, 4)).reshape(len(found), -1)
+    length = np.linalg.norm(small, axis=1, keepdims=True)
+    coarse: Floats = np.divide(small, length, out=np.zeros_like(small), where=length > 0)
+    return coarse

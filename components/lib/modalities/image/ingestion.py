@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.lib.core.errors import DataError
-from components.lib.data import images
+from components.lib.data import images, pixel_range
 from components.lib.data.formats import Record, Rejected, column, rejected
 from components.lib.data.images import Pixels
 from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
@@ -21,10 +21,10 @@ from components.lib.modalities.image.settings import Ingestion
 
 COLUMNS = Columns(
     payload={"image": "binary", "label": "string"},
-    measures=("width", "height", "channels"),
+    measures=("width", "height", "channels", "bits", "low", "high", "exif"),
     lengths=("width", "height"),
-    kinds=("channels", "label"),
-    signature=256,
+    kinds=("channels", "bits", "label"),
+    signature=correlation.SIZE,
     samples=40,
 )
 NATIVE = True  # Pillow's decoders
@@ -37,12 +37,16 @@ WORDS = Words(
     lengths={name: (f"{name.capitalize()} in pixels", f"{name} of an image") for name in COLUMNS.lengths},
 )
 THUMBNAIL = 64  # pixels of the longer side
+VALUES = 2  # version of what is measured of pixels
+COLOUR = 48  # bits of a pixel in colours of 16 bits
+TURNED, DAMAGED = 1, 2  # EXIF: turned upright by it; broken
 
 
 def identity(options: Ingestion, evaluations: bool) -> dict[str, Any]:
     """The rules."""
     return {
         "rules": [options.smallest, options.longest, options.flat],
+        "values": VALUES,
         "alike": options.near_duplicates if evaluations else 0,
     }
 
@@ -70,7 +74,7 @@ def payload(record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
     try:
         data = images.content(value)
     except DataError as error:
-        return rejected(record.where, f"{error.what}: {error.found}", "")
+        return rejected(record.where, error.reason, "")
     label = record.fields.get(fields["label"], "")
     return data, str(label) if isinstance(label, str | int) else ""
 
@@ -88,8 +92,42 @@ def indexer(options: Ingestion) -> Indexer:
 def near_copies(
     ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
 ) -> npt.NDArray[np.bool_]:
-    """By correlation."""
+    """By correlation of small pictures."""
     return correlation.near_copies(ids, signatures, threshold)
+
+
+def settling(options: Ingestion) -> dict[str, Any]:
+    """The range that is given."""
+    return {"range": list(options.range)} if options.range else {}
+
+
+def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The range of values of the whole corpus, and what is told of pixels and EXIF; drops what is flat in it.
+
+    Args:
+        documents: with measures and reasons.
+        held: facts of the corpus that this one continues.
+    """
+    measures, reasons = documents.measures, documents.reasons
+    deep = np.flatnonzero((measures["bits"] > 8) & (measures["bits"] < COLOUR))
+    low, high = (measures[name].view(np.float32)[deep].astype(np.float64) for name in ("low", "high"))
+    source = "set" if options.range else "of the earlier corpus" if held.get("range") else "of all images"
+    span: Any = options.range or held.get("range") or ()
+    if len(deep):
+        span = span or pixel_range.of(measures["bits"][deep], low, high)
+        shown = (high.clip(*span) - low.clip(*span)) * 255 / (span[1] - span[0])
+        flat = (reasons[deep] == "") & (np.rint(shown) <= options.flat)
+        reasons[deep[flat]] = [f"flat: its values differ by {n:.2f} of 255 in the range" for n in shown[flat]]
+    told = {
+        f"more than 8 bits: values from {{:g}} to {{:g}}, {source}, become 0 to 255 (range)": len(deep),
+        "values beyond the range: they are cut off": span and ((low < span[0]) | (high > span[1])).sum(),
+        "8 bits and are as they are, among deeper ones": len(deep) and (measures["bits"] == 8).sum(),
+        "16 bits a colour, of which the upper eight are read": (measures["bits"] == COLOUR).sum(),
+        "broken EXIF: they are kept": (measures["exif"] & DAMAGED > 0).sum(),
+        "an EXIF note by which they are turned upright": (measures["exif"] & TURNED > 0).sum(),
+    }
+    notices = [f"{count:,} images have {what.format(*span)}" for what, count in told.items() if count]
+    return ({"range": [float(end) for end in span]} if span else {}), notices
 
 
 def excerpt(payload: Payload) -> Payload:
@@ -102,16 +140,16 @@ def excerpts(table: pa.Table) -> pa.Array:
     return table["label"]
 
 
-def sample(row: Mapping[str, Any]) -> str:
+def sample(row: Mapping[str, Any], settled: Mapping[str, Any]) -> str:
     """A small PNG, in base64, after its class."""
-    small = images.thumbnail(images.decode(row["image"]), THUMBNAIL)
+    small = images.thumbnail(images.decode(row["image"], settled.get("range", ())), THUMBNAIL)
     return f"{row['label']}\n{base64.b64encode(small).decode()}"
 
 
 def contaminated(settings: Mapping[str, Any]) -> str:
     """When two images count as the same."""
     alike = settings["near_duplicates"]
-    near = f", or if the two correlate by {alike:g} as small grey pictures" if alike else ""
+    near = f", or if the two correlate by {alike:g} as small pictures" if alike else ""
     return f"An image is left out if its pixels are those of an evaluation image{near}."
 
 
@@ -128,52 +166,58 @@ class Cleaner:
         self._options = options
         self._ids = {row.tobytes() for folder in evaluations for row in np.load(folder / "ids.npy")}
         tested = [np.load(folder / "signatures.npy") for folder in evaluations]
-        self._tested = correlation.unit(np.concatenate([np.empty((0, correlation.SIZE), np.uint16), *tested]))
+        self._tested = np.concatenate([np.empty((0, correlation.SIZE), np.uint16), *tested])
 
     def __call__(self, payloads: Sequence[Payload]) -> Cleaned:
         clean = Cleaned()
-        sizes, small = [np.empty((0, 3), np.int32)], []
+        rows, small = [], []
         for place, (data, label) in enumerate(payloads):
             try:
-                pixels = images.decode(data)
+                found = images.values(data)
             except DataError as error:
                 if isinstance(error.__cause__, MemoryError):  # no property of the image
                     raise error.__cause__ from error
-                clean.broken[place] = f"{error.what}: {error.found}"
+                clean.broken[place] = error.reason
                 continue
             clean.payloads.append((data, label))
-            clean.ids.append(images.identity(pixels))
-            clean.reasons.append(self._reason(pixels))
-            height, width, channels = pixels.shape
-            sizes.append(np.array([[width, height, channels]], np.int32))
-            small.append(correlation.shrunk(pixels))
-        columns = np.concatenate(sizes).T
-        clean.measures = dict(zip(("width", "height", "channels"), columns, strict=True))
+            clean.ids.append(images.identity(found.array))
+            clean.reasons.append(self._reason(found.array))
+            rows.append(_measured(found))
+            small.append(correlation.shrunk(found.array))
+        columns = np.ascontiguousarray(np.array(rows, np.int32).reshape(-1, len(COLUMNS.measures)).T)
+        clean.measures = dict(zip(COLUMNS.measures, columns, strict=True))
         clean.signatures = correlation.signatures(small)
         clean.shared = self._shared(clean.ids, clean.signatures)
         return clean
 
-    def _reason(self, pixels: Pixels) -> str:
+    def _reason(self, pixels: npt.NDArray[Any]) -> str:
         """Why an image is dropped, or ''."""
         short, long = sorted(pixels.shape[:2])
         if short < self._options.smallest:
             return f"size: {short} pixels, fewer than {self._options.smallest}"
         if long > self._options.longest * short:
             return f"shape: {long / short:.1f} times as long as wide, more than {self._options.longest:g}"
-        spread = int(pixels.max()) - int(pixels.min())
-        if spread <= self._options.flat:
-            return f"flat: its values differ by {spread}, at most {self._options.flat}"
-        return ""
+        spread = float(pixels.max()) - float(pixels.min())
+        most = self._options.flat if pixels.dtype == np.uint8 else 0  # of deeper ones the range decides
+        return f"flat: its values differ by {spread:g}, at most {most}" if spread <= most else ""
 
     def _shared(self, ids: list[bytes], found: correlation.Signatures) -> npt.NDArray[np.int8]:
         shared = np.zeros(len(ids), np.int8)
         least = self._options.near_duplicates
         if least and len(self._tested):
-            for start in range(0, len(found), correlation.PART):
-                alike = correlation.unit(found[start : start + correlation.PART]) @ self._tested.T
-                shared[start : start + correlation.PART] = (alike >= least).any(axis=1)
+            shared[correlation.alike(found, self._tested, least)] = 1
         shared[[name in self._ids for name in ids]] = 2
         return shared
+
+
+def _measured(found: images.Decoded) -> list[int]:
+    """The measures of an image; its lowest and highest value as the bits of 32-bit floats."""
+    height, width, channels = found.array.shape
+    bits, ends = COLOUR if found.deeper else pixel_range.bits(found.array), (0, 0)
+    if bits in (16, 32):
+        extremes = np.array([found.array.min(), found.array.max()], np.float32)
+        ends = tuple(extremes.view(np.int32).tolist())
+    return [width, height, channels, bits, *ends, TURNED * (found.orientation != 1) | DAMAGED * found.damaged]
 
 
 class Collector:
@@ -185,7 +229,7 @@ class Collector:
 
     def add(self, payload: Payload) -> None:
         """Takes one image."""
-        pixels = images.decode(payload[0])
+        pixels = images.values(payload[0]).array
         self._ids.append(images.identity(pixels))
         self._small.append(correlation.shrunk(pixels))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +13,7 @@ import numpy as np
 from components.lib.core.errors import DataError
 from components.lib.data import images
 from components.lib.data.images import Pixels
+from components.lib.data.pixel_range import beyond, scaled
 from components.lib.modalities.image.canvas import Canvas
 
 if TYPE_CHECKING:
@@ -37,19 +38,27 @@ class Reader:
         """Raises IntegrityError if the probes of the tokens' facts come out other than then."""
         self.canvas.check(facts["probes"], where)
 
-    def value(self, record: Record, name: str) -> bytes:
-        """The bytes of the file; whether they are an image is seen when it is identified."""
-        return images.content(record.required(name))
+    def value(self, record: Record, name: str, tell: Callable[[str], None]) -> bytes:
+        """The bytes of the file; raises DataError if they are no image, or one of a depth without a range."""
+        data = images.content(record.required(name))
+        found = images.values(data)
+        scaled(found.array[:1], self.canvas.range)
+        if beyond(found.array, self.canvas.range):
+            low, high = self.canvas.range
+            tell(f"images have values beyond the trunk's range, {low:g} to {high:g}: they are cut off")
+        if found.damaged:
+            tell("images have broken EXIF: they are kept")
+        return data
 
     def identity(self, inputs: Mapping[str, bytes]) -> str:
         """32 hex digits of the pixels; raises DataError if they cannot be decoded."""
-        return images.identity(images.decode(next(iter(inputs.values())))).hex()
+        return images.identity(images.values(next(iter(inputs.values()))).array).hex()
 
     def sized(self, files: Sequence[bytes]) -> Pixels:
         """(n, height, width, channels) of the canvas."""
         if not files:
             return np.empty((0, self.canvas.height, self.canvas.width, self.canvas.channels), np.uint8)
-        return np.stack([self.canvas.pixels(images.decode(data)) for data in files])
+        return np.stack([self.canvas.read(data) for data in files])
 
     def tensors(self, files: Sequence[bytes]) -> dict[str, Any]:
         """Arguments of a pass of the trunk."""
@@ -70,7 +79,7 @@ class Reader:
 
     def excerpt(self, value: bytes) -> dict[str, str]:
         """How a report shows an input: a small PNG in base64."""
-        small = images.thumbnail(images.decode(value), THUMBNAIL)
+        small = images.thumbnail(images.decode(value, self.canvas.range), THUMBNAIL)
         return {"picture": base64.b64encode(small).decode()}
 
     def save(self, folder: Path) -> None:

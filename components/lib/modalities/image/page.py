@@ -16,10 +16,11 @@ def figures(facts: Mapping[str, Any]) -> list[Figure]:
 
 def tokens(facts: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The size of every image, and how many there are."""
-    counts, channels = facts.get("images", {}), facts.get("channels")
+    counts, channels, span = facts.get("images", {}), facts.get("channels"), facts.get("range")
     return "Images as the trunk reads them", {
         "size": f"{facts.get('height')} x {facts.get('width')}, {'grey' if channels == 1 else 'colour'}",
         "fitted by": facts.get("fit"),
+        "values": "{:g} to {:g} of deeper images become 0 to 255".format(*span) if span else "8 bits",
         "images to train on": counts.get("train"),
         "images held out": counts.get("validation"),
     }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from components.lib.core.errors import ConfigError
 from components.lib.core.settings import setting
 
 ARCHITECTURES = ("cnn", "resnet", "vit", "mlp")
@@ -17,12 +20,22 @@ class Ingestion:
     smallest: int = setting(8, "pixels that the shorter side has at least", minimum=1, maximum=10_000)
     longest: float = setting(8.0, "longer side in shorter sides, at most", minimum=1.0, maximum=1000.0)
     flat: int = setting(4, "range of grey values up to which an image shows nothing", minimum=0, maximum=255)
+    range: tuple[float, ...] = setting(
+        (),
+        "values that become 0 to 255 of images of more than 8 bits, e.g. [0, 4095]; empty: by all of them",
+    )
     near_duplicates: float = setting(
         0.995,
-        "correlation, as grey pictures of 16 x 16, above which one image is dropped; 0: off",
+        "correlation, as pictures of 32 x 32, above which one image is dropped; 0: off",
         minimum=0,
         maximum=1,
     )
+
+    def check(self) -> Iterator[ConfigError]:
+        """Whether the range is one."""
+        if self.range and not (len(self.range) == 2 and -math.inf < self.range[0] < self.range[1] < math.inf):
+            expected = "[lowest, highest]"
+            yield ConfigError("no range", where="ingestion.range", found=list(self.range), expected=expected)
 
 
 @dataclass(frozen=True)

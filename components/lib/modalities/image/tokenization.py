@@ -15,7 +15,6 @@ from pyarrow import parquet
 from components.lib.core.errors import DataError, IntegrityError
 from components.lib.core.hardware import cores
 from components.lib.core.settings import to_dict
-from components.lib.data import images
 from components.lib.data.images import Pixels
 from components.lib.modalities.image.canvas import PROCESSOR, Canvas
 from components.lib.modalities.image.settings import Tokenization
@@ -27,6 +26,7 @@ from components.lib.storage.store import Draft, Store
 SPLITS = ("train", "validation")
 ROWS = 64  # images that a thread decodes at a time
 FOLDER = "tokenizer"  # what a trunk is kept with, as a text's tokenizer is
+PIXELS = 2  # version of how images become bytes
 LEAST = 1e-3  # standard deviation that a channel is divided by
 
 
@@ -34,7 +34,7 @@ def plan(
     options: Tokenization, workers: int
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it; raises ConfigError if a given canvas cannot be read."""
-    identity = to_dict(options)
+    identity = to_dict(options) | {"pixels": PIXELS}
     given = (
         read_named(options.canvas, "tokenization.canvas", f"a path or URI of a {PROCESSOR} of a trunk")
         if options.canvas
@@ -62,9 +62,7 @@ def resize(
     if not expected.get("train"):
         what = "the corpus has no image to train on"
         raise DataError(what, where=corpus.uri, fix="add images to the sources")
-    grey = set(corpus.facts["channels"]) == {"1"}
-    canvas = Canvas(options.height, options.width, options.channels or (1 if grey else 3), options.fit)
-    canvas = Canvas.parse(given) if given else canvas
+    canvas, notices = _canvas(options, corpus, given)
     moments, counts = Moments(canvas.channels), {}
     for split in SPLITS:
         writer = Writer(draft, split, (canvas.height, canvas.width, canvas.channels), options.shard_bytes)
@@ -85,7 +83,20 @@ def resize(
     draft.add(f"{FOLDER}/{PROCESSOR}")
     facts = {**asdict(canvas), "mean": mean, "std": std}
     draft.facts = {**facts, "dtype": "uint8", "images": counts, "probes": canvas.probes()}
+    draft.facts["notices"] = notices
     draft.measured["pillow"] = PIL.__version__
+
+
+def _canvas(options: Tokenization, corpus: Manifest, given: bytes) -> tuple[Canvas, list[str]]:
+    """The canvas that is asked for, or a trunk's, with the range of values; and what is told of it."""
+    grey, span = set(corpus.facts["channels"]) == {"1"}, tuple(corpus.facts.get("range", ()))
+    canvas = Canvas(options.height, options.width, options.channels or (1 if grey else 3), options.fit)
+    canvas = Canvas.parse(given) if given else canvas
+    canvas = replace(canvas, range=canvas.range or span)
+    if span in ((), canvas.range):
+        return canvas, []
+    ours, theirs = ("{:g} to {:g}".format(*one) for one in (span, canvas.range))
+    return canvas, [f"images are read with the trunk's range, {theirs}; the corpus has {ours}"]
 
 
 def _sized(workers: int, store: Store, corpus: Manifest, split: str, canvas: Canvas) -> Iterator[Pixels]:
@@ -93,7 +104,7 @@ def _sized(workers: int, store: Store, corpus: Manifest, split: str, canvas: Can
     under_way: deque[Future[Pixels]] = deque()
 
     def sized(batch: list[bytes]) -> Pixels:
-        return np.stack([canvas.pixels(images.decode(data)) for data in batch])
+        return np.stack([canvas.read(data) for data in batch])
 
     with ThreadPoolExecutor(workers) as pool:
         for batch in _batches(store, corpus, split):

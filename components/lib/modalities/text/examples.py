@@ -22,18 +22,27 @@ class Examples:
     Attributes:
         ids: token ids of each example, bos and eos included.
         targets: (n,) class of each example, or a list of classes as long as its ids.
+        cut: (n,) whether an input is longer than what is read of it.
+        words: where words have classes, of each example the class and the first token, or -1, of all words.
     """
 
     ids: list[list[int]]
     targets: list[Any]
     padding: int
+    cut: Sequence[bool] = ()
+    words: Sequence[list[tuple[int, int]]] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def subset(self, chosen: Sequence[int] | Ints) -> Examples:
         """The examples at these places, in this order."""
-        return replace(self, ids=[self.ids[i] for i in chosen], targets=[self.targets[i] for i in chosen])
+        columns: dict[str, Any] = {
+            name: [column[i] for i in chosen]
+            for name, column in vars(self).items()
+            if name != "padding" and column
+        }
+        return replace(self, **columns)
 
     def batch(self, chosen: Sequence[int] | Ints) -> Padded:
         """These examples, padded to the longest."""

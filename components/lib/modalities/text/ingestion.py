@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -18,6 +16,7 @@ from components.lib.data.formats import Record, Rejected, column, rejected
 from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
 from components.lib.modalities.text import filters
 from components.lib.modalities.text.contamination import Index, save
+from components.lib.modalities.text.normalization import REMOVED, normalised
 from components.lib.modalities.text.settings import Ingestion
 from components.lib.modalities.text.words import Vocabulary, WordBatch
 
@@ -39,9 +38,6 @@ WORDS = Words(
 )
 DROPPED = 80  # characters that are kept of a dropped document
 SAMPLE = 600  # characters of a document on the data card
-# Controls but tab and newline, the byte order mark, non-characters and lone surrogates (from JSON escapes).
-REMOVED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x84\\x86-\\x9f\\ufeff\\ufffe\\uffff\\ud800-\\udfff]")
-NEWLINES = re.compile("\\r\\n?|[\\x85\\u2028\\u2029]")
 SHINGLE = 5  # words; Lee et al. 2022 and datatrove use 5 as well
 PERMUTATIONS = 128
 SEED = 42
@@ -113,7 +109,7 @@ def excerpts(table: pa.Table) -> pa.Array:
     return pa.compute.utf8_slice_codeunits(table["text"], 0, DROPPED)
 
 
-def sample(row: Mapping[str, Any]) -> str:
+def sample(row: Mapping[str, Any], settled: Mapping[str, Any]) -> str:
     """Its beginning."""
     text: str = row["text"]
     return text[:SAMPLE]
@@ -203,15 +199,6 @@ class Collector:
     def _flush(self) -> None:
         self._words.append(self._vocabulary.batch(self._batch))
         self._batch, self._size = [], 0
-
-
-def normalised(text: str) -> str:
-    r"""NFC, '\n' line ends, no control characters, no blanks at either end."""
-    if "\r" in text or not text.isascii():
-        text = NEWLINES.sub("\n", text)
-        if not unicodedata.is_normalized("NFC", text):
-            text = unicodedata.normalize("NFC", text)
-    return REMOVED.sub("", text).strip()
 
 
 def text_id(text: str) -> bytes:

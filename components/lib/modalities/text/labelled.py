@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from components.lib.core.errors import DataError
+from components.lib.modalities.text.normalization import REMOVED, normalised
 from components.lib.models import loading
 from components.lib.models.families import FAMILIES
 
@@ -62,17 +63,26 @@ class Reader:
 
         check_probes(self.tokenizer, dict(facts))
 
-    def value(self, record: Record, name: str) -> Any:
-        """An input as it stands in the record; the task says whether it can use it."""
-        return record.required(name)
+    def value(self, record: Record, name: str, tell: Callable[[str], None]) -> Any:
+        """A text, or a list of words, normalised as the corpus is; the task says whether it can use it."""
+        given = record.required(name)
+        words = given if isinstance(given, list) else [given]
+        if any(isinstance(word, str) and REMOVED.search(word) for word in words):
+            tell("control characters and halves of characters were removed from texts")
+        clean = [normalised(word) if isinstance(word, str) else word for word in words]
+        return clean if isinstance(given, list) else clean[0]
 
     def identity(self, inputs: Mapping[str, Any]) -> str:
-        """32 hex digits of the very characters."""
-        values = next(iter(inputs.values())) if len(inputs) == 1 else sorted(inputs.items())
+        """32 hex digits of the characters; runs of white space count as one blank, as in the corpus."""
+        plain = {
+            role: " ".join(value.split()) if isinstance(value, str) else value
+            for role, value in inputs.items()
+        }
+        values = next(iter(plain.values())) if len(plain) == 1 else sorted(plain.items())
         return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
 
-    def encode(self, texts: Sequence[Any], **options: Any) -> Any:
-        """The tokenizer's encoding, cut to the length.
+    def encode(self, texts: Sequence[Any], **options: Any) -> tuple[Any, list[bool]]:
+        """The tokenizer's encoding, cut to the length; and which of the texts were longer.
 
         It would look at all of a text, and take 300 bytes a character: what is far beyond is cut off before.
         """
@@ -80,26 +90,29 @@ class Reader:
         near = [
             text[:most] if isinstance(text, str) else [word[:most] for word in text[:most]] for text in texts
         ]
-        return self.tokenizer(
+        encoded = self.tokenizer(
             near, truncation=True, max_length=self.length, return_attention_mask=False, **options
         )
+        pairs = zip(encoded.encodings or (), near, texts, strict=True)
+        return encoded, [bool(one.overflowing) or len(a) < len(b) for one, a, b in pairs]
 
     def tensors(self, texts: Sequence[Any]) -> dict[str, Any]:
         """Arguments of a pass of the trunk."""
         from components.lib.modalities.text.examples import Examples
 
-        ids = self.encode(texts)["input_ids"]
+        ids = self.encode(texts)[0]["input_ids"]
         batch = Examples(ids, [0] * len(ids), self.tokenizer.pad_token_id).batch(range(len(ids)))
         return {"input_ids": batch.ids, "attention_mask": batch.mask}
 
     def served(self, values: Sequence[Any]) -> list[str]:
-        """What a server was sent, as inputs; raises DataError for what is no text, or an empty one."""
-        for value in values:
+        """What a server was sent, normalised; raises DataError for what is no text, or an empty one."""
+        texts = [normalised(value) if isinstance(value, str) else value for value in values]
+        for value, text in zip(values, texts, strict=True):
             if not isinstance(value, str):
                 raise DataError("an input is no text", found=repr(value)[:80], expected="a text")
-            if not value.strip():
+            if not text:
                 raise DataError("an input is an empty text", found=repr(value[:80]))
-        return list(values)
+        return texts
 
     def excerpt(self, value: Any) -> dict[str, str]:
         """How a report shows an input: its beginning, on one line."""

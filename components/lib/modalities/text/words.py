@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,9 @@ WORD = re.compile(f"[{CONTINUOUS}]|[^\\s{CONTINUOUS}]+")
 EDGES = "".join(map(chr, [*range(0x21, 0x30), *range(0x3A, 0x41), *range(0x5B, 0x61), *range(0x7B, 0x7F)]))
 EDGES += "\u00ab\u00bb\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u3001\u3002\u060c\u061f\u0964"
 LARGEST = 1_000_000  # distinct words kept in memory, about 150 MB a process
-KNOWN = np.dtype([("fingerprint", np.uint64), ("length", np.int32), ("letter", bool)])
+KNOWN = np.dtype([("fingerprint", np.uint64), ("length", np.int32), ("share", np.float32), ("letter", bool)])
+# Characters of these scripts that say as much as a word, for limits that were set for words.
+KANA, HAN, SIGNS = 3.0, 2.0, 4.5
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 Fingerprints = npt.NDArray[np.uint64]
@@ -44,15 +47,14 @@ class Vocabulary(dict[str, int]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._new: list[tuple[int, int, bool]] = []  # of words met since the arrays were last extended
+        self._new: list[tuple[int, int, float, bool]] = []  # of words met since the arrays were last extended
         self._known = np.empty(0, KNOWN)
 
     def __missing__(self, word: str) -> int:
         plain = word.casefold().strip(EDGES) or word
         digest = blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        self._new.append(
-            (int.from_bytes(digest, "little"), len(word), word.isalpha() or any(map(_is_letter, word)))
-        )
+        letter = word.isalpha() or any(map(_is_letter, word))
+        self._new.append((int.from_bytes(digest, "little"), len(word), _share(word), letter))
         number = self[word] = len(self)
         return number
 
@@ -69,8 +71,8 @@ class Vocabulary(dict[str, int]):
         self._known = np.concatenate([self._known, np.array(self._new, KNOWN)])
         self._new = []
         found = self._known[np.array(ids, np.int64)]
-        fingerprints, lengths, letters = (np.ascontiguousarray(found[name]) for name in KNOWN.names or ())
-        return WordBatch(np.array(offsets, np.int64), fingerprints, lengths, letters)
+        columns: Any = [np.ascontiguousarray(found[name]) for name in KNOWN.names or ()]
+        return WordBatch(np.array(offsets, np.int64), *columns)
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,14 @@ class WordBatch:
     Attributes:
         fingerprints: of the case-folded word without punctuation at its edges; equal in every process.
         lengths: characters of a word.
+        shares: 1, or less for a character of a script without spaces, which is but a part of a word.
         letters: whether a word has a letter.
     """
 
     offsets: npt.NDArray[np.int64]
     fingerprints: Fingerprints
     lengths: npt.NDArray[np.int32]
+    shares: npt.NDArray[np.float32]
     letters: npt.NDArray[np.bool_]
     cache: dict[int, Fingerprints] = field(default_factory=dict)
 
@@ -131,6 +135,11 @@ class Document:
         return self.batch.letters[self.start : self.stop]
 
     @cached_property
+    def stretch(self) -> float:
+        """How many of its 'words' make one word: 1, or more where characters stand for them."""
+        return len(self) / max(1.0, float(self.batch.shares[self.start : self.stop].sum()))
+
+    @cached_property
     def lines(self) -> list[str]:
         """Lines that are not blank, without white space at their ends."""
         return [line for line in map(str.strip, self.text.split("\n")) if line]
@@ -143,6 +152,13 @@ class Document:
 def _is_letter(character: str) -> bool:
     """Indic and Thai vowel signs are letters too."""
     return character.isalpha() or unicodedata.category(character).startswith("M")
+
+
+def _share(word: str) -> float:
+    if len(word) > 1 or not ANY_CONTINUOUS.match(word):
+        return 1.0
+    kana = "\u3040" <= word <= "\u30ff" or "\u31f0" <= word <= "\u31ff"
+    return 1 / (KANA if kana else HAN if word >= "\u2e80" else SIGNS)
 
 
 def document(text: str) -> Document:

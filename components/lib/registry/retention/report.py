@@ -44,7 +44,9 @@ class Report:
             lines.append(f"warning: registered versions name {len(self.missing)} outputs that are not there:")
             lines += [f"  {place}" for place in self.missing]
         if self.dry:
-            lines.append("This is what would be done: nothing was changed. With --delete it is.")
+            lines.append(
+                "This is what would be done: nothing was changed. With DELETE=1, or --delete, it is."
+            )
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, object]:

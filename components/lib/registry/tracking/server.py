@@ -1,16 +1,14 @@
-"""Connection to MLflow: probe, time-outs, experiments, and translation of its errors."""
+"""Connection to MLflow: time-outs, experiments, and translation of its errors."""
 
 from __future__ import annotations
 
 import fcntl
-import http.client
 import logging
 import os
-import sqlite3
-import threading
+import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -98,36 +96,6 @@ def check(uri: str) -> None:
         raise ConfigError("the tracking URI names no file", where=where, found=uri, expected=EXPECTED)
 
 
-def probe(uri: str, timeout: float = 3.0) -> None:
-    """Health check: whether MLflow can be used, in at most `timeout` seconds and without importing mlflow.
-
-    Raises:
-        ConfigError: if the URI is wrong or something else than MLflow answers.
-        AccessError: if the server refuses us, or the folder of a sqlite file cannot be written.
-        ServiceError: if nobody answers in time.
-    """
-    check(uri)
-    path = database(uri)
-    if path:
-        _probe_file(path, uri)
-        return
-    raised: list[TrunklineError] = []
-
-    def ask() -> None:
-        try:
-            _probe_server(uri, timeout)
-        except TrunklineError as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)  # a name look-up knows no timeout of its own
-    thread.start()
-    thread.join(timeout)
-    if thread.is_alive():
-        raise ServiceError("the MLflow server does not answer", where=uri, found=f"nothing in {timeout:g} s")
-    if raised:
-        raise raised[0]
-
-
 def database(uri: str) -> Path | None:
     """The file of a sqlite URI (three slashes: relative, four: absolute); None for a server."""
     scheme, _, path = uri.partition(":///")
@@ -156,9 +124,15 @@ def experiment(client: Any, name: str) -> str:
                 if found is None:
                     raise
         if found.lifecycle_stage == "deleted":
-            fix = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-            raise ConfigError("the MLflow experiment is deleted", where=uri, found=name, fix=fix)
+            raise deleted(uri, name, str(found.experiment_id))
         return str(found.experiment_id)
+
+
+def deleted(uri: str, name: str, number: str) -> ConfigError:
+    """The error of an experiment that is deleted."""
+    restore = f".venv/bin/mlflow experiments restore --experiment-id {number}"
+    fix = f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {restore}"
+    return ConfigError("the MLflow experiment is deleted", where=uri, found=name, fix=fix)
 
 
 @contextmanager
@@ -200,65 +174,17 @@ def _typed(error: Exception, where: str) -> TrunklineError:
     if code == "RESOURCE_DOES_NOT_EXIST":
         return MissingError("MLflow does not have it", where=where, found=text)
     if code in DENIED or "status code 401" in text or "status code 403" in text:
-        return AccessError("MLflow refused the request", where=where, found=text, fix=_access_fix(text))
+        return AccessError("MLflow refused the request", where=where, found=text, fix=access_fix(text))
     if code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS"):
         return ConfigError("MLflow does not accept a value", where=where, found=text)
     return ServiceError("MLflow failed", where=where, found=text)
 
 
-def _access_fix(text: str) -> str:
+def access_fix(text: str) -> str:
+    """What to do about a refusal with this text."""
     if "Invalid Host header" in text:
         return "add this host name to the server's MLFLOW_SERVER_ALLOWED_HOSTS"
     return "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-
-
-def _probe_file(path: Path, uri: str) -> None:
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or path.is_dir():
-        expected = "a file in a folder"
-        raise ConfigError("the tracking URI names no file", where=uri, found=str(path), expected=expected)
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        fix = "choose a folder that this user may write to"
-        raise AccessError("the MLflow file cannot be written", where=uri, found=str(folder), fix=fix)
-    if not path.exists():
-        return
-    try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1.0) as connection:
-            connection.execute("select count(*) from sqlite_master").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise ConfigError("the file is not a sqlite database", where=uri, found=str(error)) from error
-
-
-def _probe_server(uri: str, timeout: float) -> None:
-    try:
-        status, body = _get(f"{uri.rstrip('/')}/version", timeout)
-    except ValueError as error:
-        raise ConfigError("the tracking URI is not a URL", where="tracking_uri", found=uri) from error
-    except (OSError, http.client.HTTPException) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ServiceError("the MLflow server does not answer", where=uri, found=found) from error
-    if status in (401, 403):
-        what = "the MLflow server refuses us"
-        raise AccessError(what, where=uri, found=f"{status} {body}", fix=_access_fix(body))
-    if status >= 500:
-        raise ServiceError("the MLflow server is ill", where=uri, found=f"{status} {body}")
-    if status != 200 or not body[:1].isdigit():
-        found = f"{status} {body}"
-        raise ConfigError("something answers that is not MLflow", where=uri, found=found, expected=EXPECTED)
-    if int(body.partition(".")[0]) < 3:
-        raise ConfigError("the MLflow server is too old", where=uri, found=body, expected="3.17 or newer")
-
-
-def _get(url: str, timeout: float) -> tuple[int, str]:
-    """Status and the beginning of the body; follows no redirect."""
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    with closing(kind(parts.hostname or "", parts.port, timeout=timeout)) as connection:
-        connection.request("GET", parts.path, headers={"User-Agent": "trunkline"})
-        response = connection.getresponse()
-        return response.status, response.read(200).decode("utf-8", "replace").strip()
 
 
 @contextmanager

@@ -1,16 +1,15 @@
 """Files to pixels: what is decoded, what is refused, how it is brought to one size."""
 
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from components.lib.core.errors import DataError, IntegrityError
-from components.lib.data import images
+from components.lib.data import images, pixel_range
 from components.lib.modalities.image.canvas import Canvas
+from tests.bad_input.broken import exif, png
 
 
 def pixels(height: int = 20, width: int = 30, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -51,35 +50,78 @@ def test_what_is_shown_decides_not_how_it_is_stored():
     assert images.decode(saved(cmyk, "JPEG")).shape == (20, 30, 3)
 
 
-def test_transparency_lies_on_white_and_sixteen_bits_become_eight():
+def test_transparency_lies_on_white():
     clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     assert (images.decode(saved(clear)) == 255).all()
-    wide = Image.fromarray(np.array([[0, 256, 65535]], np.uint16))
-    assert images.decode(saved(wide)).ravel().tolist() == [0, 1, 255]
 
 
-def bomb(width: int, height: int) -> bytes:
-    """A PNG that says it is so large, in a few bytes."""
+DEEP = np.array([[0, 256, 4095, 70]])
+STORED = {  # values -> as they are kept
+    "png of 16 bits": (saved(Image.fromarray(DEEP.astype(np.uint16))), np.uint16),
+    "tiff of 16 bits": (saved(Image.fromarray(DEEP.astype(np.uint16)), "TIFF"), np.uint16),
+    "tiff of 32 bits": (saved(Image.fromarray(DEEP.astype(np.int32)), "TIFF"), np.int32),
+    "tiff of fractions": (saved(Image.fromarray(DEEP.astype(np.float32)), "TIFF"), np.float32),
+    "an array of 16 bits": (DEEP.astype(">u2"), np.uint16),
+    "an array of 64 bits": (DEEP, np.uint16),
+    "an array below 0": (DEEP - 1, np.int32),
+    "an array of fractions": (DEEP.astype(np.float64), np.float32),
+    "colours in fractions": (np.repeat(DEEP[:, :, None], 3, axis=2).astype(np.float16), np.float32),
+}
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
-        + chunk(b"IDAT", zlib.compress(b"\0"))
-        + chunk(b"IEND", b"")
-    )
+@pytest.mark.parametrize("name", STORED)
+def test_values_of_more_than_eight_bits_are_kept_and_scaled_by_a_given_range(name):
+    value, kind = STORED[name]
+    data = images.content(value)
+    found = images.values(data)
+    wanted = np.asarray(value).reshape(1, 4, -1) if isinstance(value, np.ndarray) else DEEP[:, :, None]
+    assert found.array.dtype == kind and (found.array == wanted).all()
+    shares = (wanted.astype(float) - 0) / 4095
+    assert (images.decode(data, (0, 4095)) == np.rint(255 * shares.clip(0, 1))).all()
+    assert images.decode(data, (300, 301)).ravel()[:3:2].tolist()[0] == 0
+    with pytest.raises(DataError, match="no range"):
+        images.decode(data)
+    twin = images.values(images.content(np.asarray(wanted, np.float32))).array
+    assert images.identity(found.array) == images.identity(twin)
+
+
+@pytest.mark.parametrize(
+    ("bits", "low", "high", "expected"),
+    [
+        ([16, 16], [0, 3], [256, 4000], (0, 4095)),
+        ([16], [0], [255], (0, 255)),
+        ([16], [9], [65535], (0, 65535)),
+        ([16], [-1000], [3000], (-1000, 3000)),
+        ([16], [0], [100_000], (0, 100_000)),
+        ([32, 32], [0.1, 0], [0.2, 0.9], (0, 1)),
+        ([32, 16], [200.5, 0], [2750, 9], (0, 2750)),
+        ([32], [7], [7], (7, 8)),
+    ],
+)
+def test_the_range_of_a_corpus_is_that_of_all_its_images(bits, low, high, expected):
+    columns = (np.array(bits), np.array(low, float), np.array(high, float))
+    assert pixel_range.of(*columns) == expected
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 6])
+def test_a_good_image_with_broken_exif_is_kept_upright(orientation):
+    """The tag of the maker lies beyond the end; another says which way up the picture is."""
+    upright = Image.fromarray(pixels()[:, :, 0])
+    for kind in ("JPEG", "PNG", "WEBP"):
+        found = images.values(saved(upright, kind, exif=exif(orientation)))
+        assert found.array.shape[:2] == ((30, 20) if orientation == 6 else (20, 30)), kind
+        assert found.orientation == (orientation or 1)
+        assert found.damaged or kind != "JPEG"
+        assert np.abs(found.array[:, :, 0].mean() - pixels()[:, :, 0].mean()) < 2
 
 
 BROKEN = {
     "nothing": b"",
     "text": b"no image at all",
     "cut short": images.png(pixels())[:200],
-    "bomb": bomb(10_000, 10_000),
-    "huge bomb": bomb(60_000, 60_000),
-    "empty data": bomb(20, 20),
+    "bomb": png(10_000, 10_000, b"\0"),
+    "huge bomb": png(60_000, 60_000, b"\0"),
+    "empty data": png(20, 20, b"\0"),
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n",
     "damaged": (lambda data: data[:60] + bytes([data[60] ^ 255]) + data[61:])(images.png(pixels())),
 }
@@ -103,11 +145,27 @@ def test_fields_of_records_become_files(value):
 
 @pytest.mark.parametrize(
     "value",
-    [None, {"bytes": None, "path": "a.png"}, "a.png", 7, [[300]], [[0.5]], [[-1]], [1, 2], [[1], [1, 2]], []],
-)
-def test_what_holds_no_pixels_is_refused(value):
-    with pytest.raises(DataError):
+    [None, {"bytes": None, "path": "a.png"}, "a.png", 7, [[300]], [[0.5]], [[-1]], [1, 2], [[1], [1, 2]], [],
+     pixels().transpose(2, 0, 1), np.zeros((2, 2, 4)), np.array([[2**40]]), np.array([["a"]])],
+)  # fmt: skip
+def test_what_holds_no_pixels_is_refused_with_what_is_expected(value):
+    with pytest.raises(DataError) as caught:
         images.content(value)
+    assert caught.value.expected
+    first = getattr(value, "shape", ())[:1]
+    assert ("axis of channels" in caught.value.fix) == (first in [(3,), (1,)] and value.dtype != np.int64)
+
+
+def test_arrays_that_are_no_images_are_refused_when_they_are_read():
+    whole = images.content(np.zeros((4, 4), np.float32))
+    for broken in (
+        whole[:-1],
+        whole[:30],
+        whole.replace(b"<f4", b"|O4"),
+        images.content(np.full((2, 2), np.nan)),
+    ):
+        with pytest.raises(DataError):
+            images.values(broken)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])

@@ -102,7 +102,7 @@ def test_ingestion_conserves_records_and_explains_itself(name, tmp_path):
     payload = tuple(row[column] for column in plugin.COLUMNS.payload)
     assert len(plugin.excerpt(payload)) == len(payload) == len(plugin.COLUMNS.payload)
     assert set(plugin.COLUMNS.totals) <= set(plugin.COLUMNS.measures) >= set(plugin.COLUMNS.lengths)
-    assert isinstance(plugin.sample(row), str) and len(plugin.excerpts(table)) == len(table)
+    assert isinstance(plugin.sample(row, facts), str) and len(plugin.excerpts(table)) == len(table)
     assert modalities.load(name, "page").figures(facts) is not None
 
 

@@ -1,5 +1,8 @@
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -48,6 +51,35 @@ def test_a_version_is_found_by_its_content(sqlite_uri):
     other = REFERENCE.replace("b", "c")
     assert register(registry, reference=other).version == "2"
     assert registry.version("news", other).version == "2"
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_folder_that_moved_is_found_again(tmp_path, sqlite_uri, copied):
+    """What MLflow wrote down of the old place is corrected; the old folder is not made anew."""
+    made = register(Registry(sqlite_uri))
+    old, new = database(sqlite_uri).parent, tmp_path / "it's an_other? place #1"
+    (shutil.copytree if copied else shutil.move)(old, new)
+    before = sorted(old.rglob("*"))
+    uri = f"sqlite:///{quote(str(new))}/mlflow.db"
+    tracking.probe(uri, experiment="smoke", models=["news"])
+    registry = Registry(uri)
+    assert registry.version("news", REFERENCE) == made
+    registry.fetch(made, tmp_path / "fetched")
+    register(registry, reference=REFERENCE.replace("b", "c"))
+    assert sorted(old.rglob("*")) == before
+    with closing(sqlite3.connect(new / "mlflow.db")) as base:
+        assert not [line for line in base.iterdump() if str(old) in line]
+
+
+def test_a_version_without_its_files_is_no_version(sqlite_uri):
+    """Whatever its tags say: it is completed."""
+    registry = Registry(sqlite_uri)
+    made = register(registry)
+    place = Path(registry.client.get_logged_model(made.model_id).artifact_location.removeprefix("file://"))
+    shutil.rmtree(place)
+    assert registry.version("news", REFERENCE) is None
+    assert register(registry).version == made.version
+    assert registry.version("news", REFERENCE) == made and (place / "files.json").is_file()
 
 
 def test_what_is_fetched_is_what_was_registered(mlflow_uri, tmp_path):

@@ -182,8 +182,8 @@ def test_what_is_no_example_is_refused_by_name(name, modality, architecture):
             changed = Record({**record, fields[role]: odd}, "made")
             values = {key: changed.fields[field] for key, field in fields.items() if key not in inputs}
             try:
-                values |= {key: one.reader.value(changed, fields[key]) for key in inputs}
-                found, label = one.plugin.parse(values)
+                values |= {key: one.reader.value(changed, fields[key], print) for key in inputs}
+                found, label = one.plugin.parse(values, tasks.Reading())
                 one.reader.identity(found)
                 assert list(found) == inputs and one.plugin.classes([label]) is not None
             except DataError as error:

@@ -1,18 +1,17 @@
 """Detection: its losses are the papers', where boxes lie on a canvas, and what is refused."""
 
-import io
 import json
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from components.lib.core.errors import DataError
 from components.lib.data import images
 from components.lib.modalities.image import centres
 from components.lib.modalities.image.canvas import Canvas
 from components.lib.modalities.image.labelled import Reader
+from components.lib.tasks import Reading
 from components.lib.tasks import detection as task
 from tests import made
 
@@ -26,7 +25,7 @@ def reader(canvas: Canvas = CANVAS) -> Reader:
 
 def parsed(objects):
     """The objects of the picture."""
-    return task.parse({"image": PICTURE, "label": objects})[1]
+    return task.parse({"image": PICTURE, "label": objects}, Reading())[1]
 
 
 def test_the_boxes_of_the_answer_are_those_of_the_picture():
@@ -52,6 +51,26 @@ def test_what_the_canvas_cuts_off_does_not_count():
     )
     assert cropped.tolist() == [[0, 0, 2, 6, 8]]
     assert padded.tolist() == [[0, 0, 4, 2, 6], [0, 3, 5, 7, 8]]
+
+
+def test_crowds_leave_loss_and_metric():
+    """The loss is that without them; what is found in them is neither right nor wrong."""
+    one = made.branch("detection", "image", "cnn")
+    one.model.eval()
+    item = {"box": [2, 3, 9, 11], "label": one.names[0]}
+    crowd = {"box": [0, 0, 16, 16], "label": one.names[-1], "crowd": True}
+    file = [images.png(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))]
+    without, with_ = (
+        task.encode(one.reader, {"image": file}, [each], one.names) for each in ([item], [item, crowd])
+    )
+    term = task.Objective(one.model)
+    totals = [float(term(samples.batch([0])).total.detach()) for samples in (without, with_)]
+    assert totals[0] == totals[1]
+    plain, crowded = (task.outcomes(one.model, samples, one.names) for samples in (without, with_))
+    kinds, bits = crowded["class"][0], crowded["matched"][0]
+    assert crowded["objects"].tolist() == [1] and (kinds == len(one.names) - 1).any()
+    assert ((bits >> 10 > 0) == ((kinds == len(one.names) - 1) & (plain["matched"][0] != 1023))).all()
+    assert task.classes([[item, crowd]]) == [one.names[0]]
 
 
 def test_losses_are_the_papers():
@@ -103,9 +122,9 @@ def _by_hand(logits, boxes, objects) -> list[float]:
 
 
 BAD = {
-    "outside": [{"box": [0, 0, 17, 5], "label": "a"}],
-    "left of it": [{"box": [-1, 0, 4, 5], "label": "a"}],
-    "no area": [{"box": [3, 3, 3, 9], "label": "a"}],
+    "outside": [{"box": [9, 0, 27, 5], "label": "a"}],
+    "left of it": [{"box": [-9, 0, 4, 5], "label": "a"}],
+    "shares": [{"box": [0.1, 0.2, 0.5, 1], "label": "a"}],
     "turned": [{"box": [9, 3, 3, 9], "label": "a"}],
     "not a number": [{"box": [float("nan"), 3, 3, 9], "label": "a"}],
     "three sides": [{"box": [1, 2, 3], "label": "a"}],
@@ -130,17 +149,3 @@ def test_both_ways_to_write_objects_are_one():
     corner = [{"box": [1, 2, 4, 7], "label": 3}, {"box": [0, 0, 16, 16], "label": 5}]
     size = {"bbox": [[1, 2, 3, 5], [0, 0, 16, 16]], "category": [3, 5]}
     assert parsed(corner) == parsed(size) and parsed([]) == []
-
-
-def test_boxes_are_those_of_the_upright_picture():
-    """A camera's note that the picture lies on its side swaps its sides."""
-    file, exif = io.BytesIO(), Image.Exif()
-    exif[0x0112] = 6
-    Image.new("L", (8, 4)).save(file, "JPEG", exif=exif)
-    upright, lying = (
-        {"image": file.getvalue(), "label": [{"box": [0, 0, *sides], "label": "a"}]}
-        for sides in ((4, 8), (8, 4))
-    )
-    assert task.parse(upright)[1]
-    with pytest.raises(DataError, match="leaves the picture"):
-        task.parse(lying)

@@ -6,7 +6,7 @@ from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.metrics.sequence_labeling import get_entities
 from sklearn import metrics as reference
 
-from components.lib.tasks import sequence_classification, token_classification
+from components.lib.tasks import Reading, sequence_classification, token_classification
 from components.lib.tasks.token_classification import _compare, spans
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -60,4 +60,4 @@ def test_calibration_error_by_hand():
 
 
 def test_whole_numbers_are_classes():
-    assert sequence_classification.parse({"text": "x", "label": 3}) == ({"text": "x"}, "3")
+    assert sequence_classification.parse({"text": "x", "label": 3}, Reading()) == ({"text": "x"}, "3")

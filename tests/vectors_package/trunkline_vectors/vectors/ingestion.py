@@ -108,7 +108,7 @@ def excerpts(table: Any) -> Any:
     return table["columns"]
 
 
-def sample(row: Mapping[str, Any]) -> str:
+def sample(row: Mapping[str, Any], settled: Mapping[str, Any]) -> str:
     """Its first numbers."""
     found = np.frombuffer(row["vector"], "<f8")
     return ", ".join(f"{value:.4g}" for value in found[:SHOWN]) + (" ..." if len(found) > SHOWN else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,7 +36,7 @@ class Reader:
         if found != expected:
             raise IntegrityError("the trunk reads other numbers", where=where, found=found, expected=expected)
 
-    def value(self, record: Record, names: str) -> list[float]:
+    def value(self, record: Record, names: str, tell: Callable[[str], None]) -> list[float]:
         """The numbers of the trunk's columns, whatever the others of the record."""
         return columns.values({name: record.required(name) for name in self.columns}, self.columns)
 

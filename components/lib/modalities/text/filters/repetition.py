@@ -24,12 +24,15 @@ class Config:
 
 
 def reason(document: Document, config: Config) -> str | None:
-    """Gopher's rules (Rae et al. 2021, table A1), loosened: mail quotes and lists are no spam."""
+    """Gopher's rules (Rae et al. 2021, table A1), loosened: mail quotes and lists are no spam.
+
+    Where a script has no spaces, a run has as many characters as so many words have on average.
+    """
     lines = document.lines
     again = len(lines) - len(set(lines))
     if len(lines) > 3 and again > config.lines * len(lines):
         return f"{again} of {len(lines)} lines stood before"
-    if not config.factor or len(document) < config.words:
+    if not config.factor or len(document) < config.words * document.stretch:
         return None
     return _runs(document, config.factor)
 
@@ -37,17 +40,17 @@ def reason(document: Document, config: Config) -> str | None:
 def _runs(document: Document, factor: float) -> str | None:
     """Asks for runs of n words, unless what shorter runs have shown rules it out."""
     size, again, width = len(document), len(document), 1  # `again` runs of `width` words stood before
-    for n, limit in (TOP | DUPLICATE).items():
-        allowed = limit * factor * size
-        most = n * (again + 1) if n in TOP else again * n / (n - width + 1)
+    for words, limit in (TOP | DUPLICATE).items():
+        n, allowed = round(words * document.stretch), limit * factor * size
+        most = n * (again + 1) if words in TOP else again * n / (n - width + 1)
         if most <= allowed:
             continue
         counts = _counts(document.runs(n))
         top, again, width = int(counts.max(initial=0)), max(size - n + 1, 0) - len(counts), n
-        if n in TOP and top > 2 and n * top > allowed:
-            return f"one run of {n} words makes {n * top / size:.0%} of the text"
-        if n in DUPLICATE and n * again > allowed and _repeated(document, n) * size > allowed:
-            return f"repeated runs of {n} words make {_repeated(document, n):.0%} of the text"
+        if words in TOP and top > 2 and n * top > allowed:
+            return f"one run of {words} words makes {n * top / size:.0%} of the text"
+        if words in DUPLICATE and n * again > allowed and _repeated(document, n) * size > allowed:
+            return f"repeated runs of {words} words make {_repeated(document, n):.0%} of the text"
     return None
 
 

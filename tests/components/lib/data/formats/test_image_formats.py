@@ -230,3 +230,51 @@ def test_a_share_is_chosen_by_the_place_alone():
     fifth = {place for place in places if chosen(place, 0.2)}
     assert 0.17 < len(fifth) / 4000 < 0.23 and fifth < {place for place in places if chosen(place, 0.5)}
     assert all(chosen(place, 1.0) and not chosen(place, 0.0) for place in places)
+
+
+STRANGE = {  # an archive of arrays that hold no images as they stand
+    "channels first": (
+        {"images": np.zeros((3, 3, 24, 24), np.float32)},
+        "move the axis of channels to the end",
+    ),
+    "transparency": ({"images": np.zeros((3, 8, 8, 4), np.uint8)}, "1 or 3"),
+    "words": ({"images": np.full((3, 8, 8), "a")}, "whole numbers"),
+    "other names": (
+        {"train_images": np.zeros((3, 8, 8), np.uint8), "train_labels": np.zeros(3)},
+        "train_images",
+    ),
+    "one image": ({"images": np.zeros((8, 8), np.uint8)}, "(images, height, width)"),
+    "objects": ({"images": np.array([{}] * 3)}, "never opened"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_arrays_that_are_no_images_say_what_is_expected(tmp_path, name):
+    arrays, told = STRANGE[name]
+    np.savez(tmp_path / "a.npz", **arrays)
+    try:
+        found = [record for record in read_records(str(tmp_path / "a.npz")) if isinstance(record, Rejected)]
+        assert len(found) == 3 and all(told in record.reason for record in found)
+    except TrunklineError as error:
+        assert told in str(error)
+
+
+def test_classes_of_arrays_are_whole_numbers_and_words(tmp_path):
+    """What is none is handed on as it is, for the task to refuse."""
+    values = {
+        "a": np.array([[1], [2]]),
+        "b": np.array([b"x", b"y"]),
+        "c": np.array([0.5, np.nan]),
+        "d": ["u", "v"],
+    }
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 8, 8), np.uint8), **values)
+    options = {"npz": {"fields": {name: name for name in values}}}
+    one, two = read_records(str(tmp_path / "a.npz"), Layout(options=options))
+    assert [one.fields[name] for name in values] == ["1", "x", 0.5, "u"]
+    assert two.fields["a"] == "2" and np.isnan(two.fields["c"])
+
+
+def test_a_file_of_classes_is_not_taken_for_images(tmp_path):
+    (tmp_path / "labels.idx").write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, 3) + b"\1\2\3")
+    with pytest.raises(DataError, match=r"classes, not of images[\s\S]*format_options.idx.labels"):
+        list(read_records(str(tmp_path / "labels.idx")))

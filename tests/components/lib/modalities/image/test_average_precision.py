@@ -13,8 +13,11 @@ from components.lib.tasks import detection as task
 NAMES = ["a", "b", "c"]  # no object is a c
 
 
-def scene(images: int, seed: int = 0):
-    """Of each image true (kind, box) rows, and what was found: kinds, boxes and scores, surest first."""
+def scene(images: int, seed: int = 0, crowds: float = 0):
+    """Of each image true (kind, box) rows, and what was found: kinds, boxes and scores, surest first.
+
+    Kinds of `crowds`, a share of the objects, are below 0: their place from the end.
+    """
     rng, made = np.random.default_rng(seed), []
     for _ in range(images):
         corner, size = rng.uniform(0, 60, (rng.integers(0, 5), 2)), rng.uniform(8, 40, 2)
@@ -24,16 +27,20 @@ def scene(images: int, seed: int = 0):
         boxes = near[:, 1:] + rng.normal(0, 2.5, (len(near), 4))
         kinds = np.where(rng.random(len(near)) < 0.85, near[:, 0], 1 - near[:, 0].clip(max=1)).astype(int)
         score = np.sort(rng.random(len(near)))[::-1]
+        real[rng.random(len(real)) < crowds, 0] -= len(NAMES)
         made.append((real, kinds, boxes, score))
     return made
 
 
 def columns(made) -> dict[str, np.ndarray]:
     lists = {
-        "real": [real[:, 0].astype(int) for real, *_ in made],
+        "real": [real[real[:, 0] >= 0, 0].astype(int) for real, *_ in made],
         "class": [kinds for _, kinds, _, _ in made],
         "score": [score for *_, score in made],
-        "matched": [task.matched(kinds, boxes, real) for real, kinds, boxes, _ in made],
+        "matched": [
+            task.matched(kinds, boxes, real[real[:, 0] >= 0], real[real[:, 0] < 0] + [len(NAMES), 0, 0, 0, 0])
+            for real, kinds, boxes, _ in made
+        ],
     }
     filled = {name: np.empty(len(made), object) for name in lists}
     for name, values in lists.items():
@@ -48,8 +55,9 @@ def coco(made) -> COCOeval:
         truth.dataset["images"].append({"id": image})
         for kind, left, top, right, bottom in real.tolist():
             box = [left, top, right - left, bottom - top]
-            entry = {"id": len(truth.dataset["annotations"]) + 1, "image_id": image, "category_id": int(kind)}
-            truth.dataset["annotations"].append({**entry, "bbox": box, "area": box[2] * box[3], "iscrowd": 0})
+            crowd = {"category_id": int(kind) % len(NAMES), "iscrowd": int(kind < 0)}
+            entry = {"id": len(truth.dataset["annotations"]) + 1, "image_id": image, **crowd}
+            truth.dataset["annotations"].append({**entry, "bbox": box, "area": box[2] * box[3]})
         for kind, (left, top, right, bottom), value in zip(kinds, boxes.tolist(), score, strict=True):
             box = [left, top, right - left, bottom - top]
             found.append({"image_id": image, "category_id": int(kind), "bbox": box, "score": float(value)})
@@ -69,9 +77,10 @@ def check(values, row: int, reference: COCOeval) -> None:
     assert values["average_precision_a"][row] == pytest.approx(each[0], abs=1e-9)
 
 
+@pytest.mark.parametrize("crowds", [0, 0.4])
 @pytest.mark.parametrize("seed", range(5))
-def test_average_precision_is_cocos(seed):
-    made = scene(30, seed)
+def test_average_precision_is_cocos(seed, crowds):
+    made = scene(30, seed, crowds)
     values = task.metrics(columns(made), np.ones((1, 30)), NAMES)
     assert 0.1 < values[task.PRIMARY][0] < 0.9
     check(values, 0, coco(made))

@@ -119,7 +119,8 @@ def test_a_branch_starts_from_the_weights_and_is_kept(tmp_path, kind, task):
     assert all(torch.equal(theirs[name], ours[name]) for name in ours.keys() & theirs.keys())
     texts = segments(22)
     targets = [[0] * len(text) if task == "token_classification" else 0 for text in texts]
-    samples = Examples(texts, targets, one.model.config.pad_token_id)
+    words = [[(0, place) for place in range(len(text))] for text in texts]
+    samples = Examples(texts, targets, one.model.config.pad_token_id, words=words)
     before = plugin.outcomes(branch.eval(), samples, ["a", "b"])
     loading.save(branch, tmp_path / "branch")
     after = plugin.outcomes(plugin.load(tmp_path / "branch"), samples, ["a", "b"])

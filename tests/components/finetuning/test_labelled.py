@@ -1,0 +1,146 @@
+"""Labelled records: what is an example, what has no label, what cannot be used; each is counted and told."""
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from components.finetuning import labelled
+from components.finetuning.config import configured
+from components.lib import tasks
+from components.lib.core.errors import DataError, MissingError
+from components.lib.modalities.text.labelled import Reader
+from components.lib.tasks import token_classification
+from tests import made
+from tests.made.corpora import topics
+
+READER = Reader(SimpleNamespace(model_max_length=64))
+GOOD = [{"text": text, "label": topic} for topic, text in topics(60, seed=1)]
+TEST = [{"text": text, "label": topic} for topic, text in topics(30, seed=2)]
+
+
+def frozen(folder, train, test=TEST, reader=READER, **settings):
+    """The data of a study."""
+    sources = {}
+    for name, rows in (("train", train), ("test", test)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        sources[name] = {"source": str(folder / f"{name}.jsonl")}
+    given = {"task": "made", "modality": "text", "label_counts": [10], **sources, **settings}
+    config = configured(given, "tasks.made.finetuning")
+    return labelled.frozen(config, tasks.load(config.kind), reader)
+
+
+def told(data, *words: str) -> bool:
+    """Whether one notice has all the words."""
+    return any(all(word in notice for word in words) for notice in data.notices)
+
+
+NO_LABEL = {"no key": {}, "null": {"label": None}, "blank": {"label": " "}, "a word": {"label": "None"}}
+NO_LABEL |= {"not a number": {"label": float("nan")}}
+UNUSABLE = {
+    "no input": {"label": "x"},
+    "a list": {"text": "a", "label": ["x"]},
+    "empty": {"text": " ", "label": "x"},
+}
+UNUSABLE |= {"a fraction": {"text": "a", "label": 0.5}, "half a character": {"text": "a", "label": "\ud83d"}}
+
+
+@pytest.mark.parametrize("name", NO_LABEL)
+def test_records_without_a_label_are_left_out_whatever_the_budget(tmp_path, name):
+    data = frozen(
+        tmp_path, [*GOOD, *({"text": f"a {i}", **NO_LABEL[name]} for i in range(40))], reject_budget=0
+    )
+    assert data.counts["train"] == 60 and data.counts["unlabelled"] == 40 and len(data.classes) == 3
+    assert told(data, "train", "40 of 100 records", "no label") and not data.train.rejected["broken"]
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_record_that_cannot_be_used_costs_that_record(tmp_path, name):
+    data = frozen(tmp_path, [UNUSABLE[name], *GOOD], reject_budget=0.02)
+    assert data.counts["train"] == 60 and len(data.train.rejected["broken"]) == 1
+    assert told(data, "train", "1 of 61 records cannot be used")
+    with pytest.raises(DataError, match="1 of 61") as caught:
+        frozen(tmp_path, [UNUSABLE[name], *GOOD], reject_budget=0)
+    assert caught.value.where.endswith("train.jsonl:1")
+
+
+@pytest.mark.parametrize("key", ["text", "label"])
+def test_a_field_that_no_record_has_is_told_with_those_they_have(tmp_path, key):
+    with pytest.raises(MissingError, match=f"no field '{key}'") as caught:
+        frozen(tmp_path, [{other: row[other] for other in row if other != key} for row in GOOD])
+    assert caught.value.fix == f"known: {'label' if key == 'text' else 'text'}"
+
+
+def test_labelled_texts_pass_the_cleaning_of_the_corpus(tmp_path):
+    """One that differs from a test text by what cleaning evens out is not trained on."""
+    text = "caf\u00e9  noir\nau lait"
+    others = [
+        " cafe\u0301 noir au\tlait ",
+        "caf\u00e9 noir\r\nau lait\x00",
+        "\ufeffcaf\u00e9 noir au la\ud83dit",
+    ]
+    train = [*GOOD, *({"text": other, "label": GOOD[0]["label"]} for other in others)]
+    data = frozen(tmp_path, train, [*TEST, {"text": text, "label": GOOD[0]["label"]}])
+    assert data.counts["train_also_in_test"] == 3 and data.counts["train"] == 60
+    assert told(data, "2 records", "were removed")
+    for split in (data.train, data.test):
+        assert "".join(split.inputs["text"]).encode()
+    assert READER.served(others)[1] == "caf\u00e9 noir\nau lait"
+
+
+def test_numbers_of_two_files_are_one_class(tmp_path):
+    numbers = {name: place for place, name in enumerate(sorted({row["label"] for row in GOOD}))}
+    for kind in (float, int, str, lambda number: f"{number}.0"):
+        train = [{**row, "label": kind(numbers[row["label"]])} for row in GOOD]
+        data = frozen(tmp_path, train, [{**row, "label": float(numbers[row["label"]])} for row in TEST])
+        assert data.classes == ["0", "1", "2"]
+
+
+def test_classes_that_look_alike_are_told_also_where_one_is_not_trained_on(tmp_path):
+    extra = [{"text": "a b c", "label": "caf\u00e9"}, {"text": "a b d", "label": "cafe\u0301"}]
+    data = frozen(tmp_path, [*GOOD, *extra, {"text": "x", "label": "none"}])
+    assert told(data, "look alike", "\\xe9") and told(data, "no label", "none")
+    with pytest.raises(DataError, match="never trained on") as caught:
+        frozen(tmp_path, [*GOOD, extra[0]], [*TEST, extra[1]])
+    assert "look alike" in caught.value.fix
+
+
+def test_words_that_mean_no_label_can_be_classes(tmp_path):
+    rows = [*GOOD, {"text": "a b c", "label": "None"}]
+    assert "None" not in frozen(tmp_path, rows).classes
+    assert "None" in frozen(tmp_path, rows, missing=[]).classes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [((10, 5000), ["60 examples", "5000"]), ((1,), ["share", "60"]), ((0.5, 60), [])],
+)
+def test_label_counts_that_are_not_what_they_seem_are_told(wanted, words):
+    notices = labelled.counts_told(SimpleNamespace(label_counts=wanted), 60)
+    assert len(notices) == bool(words) and all(word in notices[0] for word in words)
+
+
+def test_entities_beyond_what_is_read_are_misses():
+    """And words in the middle that hold nothing shift none: answers stand at the words that they are of."""
+    one = made.branch("token_classification", "text", "modernbert")
+    reader = type(one.reader)(one.reader.tokenizer)
+    reader.length = 12
+    words = one.inputs["text"][0][:4]
+    words = [words[0], "", *words[1:], *words * 10]
+    labels = ["O", "O", "B-X", "I-X", *["O"] * (len(words) - 6), "B-X", "I-X"]
+    names = ["O", "B-X", "I-X"]
+    samples = token_classification.encode(reader, {"text": [words, ["a"]]}, [labels, ["O"]], names)
+    assert list(samples.cut) == [True, False] and list(samples.subset([1]).cut) == [False]
+    assert samples.words[0][1] == (0, -1) and samples.words[0][-1] == (2, -1) and samples.words[0][2][1] > 0
+
+    guessed = np.maximum(samples.targets[0], 0)  # all that is read is right
+    named = token_classification._named(samples, 0, guessed, names)
+    assert named[2:4] == ["B-X", "I-X"] and named[-2:] == ["O", "O"] and len(named) == len(words)
+    assert token_classification._compare(labels, named)[:3] == (1, 0, 1)
+
+
+def test_a_split_without_its_training_half_keeps_what_was_left_out(tmp_path):
+    data = frozen(tmp_path, GOOD, [*TEST, {"text": "a", "label": None}])
+    assert data.counts["unlabelled"] == 1 and dataclasses.asdict(data)["notices"]
