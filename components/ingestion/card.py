@@ -85,6 +85,15 @@ class Card:
             rules.append(("quarantined", "could not be read", of.quarantined))
         return [(*rule, f"{rule[2] / max(of.read, 1):.2%}") for rule in rules]
 
+    def account(self) -> list[tuple[object, ...]]:
+        """Lines, rows, members or records that were cut out of the files, and what they are."""
+        return [(unit, *counts.values()) for unit, counts in self.statistics.account.items()]
+
+    def notes(self) -> list[tuple[object, ...]]:
+        """What was guessed of files or left out of them, of how many, and one of them."""
+        notes = sorted(self.statistics.notes.items(), key=lambda item: -item[1]["streams"])
+        return [(note, of["streams"], of["first"]) for note, of in notes[:KINDS]]
+
     def evaluations(self) -> list[list[object]]:
         """Each evaluation set, its documents, and how many of them stand in the sources."""
         found = self.statistics.evaluations
