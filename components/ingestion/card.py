@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.ingestion.packs import COUNTED
 from components.ingestion.statistics import Statistics
 from components.lib.modalities import Words
 from components.lib.pages import charts, ledger, page
@@ -87,7 +88,8 @@ class Card:
 
     def account(self) -> list[tuple[object, ...]]:
         """Lines, rows, members or records that were cut out of the files, and what they are."""
-        return [(unit, *counts.values()) for unit, counts in self.statistics.account.items()]
+        found = self.statistics.account.items()
+        return [(unit, *(counts[name] for name in COUNTED)) for unit, counts in found]
 
     def notes(self) -> list[tuple[object, ...]]:
         """What was guessed of files or left out of them, of how many, and one of them."""
