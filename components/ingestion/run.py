@@ -53,7 +53,6 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         passed.merge(part.source["passed_over"])
     if passed.counts:
         context.tell(f"passed over {passed}")
-    account.tell_notes(context, statistics.notes(parts))
     _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
     output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
@@ -127,11 +126,12 @@ def _extracted(
 
 
 def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -> None:
-    """Tells what could not be read; raises DataError if it is too much.
+    """Tells what was guessed and what could not be read; raises DataError if it is too much.
 
     A file that is set aside whole is one record, and all of its bytes: it is named, as more went with it.
     A record that cannot be read may be many lines, for nobody knows what stood in them.
     """
+    account.tell_notes(context, statistics.notes(parts))
     lost = [part.source for part in parts if "lost" in part.source]
     if lost:
         first = "; ".join(f"{formats.printable(one['name'])}: {one['lost']}" for one in lost[:3])
