@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from components.lib import modalities
 from components.lib.core.errors import DataError, MissingError
 from components.lib.data import classes
 from components.lib.data.classes import Unlabelled
-from components.lib.data.formats import EXCERPT, Layout, Record, Rejected
+from components.lib.data.formats import EXCERPT, Account, Layout, Record, Rejected
 from components.lib.data.groups import fields_of, group_of
 from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
@@ -82,18 +83,21 @@ def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -
     reads = modalities.load(config.modality).READS
     asked = fields_of(source.fields, source.group)
     layout = Layout(source.format, source.format_options, source.encoding, reads, asked)
-    with closing(read_records(source.source, layout)) as records:
+    accounts = list[Account]()
+    with closing(read_records(source.source, layout, accounts)) as records:
         for record in records:
             if isinstance(record, Rejected):
                 _reject(split, "broken", record.where, record.reason, record.excerpt)
             elif chosen(record.where, source.share):
                 _add(split, record, source, task, reader, reading, where)
-    _check(split, config.reject_budget, source, where)
-    split.notices = [f"{where}: {notice}" for notice in _notices(split, reading)]
+    _check(split, accounts, config.reject_budget, source, where)
+    split.notices = [f"{where}: {notice}" for notice in _notices(split, reading, accounts)]
     return split
 
 
-def _check(split: Split, budget: float, source: Labelled, where: str) -> None:
+def _check(split: Split, accounts: list[Account], budget: float, source: Labelled, where: str) -> None:
+    lines = [one for one in accounts if one.unit == "lines"]  # of which a broken record may be many
+    lost, of = sum(one.quarantined for one in lines), sum(one.records + one.quarantined for one in lines)
     broken, unlabelled = split.rejected["broken"], split.rejected["unlabelled"]
     found = len(split) + len(broken) + len(unlabelled)
     if split.missing and len(split.missing) == found:
@@ -101,10 +105,11 @@ def _check(split: Split, budget: float, source: Labelled, where: str) -> None:
     if not found:
         fix = f"add records, or raise the share, which is {source.share:g}"
         raise DataError("there are no labelled records", where=f"{where} {source.source}", fix=fix)
-    if not len(split) or len(broken) > budget * (len(split) + len(broken)):
+    if not len(split) or len(broken) > budget * (len(split) + len(broken)) or lost > budget * of:
         first = (broken or unlabelled)[0]
+        more = f", {lost} of {of} lines," if lost > len(broken) else ""
         raise DataError(
-            f"{len(broken) or found} of {found} labelled records cannot be used",
+            f"{len(broken) or found} of {found} labelled records{more} cannot be used",
             where=first["location"],
             found=first["reason"],
             expected=f"at most {budget:.1%}",
@@ -112,8 +117,8 @@ def _check(split: Split, budget: float, source: Labelled, where: str) -> None:
         )
 
 
-def _notices(split: Split, reading: Reading) -> list[str]:
-    """What is told of a source: records without a label, those that cannot be used, and what was altered."""
+def _notices(split: Split, reading: Reading, accounts: list[Account]) -> list[str]:
+    """What is told of a source: what was guessed, records without label or of no use, what was altered."""
     whole = len(split) + sum(map(len, split.rejected.values()))
     words = {"broken": "cannot be used", "unlabelled": "have no label and are left out"}
     left = [
@@ -121,7 +126,10 @@ def _notices(split: Split, reading: Reading) -> list[str]:
         for kind, rows in split.rejected.items()
         if rows
     ]
-    return [*left, *(f"{count:,} records: {what}" for what, count in sorted(reading.notices.items()))]
+    notes = Counter(note for one in accounts for note in one.notes)
+    guessed = [f"{note} ({count:,} files)" if count > 1 else note for note, count in notes.items()]
+    altered = [f"{count:,} records: {what}" for what, count in sorted(reading.notices.items())]
+    return [*guessed, *left, *altered]
 
 
 def _add(

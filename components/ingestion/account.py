@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.lib.data.formats import printable
 from components.lib.data.listing import PassedOver
 from components.lib.storage.stage import Context
 
+NOTES = 5  # of what was guessed, that are told one by one
 MUCH = 0.2  # share of the records above which what one rule drops is told as a warning
 SETTINGS = {
     "exact_duplicate": "equal records are always kept once: see that the right field is read",
@@ -33,6 +35,16 @@ def line(account: Mapping[str, Any]) -> str:
         f"kept {account['kept']:,}, dropped {sum(account['dropped'].values()):,}{rules}, "
         f"quarantined {account['quarantined']:,}"
     )
+
+
+def tell_notes(context: Context, notes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Says what was guessed of files or left out of them; the most frequent first, the rest on the card."""
+    most = sorted(notes, key=lambda note: -notes[note]["streams"])
+    for note in most[:NOTES]:
+        count, first = notes[note]["streams"], printable(notes[note]["first"])
+        context.tell(f"{first}{f' and {count - 1:,} more' if count > 1 else ''}: {note}")
+    if len(most) > NOTES:
+        context.tell(f"{len(most) - NOTES:,} more such notes stand on the data card")
 
 
 def tell(context: Context, facts: Mapping[str, Any], passed: PassedOver, modality: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.ingestion.packs import COUNTED
 from components.ingestion.statistics import Statistics
 from components.lib.modalities import Words
 from components.lib.pages import charts, ledger, page
@@ -84,6 +85,16 @@ class Card:
         if of.quarantined:
             rules.append(("quarantined", "could not be read", of.quarantined))
         return [(*rule, f"{rule[2] / max(of.read, 1):.2%}") for rule in rules]
+
+    def account(self) -> list[tuple[object, ...]]:
+        """Lines, rows, members or records that were cut out of the files, and what they are."""
+        found = self.statistics.account.items()
+        return [(unit, *(counts[name] for name in COUNTED)) for unit, counts in found]
+
+    def notes(self) -> list[tuple[object, ...]]:
+        """What was guessed of files or left out of them, of how many, and one of them."""
+        notes = sorted(self.statistics.notes.items(), key=lambda item: -item[1]["streams"])
+        return [(note, of["streams"], of["first"]) for note, of in notes[:KINDS]]
 
     def evaluations(self) -> list[list[object]]:
         """Each evaluation set, its documents, and how many of them stand in the sources."""

@@ -135,9 +135,7 @@ def read(
         except Lost as error:
             lost[number] = Loss(file, file.entry.name, error.reason)
         except DataError as error:
-            parts = [("found", error.found), ("expected", error.expected), ("fix", error.fix)]
-            reason = "; ".join([error.what, *(f"{name}: {value}" for name, value in parts if value)])
-            lost[number] = Loss(file, error.where or file.entry.name, reason)
+            lost[number] = Loss(file, error.where or file.entry.name, error.reason)
         except InternalError as error:
             error.where = error.where or file.entry.name
             raise

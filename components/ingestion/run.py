@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.ingestion import account, increment, packs
+from components.ingestion import account, increment, packs, statistics
 from components.ingestion import card as cards
 from components.ingestion.assembly import assemble, quarantined
 from components.ingestion.config import Config
@@ -125,10 +126,12 @@ def _extracted(
 
 
 def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -> None:
-    """Tells what could not be read; raises DataError if it is too much.
+    """Tells what was guessed and what could not be read; raises DataError if it is too much.
 
     A file that is set aside whole is one record, and all of its bytes: it is named, as more went with it.
+    A record that cannot be read may be many lines, for nobody knows what stood in them.
     """
+    account.tell_notes(context, statistics.notes(parts))
     lost = [part.source for part in parts if "lost" in part.source]
     if lost:
         first = "; ".join(f"{formats.printable(one['name'])}: {one['lost']}" for one in lost[:3])
@@ -137,12 +140,17 @@ def _check_quarantine(parts: Sequence[Slice], context: Context, budget: float) -
     read = broken + sum(part.source["rows"] for part in parts)
     gone = sum(source["bytes"] for source in lost)
     size = sum(part.source["bytes"] for part in parts)
-    if broken <= budget * read and gone <= budget * size:
+    lines = Counter[str]()
+    for part in parts:
+        lines.update(part.source["account"].get("lines", {}))
+    of = lines["read"] - lines["blank"] - lines["header"]
+    if broken <= budget * read and gone <= budget * size and lines["quarantined"] <= budget * of:
         return
     rows = quarantined(context.store, parts).slice(0, 5).to_pylist()
     examples = "; ".join(f"{row['location']}: {row['reason']}" for row in rows)
-    whole = f" and {gone:,} of {size:,} bytes, in whole files" if lost else ""
-    what, found = "too many records cannot be read", f"{broken:,} of {read:,} records{whole}: {examples}"
-    expected = f"at most {budget:.2%} of the records and of the bytes (setting ingestion.quarantine)"
+    more = f", {lines['quarantined']:,} of {of:,} lines" * (lines["quarantined"] > broken)
+    more += f", {gone:,} of {size:,} bytes in whole files" * bool(lost)
+    what, found = "too many records cannot be read", f"{broken:,} of {read:,} records{more}: {examples}"
+    expected = f"at most {budget:.2%} of records, lines and bytes (setting ingestion.quarantine)"
     fix = "correct the data or the settings of their format, or raise the limit"
     raise DataError(what, where=rows[0]["location"], found=found, expected=expected, fix=fix)

@@ -73,7 +73,7 @@ class Statistics:
             altered=sum(packs.values()),
             dropped=documents.dropped,
             account=_account(parts),
-            notes=_notes(parts),
+            notes=notes(parts),
             documents={name: int(mask.sum()) for name, mask in splits.items()},
             modality=config.modality,
             totals=_totals(documents, columns.totals),
@@ -116,7 +116,8 @@ def _account(parts: Sequence[Slice]) -> dict[str, dict[str, int]]:
     return {unit: {name: counts[name] for name in COUNTED} for unit, counts in sorted(sums.items())}
 
 
-def _notes(parts: Sequence[Slice]) -> dict[str, dict[str, Any]]:
+def notes(parts: Sequence[Slice]) -> dict[str, dict[str, Any]]:
+    """What was guessed of files or left out of them: note -> in how many streams, and in a first source."""
     found: dict[str, dict[str, Any]] = {}
     for part in parts:
         for note, streams in part.source["notes"].items():

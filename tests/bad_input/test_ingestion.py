@@ -25,7 +25,7 @@ REFUSED = {
         {"a.txt": b"two three four five six seven\n"}, "fell into the validation", ".validation"
     ),
     "bytes of no encoding": Row({"a.txt": MIXED}, "is not utf-8", "a.txt:101"),
-    "binary": Row({"a.txt": bytes(range(256)) * 200}, "not utf-8", "a.txt:2"),
+    "binary": Row({"a.txt": bytes(range(256)) * 200}, "encoding of a file is not known", "a.txt"),
     "a PDF called .txt": Row({"a.txt": PDF}, "a PDF", "a.txt", settings=DOCUMENT),
     "an unknown encoding": Row(
         {"a.txt": GOOD}, "no such encoding", "encoding", SETTING, {"encoding": "utf-9"}

@@ -77,7 +77,10 @@ def detect(head: bytes, file: Any, where: str) -> tuple[str, int, str]:
     name, confidence, language = _guess([line for line in lines if not _is_utf8(line)])
     guess = f"{name}, with a confidence of {confidence:.2f}"
     if not name or confidence < LEAST:
-        what, found = "the encoding of a file is not known: it is not UTF-8", guess if name else "no guess"
+        what, found = (
+            "the encoding of a file is not known: it is not UTF-8",
+            guess if name else "bytes of no text",
+        )
         fix = f"set {SETTING}, or write the file in UTF-8"
         raise DataError(what, where=where, found=found, expected=f"at least {LEAST}", fix=fix)
     spoken = f" ({language})" if language else ""

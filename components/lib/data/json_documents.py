@@ -75,6 +75,14 @@ class Document:
             pass
         return re.sub(BLANK, "", self._text[self._at : self._at + CHUNK]).startswith(start)
 
+    def key(self) -> tuple[str, str]:
+        """As `value`, of a key and the colon behind it."""
+        if self.peek() != '"':
+            self._refuse("a key in quotes is expected")
+        name, problem = self.value()
+        self.take(":")
+        return str(name), problem
+
     def value(self) -> tuple[Any, str]:
         """The next value, and what is wrong with it, if anything; raises DataError if it is no JSON."""
         self.peek()

@@ -27,6 +27,7 @@ from components.lib.data.listing import EMPTY, SPECIAL, PassedOver, no_data
 COMPRESSIONS = (".gz", ".gzip", ".zst", ".zstd")
 ZIPS, TARS = (".zip", ".whl"), (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.gzip", ".tar.zstd")
 ARCHIVES = (*ZIPS, *TARS[:2])  # by the ending that is left when the compression's is cut
+POINTER = b"version https://git-lfs.github.com/spec/"  # the beginning of what stands for a file of Git LFS
 ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # LZMA has no ceiling of memory there
 # NotImplementedError: of a member that asks for a later version of ZIP
 BROKEN = (EOFError, OSError, NotImplementedError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
@@ -241,7 +242,7 @@ def _decompressed(file: BinaryIO, name: str, size: int, limits: Limits) -> Binar
     lower = name.lower()
     plain: IO[bytes]
     peek = getattr(file, "peek", None)
-    if peek is not None and peek(4)[:4] == b"PAR1":  # compressed inside: the ending says how
+    if peek is not None and peek(len(POINTER)).startswith((b"PAR1", POINTER)):  # PAR1: compressed inside
         return file
     if lower.endswith((".gz", ".gzip")):
         plain = cast(IO[bytes], gzip.GzipFile(fileobj=file))

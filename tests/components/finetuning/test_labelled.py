@@ -5,7 +5,9 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from components.finetuning import labelled
 from components.finetuning.config import configured
@@ -22,9 +24,11 @@ TEST = [{"text": text, "label": topic} for topic, text in topics(30, seed=2)]
 
 
 def frozen(folder, train, test=TEST, reader=READER, **settings):
-    """The data of a study."""
-    sources = {}
+    """The data of a study; `train` may be a file instead of records."""
+    sources = {} if isinstance(train, list) else {"train": {"source": str(train)}}
     for name, rows in (("train", train), ("test", test)):
+        if name in sources:
+            continue
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         sources[name] = {"source": str(folder / f"{name}.jsonl")}
     given = {"task": "made", "modality": "text", "label_counts": [10], **sources, **settings}
@@ -144,3 +148,24 @@ def test_entities_beyond_what_is_read_are_misses():
 def test_a_split_without_its_training_half_keeps_what_was_left_out(tmp_path):
     data = frozen(tmp_path, GOOD, [*TEST, {"text": "a", "label": None}])
     assert data.counts["unlabelled"] == 1 and dataclasses.asdict(data)["notices"]
+
+
+def test_what_is_guessed_of_a_file_is_told_and_the_lines_of_a_broken_record_count(tmp_path):
+    file = tmp_path / "a.csv"
+    rows = "text;label\n" + "".join(f"{row['text']};{row['label']}\n" for row in GOOD)
+    file.write_text(rows + '"' + "one line\n" * 20 + '" and more;x\n')
+    data = frozen(tmp_path, file, reject_budget=0.3)
+    assert data.counts["train"] == 60 and told(data, "apart by a semicolon")
+    with pytest.raises(DataError, match="1 of 61 labelled records, 21 of 81 lines, cannot be used"):
+        frozen(tmp_path, file, reject_budget=0.05)
+
+
+def test_classes_of_a_data_set_of_hugging_face_have_their_names(tmp_path):
+    """-1 is its number for no label."""
+    features = {"label": {"names": list("abc"), "_type": "ClassLabel"}}
+    table = pa.table({"text": [row["text"] for row in GOOD], "label": [-1, *([0, 1, 2] * 20)[1:]]})
+    described = {"huggingface": json.dumps({"info": {"features": features}})}
+    parquet.write_table(table.replace_schema_metadata(described), tmp_path / "a.parquet")
+    test = [row | {"label": "abc"[i % 3]} for i, row in enumerate(TEST)]
+    data = frozen(tmp_path, tmp_path / "a.parquet", test, reject_budget=0)
+    assert data.classes == list("abc") and data.counts["unlabelled"] == 1 and data.counts["train"] == 59

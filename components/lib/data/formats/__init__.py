@@ -20,7 +20,7 @@ from typing import Any
 from components.lib.core import plugins
 from components.lib.core.errors import DataError, MissingError
 from components.lib.core.settings import did_you_mean, from_dict
-from components.lib.data.streams import Stream
+from components.lib.data.streams import POINTER, Stream
 
 EXCERPT = 200  # characters of a rejected record that are kept
 
@@ -114,7 +114,7 @@ def read(stream: Stream, layout: Layout) -> Iterator[Record | Rejected | Account
     config = from_dict(plugin.Config, layout.options.get(name, {}), f"format_options.{name}")
     stream.wanted = layout.fields
     records = quarantined = 0
-    for item in plugin.read(stream, config, layout.encoding):
+    for item in _pointer(stream) or plugin.read(stream, config, layout.encoding):
         if isinstance(item, Record):
             records += item.span
         else:
@@ -130,6 +130,16 @@ def read(stream: Stream, layout: Layout) -> Iterator[Record | Rejected | Account
             fix="report it, please, with the file; leave the file out meanwhile",
         )
     yield of
+
+
+def _pointer(stream: Stream) -> list[Record | Rejected]:
+    """The one Rejected of a file that Git LFS keeps elsewhere, whatever its format; [] for others."""
+    peek = getattr(stream.file, "peek", None)
+    if peek is None or not peek(len(POINTER)).startswith(POINTER):
+        return []
+    stream.tally.read = 1
+    what = "the file is a Git LFS pointer, not the data: fetch them by 'git lfs pull'"
+    return [rejected(place(stream, 1), what, "")]
 
 
 def unknown(where: str, found: str, layout: Layout) -> DataError:

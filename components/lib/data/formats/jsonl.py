@@ -117,8 +117,8 @@ class _Records:
         fields, held, problems = dict[str, Any](), "", list[str]()
         text.take("{")
         while text.peek() != "}":
-            key, _ = text.value()
-            text.take(":")
+            key, problem = text.key()
+            problems += [problem] * bool(problem)
             problems += [f"the key '{key}' stands twice in an object"] * (key in fields)
             own = any(name in self._stream.wanted for name in (key, *fields))
             if key == self._key or (not self._key and not own and text.begins("[{")):
@@ -126,10 +126,10 @@ class _Records:
                     fix = "set format_options.jsonl.records to the key of the records"
                     found = f"{held}, {key}"
                     raise DataError("a JSON object has several arrays", where=where, found=found, fix=fix)
-                held = str(key)
+                held = key
                 yield from self._array()
             else:
-                fields[str(key)], problem = text.value()
+                fields[key], problem = text.value()
                 problems += [problem] * bool(problem)
             if text.peek() != "}":
                 text.take(",}")

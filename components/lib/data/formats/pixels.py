@@ -62,7 +62,8 @@ def _record(text: str, config: Config, where: str) -> Record | Rejected:
             return rejected(where, f"the row has {numbers.size} pixels, not {np.prod(shape)}", text)
         return Record({"image": content(numbers.reshape(shape).tolist()), "label": _class(label)}, where)
     except (ValueError, DataError) as error:
-        return rejected(where, str(error).partition("\n")[0], text)
+        reason = error.reason if isinstance(error, DataError) else str(error)
+        return rejected(where, reason, text)
 
 
 def _class(label: str) -> str:

@@ -182,3 +182,36 @@ def test_options_are_checked():
     assert "did you mean 'unit'" in str(caught.value)
     with pytest.raises(ConfigError, match="no 'doc'"):
         formats.check({"doc": {}})
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl.gz", "a.parquet", "a.csv", "a.npz", "a.conll"])
+def test_a_pointer_of_git_lfs_is_named(tmp_path, name):
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    (found,) = read_records(write(tmp_path, name, pointer))
+    assert isinstance(found, Rejected) and "git lfs pull" in found.reason
+
+
+ZST = zstd(JSONL[: len(JSONL) // 2].encode()) + zstd(JSONL[len(JSONL) // 2 :].encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.jsonl.gz", gzip.compress(JSONL[:9].encode()) + gzip.compress(JSONL[9:].encode())),
+        ("a.jsonl.gz", gzip.compress(JSONL.encode()) + bytes(100)),
+        ("a.jsonl.gzip", gzip.compress(JSONL.encode())),
+        ("a.jsonl.zst", ZST),
+        ("a.jsonl.zst", b"\x50\x2a\x4d\x18\x04\0\0\0abcd" + ZST),  # a frame to be skipped
+        ("a.ndjson.zstd", ZST),
+        ("a.jsonlines", JSONL.encode()),
+        ("a.jsonl", JSONL.encode("utf-16")),
+        ("a.jsonl", JSONL.encode("utf-16-be")),
+    ],
+)
+def test_compressions_and_endings_as_they_are_met(tmp_path, name, data):
+    assert fields(write(tmp_path, name, data)) == ROWS
+
+
+def test_parquet_that_is_compressed_inside(tmp_path):
+    parquet.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet.gzip", compression="gzip")
+    assert fields(str(tmp_path / "a.parquet.gzip")) == ROWS

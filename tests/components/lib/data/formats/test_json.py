@@ -71,6 +71,7 @@ BAD = '[{"text": "a"},\n{"text": "b\udcff"},\n 3,\n{"text": "c", "text": "d"},\n
         ('{"text": "a", "annotations": [{"x": 1}]}\n', ["a"], {}),
         ('{"annotations": [{"x": 1}], "text": "a"}\n', ["a"], {}),
         ('{\n"text": "a",\n"annotations": [{"x": 1}]\n}\n', ["a"], {}),
+        ('{\n"te\udcffxt": "a",\n"n": 1\n}\n', [], {1: "utf-8"}),
         ("[]", [], {}),
         ("", [], {}),
     ],
@@ -97,6 +98,7 @@ def test_what_stands_beside_the_records_is_told(tmp_path):
         (json.dumps({"images": ROWS, "annotations": ROWS}), "several arrays"),
         (json.dumps({"annotations": ROWS, "text": "a"}, indent=1), "is a record and holds some"),
         ("[" * 100_000, "cannot be read"),
+        ('{\n["text"]: "a"\n}', "cannot be read"),
     ],
 )
 def test_a_document_that_cannot_be_read_is_refused_whole(tmp_path, data, match):
