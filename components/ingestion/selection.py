@@ -146,7 +146,13 @@ def select(
     if config.group:
         tested = [np.load(store.open(one, GROUPS)) for one in evaluations if GROUPS in one.names("index/")]
         _split_groups(documents, config, tested)
+<<<<<<< HEAD
     documents = documents.from_row(first)
+=======
+    if config.validation and not older:
+        _hold_one_out(documents, documents.groups if config.group else documents.ids)
+    documents = documents.from_row(sum(part.source["rows"] for part in older))
+>>>>>>> db6f88d (Three records run whole: of few documents the one with the lowest hash is held out)
     _check(documents, config)
     return documents
 
@@ -171,6 +177,15 @@ def _split_groups(documents: Documents, config: Config, tested: Sequence[npt.NDA
     theirs = np.concatenate([np.empty((0, 16), np.uint8), *tested]).view("V16").ravel()
     ours = np.ascontiguousarray(documents.groups.astype(">u8")).view("V16").ravel()
     documents.reasons[documents.kept & np.isin(ours, theirs)] = CONTAMINATED_GROUP
+
+
+def _hold_one_out(documents: Documents, hashes: Hashes) -> None:
+    """Of little data, of which no document falls into the share, those with the lowest hash of all."""
+    kept = documents.kept
+    few = hashes[kept, 1]
+    if len(np.unique(few)) > 1 and not documents.validation[kept].any():
+        documents.validation = hashes[:, 1] == few.min()
+        print(f"ingestion: {len(few)} documents are few: the one of the lowest hash is held out", flush=True)
 
 
 def _held_out(hashes: Hashes, share: float) -> npt.NDArray[np.bool_]:
