@@ -146,13 +146,9 @@ def select(
     if config.group:
         tested = [np.load(store.open(one, GROUPS)) for one in evaluations if GROUPS in one.names("index/")]
         _split_groups(documents, config, tested)
-<<<<<<< HEAD
-    documents = documents.from_row(first)
-=======
     if config.validation and not older:
         _hold_one_out(documents, documents.groups if config.group else documents.ids)
-    documents = documents.from_row(sum(part.source["rows"] for part in older))
->>>>>>> db6f88d (Three records run whole: of few documents the one with the lowest hash is held out)
+    documents = documents.from_row(first)
     _check(documents, config)
     return documents
 
@@ -204,7 +200,7 @@ def _check(documents: Documents, config: Config) -> None:
         fix = "add data, or loosen the rules of ingestion"
         raise DataError("no document is left for training", where="ingestion", found=found, fix=fix)
     if config.validation and not validation and not config.since:  # else the earlier corpus has one
-        fix = "add documents, raise ingestion.validation, or set it to 0"
+        fix = "add documents" + (", or take a field of more groups" if config.group else "")
         what = f"none of {train} documents fell into the validation split"
         raise DataError(what, where="ingestion.validation", found=found, fix=fix)
 
