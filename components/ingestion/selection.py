@@ -146,6 +146,8 @@ def select(
     if config.group:
         tested = [np.load(store.open(one, GROUPS)) for one in evaluations if GROUPS in one.names("index/")]
         _split_groups(documents, config, tested)
+    if config.validation and not older:
+        _hold_one_out(documents, documents.groups if config.group else documents.ids)
     documents = documents.from_row(first)
     _check(documents, config)
     return documents
@@ -173,6 +175,15 @@ def _split_groups(documents: Documents, config: Config, tested: Sequence[npt.NDA
     documents.reasons[documents.kept & np.isin(ours, theirs)] = CONTAMINATED_GROUP
 
 
+def _hold_one_out(documents: Documents, hashes: Hashes) -> None:
+    """Of little data, of which no document falls into the share, those with the lowest hash of all."""
+    kept = documents.kept
+    few = hashes[kept, 1]
+    if len(np.unique(few)) > 1 and not documents.validation[kept].any():
+        documents.validation = hashes[:, 1] == few.min()
+        print(f"ingestion: {len(few)} documents are few: the one of the lowest hash is held out", flush=True)
+
+
 def _held_out(hashes: Hashes, share: float) -> npt.NDArray[np.bool_]:
     """(n,) whether the lower half of a hash is in the lowest share of all."""
     return hashes[:, 1] < np.uint64(share * 2.0**63) * np.uint64(2)
@@ -189,7 +200,7 @@ def _check(documents: Documents, config: Config) -> None:
         fix = "add data, or loosen the rules of ingestion"
         raise DataError("no document is left for training", where="ingestion", found=found, fix=fix)
     if config.validation and not validation and not config.since:  # else the earlier corpus has one
-        fix = "add documents, raise ingestion.validation, or set it to 0"
+        fix = "add documents" + (", or take a field of more groups" if config.group else "")
         what = f"none of {train} documents fell into the validation split"
         raise DataError(what, where="ingestion.validation", found=found, fix=fix)
 

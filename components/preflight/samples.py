@@ -93,6 +93,7 @@ def check(source: Source) -> None:
         TrunklineError: as the stage that reads it would: if there is nothing, it cannot be had or read, or
             no record has the fields that are named.
     """
+    from components.lib.core import plugins
     from components.lib.data import sources
     from components.lib.data.formats import Account, Layout
     from components.lib.data.listing import PassedOver
@@ -105,7 +106,8 @@ def check(source: Source) -> None:
     if sources.scheme(entry.uri) in ("s3", "https", "hf") and not 0 <= entry.size < NEAR:
         return
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-        path = sources.fetch(entry, Path(folder))
+        head = getattr(plugins.load(sources.__name__, sources.scheme(entry.uri)), "head", None)
+        path = head(entry, Path(folder), RECORDS) if head else sources.fetch(entry, Path(folder))
         try:
             for item in islice(sources.open_records(entry, path, layout, PassedOver()), RECORDS):
                 if isinstance(item, Account):
