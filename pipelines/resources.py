@@ -6,9 +6,13 @@ off: the store is the cache, and it knows the content of what it holds.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import os
-from collections.abc import Callable, Iterable
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from kfp import dsl, kubernetes
@@ -44,8 +48,7 @@ def cluster() -> Cluster:
 def placed(component: Any) -> Callable[..., Any]:
     """The component with the place of its stage on the cluster.
 
-    `TRUNKLINE_LOCAL` leaves it out: KFP ignores it locally, and takes seconds to set it. Only the image is
-    set where it says `containers`.
+    `TRUNKLINE_LOCAL` leaves it out: KFP ignores it locally. Only the image is set where it says `containers`.
     """
     stage = stage_of(component)
 
@@ -56,10 +59,30 @@ def placed(component: Any) -> Callable[..., Any]:
         if local == "containers":
             made.set_container_image(contents.name(stage, cluster().images))
         elif not local:
-            _place(made, stage, contents.name(stage, cluster().images), cluster())
+            with _names_of_callers():
+                _place(made, stage, contents.name(stage, cluster().images), cluster())
         return made
 
     return task
+
+
+@contextlib.contextmanager
+def _names_of_callers() -> Iterator[None]:
+    """Gives KFP the names of its callers without their sources.
+
+    It calls `inspect.stack()` at every setting of a task, for one name. That looks for the source of each
+    frame in all modules: a second a graph, and half a minute where a process has loaded many.
+    """
+
+    def stack(context: int = 0) -> list[tuple[Any, ...]]:
+        frames = traceback.walk_stack(sys._getframe(1))
+        return [(frame, frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in frames]
+
+    original, inspect.stack = inspect.stack, stack  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        inspect.stack = original
 
 
 def _place(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> None:
