@@ -19,6 +19,7 @@ from typing import Any
 
 from components.lib.core.errors import DataError, MissingError, TrunklineError, revived
 from components.lib.core.settings import from_dict, to_dict
+from components.lib.data.formats import is_name
 from components.preflight.plan import Plan
 
 RECORDS = 20  # of a source
@@ -79,7 +80,7 @@ def _sources(plan: Plan) -> Iterator[Source]:
         for split in ("train", "test"):
             if given := getattr(task["finetuning"], split):
                 fields = {**given.fields, **({"group": given.group} if given.group else {})}
-                fields = {role: name for role, name in fields.items() if name != "*"}
+                fields = {role: name for role, name in fields.items() if is_name(name)}
                 yield Source(
                     f"tasks.{task['name']}.{split}", given.source, given.format, given.format_options,
                     reads=reads, fields=fields,

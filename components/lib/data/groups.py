@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from components.lib.core.settings import did_you_mean
-from components.lib.data.formats import Record, Rejected, rejected
+from components.lib.data.formats import Record, Rejected, is_name, rejected
 
-ALL = "*"  # the name of a field: whatever a record has
 FILE = "@file"  # the name of a group: the file that a record is in
 
 
 def fields_of(fields: Mapping[str, str], group: str) -> tuple[str, ...]:
-    """The fields of a record that are asked for, each once; () for all."""
+    """The fields of a record that are asked for, each once; () for all, also where one is a pattern."""
     names = [*fields.values(), *([group] if group not in ("", FILE) else [])]
-    return () if ALL in names else tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(names)) if all(map(is_name, names)) else ()
 
 
 def group_of(record: Record, name: str, source: str) -> bytes | Rejected:

@@ -90,6 +90,11 @@ class Layout:
     fields: tuple[str, ...] = ()
 
 
+def is_name(field: str) -> bool:
+    """Whether a field names one column; some modalities read patterns and lists of columns, `age, x*`."""
+    return not set(field) & set("*?,")
+
+
 def rejected(where: str, reason: str, excerpt: object, span: int = 1) -> Rejected:
     """A Rejected whose excerpt is one short printable line."""
     text = "".join(c if c.isprintable() else " " for c in str(excerpt)[:EXCERPT])
