@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
@@ -52,32 +52,34 @@ def sift(
     Raises:
         DataError: if those of no known ending are not fewer than those that can be read.
     """
-    left_out, notes = PassedOver() if passed is None else passed, list[Object]()
-    if layout.format != "auto":
-        notes = [entry for entry in found if layout.format == "idx" and suffix(entry.name) == CLASSES]
-        _set_apart(notes, left_out, beside)
-        return [entry for entry in found if entry not in notes]
+    left_out = PassedOver() if passed is None else passed
     known = {*formats.suffixes(layout.reads), *ARCHIVES}
-    kinds = {suffix(entry.name) for entry in found if not is_documentation(entry.name)} & known
-    annotated = _annotations(kinds, layout)
-    readable, strange = list[Object](), list[Object]()
+    endings = {suffix(entry.name) for entry in found if not is_documentation(entry.name)} & known
+    sorted_out: dict[str, list[Object]] = defaultdict(list)
     for entry in found:
-        ending, name = suffix(entry.name), entry.name
-        if entry.member or (entry.exact and ending in known):
-            readable.append(entry)
-        elif is_documentation(name) and kinds - {ending}:
-            left_out.add(DOCUMENTATION, name)
-        elif is_description(name):
-            left_out.add(DESCRIPTION, name)
-        elif ending in annotated:
-            notes.append(entry)
-        else:
-            (readable if ending in known else strange).append(entry)
-    _set_apart(notes, left_out, beside)
-    left_out.add(UNKNOWN, *(entry.name for entry in strange))
+        sorted_out[_why(entry, known, endings, layout)].append(entry)
+    readable, strange, notes = (sorted_out.pop(why, []) for why in ("", UNKNOWN, ANNOTATION))
+    for why, entries in (*sorted_out.items(), (UNKNOWN, strange)):
+        left_out.add(why, *(entry.name for entry in entries))
+    if beside is None:
+        left_out.add(ANNOTATION, *(entry.name for entry in notes))
+    else:
+        beside += notes
     if len(strange) >= max(1, len(readable)):
         raise formats.unknown(strange[0].name, tally(strange), layout)
     return readable
+
+
+def _why(entry: Object, known: Collection[str], endings: set[str], layout: Layout) -> str:
+    """Why an object is no data beside objects of these endings; '' if it is."""
+    ending = suffix(entry.name)
+    if layout.format != "auto":
+        return ANNOTATION if layout.format == "idx" and ending == CLASSES else ""
+    if entry.member or (entry.exact and ending in known):
+        return ""
+    if is_description(entry.name):
+        return DESCRIPTION
+    return _beside_data(entry.name, ending, known, endings, layout)
 
 
 def _annotations(endings: Collection[str], layout: Layout) -> tuple[str, ...]:
@@ -119,24 +121,24 @@ def members(found: Iterator[Stream], layout: Layout, passed: PassedOver) -> Iter
             strange = stream.name
             passed.add(UNKNOWN, strange)
     for stream in held:
-        why = _beside_data(stream, known, endings, layout)
+        why = _beside_data(stream.member, stream.suffix, known, endings, layout)
         strange = stream.name if why == UNKNOWN else strange
-        if why:
-            passed.add(why, stream.name)
-        else:
-            endings.add(stream.suffix)
-            yield stream
+        with stream.file:
+            if why:
+                passed.add(why, stream.name)
+            else:
+                endings.add(stream.suffix)
+                yield stream
     if strange and not endings:
         raise formats.unknown(strange, suffix(strange), layout)
 
 
-def _beside_data(stream: Stream, known: Collection[str], endings: set[str], layout: Layout) -> str:
-    """Why a member is no data beside members of these endings; '' if it is."""
-    if is_documentation(stream.member) and (endings - {stream.suffix} or stream.suffix not in known):
+def _beside_data(name: str, ending: str, known: Collection[str], endings: set[str], layout: Layout) -> str:
+    if is_documentation(name) and (endings - {ending} or ending not in known):
         return DOCUMENTATION
-    if stream.suffix in _annotations(endings, layout):
+    if ending in _annotations(endings, layout):
         return ANNOTATION
-    return "" if stream.suffix in known else UNKNOWN
+    return "" if ending in known else UNKNOWN
 
 
 def tally(found: Sequence[Object]) -> str:
