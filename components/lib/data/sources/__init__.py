@@ -23,13 +23,12 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from components.lib.core import addresses, plugins
 from components.lib.core.errors import AccessError, ConfigError, DataError, MissingError
 from components.lib.data import formats
-from components.lib.data.annotations import LARGEST, Annotations
 from components.lib.data.formats import Account, Layout, Record, Rejected
 from components.lib.data.listing import EMPTY, Object, PassedOver
 from components.lib.data.record_layouts import completed, pointer
@@ -37,6 +36,9 @@ from components.lib.data.sifting import CLASSES, members, sift
 from components.lib.data.streams import TARS, ZIPS, Stream, streams, suffix
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
+
+if TYPE_CHECKING:
+    from components.lib.data.annotations import Annotations
 
 
 def find(uri: str, passed: PassedOver | None = None) -> list[Object]:
@@ -130,6 +132,8 @@ def _annotations(
     objects: Sequence[Object], beside: Sequence[Object], layout: Layout, passed: PassedOver
 ) -> Annotations:
     """What the files beside images say of them."""
+    from components.lib.data.annotations import LARGEST, Annotations
+
     notes = Annotations([entry.name for entry in objects], passed)
     whole = replace(layout, reads=None, fields=())
     for entry in (entry for entry in beside if suffix(entry.name) != CLASSES):
