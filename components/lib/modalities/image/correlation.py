@@ -47,7 +47,7 @@ def shrunk(values: npt.NDArray[Any]) -> Pixels:
     low, high = (float(values.min()), float(values.max())) if deep else (0.0, 255.0)
     image = images.picture(scaled(values, (low, high if high > low else low + 1)))
     flat = np.full(GREY + TINTS, NEUTRAL, np.uint8)
-    how: dict[str, Any] = {"resample": Image.Resampling.BILINEAR, "reducing_gap": 2.0}
+    how: dict[str, Any] = {"resample": Image.Resampling.BILINEAR, "reducing_gap": 1.5}
     flat[:GREY] = np.asarray(image.convert("L").resize((SIDE, SIDE), **how)).ravel()
     if image.mode != "L":
         flat[GREY:] = np.asarray(image.resize((COLOURS, COLOURS), **how).convert("YCbCr"))[:, :, 1:].ravel()
