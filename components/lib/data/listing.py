@@ -26,6 +26,7 @@ DOCUMENTS = re.compile(
     r"(readme|licen[sc]e|copying|notice|changelog|citation|code_of_conduct|contributing)([-_.][\w.-]*)?", re.I
 )
 PROSE = ("", ".md", ".txt", ".rst", ".text", ".cff", ".bib")
+COLUMN = re.compile(r"([A-Za-z_][\w.-]*)=(.*)")  # a folder that names a column, as hive and Spark write them
 DESCRIPTIONS = ("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "croissant.json")
 
 

@@ -154,10 +154,12 @@ def _left_out(member: str, size: int, pattern: str, where: str, passed: PassedOv
 
 
 def suffix(name: str) -> str:
-    """The ending that tells the format: '.jsonl' of 'a/b.jsonl.gz'."""
+    """The ending that tells the format: '.jsonl' of 'a/b.jsonl.gz', '.idx3-ubyte' of 'images-idx3-ubyte'."""
     lower = name.lower().rpartition("/")[2]
     for ending in COMPRESSIONS:
         lower = lower.removesuffix(ending)
+    if lower.endswith("-ubyte"):  # of IDX: train-images-idx3-ubyte, train-images.idx3-ubyte
+        return f".{lower[-len('idx3-ubyte') :]}"
     return f".{lower.rpartition('.')[2]}" if "." in lower else ""
 
 

@@ -13,7 +13,7 @@ from components.lib.data.formats import Record, Rejected, place
 from components.lib.data.sources import open_single
 from components.lib.data.streams import Stream
 
-SUFFIXES = (".idx",)
+SUFFIXES = (".idx", ".idx3-ubyte")
 HOLDS = "image"
 UNSIGNED_BYTES = 0x08
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from components.lib.data.formats import Record, Rejected, printable, rejected
+from components.lib.data.listing import COLUMN
 from components.lib.data.streams import Stream
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -27,5 +28,6 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
         yield rejected(where, f"the file is larger than {LARGEST:,} bytes", "")
         return
     archive = stream.name.removesuffix(f"!/{stream.member}")
-    folders = f"{archive}/{stream.member}".split("/")[:-1] if stream.member else archive.split("/")[:-1]
+    name = f"{archive}/{stream.member}" if stream.member else archive
+    folders = [part for part in name.split("/")[:-1] if not COLUMN.fullmatch(part)]
     yield Record({"image": data, "label": folders[-1] if folders else ""}, where)

@@ -23,7 +23,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from components.lib.core import addresses, plugins
@@ -31,10 +31,14 @@ from components.lib.core.errors import AccessError, ConfigError, DataError, Miss
 from components.lib.data import formats
 from components.lib.data.formats import Account, Layout, Record, Rejected
 from components.lib.data.listing import EMPTY, Object, PassedOver
-from components.lib.data.sifting import members, sift
-from components.lib.data.streams import TARS, ZIPS, Stream, streams
+from components.lib.data.record_layouts import completed, pointer
+from components.lib.data.sifting import CLASSES, members, sift
+from components.lib.data.streams import TARS, ZIPS, Stream, streams, suffix
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
+
+if TYPE_CHECKING:
+    from components.lib.data.annotations import Annotations
 
 
 def find(uri: str, passed: PassedOver | None = None) -> list[Object]:
@@ -108,13 +112,47 @@ def read_records(
         passed: gets what is there and is no data.
     """
     layout, passed = layout or Layout(), PassedOver() if passed is None else passed
-    for entry in sift(find(uri, passed), layout, passed):
+    beside: list[Object] = []
+    objects = sift(find(uri, passed), layout, passed, beside)
+    notes = _annotations(objects, beside, layout, passed) if beside else None
+    for entry in objects:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-            for item in open_records(entry, fetch(entry, Path(folder)), layout, passed):
-                if not isinstance(item, Account):
+            for item in open_records(
+                entry, fetch(entry, Path(folder)), _classed(entry, beside, layout), passed
+            ):
+                if isinstance(item, Record):
+                    yield notes.join(entry.name, item) if notes and "image" in item.fields else item
+                elif isinstance(item, Rejected):
                     yield item
                 elif accounts is not None:
                     accounts.append(item)
+
+
+def _annotations(
+    objects: Sequence[Object], beside: Sequence[Object], layout: Layout, passed: PassedOver
+) -> Annotations:
+    """What the files beside images say of them."""
+    from components.lib.data.annotations import LARGEST, Annotations
+
+    notes = Annotations([entry.name for entry in objects], passed)
+    whole = replace(layout, reads=None, fields=())
+    for entry in (entry for entry in beside if suffix(entry.name) != CLASSES):
+        with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
+            path = fetch(entry, Path(folder))
+            with closing(streams(path, entry.name)) as opened:
+                data = next(opened).file.read(LARGEST)
+            rows = open_records(entry, path, whole, passed)
+            notes.add(entry.name, data, (row for row in rows if isinstance(row, Record)))
+    return notes
+
+
+def _classed(entry: Object, beside: Sequence[Object], layout: Layout) -> Layout:
+    """The layout of an IDX file with the file of its classes, if that is beside it."""
+    if suffix(entry.name) != ".idx3-ubyte" or layout.options.get("idx"):
+        return layout
+    name = re.sub(r"images([.-])idx3", r"labels\1idx1", entry.name)
+    labels = next((one.uri for one in beside if one.name == name), "")
+    return replace(layout, options={**layout.options, "idx": {"labels": labels}})
 
 
 def open_records(
@@ -128,8 +166,11 @@ def open_records(
     whole = layout.format != "auto" and formats.reads_archives(layout.format)
     name = entry.name.removesuffix(f"!/{entry.member}") if entry.member else entry.name
     found = streams(path, name, entry.member, whole=whole, passed=passed)
+    if lost := pointer(path, formats.printable(name)):
+        yield from (lost, Account("records", 1, 0, 0, 0, 1))
+        return
     for stream in found if entry.member or layout.format != "auto" else members(found, layout, passed):
-        yield from formats.read(stream, layout)
+        yield from completed(formats.read(stream, layout), stream.name, stream.suffix)
 
 
 @contextmanager

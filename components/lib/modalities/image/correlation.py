@@ -47,7 +47,7 @@ def shrunk(values: npt.NDArray[Any]) -> Pixels:
     low, high = (float(values.min()), float(values.max())) if deep else (0.0, 255.0)
     image = images.picture(scaled(values, (low, high if high > low else low + 1)))
     flat = np.full(GREY + TINTS, NEUTRAL, np.uint8)
-    how: dict[str, Any] = {"resample": Image.Resampling.BILINEAR, "reducing_gap": 2.0}
+    how: dict[str, Any] = {"resample": Image.Resampling.BILINEAR, "reducing_gap": 1.5}
     flat[:GREY] = np.asarray(image.convert("L").resize((SIDE, SIDE), **how)).ravel()
     if image.mode != "L":
         flat[GREY:] = np.asarray(image.resize((COLOURS, COLOURS), **how).convert("YCbCr"))[:, :, 1:].ravel()
@@ -138,8 +138,18 @@ def _pairs(
             left, right = order[:-shift][same], order[shift:][same]
             for start in range(0, len(left), PART):
                 one, other = left[start : start + PART], right[start : start + PART]
+                near = np.flatnonzero(_apart(found[one], found[other]) <= 2 * (1 - threshold))
+                one, other = one[near], other[near]
                 close = similarity(found[one], found[other]) >= threshold
                 yield one[close], other[close]
+
+
+def _apart(left: Signatures, right: Signatures) -> Floats:
+    """Mean squared difference in brightness of each pair: no more than `similarity` counts, and faster."""
+    apart = left.view(np.int8)[:, :GREY].astype(np.float32)
+    apart -= right.view(np.int8)[:, :GREY]
+    mean: Floats = np.einsum("ij,ij->i", apart, apart) / np.float32(GREY * UNIT * UNIT)
+    return mean
 
 
 def words(found: Signatures) -> npt.NDArray[np.uint16]:
