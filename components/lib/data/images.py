@@ -91,13 +91,11 @@ def values(data: bytes) -> Decoded:
     """An image file as (height, width, 1 or 3) uint8, uint16, int32 or float32: its values as they are.
 
     Raises:
-        DataError: as `decode` does, and if values are not finite.
+        DataError: as `decode` does, and if no value is finite.
     """
     found = Decoded(_array(_loaded(data))) if data.startswith(NUMPY) else decoded(data, _values)
-    if found.array.dtype.kind == "f" and not np.isfinite(found.array).all():
-        raise DataError(
-            "an image has pixels that are no numbers", found="nan or infinite", expected="finite values"
-        )
+    if not np.isfinite(found.array).any():
+        raise DataError("no pixel of an image is a number", found="nan or infinite", expected="finite values")
     return found
 
 

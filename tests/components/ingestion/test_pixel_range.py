@@ -92,6 +92,14 @@ def test_fractions_and_negative_numbers_have_the_range_of_all_images(ingest, tmp
     found = ingest(folder(tmp_path / "data", heights), modality="image", validation=0).facts["range"]
     values = np.stack([scene(i, 2500) + 200 for i in range(12)])
     assert found == pytest.approx([values.min(), values.max()])
+    holes = scene(90, 2000) + 300
+    holes[3:5] = np.nan
+    given = folder(tmp_path / "data", {"holes.tif": saved(holes, "TIFF")})
+    manifest = ingest(given, modality="image", validation=0)
+    assert manifest.facts["range"] == found and manifest.facts["documents"]["train"] == 13
+    assert any("1 images have pixels that are no numbers" in told for told in manifest.facts["notices"])
+    read = Canvas(SIDE, SIDE, 1, range=tuple(found)).read(saved(holes, "TIFF"))
+    assert (read[3:5] == 0).all() and (read[5:] > 0).all()
     np.save(tmp_path / "shares.npy", np.stack([scene(i, 1.0) for i in range(12)]))
     assert ingest(tmp_path / "shares.npy", modality="image", validation=0).facts["range"] == [0, 1]
     np.save(tmp_path / "scans.npy", np.stack([scene(i, 3000) - 1000 for i in range(12)]).astype(np.int16))

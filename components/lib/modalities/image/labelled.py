@@ -13,7 +13,7 @@ import numpy as np
 from components.lib.core.errors import DataError
 from components.lib.data import images
 from components.lib.data.images import Pixels
-from components.lib.data.pixel_range import beyond, scaled
+from components.lib.data.pixel_range import beyond, check
 from components.lib.modalities.image.canvas import Canvas
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Reader:
         """The bytes of the file; raises DataError if they are no image, or one of a depth without a range."""
         data = images.content(record.required(name))
         found = self._values(data)
-        scaled(found.array[:1], self.canvas.range)
+        check(found.array, self.canvas.range)
         if beyond(found.array, self.canvas.range):
             low, high = self.canvas.range
             tell(f"images have values beyond the trunk's range, {low:g} to {high:g}: they are cut off")

@@ -162,7 +162,7 @@ def test_arrays_that_are_no_images_are_refused_when_they_are_read():
         whole[:-1],
         whole[:30],
         whole.replace(b"<f4", b"|O4"),
-        images.content(np.full((2, 2), np.nan)),
+        images.content(np.full((2, 2), np.inf)),
     ):
         with pytest.raises(DataError):
             images.values(broken)
