@@ -164,18 +164,18 @@ def test_test_images_stay_out_whatever_the_range(ingest, tmp_path):
     assert manifest.facts["dropped"] == {"contaminated": 1} and manifest.facts["evaluations"][0]["found"] == 1
 
 
-def test_broken_exif_and_colours_of_16_bits_are_counted(ingest, tmp_path):
+def test_broken_exif_and_transparent_colours_of_16_bits_are_counted(ingest, tmp_path):
     grey = Image.fromarray(scene(40, 255).astype(np.uint8))
     files = {f"{i}.png": saved(scene(i, 255).astype(np.uint8)) for i in range(20)}
     for name, orientation in (("broken", None), ("turned", 6)):
         file = io.BytesIO()
         grey.save(file, "JPEG", exif=exif(orientation))
         files[f"{name}.jpg"] = file.getvalue()
-    deep = np.random.default_rng(0).integers(0, 4096, (SIDE, SIDE, 3)).astype(">u2")
+    deep = np.random.default_rng(0).integers(0, 65536, (SIDE, SIDE, 4)).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in deep)
-    files["colours.png"] = png(SIDE, SIDE, rows, bits=16, kind=2)
+    files["colours.png"] = png(SIDE, SIDE, rows, bits=16, kind=6)
     manifest = ingest(folder(tmp_path / "data", files), modality="image", quarantine=0)
     assert manifest.facts["quarantined"] == 0 and "range" not in manifest.facts
     told = "; ".join(manifest.facts["notices"])
     assert "2 images have broken EXIF" in told and "1 images have an EXIF note" in told
-    assert "1 images have 16 bits a colour" in told
+    assert "1 images have 16 bits a colour and transparency" in told

@@ -122,7 +122,9 @@ def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> tuple
         f"more than 8 bits: values from {{:g}} to {{:g}}, {source}, become 0 to 255 (range)": len(deep),
         "values beyond the range: they are cut off": span and ((low < span[0]) | (high > span[1])).sum(),
         "8 bits and are as they are, among deeper ones": len(deep) and (measures["bits"] == 8).sum(),
-        "16 bits a colour, of which the upper eight are read": (measures["bits"] == COLOUR).sum(),
+        "16 bits a colour and transparency: the upper eight bits are read": (
+            measures["bits"] == COLOUR
+        ).sum(),
         "pixels that are no numbers: they are read as the lowest value": (
             measures["flags"] & HOLES > 0
         ).sum(),
