@@ -17,6 +17,7 @@ from components.lib.data import classes
 from components.lib.data.classes import Unlabelled
 from components.lib.data.formats import EXCERPT, Account, Layout, Record, Rejected
 from components.lib.data.groups import fields_of, group_of
+from components.lib.data.listing import PassedOver
 from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
 from components.lib.tasks import Reading, inputs_of, target_of
@@ -83,15 +84,16 @@ def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -
     reads = modalities.load(config.modality).READS
     asked = fields_of(source.fields, source.group)
     layout = Layout(source.format, source.format_options, source.encoding, reads, asked)
-    accounts = list[Account]()
-    with closing(read_records(source.source, layout, accounts)) as records:
+    accounts, passed = list[Account](), PassedOver()
+    with closing(read_records(source.source, layout, accounts, passed)) as records:
         for record in records:
             if isinstance(record, Rejected):
                 _reject(split, "broken", record.where, record.reason, record.excerpt)
             elif chosen(record.where, source.share):
                 _add(split, record, source, task, reader, reading, where)
     _check(split, accounts, config.reject_budget, source, where)
-    split.notices = [f"{where}: {notice}" for notice in _notices(split, reading, accounts)]
+    told = [*_notices(split, reading, accounts), *([f"passed over {passed}"] if passed.counts else [])]
+    split.notices = [f"{where}: {notice}" for notice in told]
     return split
 
 

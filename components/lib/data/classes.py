@@ -11,6 +11,7 @@ from typing import Any
 from components.lib.core.errors import DataError
 
 DOUBTFUL = {"-", "-1", "?", "na", "none", "missing", "undefined", "unknown", "unlabeled", "unlabelled"}
+SHOWN = 5  # of classes in a notice
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0+", re.ASCII)
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -47,11 +48,16 @@ def notices(names: Iterable[str]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for name in sorted(names):
         groups.setdefault(_looks(name), []).append(name)
-    alike = [" and ".join(ascii(one) for one in group) for group in groups.values() if len(group) > 1]
-    doubtful = [name for group in groups.values() for name in group if name.casefold() in DOUBTFUL]
+    alike = [" and ".join(map(ascii, group)) for group in groups.values() if len(group) > 1]
+    doubtful = [ascii(name) for group in groups.values() for name in group if name.casefold() in DOUBTFUL]
+    told = {
+        "classes look alike and are kept apart": alike,
+        "classes look as if there were no label": doubtful,
+    }
     return [
-        *(f"classes that look alike are kept apart: {some}" for some in alike),
-        *([f"classes that look as if there were no label: {', '.join(doubtful)}"] if doubtful else []),
+        f"{what}: {'; '.join(some[:SHOWN])}{f' and {len(some) - SHOWN:,} more' if len(some) > SHOWN else ''}"
+        for what, some in told.items()
+        if some
     ]
 
 

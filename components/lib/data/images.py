@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
 from math import prod
@@ -18,7 +18,7 @@ from numpy.lib import format as form
 from PIL import Image, UnidentifiedImageError
 
 from components.lib.core.errors import DataError
-from components.lib.data import exif
+from components.lib.data import deep_colour, exif
 from components.lib.data.pixel_range import Range, scaled
 
 Pixels = npt.NDArray[np.uint8]  # (height, width, channels): grey is 1, colour is 3
@@ -91,13 +91,15 @@ def values(data: bytes) -> Decoded:
     """An image file as (height, width, 1 or 3) uint8, uint16, int32 or float32: its values as they are.
 
     Raises:
-        DataError: as `decode` does, and if values are not finite.
+        DataError: as `decode` does, and if no value is finite.
     """
     found = Decoded(_array(_loaded(data))) if data.startswith(NUMPY) else decoded(data, _values)
-    if found.array.dtype.kind == "f" and not np.isfinite(found.array).all():
-        raise DataError(
-            "an image has pixels that are no numbers", found="nan or infinite", expected="finite values"
-        )
+    if found.whole:
+        lower = decoded(data, plain, lower=True).array
+        deep = found.array.astype(np.uint16) << 8 | lower
+        found = replace(found, array=deep, deeper=False)
+    if not np.isfinite(found.array).any():
+        raise DataError("no pixel of an image is a number", found="nan or infinite", expected="finite values")
     return found
 
 
@@ -109,30 +111,40 @@ class Decoded:
         array: (height, width) or (height, width, channels).
         orientation: by which it was turned, as EXIF numbers them.
         damaged: whether its EXIF is broken; what of it can be read counts.
-        deeper: whether its colours have 16 bits, of which Pillow reads the upper eight.
+        deeper: whether its colours have 16 bits, of which the upper eight stand here.
+        whole: whether the lower eight can be had.
     """
 
     array: npt.NDArray[Any]
     orientation: int = 1
     damaged: bool = False
     deeper: bool = False
+    whole: bool = False
 
 
 def decoded(
-    data: bytes, convert: Callable[[Image.Image], npt.NDArray[Any]], formats: tuple[str, ...] = FORMATS
+    data: bytes,
+    convert: Callable[[Image.Image], npt.NDArray[Any]],
+    formats: tuple[str, ...] = FORMATS,
+    *,
+    lower: bool = False,
 ) -> Decoded:
-    """An image file by `convert`, which gets Pillow's image, loaded; raises DataError as `decode` does."""
+    """An image file by `convert`, which gets Pillow's image, loaded; raises DataError as `decode` does.
+
+    Args:
+        lower: of colours of 16 bits, the lower eight.
+    """
     _strict()
     if data[:2] == b"\xff\xd8" and data.count(SCAN) > MOST_SCANS:
         expected = f"at most {MOST_SCANS}"
         raise DataError("a JPEG has too many scans", found=f"{data.count(SCAN)}", expected=expected)
     try:
-        with _opened(data, formats) as (image, orientation, damaged):
+        with _opened(data, formats, lower) as (image, orientation, damaged):
             array = convert(image)
-            turned = (
-                array if image.format == "TIFF" else exif.upright(array, orientation)
-            )  # Pillow turns TIFF
-            return Decoded(np.ascontiguousarray(turned), orientation, damaged, _deeper(image, data))
+            if image.format != "TIFF":  # which Pillow turns
+                array = np.ascontiguousarray(exif.upright(array, orientation))
+            cut = deep_colour.is_cut(image, data)
+            return Decoded(array, orientation, damaged, cut, cut and deep_colour.is_plain(image))
     except UnidentifiedImageError as error:  # its text holds an address of memory
         expected = ", ".join(formats)
         raise DataError("an image cannot be decoded", found=repr(data[:16]), expected=expected) from error
@@ -142,7 +154,7 @@ def decoded(
 
 
 @contextmanager
-def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[tuple[Image.Image, int, bool]]:
+def _opened(data: bytes, formats: tuple[str, ...], lower: bool) -> Iterator[tuple[Image.Image, int, bool]]:
     """Pillow's image, loaded; its EXIF orientation; whether its EXIF is broken, which costs no pixel."""
     told, damaged = b"", False
     try:
@@ -157,6 +169,8 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Iterator[tuple[Image.Image
         if width * height > MOST_PIXELS:
             raise DataError("an image is too large", found=f"{width} x {height} pixels")
         orientation = image.getexif().get(exif.ORIENTATION, 1) if image.format == "TIFF" else 1
+        if lower:
+            deep_colour.take_lower(image)
         image.load()  # which turns a TIFF
         try:
             orientation = orientation if image.format == "TIFF" else image.getexif().get(exif.ORIENTATION, 1)
@@ -255,15 +269,6 @@ def _values(image: Image.Image) -> npt.NDArray[Any]:
     if image.mode in kinds or image.mode.startswith("I;16"):
         return np.asarray(image).astype(kinds.get(image.mode, np.uint16))[:, :, None]
     return plain(image)
-
-
-def _deeper(image: Image.Image, data: bytes) -> bool:
-    """Whether Pillow has cut the values of an image to eight bits."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return False
-    if image.format == "PNG":
-        return data[24:25] == b"\x10"  # the depth that its header states
-    return image.format == "TIFF" and max(image.tag_v2.get(258, (8,))) > 8  # type: ignore[attr-defined]
 
 
 def plain(image: Image.Image) -> Pixels:

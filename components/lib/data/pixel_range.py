@@ -26,6 +26,12 @@ def bits(values: npt.NDArray[Any]) -> int:
     return 8 if values.dtype == np.uint8 else 32 if values.dtype.kind == "f" else 16
 
 
+def extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Lowest and highest value; pixels that are no numbers are passed over."""
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    return float(known.min()), float(known.max())
+
+
 def of(depths: npt.NDArray[Any], low: npt.NDArray[Any], high: npt.NDArray[Any]) -> tuple[float, float]:
     """The range of a corpus.
 
@@ -43,27 +49,30 @@ def of(depths: npt.NDArray[Any], low: npt.NDArray[Any], high: npt.NDArray[Any]) 
     return least, most if most > least else least + 1
 
 
+def check(values: npt.NDArray[Any], limits: Range) -> None:
+    """Raises DataError if values are deeper than bytes and there is no range."""
+    if values.dtype != np.uint8 and not limits:
+        fix = "set ingestion.range, which the trunk then knows: [0, 65535] for 16 bits, [0, 1] for fractions"
+        found = "{}, {:g} to {:g}".format(values.dtype, *extremes(values))
+        raise DataError("an image has more than 8 bits, and no range is known", found=found, fix=fix)
+
+
 def scaled(values: npt.NDArray[Any], limits: Range) -> npt.NDArray[np.uint8]:
     """Values as bytes: the range becomes 0 to 255, what is beyond it is cut off; bytes are as they are.
 
-    Raises:
-        DataError: if they are deeper than bytes and there is no range.
+    Pixels that are no numbers, the holes of measurements, are 0. Raises DataError as `check` does.
     """
+    check(values, limits)
     if values.dtype == np.uint8:
         return values
-    if not limits:
-        fix = "set ingestion.range, which the trunk then knows: [0, 65535] for 16 bits, [0, 1] for fractions"
-        found = f"{values.dtype}, {values.min():g} to {values.max():g}"
-        raise DataError("an image has more than 8 bits, and no range is known", found=found, fix=fix)
     low, high = limits
-    shares = (values.astype(np.float64) - low) / (high - low)
+    shares = (np.nan_to_num(values.astype(np.float64), nan=low, posinf=low, neginf=low) - low) / (high - low)
     return np.rint(255 * shares.clip(0, 1)).astype(np.uint8)
 
 
 def beyond(values: npt.NDArray[Any], limits: Range) -> bool:
     """Whether something of an image would be cut off."""
-    return (
-        values.dtype != np.uint8
-        and bool(limits)
-        and bool(values.min() < limits[0] or values.max() > limits[1])
-    )
+    if values.dtype == np.uint8 or not limits:
+        return False
+    low, high = extremes(values)
+    return low < limits[0] or high > limits[1]

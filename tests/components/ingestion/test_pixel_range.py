@@ -92,6 +92,14 @@ def test_fractions_and_negative_numbers_have_the_range_of_all_images(ingest, tmp
     found = ingest(folder(tmp_path / "data", heights), modality="image", validation=0).facts["range"]
     values = np.stack([scene(i, 2500) + 200 for i in range(12)])
     assert found == pytest.approx([values.min(), values.max()])
+    holes = scene(90, 2000) + 300
+    holes[3:5] = np.nan
+    given = folder(tmp_path / "data", {"holes.tif": saved(holes, "TIFF")})
+    manifest = ingest(given, modality="image", validation=0)
+    assert manifest.facts["range"] == found and manifest.facts["documents"]["train"] == 13
+    assert any("1 images have pixels that are no numbers" in told for told in manifest.facts["notices"])
+    read = Canvas(SIDE, SIDE, 1, range=tuple(found)).read(saved(holes, "TIFF"))
+    assert (read[3:5] == 0).all() and (read[5:] > 0).all()
     np.save(tmp_path / "shares.npy", np.stack([scene(i, 1.0) for i in range(12)]))
     assert ingest(tmp_path / "shares.npy", modality="image", validation=0).facts["range"] == [0, 1]
     np.save(tmp_path / "scans.npy", np.stack([scene(i, 3000) - 1000 for i in range(12)]).astype(np.int16))
@@ -156,18 +164,18 @@ def test_test_images_stay_out_whatever_the_range(ingest, tmp_path):
     assert manifest.facts["dropped"] == {"contaminated": 1} and manifest.facts["evaluations"][0]["found"] == 1
 
 
-def test_broken_exif_and_colours_of_16_bits_are_counted(ingest, tmp_path):
+def test_broken_exif_and_transparent_colours_of_16_bits_are_counted(ingest, tmp_path):
     grey = Image.fromarray(scene(40, 255).astype(np.uint8))
     files = {f"{i}.png": saved(scene(i, 255).astype(np.uint8)) for i in range(20)}
     for name, orientation in (("broken", None), ("turned", 6)):
         file = io.BytesIO()
         grey.save(file, "JPEG", exif=exif(orientation))
         files[f"{name}.jpg"] = file.getvalue()
-    deep = np.random.default_rng(0).integers(0, 4096, (SIDE, SIDE, 3)).astype(">u2")
+    deep = np.random.default_rng(0).integers(0, 65536, (SIDE, SIDE, 4)).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in deep)
-    files["colours.png"] = png(SIDE, SIDE, rows, bits=16, kind=2)
+    files["colours.png"] = png(SIDE, SIDE, rows, bits=16, kind=6)
     manifest = ingest(folder(tmp_path / "data", files), modality="image", quarantine=0)
     assert manifest.facts["quarantined"] == 0 and "range" not in manifest.facts
     told = "; ".join(manifest.facts["notices"])
     assert "2 images have broken EXIF" in told and "1 images have an EXIF note" in told
-    assert "1 images have 16 bits a colour" in told
+    assert "1 images have 16 bits a colour and transparency" in told

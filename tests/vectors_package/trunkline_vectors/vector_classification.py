@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.lib.data.classes import named
 from components.lib.engine.trainable import Loss
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
@@ -36,7 +37,7 @@ with_unknown = classifiers.with_unknown
 
 def parse(values: Mapping[str, Any], reading: Any) -> tuple[dict[str, Any], str]:
     """A row and its class."""
-    return {"vector": values["vector"]}, one_class.named(values["label"])
+    return {"vector": values["vector"]}, named(values["label"], reading.missing)
 
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[Any]], labels: Any, names: list[str]) -> Rows:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from components.lib.data import images
 from components.lib.data.images import Pixels
-from components.lib.data.pixel_range import scaled
+from components.lib.data.pixel_range import extremes, scaled
 
 SIDE, COLOURS = 32, 8  # of the picture in brightness, and in each of two colour channels
 GREY, TINTS = SIDE * SIDE, 2 * COLOURS * COLOURS
@@ -43,8 +43,7 @@ def shrunk(values: npt.NDArray[Any]) -> Pixels:
 
     An image of more than 8 bits is scaled by its own extremes: the range of its corpus is not known yet.
     """
-    deep = values.dtype != np.uint8
-    low, high = (float(values.min()), float(values.max())) if deep else (0.0, 255.0)
+    low, high = extremes(values) if values.dtype != np.uint8 else (0.0, 255.0)
     image = images.picture(scaled(values, (low, high if high > low else low + 1)))
     flat = np.full(GREY + TINTS, NEUTRAL, np.uint8)
     how: dict[str, Any] = {"resample": Image.Resampling.BILINEAR, "reducing_gap": 1.5}

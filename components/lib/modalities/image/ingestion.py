@@ -21,7 +21,7 @@ from components.lib.modalities.image.settings import Ingestion
 
 COLUMNS = Columns(
     payload={"image": "binary", "label": "string"},
-    measures=("width", "height", "channels", "bits", "low", "high", "exif"),
+    measures=("width", "height", "channels", "bits", "low", "high", "flags"),
     lengths=("width", "height"),
     kinds=("channels", "bits", "label"),
     signature=correlation.SIZE,
@@ -39,7 +39,7 @@ WORDS = Words(
 THUMBNAIL = 64  # pixels of the longer side
 VALUES = 2  # version of what is measured of pixels
 COLOUR = 48  # bits of a pixel in colours of 16 bits
-TURNED, DAMAGED = 1, 2  # EXIF: turned upright by it; broken
+TURNED, DAMAGED, HOLES = 1, 2, 4  # turned upright by EXIF; EXIF is broken; some pixels are no numbers
 
 
 def identity(options: Ingestion, evaluations: bool) -> dict[str, Any]:
@@ -122,9 +122,14 @@ def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> tuple
         f"more than 8 bits: values from {{:g}} to {{:g}}, {source}, become 0 to 255 (range)": len(deep),
         "values beyond the range: they are cut off": span and ((low < span[0]) | (high > span[1])).sum(),
         "8 bits and are as they are, among deeper ones": len(deep) and (measures["bits"] == 8).sum(),
-        "16 bits a colour, of which the upper eight are read": (measures["bits"] == COLOUR).sum(),
-        "broken EXIF: they are kept": (measures["exif"] & DAMAGED > 0).sum(),
-        "an EXIF note by which they are turned upright": (measures["exif"] & TURNED > 0).sum(),
+        "16 bits a colour and transparency: the upper eight bits are read": (
+            measures["bits"] == COLOUR
+        ).sum(),
+        "pixels that are no numbers: they are read as the lowest value": (
+            measures["flags"] & HOLES > 0
+        ).sum(),
+        "broken EXIF: they are kept": (measures["flags"] & DAMAGED > 0).sum(),
+        "an EXIF note by which they are turned upright": (measures["flags"] & TURNED > 0).sum(),
     }
     notices = [f"{count:,} images have {what.format(*span)}" for what, count in told.items() if count]
     return ({"range": [float(end) for end in span]} if span else {}), notices
@@ -197,7 +202,8 @@ class Cleaner:
             return f"size: {short} pixels, fewer than {self._options.smallest}"
         if long > self._options.longest * short:
             return f"shape: {long / short:.1f} times as long as wide, more than {self._options.longest:g}"
-        spread = float(pixels.max()) - float(pixels.min())
+        low, high = pixel_range.extremes(pixels)
+        spread = high - low
         most = self._options.flat if pixels.dtype == np.uint8 else 0  # of deeper ones the range decides
         return f"flat: its values differ by {spread:g}, at most {most}" if spread <= most else ""
 
@@ -215,9 +221,11 @@ def _measured(found: images.Decoded) -> list[int]:
     height, width, channels = found.array.shape
     bits, ends = COLOUR if found.deeper else pixel_range.bits(found.array), (0, 0)
     if bits in (16, 32):
-        extremes = np.array([found.array.min(), found.array.max()], np.float32)
+        extremes = np.array(pixel_range.extremes(found.array), np.float32)
         ends = tuple(extremes.view(np.int32).tolist())
-    return [width, height, channels, bits, *ends, TURNED * (found.orientation != 1) | DAMAGED * found.damaged]
+    flags = TURNED * (found.orientation != 1) | DAMAGED * found.damaged
+    flags |= HOLES * (bits == 32 and not np.isfinite(found.array).all())
+    return [width, height, channels, bits, *ends, flags]
 
 
 class Collector:

@@ -13,7 +13,7 @@ import numpy as np
 from components.lib.core.errors import DataError
 from components.lib.data import images
 from components.lib.data.images import Pixels
-from components.lib.data.pixel_range import beyond, scaled
+from components.lib.data.pixel_range import beyond, check
 from components.lib.modalities.image.canvas import Canvas
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Reader:
 
     def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
+        self._last: tuple[bytes, images.Decoded] | None = None
 
     @classmethod
     def open(cls, folder: Path, options: Finetuning | None = None) -> Self:
@@ -41,8 +42,8 @@ class Reader:
     def value(self, record: Record, name: str, tell: Callable[[str], None]) -> bytes:
         """The bytes of the file; raises DataError if they are no image, or one of a depth without a range."""
         data = images.content(record.required(name))
-        found = images.values(data)
-        scaled(found.array[:1], self.canvas.range)
+        found = self._values(data)
+        check(found.array, self.canvas.range)
         if beyond(found.array, self.canvas.range):
             low, high = self.canvas.range
             tell(f"images have values beyond the trunk's range, {low:g} to {high:g}: they are cut off")
@@ -52,7 +53,13 @@ class Reader:
 
     def identity(self, inputs: Mapping[str, bytes]) -> str:
         """32 hex digits of the pixels; raises DataError if they cannot be decoded."""
-        return images.identity(images.values(next(iter(inputs.values()))).array).hex()
+        return images.identity(self._values(next(iter(inputs.values()))).array).hex()
+
+    def _values(self, data: bytes) -> images.Decoded:
+        """Those of the last file are kept: each is asked for twice."""
+        if self._last is None or self._last[0] is not data:
+            self._last = data, images.values(data)
+        return self._last[1]
 
     def sized(self, files: Sequence[bytes]) -> Pixels:
         """(n, height, width, channels) of the canvas."""

@@ -1,6 +1,8 @@
 """Files to pixels: what is decoded, what is refused, how it is brought to one size."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -162,7 +164,7 @@ def test_arrays_that_are_no_images_are_refused_when_they_are_read():
         whole[:-1],
         whole[:30],
         whole.replace(b"<f4", b"|O4"),
-        images.content(np.full((2, 2), np.nan)),
+        images.content(np.full((2, 2), np.inf)),
     ):
         with pytest.raises(DataError):
             images.values(broken)
@@ -217,3 +219,36 @@ def test_probes_tell_another_way_to_resize():
     canvas.check(canvas.probes(), "here")
     with pytest.raises(IntegrityError, match="as they were for the trunk"):
         Canvas(28, 28, 1, "pad").check(canvas.probes(), "here")
+
+
+def colours(kind: str, values: np.ndarray) -> bytes:
+    """A file of colours of 16 bits, which Pillow cannot write."""
+    height, width, channels = values.shape
+    if kind == "PNG":
+        rows = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
+        return png(width, height, rows, bits=16, kind=2 if channels == 3 else 6)
+    order, packed = "<" if kind[:2] == "II" else ">", kind.endswith("zip")
+    data = values.astype(f"{order}u2").tobytes()
+    data = zlib.compress(data) if packed else data
+    tags = {256: (3, width), 257: (3, height), 258: (3, None), 259: (3, 8 if packed else 1), 262: (3, 2)}
+    tags |= {273: (4, None), 277: (3, 3), 278: (3, height), 279: (4, len(data))}
+    behind = 8 + 2 + 12 * len(tags) + 4
+    entries = b""
+    for tag, (size, value) in tags.items():
+        place = {258: behind, 273: behind + 6}.get(tag)
+        form = f"{order}HHII" if size == 4 or place else f"{order}HHIHxx"
+        entries += struct.pack(form, tag, size, 3 if tag == 258 else 1, place or value)
+    head = kind[:2].encode() + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    return head + entries + bytes(4) + struct.pack(f"{order}3H", 16, 16, 16) + data
+
+
+@pytest.mark.parametrize("kind", ["PNG", "II", "MM", "II zip", "MM zip"])
+def test_colours_of_sixteen_bits_keep_their_values(kind):
+    deep = np.random.default_rng(0).integers(0, 4096, (9, 7, 3)).astype(np.uint16)
+    found = images.values(colours(kind, deep))
+    assert found.array.dtype == np.uint16 and (found.array == deep).all() and not found.deeper
+    assert (images.decode(colours(kind, deep), (0, 4095)) == np.rint(deep * 255.0 / 4095)).all()
+    clear = np.concatenate([deep * 16, np.full((9, 7, 1), 65535, np.uint16)], axis=2)
+    if kind == "PNG":
+        found = images.values(colours(kind, clear))
+        assert found.deeper and (found.array == clear[:, :, :3] >> 8).all()

@@ -80,14 +80,11 @@ def test_classes_that_look_alike_or_like_none_are_told():
         "none",
         "?",
     ]
-    alike, doubtful = [], ""
-    for told in classes.notices(names):
-        if "alike" in told:
-            alike.append(told)
-        else:
-            doubtful = told
-    assert len(alike) == 3 and sum("and" in told for told in alike) == 3 and "'\\u200b" not in doubtful
-    assert any(told.count(" and ") == 3 for told in alike) and doubtful.endswith("?, none")
+    alike, doubtful = classes.notices(names)
+    groups = alike.partition(": ")[2].split("; ")
+    assert sorted(group.count(" and ") + 1 for group in groups) == [2, 3, 4] and "'x\\u200b'" in alike
+    assert doubtful.endswith("'?'; 'none'")
+    assert classes.notices(f"{case}{i}" for i in range(9) for case in "aA")[0].endswith("and 4 more")
     assert not classes.notices(["a", "b", "1", "2"])
 
 
