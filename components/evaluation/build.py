@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.evaluation import champion, confusion, outcomes
+from components.evaluation import champion, confusion, constant, outcomes
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
 from components.evaluation.intervals import Floats, Statistic, estimates
@@ -51,6 +51,9 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
     compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
     facts["comparison"] = compared | endings(context.store, branch)
     facts["comparison"] |= recommend(facts)
+    facts["constant"] = constant.gain(
+        config, task, scored["challenger"], systems["challenger"].names, facts["metrics"]
+    )
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
     details = _details(systems["challenger"], task, facts, scored["challenger"], inputs, labels)

@@ -79,10 +79,9 @@ def _sources(plan: Plan) -> Iterator[Source]:
         for split in ("train", "test"):
             if given := getattr(task["finetuning"], split):
                 fields = {**given.fields, **({"group": given.group} if given.group else {})}
-                fields = {role: name for role, name in fields.items() if name != "*"}
                 yield Source(
                     f"tasks.{task['name']}.{split}", given.source, given.format, given.format_options,
-                    reads=reads, fields=fields,
+                    given.encoding, reads=reads, fields=fields,
                 )  # fmt: skip
 
 
@@ -99,7 +98,8 @@ def check(source: Source) -> None:
     from components.lib.data.listing import PassedOver
     from components.lib.data.sifting import sift
 
-    layout = Layout(source.format, source.options, source.encoding, source.reads)
+    asked = () if "*" in source.fields.values() else tuple(source.fields.values())
+    layout = Layout(source.format, source.options, source.encoding, source.reads, asked)
     errors: list[TrunklineError] = []
     entries = sift(sources.find(source.uri), layout, PassedOver())
     entry = entries[0]
@@ -133,7 +133,8 @@ def _unusable(item: Any, source: Source) -> TrunklineError | None:
         if isinstance(item, Rejected):
             return DataError("none of the first records can be used", where=item.where, found=item.reason)
         for name in () if source.corpus else source.fields.values():
-            item.required(name)
+            if name != "*":
+                item.required(name)
     except MissingError as error:
         return error
     return None

@@ -51,6 +51,11 @@ def test_a_branch_is_scored_with_intervals(kind, tmp_path, capsys):
     assert facts["champion"] is None and facts["difference"] is None and facts["champion_metrics"] is None
     for name, entry in facts["metrics"].items():
         assert entry["low"] <= entry["value"] <= entry["high"] and headline[name] == entry["value"]
+    constant = facts["constant"]
+    assert constant["answer"] in ([""] if kind == KINDS[1] else facts["classes"])
+    gap = facts["metrics"][facts["primary"]]["value"] - constant["value"]
+    assert constant["difference"]["value"] == pytest.approx(gap, abs=1e-5)
+    assert constant["better"] == (constant["difference"]["low"] > 0)
     compared = facts["comparison"]
     assert [row["count"] for row in compared["labels"]] == branches.LABELS
     gap = compared["labels"][-1]["differences"][0]
