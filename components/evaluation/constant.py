@@ -36,8 +36,8 @@ def gain(
 
         return metric
 
-    if {"label", "prediction"} <= scored.keys():
-        label = scored["label"]
+    label = scored.get("label")
+    if label is not None and label.ndim == 1 and "prediction" in scored:
         best = np.bincount(label.astype(np.int64)).argmax() if names else label.mean()
         same = {**scored, "prediction": np.full_like(scored["prediction"], best)}
         systems = {"branch": primary(scored), "constant": primary(same)}

@@ -211,3 +211,13 @@ def test_a_champion_of_fewer_classes_is_wrong_about_the_new_one(kind, tracked, t
         assert made.facts["champion_metrics"]["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-6)
     else:
         assert all(row["correct"] < row["tokens"] for row in rows)  # I-place stands in every example
+
+
+def test_decoration_costs_no_evaluation(tmp_path, monkeypatch):
+    """A failure in what is only shown is a notice; the outcome is that of any other run."""
+    from components.lib.modalities.text.labelled import Reader
+
+    monkeypatch.setattr(Reader, "excerpt", lambda self, value: 1 / 0)
+    context = Context(Store(str(tmp_path / "store")))
+    made, _ = evaluate(context, branches.commit(context.store, KINDS[0]), tmp_path / "a")
+    assert made.facts["metrics"] and "surest errors could not be drawn" in "".join(context.notices)
