@@ -46,7 +46,7 @@ class Ended:
     @property
     def code(self) -> int:
         """Exit code of the run, where the ledger has none."""
-        if self.said and self.status:
+        if self.said and 64 <= self.status < 128:
             return self.status
         return (InternalError if 0 < self.status < 128 else WorkerLost).exit_code
 

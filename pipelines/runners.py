@@ -30,7 +30,7 @@ _PASSED_ON = tuple(
 def says(runner: str) -> str:
     """What a run by this runner is, in a line."""
     if runner == "processes":
-        return f"in processes of this machine: images, resources, {IGNORED}"
+        return f"in processes of this machine: container images, resources, {IGNORED}"
     how = f"as user {_user()}, root file system read-only"
     return f"in containers of this machine, {how}: resources, {IGNORED}"
 

@@ -152,6 +152,7 @@ def evaluation(
     task: str = "topics",
     model: str = "news-topics",
     linear: tuple[float, float, float] | None = None,
+    constant: dict[str, Any] | None = None,
 ) -> Manifest:
     """What evaluation hands over; `linear`: the difference from it, `champion`: its branch, its version."""
     entry = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
@@ -173,7 +174,7 @@ def evaluation(
         "metrics": {"accuracy": entry, "macro_f1": {"value": None, "low": None, "high": None}},
         "champion": rival, "champion_metrics": {"accuracy": entry} if champion else None,
         "difference": {"accuracy": gap} if champion else None,
-        "comparison": comparison, "confusion": None,
+        "comparison": comparison, "confusion": None, "constant": constant,
     }  # fmt: skip
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
     return commit(store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy})

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
-from components.evaluation import champion, confusion, outcomes
+from components.evaluation import champion, confusion, constant, outcomes
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
 from components.evaluation.intervals import Floats, Statistic, estimates
@@ -28,6 +30,13 @@ from components.lib.storage.store import Draft
 SHOWN = 6  # examples that a task may draw
 
 
+class Examples(NamedTuple):
+    """The test set: role -> values, and labels."""
+
+    inputs: dict[str, list[Any]]
+    labels: list[Any]
+
+
 def build(config: Config, context: Context, branch: Manifest, rival: Registered | None, draft: Draft) -> None:
     """Fills `draft` with evaluation.json, outcomes.parquet, facts, and the times of the starts."""
     task = tasks.load(branch.facts["kind"])
@@ -35,13 +44,13 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
     if not len(examples):
         raise DataError("there are no examples to score", where=branch.uri, expected="labelled test records")
     inputs = {role: examples.column(role).to_pylist() for role in tasks.inputs_of(task.ROLES)}
-    labels = examples.column("label").to_pylist()
+    test = Examples(inputs, examples.column("label").to_pylist())
     with ExitStack() as stack:
         folders = {"challenger": context.store.open_folder(branch, "model/")}
         if rival is not None:
             folders["champion"] = stack.enter_context(champion.weights(context, rival))
-        systems = {name: System.load(folder, branch.facts, labels) for name, folder in folders.items()}
-    scored = {name: one.score(inputs, labels, config.batch_size) for name, one in systems.items()}
+        systems = {name: System.load(folder, branch.facts, test.labels) for name, folder in folders.items()}
+    scored = {name: one.score(test.inputs, test.labels, config.batch_size) for name, one in systems.items()}
     runs = outcomes.read(context.store.open(branch, "outcomes.parquet"), examples)
 
     def primary(columns: Columns, weights: Floats) -> Floats:
@@ -51,9 +60,12 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
     compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
     facts["comparison"] = compared | endings(context.store, branch)
     facts["comparison"] |= recommend(facts)
+    facts["constant"] = constant.gain(
+        config, task, scored["challenger"], systems["challenger"].names, facts["metrics"]
+    )
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
-    details = _details(systems["challenger"], task, facts, scored["challenger"], inputs, labels)
+    details = _details(context, systems["challenger"], task, facts, scored["challenger"], test)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **details}, indent=1, sort_keys=True))
@@ -63,39 +75,34 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
 
 
 def _details(
-    system: System,
-    task: ModuleType,
-    facts: dict[str, Any],
-    scored: Columns,
-    inputs: dict[str, list[Any]],
-    labels: list[Any],
+    context: Context, system: System, task: ModuleType, facts: dict[str, Any], scored: Columns, test: Examples
 ) -> dict[str, Any]:
-    """What the page shows and nothing decides: frequent confusions, the surest errors, pictures."""
-    classes = facts["classes"]
+    """What the page shows and nothing decides: confusions, surest errors, pictures; a failure is told."""
+    classes, inputs = facts["classes"], next(iter(test.inputs.values()))
+
+    def drawn(what: str, draw: Callable[[], Any], instead: Any) -> Any:
+        try:
+            return draw()
+        except Exception as error:
+            traceback.print_exc()
+            context.tell(f"{facts['task']}: {what} could not be drawn: {error!r}")
+            return instead
+
+    shown = partial(confusion.confident_errors, scored, inputs, classes, system.reader.excerpt)
+    frequent = partial(confusion.worst, facts["confusion"] or [], classes)
     return {
-        "worst_confusions": confusion.worst(facts["confusion"] or [], classes),
-        "confident_errors": confusion.confident_errors(
-            scored, next(iter(inputs.values())), classes, system.reader.excerpt
-        ),
-        "pictures": _pictures(system, task, inputs, labels),
+        "worst_confusions": drawn("the frequent confusions", frequent, []),
+        "confident_errors": drawn("the surest errors", shown, []),
+        "pictures": drawn("the pictures", partial(_pictures, system, task, test), {}),
     }
 
 
-def _pictures(
-    system: System, task: ModuleType, inputs: dict[str, list[Any]], labels: list[Any]
-) -> dict[str, Any]:
-    """What a task draws of the first examples: how to read it, and PNG files in base64 with captions.
-
-    A failure costs the pictures and nothing else.
-    """
+def _pictures(system: System, task: ModuleType, test: Examples) -> dict[str, Any]:
+    """What a task draws of the first examples: how to read it, and PNG files in base64 with captions."""
     if not hasattr(task, "pictures"):
         return {}
-    first = {role: values[:SHOWN] for role, values in inputs.items()}
-    try:
-        note, shown = task.pictures(system.model, system.reader, first, labels[:SHOWN])
-    except Exception as error:
-        traceback.print_exc()
-        return {"note": f"could not be drawn: {error!r}", "items": []}
+    first = {role: values[:SHOWN] for role, values in test.inputs.items()}
+    note, shown = task.pictures(system.model, system.reader, first, test.labels[:SHOWN])
     return {"note": note, "items": [[base64.b64encode(png).decode(), caption] for png, caption in shown]}
 
 

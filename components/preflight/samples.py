@@ -83,7 +83,7 @@ def _sources(plan: Plan) -> Iterator[Source]:
                 fields = {role: name for role, name in fields.items() if is_name(name)}
                 yield Source(
                     f"tasks.{task['name']}.{split}", given.source, given.format, given.format_options,
-                    reads=reads, fields=fields,
+                    given.encoding, reads=reads, fields=fields,
                 )  # fmt: skip
 
 
@@ -100,7 +100,8 @@ def check(source: Source) -> None:
     from components.lib.data.listing import PassedOver
     from components.lib.data.sifting import sift
 
-    layout = Layout(source.format, source.options, source.encoding, source.reads)
+    asked = () if "*" in source.fields.values() else tuple(source.fields.values())
+    layout = Layout(source.format, source.options, source.encoding, source.reads, asked)
     errors: list[TrunklineError] = []
     entries = sift(sources.find(source.uri), layout, PassedOver())
     entry = entries[0]
@@ -134,7 +135,8 @@ def _unusable(item: Any, source: Source) -> TrunklineError | None:
         if isinstance(item, Rejected):
             return DataError("none of the first records can be used", where=item.where, found=item.reason)
         for name in () if source.corpus else source.fields.values():
-            item.required(name)
+            if name != "*":
+                item.required(name)
     except MissingError as error:
         return error
     return None

@@ -46,6 +46,7 @@ def _task(rules: list[Rule], evaluation: Manifest, champion: bool) -> dict[str, 
         "verdict": verdict,
         **judged,
         "reasons": reasons(judged["findings"], facts, champion),
+        "constant": doubt(facts),
         "branch": evaluation.key.inputs["branch"],
         "evaluation": evaluation.reference,
         "champion": facts.get("champion"),
@@ -60,8 +61,21 @@ def _task(rules: list[Rule], evaluation: Manifest, champion: bool) -> dict[str, 
 def reasons(findings: list[dict[str, Any]], facts: Mapping[str, Any], champion: bool) -> list[str]:
     """The sentences that a reader gets: failures first."""
     sentences = [finding["reason"] for finding in sorted(findings, key=lambda finding: finding["passed"])]
+    sentences += filter(None, [doubt(facts)])
     if champion:
         sentences.append("this content is the champion already: nothing moves")
     elif not facts.get("champion"):
         sentences.append("there is no champion yet to compare with")
     return sentences
+
+
+def doubt(facts: Mapping[str, Any]) -> str:
+    """Says if a branch is not shown to be better than the majority class, or than no answer at all."""
+    constant = facts.get("constant")
+    if not constant or constant["better"]:
+        return ""
+    what = f"always answering '{constant['answer']}'" if constant["answer"] else "answering nothing"
+    name, value = facts["primary"], facts["metrics"][facts["primary"]]["value"]
+    found = "undefined" if value is None else f"{value:.4f}"
+    other = "" if constant["value"] is None else f", which has {constant['value']:.4f}"
+    return f"its {name} of {found} is not shown to be better than {what}{other}"

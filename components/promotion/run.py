@@ -16,9 +16,9 @@ from components.lib.storage.store import Draft
 from components.promotion import champion, gate
 from components.promotion.application import apply
 from components.promotion.config import Config
-from components.promotion.decision import REJECTED, decide
+from components.promotion.decision import PROMOTED, REJECTED, decide
 
-VERSION = 2
+VERSION = 3
 
 
 def run(
@@ -64,8 +64,10 @@ def run(
 
 
 def _tell(context: Context, decided: dict[str, Any]) -> None:
-    """Says of each branch that is not promoted why, where whoever started the run looks."""
+    """Says of each branch why it is not promoted, or is in spite of doubts, where everybody looks."""
     for task in decided["tasks"]:
+        if task["verdict"] == PROMOTED and task.get("constant"):
+            context.tell(f"{task['task']} is promoted, though {task['constant']}")
         if task["verdict"] == REJECTED:
             failed = [finding["reason"] for finding in task["findings"] if not finding["passed"]]
             context.tell(f"{task['task']} is NOT promoted: {'; '.join(failed)}")

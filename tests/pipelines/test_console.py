@@ -58,7 +58,7 @@ def test_state_of_a_stage(console, words, state):
 
 def test_a_failed_stage(console):
     (line,) = shown(console, started("pretrain") + ended("pretrain", "FAILURE"))
-    assert line[:2] == ["pretraining", "failed"] and console.failed == ["pretraining"]
+    assert line[:2] == ["pretraining", "failed"] and [one.stage for one in console.failed] == ["pretraining"]
 
 
 def test_lines_in_pieces(console):

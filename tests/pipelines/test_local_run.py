@@ -174,7 +174,7 @@ def test_no_task_and_nothing_new(whole, place):
         ("--set pretraining.stepz=3 --set tokenization.kind=x", "preflight", 78, "did you mean 'steps'"),
         ("--preset smok", "preflight", 78, "did you mean 'smoke'"),
         ("--tracking-uri http://127.0.0.1:1", "preflight", 69, "MLflow"),
-        ("--set ingestion.sources=[/no/such/folder]", "ingestion", 66, "/no/such/folder"),
+        ("--set ingestion.sources=[/no/such/folder]", "preflight", 66, "/no/such/folder"),
     ],
 )
 def test_a_failed_run_says_why(place, words, stage, code, says):

@@ -51,6 +51,11 @@ def test_a_branch_is_scored_with_intervals(kind, tmp_path, capsys):
     assert facts["champion"] is None and facts["difference"] is None and facts["champion_metrics"] is None
     for name, entry in facts["metrics"].items():
         assert entry["low"] <= entry["value"] <= entry["high"] and headline[name] == entry["value"]
+    constant = facts["constant"]
+    assert constant["answer"] in ([""] if kind == KINDS[1] else facts["classes"])
+    gap = facts["metrics"][facts["primary"]]["value"] - constant["value"]
+    assert constant["difference"]["value"] == pytest.approx(gap, abs=1e-5)
+    assert constant["better"] == (constant["difference"]["low"] > 0)
     compared = facts["comparison"]
     assert [row["count"] for row in compared["labels"]] == branches.LABELS
     gap = compared["labels"][-1]["differences"][0]
@@ -206,3 +211,13 @@ def test_a_champion_of_fewer_classes_is_wrong_about_the_new_one(kind, tracked, t
         assert made.facts["champion_metrics"]["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-6)
     else:
         assert all(row["correct"] < row["tokens"] for row in rows)  # I-place stands in every example
+
+
+def test_decoration_costs_no_evaluation(tmp_path, monkeypatch):
+    """A failure in what is only shown is a notice; the outcome is that of any other run."""
+    from components.lib.modalities.text.labelled import Reader
+
+    monkeypatch.setattr(Reader, "excerpt", lambda self, value: 1 / 0)
+    context = Context(Store(str(tmp_path / "store")))
+    made, _ = evaluate(context, branches.commit(context.store, KINDS[0]), tmp_path / "a")
+    assert made.facts["metrics"] and "surest errors could not be drawn" in "".join(context.notices)

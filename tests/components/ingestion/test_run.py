@@ -2,6 +2,7 @@ import json
 import os
 import random
 
+import pytest
 from pyarrow import parquet
 
 from components.ingestion import extraction, parquet_rows
@@ -223,3 +224,12 @@ def test_what_a_corpus_was_assembled_from_is_kept_with_it(ingest, tmp_path):
     now = found.runs["r"].newest + 1
     marks = mark(found, [], Policy(unregistered=True), now)
     assert marks.why.keys() == found.outputs.keys()
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_of_few_documents_one_is_held_out(ingest, tmp_path, count):
+    """That of the lowest hash, whatever the share, so that tiny data run whole."""
+    lines = [f"boat number {number} sails over the {number * 7} th sea today" for number in range(count)]
+    folder = write(tmp_path / "few", {"a.txt": lines})
+    facts = ingest(folder, validation=1e-6).facts
+    assert facts["documents"] == {"train": count - 1, "validation": 1}

@@ -196,3 +196,20 @@ def test_preflight_is_quick_and_light(tmp_path, place):
     root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("before", ["sample:topics/train", "/another/folder/train"])
+def test_a_name_that_had_other_data_until_now_is_told(tmp_path, place, sqlite_uri, capsys, before):
+    """Two folders of the same name give the same name of a model."""
+    from components.lib.registry.tracking import ambient, connect
+
+    client, name = connect(sqlite_uri), "trunkline-smoke"
+    model = client.create_logged_model(client.create_experiment("made"), name=name)
+    tags = {"trunkline.reference": "pretraining/x#y", "trunkline.sources": before}
+    client.create_registered_model(name)
+    with ambient(sqlite_uri):
+        client.create_model_version(name, f"models:/{model.model_id}", tags=tags, model_id=model.model_id)
+    client.set_registered_model_alias(name, "challenger", "1")
+    check(tmp_path, {**place, "tracking_uri": sqlite_uri})
+    told = f"preflight: {name} was made of {before} until now" in capsys.readouterr().out
+    assert told == (before != "sample:topics/train")

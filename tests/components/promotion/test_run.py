@@ -60,6 +60,21 @@ def test_the_first_branch_becomes_champion(tracked, tmp_path, trunk):
     assert tracked.store.objects.read("runs/run-1/report.html").decode() == report and "promoted" in report
 
 
+@pytest.mark.parametrize("better", [True, False])
+def test_a_branch_that_may_be_no_better_than_the_majority_class_is_not_promoted_without_a_word(
+    tracked, tmp_path, trunk, capsys, better
+):
+    branch = models.branch(tracked.store, trunk)
+    constant = {"answer": "autos", "value": 0.79, "better": better}
+    _, decision = gated(tracked, tmp_path, [models.evaluation(tracked.store, branch, constant=constant)])
+    (task,) = decision["tasks"]
+    words = "its accuracy of 0.8000 is not shown to be better than always answering 'autos', which has 0.7900"
+    assert task["verdict"] == "promoted" and (words in task["reasons"]) == (not better)
+    told = f"promotion: topics is promoted, though {words}"
+    assert (told in capsys.readouterr().out) == (not better)
+    assert ("always answering" in (tmp_path / "report.html").read_text()) == (not better)
+
+
 def test_a_branch_that_is_worse_than_a_linear_model_is_not_promoted_even_first(
     tracked, tmp_path, trunk, capsys
 ):

@@ -1,0 +1,54 @@
+"""Majority-class baseline: whether a branch is better than one that answers the same to everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from components.evaluation.config import Config
+from components.evaluation.intervals import Floats, estimates
+from components.evaluation.outcomes import Columns
+
+
+def gain(
+    config: Config, task: ModuleType, scored: Columns, names: list[str], measured: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The primary metric of the best constant answer, and of the branch minus it, paired.
+
+    The most frequent class of the examples, or the mean of their numbers. Where an example has not one answer
+    (spans, boxes, masks), it is the worst value of the metric: that of answering nothing.
+
+    Args:
+        scored: outcomes of the branch, whose metrics are `measured`.
+
+    Returns:
+        {"answer", "value", "difference": {"value", "low", "high"}, "better": whether that is shown}.
+    """
+    declared, n = task.METRICS[task.PRIMARY], len(next(iter(scored.values())))
+    lower = declared["better"] == "lower"
+
+    def primary(columns: Columns) -> Any:
+        def metric(weights: Floats) -> dict[str, Floats]:
+            return {task.PRIMARY: task.metrics(columns, weights, names)[task.PRIMARY]}
+
+        return metric
+
+    label = scored.get("label")
+    if label is not None and label.ndim == 1 and "prediction" in scored:
+        best = np.bincount(label.astype(np.int64)).argmax() if names else label.mean()
+        same = {**scored, "prediction": np.full_like(scored["prediction"], best)}
+        systems = {"branch": primary(scored), "constant": primary(same)}
+        metrics, differences = estimates(config, systems, n, task.METRICS)
+        answer = names[int(best)] if names else f"{best:.4g}"
+        value, difference = metrics["constant"][task.PRIMARY]["value"], differences[task.PRIMARY]
+    else:
+        answer, value = "", declared["high" if lower else "low"]
+        ends = measured[task.PRIMARY]
+        known = value is not None and ends["value"] is not None
+        difference = {end: ends[end] - value if known else None for end in ("value", "low", "high")}
+    end = difference["high" if lower else "low"]
+    better = end is not None and (end < 0 if lower else end > 0)
+    return {"answer": answer, "value": value, "difference": difference, "better": better}
