@@ -97,10 +97,11 @@ def check(source: Source) -> None:
     from components.lib.core import plugins
     from components.lib.data import sources
     from components.lib.data.formats import Account, Layout
+    from components.lib.data.groups import fields_of
     from components.lib.data.listing import PassedOver
     from components.lib.data.sifting import sift
 
-    asked = () if "*" in source.fields.values() else tuple(source.fields.values())
+    asked = fields_of(source.fields, "")
     layout = Layout(source.format, source.options, source.encoding, source.reads, asked)
     errors: list[TrunklineError] = []
     entries = sift(sources.find(source.uri), layout, PassedOver())
