@@ -184,7 +184,7 @@ def _facts(one: Study) -> dict[str, Any]:
         "mode": config.mode,
         "rates_tried": list(config.learning_rates),
         "selected": {"labels": one.selected[0], "seed": one.selected[1]},
-        "rejected": sum(map(len, one.data.train.rejected.values())),
+        "rejected": len(one.data.train.rejected["broken"]),
         "notices": one.data.notices,
         "starts_left_out": one.materials.left_out,
     }

@@ -128,6 +128,7 @@ class Report:
         pairs = {
             "records to learn from": counts.get("train"),
             "left out, as they are test records too": counts.get("train_also_in_test"),
+            "without a label": counts.get("unlabelled"),
             "rejected": facts.get("rejected"),
             "steps of a run, at most": facts.get("steps"),
             "what is trained": facts.get("mode"),
