@@ -167,8 +167,9 @@ def test_batch_norms_that_see_a_part_of_the_batch_are_told(architecture, cut, to
     changes = {
         "pretraining.trunk": {"architecture": architecture, "size": "nano"},
         "pretraining.micro_batch": cut,
+        "pretraining.objective": {"rotation": {}},
     }
-    found = resolve("image-rotation", changes).warnings
+    found = resolve("image-simclr", changes).warnings
     assert [warning.where for warning in found] == ["pretraining.micro_batch"] * told
     assert all("micro-batch" in str(warning) and "fix: " in str(warning) for warning in found)
     assert resolve("text-mlm", {"pretraining.micro_batch": 8}).warnings == ()
