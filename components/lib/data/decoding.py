@@ -7,8 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from components.lib.data.encodings import HEAD, detect, known, mark
 from components.lib.data.streams import Stream
@@ -33,8 +32,7 @@ FOREIGN = (
 )  # beginnings of files that are no text, whatever they are called
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line, its number from 1, and what was wrong with it, if anything.
 
     A line that does not decode has all of its text, with `UNDECODED` for what is wrong, so that a parser sees

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from components.lib.core import plugins
@@ -192,6 +192,7 @@ def place(stream: Stream, number: int) -> str:
     return f"{printable(stream.name)}:{number}"
 
 
+@lru_cache(64)
 def printable(name: str) -> str:
     """A name that is safe in a line of a log."""
     return name if name.isprintable() else name.encode("unicode_escape").decode()

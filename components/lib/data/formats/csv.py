@@ -79,7 +79,9 @@ def records(stream: Stream, found: Iterator[Line], config: Config) -> Iterator[R
     headed = bool(names) or not config.header
     for taken, row, error in Rows(stream, chain(head, found), dialect, names):
         where, span = place(stream, taken[0].number), len(taken)
-        broken = next((line for line in taken if line.error), None)
+        broken = taken[0] if taken[0].error else None
+        if span > 1 and not broken:
+            broken = next((line for line in taken if line.error), None)
         if error or broken:
             at = place(stream, broken.number) if broken else where
             text = broken.text if broken else taken[0].text
@@ -124,7 +126,8 @@ class Rows:
         self._again, self._taken, noted = deque[Line](), list[Line](), False
         reader = dialect.reader(self._texts())
         while True:
-            row, error, self._taken = list[str](), "", []
+            taken: list[Line] = []
+            row, error, self._taken = list[str](), "", taken
             try:
                 row = next(reader)
             except StopIteration:
@@ -132,8 +135,9 @@ class Rows:
             except csv.Error as problem:
                 error = self._reason(str(problem))
                 reader = dialect.reader(self._texts())
-            taken = self._taken
-            if len(taken) > 1 and self._swallows(taken):
+            if len(taken) == 1 and not error:
+                pass
+            elif len(taken) > 1 and self._swallows(taken):
                 error = f"a quote opens a field that would swallow the {len(taken) - 1} rows after it"
                 self._again.extendleft(reversed(taken[1:]))
                 taken = taken[:1]
@@ -163,7 +167,10 @@ class Rows:
             yield [line], row, ""
 
     def _texts(self) -> Iterator[str]:
-        while (line := self._again.popleft() if self._again else next(self.found, None)) is not None:
+        while self._again:
+            self._taken.append(line := self._again.popleft())
+            yield line.text + "\n"
+        for line in self.found:
             self._taken.append(line)
             yield line.text + "\n"
 
