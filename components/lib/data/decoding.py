@@ -139,7 +139,8 @@ def _pieces(file: io.BufferedReader[Any], encoding: str) -> Iterator[Line]:
 
 def _decoded(number: int, raw: bytes, encoding: str, offset: int, error: str) -> Line:
     if error:
-        return Line(number, raw[:200].decode(encoding, "replace").rstrip("\r\n"), error)
+        shown = raw[:200].decode(encoding, "replace").replace('"', "'")  # one of a pair would open a field
+        return Line(number, shown.rstrip("\r\n"), error)
     try:
         return Line(number, raw.decode(encoding).rstrip("\r\n"))
     except UnicodeDecodeError as problem:

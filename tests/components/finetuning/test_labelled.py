@@ -157,7 +157,7 @@ def test_what_is_guessed_of_a_file_is_told_and_the_lines_of_a_broken_record_coun
     rows = "text;label\n" + "".join(f"{row['text']};{row['label']}\n" for row in GOOD)
     file.write_text(rows + '"' + "one line\n" * 20 + '" and more;x\n')
     data = frozen(tmp_path, file.parent, reject_budget=0.3)
-    assert data.counts["train"] == 60 and told(data, "apart by a semicolon")
+    assert data.counts["train"] == 60 and told(data, "semicolons between columns")
     assert told(data, "passed over", "README.md")
     with pytest.raises(DataError, match="1 of 61 labelled records, 21 of 81 lines, cannot be used"):
         frozen(tmp_path, file, reject_budget=0.05)

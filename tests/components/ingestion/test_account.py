@@ -28,7 +28,7 @@ def test_lines_add_up_and_guesses_are_told(ingest, tmp_path, capsys):
     assert statistics["account"] == manifest.facts["account"] == {"lines": lines}
     assert sorted(ingest.texts(manifest)) == sorted([*texts, *nonsense(60, "b")])
     told, card = capsys.readouterr().out, read(ingest.store.open(manifest, "card.html").read_text())
-    for note in ("read as cp1253, with a confidence of", "apart by a semicolon"):
+    for note in ("read as cp1253, with a confidence of", "semicolons between columns"):
         assert note in told and note in card.text
 
 

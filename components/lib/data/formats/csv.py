@@ -19,7 +19,7 @@ from components.lib.data.streams import Stream
 SUFFIXES = (".csv", ".tsv")
 HEAD = 50  # lines that are looked at to find the delimiter
 USUAL = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar", "": "nothing: it has one column"}
+NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 NO_DELIMITER = "\x1f"
 SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's first line
 
@@ -224,8 +224,9 @@ def _dialect(stream: Stream, config: Config, texts: list[str], separator: str) -
     if delimiter == "auto":
         delimiter = _delimiter(texts, usual, Dialect("", quoted, config.escape), len(config.columns))
         if delimiter != usual:
-            note = f"its columns are apart by {NAMES[delimiter]}, by its first lines"
-            stream.tally.notes.append(f"{note}: set format_options.csv.delimiter if that is wrong")
+            said = f"it has {NAMES[delimiter]} between columns" if delimiter else "it has one column"
+            note = f"{said}, by its first lines: set format_options.csv.delimiter if that is wrong"
+            stream.tally.notes.append(note)
     quote, escape = quoted, config.escape
     if config.quote == "auto" and usual == delimiter == "\t":
         quote = '"' if stream.suffix == ".tab" and _in_quotes(texts[1:]) else ""
@@ -243,7 +244,7 @@ def _dialect(stream: Stream, config: Config, texts: list[str], separator: str) -
 def _delimiter(texts: list[str], usual: str, dialect: Dialect, columns: int) -> str:
     """The delimiter with which most rows have as many columns as the first; '' without one in that."""
     best, most = "", 0.0
-    for candidate in (usual, *(c for c in NAMES if c and c != usual)):
+    for candidate in (usual, *(c for c in NAMES if c != usual)):
         if not texts or candidate not in texts[0]:
             continue
         tried = Dialect(candidate, dialect.quote, dialect.escape)

@@ -101,7 +101,7 @@ def test_settings_decide_how_rows_are_cut(tmp_path, options, data, good):
 @pytest.mark.parametrize(
     ("name", "data", "note"),
     [
-        ("a.csv", lines("a;x", header="text;label"), "apart by a semicolon"),
+        ("a.csv", lines("a;x", header="text;label"), "semicolons between columns"),
         ("a.csv", lines("a, b", header="text"), "one column"),
         ("a.tsv", lines('"a"\tx', header="text\tlabel"), "format_options.csv.quote"),
         ("a.csv", lines('"a\nb",x'), "span several lines"),
@@ -116,6 +116,13 @@ def test_settings_decide_how_rows_are_cut(tmp_path, options, data, good):
 def test_what_is_guessed_is_told(tmp_path, name, data, note):
     notes = read(tmp_path, name, data, fields=("text",))[2].notes
     assert note in " ".join(notes) and bool(notes) == bool(note)
+
+
+def test_a_line_that_is_too_long_costs_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.lib.data.decoding.LONGEST", 1000)
+    data = lines(*BODY[:3], '"' + "long " * 1000 + '",a', *BODY[3:])
+    found, rejected, _ = read(tmp_path, "a.csv", data)
+    assert found == pairs(BODY) and [(at, span) for at, span, _ in rejected] == [(5, 1)]
 
 
 @pytest.mark.parametrize(
