@@ -137,7 +137,7 @@ class Document:
     @cached_property
     def stretch(self) -> float:
         """How many of its 'words' make one word: 1, or more where characters stand for them."""
-        return len(self) / max(1.0, float(self.batch.shares[self.start : self.stop].sum()))
+        return max(1.0, len(self) / max(1.0, float(self.batch.shares[self.start : self.stop].sum())))
 
     @cached_property
     def lines(self) -> list[str]:
