@@ -134,7 +134,7 @@ def test_what_the_quarantine_does_not_allow_ends_the_run_and_names_the_file(proj
     (data / "b.hostile").write_bytes(hostile("segfault", 2000))
     with project.start(data, "refused", quarantine=0.01) as process:
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 65 and "bytes, in whole files" in err
+    assert process.returncode == 65 and "bytes in whole files" in err
 
 
 def test_a_bug_ends_the_run_and_names_the_file(project, tmp_path):
