@@ -87,9 +87,11 @@ def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -
     accounts, passed = list[Account](), PassedOver()
     with closing(read_records(source.source, layout, accounts, passed)) as records:
         for record in records:
+            if not chosen(record.where, source.share):  # the unreadable ones are sampled as all others are
+                continue
             if isinstance(record, Rejected):
                 _reject(split, "broken", record.where, record.reason, record.excerpt)
-            elif chosen(record.where, source.share):
+            else:
                 _add(split, record, source, task, reader, reading, where)
     _check(split, accounts, config.reject_budget, source, where)
     told = [*_notices(split, reading, accounts), *([f"passed over {passed}"] if passed.counts else [])]
@@ -108,7 +110,7 @@ def _check(split: Split, accounts: list[Account], budget: float, source: Labelle
         fix = f"add records, or raise the share, which is {source.share:g}"
         raise DataError("there are no labelled records", where=f"{where} {source.source}", fix=fix)
     if not len(split) or len(broken) > budget * (len(split) + len(broken)) or lost > budget * of:
-        first = (broken or unlabelled)[0]
+        first = (broken or unlabelled or [{"location": source.source, "reason": "beyond the share"}])[0]
         more = f", {lost} of {of} lines," if lost > len(broken) else ""
         raise DataError(
             f"{len(broken) or found} of {found} labelled records{more} cannot be used",

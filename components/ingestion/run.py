@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,10 +86,13 @@ def _indexed(config: Config, context: Context) -> list[Manifest]:
 
 def _write_card(store: Store, corpus: Manifest, passed: PassedOver, card: Path) -> None:
     """The corpus' data card, with what this run passed over, which is no part of the corpus."""
+    card.parent.mkdir(parents=True, exist_ok=True)
+    if not passed.counts:
+        shutil.copyfile(store.open(corpus, "card.html"), card)
+        return
     modality = str(corpus.facts["modality"])
     own: Any = modalities.load(modality, "ingestion")
     plain = json.loads(store.open(corpus, "statistics.json").read_bytes())
-    card.parent.mkdir(parents=True, exist_ok=True)
     shown = Statistics.from_dict(plain, modality, own.COLUMNS)
     card.write_text(cards.render(shown, own, passed.table), encoding="utf-8")
 

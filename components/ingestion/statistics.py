@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ class Statistics:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as JSON types; totals and kinds by their own names."""
-        plain = asdict(self)
+        plain = dict(vars(self))
         del plain["modality"]
         return {**plain.pop("totals"), **plain.pop("kinds"), **plain}
 

@@ -61,7 +61,7 @@ class Manifest:
     @property
     def digest(self) -> str:
         """SHA-256 of the identity: equal digests mean equal bytes."""
-        identity = asdict(self)
+        identity = self._plain()
         del identity["uri"], identity["measured"]
         return sha256(canonical(identity))
 
@@ -85,7 +85,11 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as it stands in the store and in a KFP artifact."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True)
+        return json.dumps({"format": FORMAT, **self._plain()}, indent=1, sort_keys=True)
+
+    def _plain(self) -> dict[str, Any]:
+        """As JSON types; facts of many thousand sources are not copied, as `asdict` would."""
+        return {**vars(self), "key": vars(self.key), "files": [vars(file) for file in self.files]}
 
     def write(self, path: Path) -> None:
         """Writes the JSON to a file, making its folder."""

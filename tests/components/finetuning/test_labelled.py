@@ -172,3 +172,20 @@ def test_classes_of_a_data_set_of_hugging_face_have_their_names(tmp_path):
     test = [row | {"label": "abc"[i % 3]} for i, row in enumerate(TEST)]
     data = frozen(tmp_path, tmp_path / "a.parquet", test, reject_budget=0)
     assert data.classes == list("abc") and data.counts["unlabelled"] == 1 and data.counts["train"] == 59
+
+
+@pytest.mark.parametrize("share", [1.0, 0.02])
+def test_what_cannot_be_read_is_sampled_as_what_can(tmp_path, share):
+    """8 of 4,008 lines are no JSON: far below the limit of 1 %, whatever share of them is read."""
+    rows = [json.dumps({"text": text, "label": topic}) + "\n" for topic, text in topics(4000, seed=3)]
+    for place in range(8):
+        rows.insert(place * 500, "{no json\n")
+    (tmp_path / "many.jsonl").write_text("".join(rows))
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in GOOD))
+    train, test = ({"source": str(tmp_path / f"{name}.jsonl")} for name in ("train", "many"))
+    given = {"task": "made", "modality": "text", "label_counts": [10], "reject_budget": 0.05}
+    config = configured({**given, "train": train, "test": {**test, "share": share}}, "tasks.made.finetuning")
+    data = labelled.frozen(config, tasks.load(config.kind), READER)
+    broken = len(data.train.rejected["broken"])
+    read = data.counts["test_available"] + broken
+    assert read == pytest.approx(4008 * share, rel=0.3) and broken <= 8 * share + 2
