@@ -64,7 +64,8 @@ def _is_document(first: list[str], wanted: tuple[str, ...], decoder: Decoder) ->
     try:
         only, _ = decoder.decode(first[0], 0)
     except (ValueError, RecursionError):
-        return len(first) == 2 and not first[1].startswith("{")
+        ends = "[:" if first[1:] and first[1].startswith("{") else "[:{,"  # where printers break lines
+        return len(first) == 2 and first[0][-1] in ends
     finally:
         decoder.problem()
     lists = [value for value in only.values() if isinstance(value, list) and value]

@@ -68,6 +68,8 @@ BAD = '[{"text": "a"},\n{"text": "b\udcff"},\n 3,\n{"text": "c", "text": "d"},\n
         ('{"text": "a"}\n{"text": "b", "text": "c"}\n', ["a"], {2: "stands twice"}),
         ('{"text": "a"} {"text": "b"}\n{"text": "c"}\n', ["c"], {1: "more stands behind"}),
         ('{"text": "a\n{"text": "b"}\n', ["b"], {1: "not JSON"}),
+        ('{"text": "a\n3\n{"text": "b"}\n', ["b"], {1: "not JSON", 2: "object is expected"}),
+        ('{"data": [\n{"text": "a"},\n{"text": "b"}]}\n', ["a", "b"], {}),
         ('{"text": "a", "annotations": [{"x": 1}]}\n', ["a"], {}),
         ('{"annotations": [{"x": 1}], "text": "a"}\n', ["a"], {}),
         ('{\n"text": "a",\n"annotations": [{"x": 1}]\n}\n', ["a"], {}),
