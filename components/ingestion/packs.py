@@ -27,7 +27,7 @@ from components.lib.storage.store import Draft, Store
 
 PACK_BYTES = 64 << 20  # of raw input in a pack of small objects; a bigger object has a pack of its own
 PACK_OBJECTS = 4096
-VERSION = 5  # of what a pack, an index and a corpus hold
+VERSION = 6  # of what a pack, an index and a corpus hold
 TEXT = pa.string()
 COUNTED = ("read", "records", "blank", "header", "quarantined")  # of an Account
 QUARANTINE = pa.schema([("source", pa.int32()), ("location", TEXT), ("reason", TEXT), ("excerpt", TEXT)])
