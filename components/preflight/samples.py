@@ -136,8 +136,7 @@ def _unusable(item: Any, source: Source) -> TrunklineError | None:
         if isinstance(item, Rejected):
             return DataError("none of the first records can be used", where=item.where, found=item.reason)
         for name in () if source.corpus else source.fields.values():
-            if name != "*":
-                item.required(name)
+            item.required(name)
     except MissingError as error:
         return error
     return None

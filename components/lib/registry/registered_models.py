@@ -60,9 +60,12 @@ class Registry:
         """Whether the files of a logged model are where they should be."""
         from mlflow.artifacts import list_artifacts  # the client's own remembers places that have moved
 
-        with explained(self.uri):
-            place = self.client.get_logged_model(model_id).artifact_location
-            files = list_artifacts(artifact_uri=place, tracking_uri=self.uri)
+        try:
+            with explained(self.uri):
+                place = self.client.get_logged_model(model_id).artifact_location
+                files = list_artifacts(artifact_uri=place, tracking_uri=self.uri)
+        except MissingError:  # the logged model itself was deleted
+            return False
         return FILES in [Path(file.path).name for file in files]
 
     def find(self, name: str, alias: str) -> Registered | None:
