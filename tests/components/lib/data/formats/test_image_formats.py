@@ -278,3 +278,13 @@ def test_a_file_of_classes_is_not_taken_for_images(tmp_path):
     (tmp_path / "labels.idx").write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, 3) + b"\1\2\3")
     with pytest.raises(DataError, match=r"classes, not of images[\s\S]*format_options.idx.labels"):
         list(read_records(str(tmp_path / "labels.idx")))
+
+
+def test_a_folder_as_mnist_comes_has_its_images_with_their_classes(tmp_path):
+    mnist(tmp_path)
+    passed = PassedOver()
+    found = list(read_records(str(tmp_path), Layout(fields=("image", "label")), passed=passed))
+    assert [record.fields["label"] for record in found] == [str(number) for number in NUMBERS]
+    assert [images.decode(record.fields["image"]).tobytes() for record in found] == [
+        one.tobytes() for one in GIVEN
+    ]
