@@ -168,6 +168,7 @@ def test_batch_norms_that_see_a_part_of_the_batch_are_told(architecture, cut, to
         "pretraining.trunk": {"architecture": architecture, "size": "nano"},
         "pretraining.micro_batch": cut,
         "pretraining.objective": {"rotation": {}},
+        "pretraining.global_batch": 128,
     }
     found = resolve("image-simclr", changes).warnings
     assert [warning.where for warning in found] == ["pretraining.micro_batch"] * told
