@@ -98,10 +98,12 @@ def trunk(store: Store, seed: int = 0, name: str = "20 newsgroups <b>") -> Manif
     }
     corpus = commit(store, "ingestion", {}, facts, config={"source": name}, raw={"sources": "0" * 64})
     tokens = commit(
-        store, "tokenization", {"corpus": corpus},
+        store,
+        "tokenization",
+        {"corpus": corpus},
         {"modality": "text", "vocab_size": len(WORDS), "tokens": {"train": 50}},
         files={"tokenizer/tokenizer.json": "{}"},
-    )  # fmt: skip
+    )
     rows = [{"step": step, "loss": 3.0 / step, "learning_rate": 1e-3} for step in range(1, 6)]
     rows.append({"step": 5, "validation/loss": 0.7})
     return commit(
@@ -109,14 +111,19 @@ def trunk(store: Store, seed: int = 0, name: str = "20 newsgroups <b>") -> Manif
         "pretraining",
         {"tokens": tokens},
         {
-            "modality": "text", "architecture": "modernbert", "parameters": 12_345, "steps": 5, "samples": 40,
-            "tokens": 400, "objective": {"masked_lm": {"weight": 1.0}},
+            "modality": "text",
+            "architecture": "modernbert",
+            "parameters": 12_345,
+            "steps": 5,
+            "samples": 40,
+            "tokens": 400,
+            "objective": {"masked_lm": {"weight": 1.0}},
             "loss": {"train": 0.6, "validation": 0.7},
         },
         model=("trunk", (), seed),
         files={"history.jsonl": "\n".join(map(json.dumps, rows))},
         config={"seed": seed, "objectives": {"masked_lm": {"ratio": 0.3}}},
-    )  # fmt: skip
+    )
 
 
 CLASSES = ("atheism", "autos")
@@ -143,6 +150,28 @@ def branch(store: Store, trunk: Manifest, seed: int = 0, kind: str = "sequence_c
     )
 
 
+COMPARISON: dict[str, Any] = {
+    "seeds": [0],
+    "prices": [],
+    "sizes": {},
+    "stopped": [],
+    "left_out": {},
+    "selected": {"labels": 20, "seed": 0},
+    "tone": "warn",
+    "sentence": "Cannot tell.",
+    "choices": [{"count": 20, "start": "trunk", "why": "alone", "against": [], "by_cost": False}],
+}
+FACTS: dict[str, Any] = {
+    "modality": "text",
+    "primary": "accuracy",
+    "confidence": 0.95,
+    "replicates": 2000,
+    "examples": 500,
+    "metric": {"accuracy": {"better": "higher", "low": 0.0, "high": 1.0}},
+    "confusion": None,
+}
+
+
 def evaluation(
     store: Store,
     branch: Manifest,
@@ -161,20 +190,21 @@ def evaluation(
     against = {"of": "trunk", "over": "linear", "detectable": 0.1}
     gaps = [against | dict(zip(("value", "low", "high"), linear, strict=True))] if linear else []
     rival = champion and {"name": model, "version": champion[1], "reference": champion[0].reference}
-    comparison = {
-        "starts": list(starts), "seeds": [0], "prices": [], "sizes": {}, "stopped": [], "left_out": {},
+    comparison = COMPARISON | {
+        "starts": list(starts),
         "labels": [{"count": 20, "starts": starts, "differences": gaps}],
-        "selected": {"labels": 20, "seed": 0}, "tone": "warn", "sentence": "Cannot tell.",
-        "choices": [{"count": 20, "start": "trunk", "why": "alone", "against": [], "by_cost": False}],
-    }  # fmt: skip
-    facts = {
-        "task": task, "kind": branch.facts["kind"], "modality": "text", "model": model, "primary": "accuracy",
-        "confidence": 0.95, "replicates": 2000, "examples": 500, "classes": branch.facts["classes"],
-        "metric": {"accuracy": {"better": "higher", "low": 0.0, "high": 1.0}},
+    }
+    facts = FACTS | {
+        "task": task,
+        "kind": branch.facts["kind"],
+        "model": model,
+        "classes": branch.facts["classes"],
         "metrics": {"accuracy": entry, "macro_f1": {"value": None, "low": None, "high": None}},
-        "champion": rival, "champion_metrics": {"accuracy": entry} if champion else None,
+        "champion": rival,
+        "champion_metrics": {"accuracy": entry} if champion else None,
         "difference": {"accuracy": gap} if champion else None,
-        "comparison": comparison, "confusion": None, "constant": constant,
-    }  # fmt: skip
+        "comparison": comparison,
+        "constant": constant,
+    }
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
     return commit(store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy})

@@ -41,9 +41,11 @@ def read(path: Path, examples: pa.Table) -> dict[Run, Columns]:
         run = (str(starts[start[rows[0]]]), int(columns["labels"][rows[0]]), int(columns["seed"][rows[0]]))
         if not np.array_equal(columns["example"][rows], expected):
             raise DataError(
-                "a run was not scored on every frozen example", where=str(path),
-                found=f"{run}: {len(rows)} rows", expected=f"{len(expected)} examples, each once",
-            )  # fmt: skip
+                "a run was not scored on every frozen example",
+                where=str(path),
+                found=f"{run}: {len(rows)} rows",
+                expected=f"{len(expected)} examples, each once",
+            )
         found[run] = {name: values[rows][place] for name, values in columns.items() if name not in KEYS}
     return found
 

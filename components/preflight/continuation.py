@@ -56,9 +56,12 @@ def _follow(context: Context, trunk: Manifest, stages: dict[str, dict[str, Any]]
     for option in ("architecture", "size"):
         if theirs.get(option) != mine.get(option):
             raise ConfigError(
-                "the trunk to start from is another network", where=f"pretraining.trunk.{option}",
-                found=mine.get(option), expected=theirs.get(option), fix="use the options of that trunk",
-            )  # fmt: skip
+                "the trunk to start from is another network",
+                where=f"pretraining.trunk.{option}",
+                found=mine.get(option),
+                expected=theirs.get(option),
+                fix="use the options of that trunk",
+            )
     corpus = ancestors(context.store, trunk).get("ingestion")
     if corpus is not None and not stages["ingestion"]["since"]:
         stages["ingestion"]["since"] = corpus.reference

@@ -61,8 +61,11 @@ def store(target: Store) -> None:
     target.objects.write(key, data)
     found = target.objects.read(key)
     if target.objects.write(key, b"another", if_absent=True):
-        print(f"preflight: {target.uri} does not know conditional writes (If-None-Match): do not let two "
-              "runs of the same settings make the same output at the same time", flush=True)  # fmt: skip
+        print(
+            f"preflight: {target.uri} does not know conditional writes (If-None-Match): do not let two "
+            "runs of the same settings make the same output at the same time",
+            flush=True,
+        )
     target.objects.delete(key)
     if found != data:
         raise ServiceError("the store gives back other bytes than it was given", where=target.uri)
@@ -110,9 +113,12 @@ def disk(target: Store, need: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < need + RESERVE:
         raise OutputError(
-            "there is too little free disk space", where=str(folder), found=f"{free / 1e9:.1f} GB free",
-            expected=f"{(need + RESERVE) / 1e9:.1f} GB", fix="free space, or name another store",
-        )  # fmt: skip
+            "there is too little free disk space",
+            where=str(folder),
+            found=f"{free / 1e9:.1f} GB free",
+            expected=f"{(need + RESERVE) / 1e9:.1f} GB",
+            fix="free space, or name another store",
+        )
 
 
 def devices() -> str:

@@ -17,6 +17,8 @@ from components.preflight.config import Config
 from components.preflight.plan import Plan, resolve
 from components.preflight.public_weights.origin import is_reference
 
+SETTLED = ("ingestion", "tokenization", "pretraining", "registration", "promotion")  # stages before the tasks
+
 
 def run(
     config: Config,
@@ -36,10 +38,7 @@ def run(
         SystemExit: with the code of a typed error, after it was printed and noted in the ledger.
     """
     shared = connections(config)
-    outputs = {
-        "ingestion": ingestion, "tokenization": tokenization, "pretraining": pretraining,
-        "registration": registration, "promotion": promotion,
-    }  # fmt: skip
+    outputs = dict(zip(SETTLED, (ingestion, tokenization, pretraining, registration, promotion), strict=True))
     items: list[dict[str, Any]] = []
     with stage("preflight", shared, hub=True) as context:
         plan = resolve(config.preset, config.overrides)

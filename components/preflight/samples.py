@@ -55,9 +55,14 @@ def look(plan: Plan, store: str) -> list[TrunklineError]:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
         done = subprocess.run(
-            command, input=json.dumps([store, found]), env={**os.environ, "PYTHONPATH": path},
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
+            command,
+            input=json.dumps([store, found]),
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return []
     if done.returncode:  # a decoder was killed, or a library is not in this image
@@ -82,9 +87,14 @@ def _sources(plan: Plan) -> Iterator[Source]:
                 fields = {**given.fields, **({"group": given.group} if given.group else {})}
                 fields = {role: name for role, name in fields.items() if is_name(name)}
                 yield Source(
-                    f"tasks.{task['name']}.{split}", given.source, given.format, given.format_options,
-                    given.encoding, reads=reads, fields=fields,
-                )  # fmt: skip
+                    f"tasks.{task['name']}.{split}",
+                    given.source,
+                    given.format,
+                    given.format_options,
+                    given.encoding,
+                    reads=reads,
+                    fields=fields,
+                )
 
 
 def check(source: Source) -> None:

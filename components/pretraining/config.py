@@ -11,9 +11,18 @@ from components.lib.core.settings import setting
 
 # How and where it is computed, not what.
 MECHANICS = (
-    "nproc", "threads", "checkpoint_every", "micro_batch", "parallel", "recompute", "compile", "launcher",
-    "launch", "restarts", "hang_seconds",
-)  # fmt: skip
+    "nproc",
+    "threads",
+    "checkpoint_every",
+    "micro_batch",
+    "parallel",
+    "recompute",
+    "compile",
+    "launcher",
+    "launch",
+    "restarts",
+    "hang_seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,7 @@ class Config:
     spike: float = setting(
         10.0, "a gradient this many times the usual one is skipped; 0 = never", minimum=0.0
     )
-    precision: str = setting("auto", "bf16 where the device has it",
-                             choices=("auto", "fp32", "tf32", "bf16"))  # fmt: skip
+    precision: str = setting("auto", "bf16 where the device has it", choices=("auto", "fp32", "tf32", "bf16"))
     seed: int = setting(0, "of weights, order and masks", minimum=0)
     evaluate_every: int = setting(0, "steps between validations; 0 = ten times a run", minimum=0)
     validation_samples: int = setting(1024, "held-out samples that are measured", minimum=1)
@@ -78,6 +86,8 @@ class Config:
             yield ConfigError("no objective is named", where="pretraining.objective", expected="at least one")
         if self.nproc and self.global_batch % self.nproc:
             yield ConfigError(
-                "the global batch cannot be shared out evenly", where="pretraining.global_batch",
-                found=self.global_batch, expected=f"a multiple of nproc = {self.nproc}",
-            )  # fmt: skip
+                "the global batch cannot be shared out evenly",
+                where="pretraining.global_batch",
+                found=self.global_batch,
+                expected=f"a multiple of nproc = {self.nproc}",
+            )

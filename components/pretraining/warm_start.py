@@ -35,10 +35,12 @@ def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -
         for name in shared:
             if manifest.facts.get(name) != present.facts.get(name):
                 raise ConfigError(
-                    "the trunk to start from reads other tokens", where="pretraining.start",
-                    found=f"another {name}", expected="tokens as they were made for that trunk",
+                    "the trunk to start from reads other tokens",
+                    where="pretraining.start",
+                    found=f"another {name}",
+                    expected="tokens as they were made for that trunk",
                     fix="leave out the settings of tokenization: preflight takes them from that trunk",
-                )  # fmt: skip
+                )
         if manifest.reference not in [present.reference, *(one.reference for one in found)]:
             found.append(manifest)
         start = trunk.key.inputs.get("start", "")

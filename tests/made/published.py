@@ -11,9 +11,13 @@ from transformers import AutoConfig, AutoModel
 
 WORDS = "the a of pump valve report list fails restart weights run new old late next sentence thing".split()
 SIZES = {
-    "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48,
-    "max_position_embeddings": 64, "vocab_size": 40,
-}  # fmt: skip
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+    "vocab_size": 40,
+}
 LLAMA = {**SIZES, "num_key_value_heads": 1}
 TEXT = {
     "bert": SIZES,
@@ -78,10 +82,15 @@ def image(folder: Path, kind: str) -> Path:
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     model.save_pretrained(folder)
     processor = {
-        "do_resize": True, "size": {"shortest_edge": 36}, "do_center_crop": True,
-        "crop_size": {"height": SIDE, "width": SIDE}, "do_normalize": True, "rescale_factor": 1 / 255,
-        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
-    }  # fmt: skip
+        "do_resize": True,
+        "size": {"shortest_edge": 36},
+        "do_center_crop": True,
+        "crop_size": {"height": SIDE, "width": SIDE},
+        "do_normalize": True,
+        "rescale_factor": 1 / 255,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     return folder
 

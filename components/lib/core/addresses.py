@@ -27,9 +27,11 @@ def check(address: str, where: str, fix: str = "") -> None:
         ) from error
     if reveals(address):
         raise ConfigError(
-            "an address holds a secret, which everybody could read in settings and logs", where=where,
-            found=address, fix=fix or f"write ${{{PREFIX}NAME}} in its place and set this variable",
-        )  # fmt: skip
+            "an address holds a secret, which everybody could read in settings and logs",
+            where=where,
+            found=address,
+            fix=fix or f"write ${{{PREFIX}NAME}} in its place and set this variable",
+        )
 
 
 def filled(address: str) -> str:

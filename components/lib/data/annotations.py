@@ -80,8 +80,16 @@ class Annotations:
                 self._coco(name, found)
             else:
                 self._rows(name, rows)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError, yaml.YAMLError,
-                ElementTree.ParseError):  # fmt: skip
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            DataError,
+            yaml.YAMLError,
+            ElementTree.ParseError,
+        ):
             self._passed.add(UNREAD, name)
 
     def join(self, name: str, record: Record) -> Record:

@@ -172,8 +172,10 @@ def outcomes(model: nn.Module, samples: ImageSet, names: list[str], size: int = 
         "found": [len(one) for one in lists["score"]],
         "right": [int((one & 1).sum()) for one in lists["matched"]],
     }
-    return {**{name: np.array(one, np.int64) for name, one in counts.items()},
-            **{name: _column(one) for name, one in lists.items()}}  # fmt: skip
+    return {
+        **{name: np.array(one, np.int64) for name, one in counts.items()},
+        **{name: _column(one) for name, one in lists.items()},
+    }
 
 
 def _guessed(model: nn.Module, samples: ImageSet, size: int = 64) -> Iterator[tuple[Array, Array, Array]]:
@@ -204,8 +206,9 @@ def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> d
     table = np.stack(each)
     known = ~np.isnan(table[:, :, 0])
     sums = np.where(known[:, :, None], table, 0.0).sum(axis=0)
-    mean = np.divide(sums, known.sum(axis=0)[:, None], out=np.full_like(sums, np.nan),
-                     where=known.any(axis=0)[:, None])  # fmt: skip
+    mean = np.divide(
+        sums, known.sum(axis=0)[:, None], out=np.full_like(sums, np.nan), where=known.any(axis=0)[:, None]
+    )
     whole = {
         PRIMARY: mean.mean(axis=1),
         "average_precision_50": mean[:, 0],

@@ -32,9 +32,14 @@ def test_paired_difference_agrees_with_scipy():
 
     low, high = bootstrap.interval(bootstrap.replicate(difference, 120, 9_000, seed=0)["mean"], 0.9)
     reference = stats.bootstrap(
-        (two, one), lambda a, b, axis: (a - b).mean(axis=axis), paired=True, method="percentile",
-        n_resamples=9_000, confidence_level=0.9, rng=np.random.default_rng(4),
-    ).confidence_interval  # fmt: skip
+        (two, one),
+        lambda a, b, axis: (a - b).mean(axis=axis),
+        paired=True,
+        method="percentile",
+        n_resamples=9_000,
+        confidence_level=0.9,
+        rng=np.random.default_rng(4),
+    ).confidence_interval
     width = reference.high - reference.low
     assert abs(low - reference.low) < 0.05 * width and abs(high - reference.high) < 0.05 * width
     assert width < 0.5 * 4 * one.std() / np.sqrt(120)  # what pairing is for: far less than unpaired

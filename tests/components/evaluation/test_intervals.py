@@ -63,7 +63,9 @@ def test_one_system_has_no_difference() -> None:
 def test_undefined_is_null_with_a_reason_never_zero() -> None:
     nowhere = float("nan")
     assert summary(nowhere, nowhere, nowhere) == {
-        "value": None, "low": None, "high": None,
+        "value": None,
+        "low": None,
+        "high": None,
         "reason": "not defined on these examples: there is nothing to divide by",
-    }  # fmt: skip
+    }
     assert summary(0.0, nowhere, nowhere) == {"value": 0.0, "low": None, "high": None}

@@ -68,10 +68,22 @@ def test_override_that_leads_nowhere(overrides, where, words):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-3", 1e-3), ("-2E+4", -2e4), ("1.5e3", 1500.0), ("1", 1), ("1.0", 1.0), ("x", "x"),
-     ("[1, a]", [1, "a"]),
-     ("{a: 1}", {"a": 1}), ("", None), ("null", None), ("true", True), ("1e", "1e"), ("2e5x", "2e5x")],
-)  # fmt: skip
+    [
+        ("1e-3", 1e-3),
+        ("-2E+4", -2e4),
+        ("1.5e3", 1500.0),
+        ("1", 1),
+        ("1.0", 1.0),
+        ("x", "x"),
+        ("[1, a]", [1, "a"]),
+        ("{a: 1}", {"a": 1}),
+        ("", None),
+        ("null", None),
+        ("true", True),
+        ("1e", "1e"),
+        ("2e5x", "2e5x"),
+    ],
+)
 def test_yaml_as_people_mean_it(text, value):
     parsed = settings.parse(text, "here")
     assert parsed == value and type(parsed) is type(value)

@@ -36,9 +36,14 @@ class Images:
         self.fresh: int = shards.fresh  # samples that are not of older tokens
         self.frame = Frame(tuple(map(float, shards.mean)), tuple(map(float, shards.std)))
         self.strength = Strength(
-            crop=config.crop, flip=config.flip, jitter=config.jitter, grey=config.grey, blur=config.blur,
-            rotation=config.rotation, noise=config.noise,
-        )  # fmt: skip
+            crop=config.crop,
+            flip=config.flip,
+            jitter=config.jitter,
+            grey=config.grey,
+            blur=config.blur,
+            rotation=config.rotation,
+            noise=config.noise,
+        )
         self.flops = 0.0  # of one image, forward and backward
 
     def __len__(self) -> int:
@@ -64,9 +69,12 @@ class Images:
         trunk = self._built() if folder is None else load(folder, dropout=self.config.dropout)
         if trunk.shape != shape:
             raise ConfigError(
-                "the trunk to start from reads images of another size", where="tokenization",
-                found=shape, expected=trunk.shape, fix="leave out height, width and channels",
-            )  # fmt: skip
+                "the trunk to start from reads images of another size",
+                where="tokenization",
+                found=shape,
+                expected=trunk.shape,
+                fix="leave out height, width and channels",
+            )
         self.flops = 3.0 * _forward_flops(trunk, (1, *shape))
         return trunk
 
@@ -74,9 +82,11 @@ class Images:
         shards, config = self.shards, self.config
         if config.architecture == "vit" and (shards.height % config.patch or shards.width % config.patch):
             raise ConfigError(
-                "the patches do not fill the images", where="pretraining.trunk.patch", found=config.patch,
+                "the patches do not fill the images",
+                where="pretraining.trunk.patch",
+                found=config.patch,
                 expected=f"a divisor of {shards.height} and {shards.width}",
-            )  # fmt: skip
+            )
         dials = Dials(config.size, shards.height, shards.width, shards.channels, config.patch, config.dropout)
         return built(ARCHITECTURES[config.architecture](dials))
 

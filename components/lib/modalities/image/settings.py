@@ -46,9 +46,10 @@ class Tokenization:
     width: int = setting(32, "columns of pixels", minimum=1, maximum=4096)
     channels: int = setting(0, "1: grey, 3: colour; 0: grey if all images are", choices=(0, 1, 3))
     fit: str = setting(
-        "crop", "the largest part of that shape, all of it with borders (pad), or out of shape (stretch)",
+        "crop",
+        "the largest part of that shape, all of it with borders (pad), or out of shape (stretch)",
         choices=("crop", "pad", "stretch"),
-    )  # fmt: skip
+    )
     canvas: str = setting(
         "", "URI of a trunk's preprocessor_config.json: its size, mean and deviation are taken"
     )

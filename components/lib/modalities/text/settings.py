@@ -105,15 +105,17 @@ class Pretraining:
         minimum=8,
         maximum=32768,
     )
-    unit: str = setting("chunk", "a sample is a chunk that fits a row, or a whole document",
-                        choices=("chunk", "document"))  # fmt: skip
+    unit: str = setting(
+        "chunk", "a sample is a chunk that fits a row, or a whole document", choices=("chunk", "document")
+    )
     views: str = setting(
         "crops",
         "two views are independent crops, or the parts of a cut at a random place in the middle third",
         choices=("crops", "cut"),
     )
-    crop: float = setting(0.6, "largest share of a document that one of several views shows",
-                          minimum=0.05, maximum=1.0)  # fmt: skip
+    crop: float = setting(
+        0.6, "largest share of a document that one of several views shows", minimum=0.05, maximum=1.0
+    )
     depth: int = setting(
         1, "static: feed-forward layers on the text vector; of short texts 0 is better", minimum=0, maximum=8
     )

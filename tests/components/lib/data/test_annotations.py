@@ -87,7 +87,7 @@ LAYOUTS: dict[str, tuple[dict[str, str], dict[str, object], dict[str, object]]] 
         {"label": "d", "text": "a view of 3 boats"},
         {"label": "d", "text": "another"},
     ),
-}  # fmt: skip
+}
 
 
 def written(folder, files) -> str:
@@ -105,10 +105,16 @@ def test_annotations_are_joined_to_labelled_images_and_told_of_a_corpus(ingest, 
     found = list(read_records(source, IMAGES, passed=passed))
     assert all(record.fields.pop("image") == PNG for record in found)
     approximately = [
-        {**fields, **({"objects": [{**o, "box": pytest.approx(o["box"])} for o in fields["objects"]]}
-                      if "objects" in fields else {})}
+        {
+            **fields,
+            **(
+                {"objects": [{**o, "box": pytest.approx(o["box"])} for o in fields["objects"]]}
+                if "objects" in fields
+                else {}
+            ),
+        }
         for fields in expected
-    ]  # fmt: skip
+    ]
     assert [record.fields for record in found] == approximately
     lists, empty = "ImageSets" in str(files), files.get("d/b.txt") == ""
     assert passed.counts == {

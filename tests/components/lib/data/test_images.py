@@ -147,9 +147,23 @@ def test_fields_of_records_become_files(value):
 
 @pytest.mark.parametrize(
     "value",
-    [None, {"bytes": None, "path": "a.png"}, "a.png", 7, [[300]], [[0.5]], [[-1]], [1, 2], [[1], [1, 2]], [],
-     pixels().transpose(2, 0, 1), np.zeros((2, 2, 4)), np.array([[2**40]]), np.array([["a"]])],
-)  # fmt: skip
+    [
+        None,
+        {"bytes": None, "path": "a.png"},
+        "a.png",
+        7,
+        [[300]],
+        [[0.5]],
+        [[-1]],
+        [1, 2],
+        [[1], [1, 2]],
+        [],
+        pixels().transpose(2, 0, 1),
+        np.zeros((2, 2, 4)),
+        np.array([[2**40]]),
+        np.array([["a"]]),
+    ],
+)
 def test_what_holds_no_pixels_is_refused_with_what_is_expected(value):
     with pytest.raises(DataError) as caught:
         images.content(value)

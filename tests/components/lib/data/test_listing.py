@@ -37,11 +37,14 @@ LAYOUTS: dict[str, tuple[list[str], list[str], dict[str, int]]] = {
         ["a.txt", "b/c.txt"],
         {listing.HIDDEN: 2, listing.MACOS: 1},
     ),
-    "strangers": (["a.txt", "b.txt", "c.txt", "x.docx", "Thumbs.db"], ["a.txt", "b.txt", "c.txt"],
-                  {listing.UNKNOWN: 2}),
+    "strangers": (
+        ["a.txt", "b.txt", "c.txt", "x.docx", "Thumbs.db"],
+        ["a.txt", "b.txt", "c.txt"],
+        {listing.UNKNOWN: 2},
+    ),
     "nothing in it": (["a.txt", "b.empty.txt"], ["a.txt"], {listing.EMPTY: 1}),
     "odd names": (["100%#?.txt", "Yahoo!/a.txt", "wow!/b c.txt"],) * 2 + ({},),
-}  # fmt: skip
+}
 
 
 def content(name: str) -> bytes:
@@ -115,9 +118,7 @@ def test_links_to_folders_are_followed_once_and_circles_are_cut(tmp_path):
     passed = PassedOver()
     found = [entry.name.removeprefix(f"{source}/") for entry in find(source, passed)]
     assert found == ["again/4.txt", "again/sub/5.txt", *names, "file.txt"]
-    assert passed.counts == {
-        listing.CYCLE: 2, listing.TWICE: 1, listing.DANGLING: 2, listing.SPECIAL: 1
-    }  # fmt: skip
+    assert passed.counts == {listing.CYCLE: 2, listing.TWICE: 1, listing.DANGLING: 2, listing.SPECIAL: 1}
     assert str(passed).startswith("6: 2 links that lead nowhere (gone.txt, self)")
 
 

@@ -97,11 +97,14 @@ class Case:
         use, about = Use.of(self.kind, self.modality), {"experiment_id": "0", "tags": {}, "card": "# card"}
         run = registry.client.create_run("0").info.run_id
         version = registry.register(
-            self.name, f"made/{self.name}#0", run_id=run, **about,
+            self.name,
+            f"made/{self.name}#0",
+            run_id=run,
+            **about,
             write=lambda target, model_id: write(
                 source, digests, target, use=use, model_id=model_id, run_id=run, readme=""
             ),
-        )  # fmt: skip
+        )
         for alias in (CHALLENGER, CHAMPION):
             registry.set_alias(version, alias)
 
@@ -159,8 +162,11 @@ def server(tmp_path_factory, empty_database):
     port, clean = free_port(), {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", CODE],
-        env={**clean, "MLFLOW_TRACKING_URI": uri}, cwd=folder, text=True, stdin=subprocess.PIPE,
-    )  # fmt: skip
+        env={**clean, "MLFLOW_TRACKING_URI": uri},
+        cwd=folder,
+        text=True,
+        stdin=subprocess.PIPE,
+    )
     try:
         json.dump([list(cases), snippets(cases), port], process.stdin)
         process.stdin.close()
