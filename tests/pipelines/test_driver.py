@@ -86,7 +86,8 @@ def test_a_stage_that_fails_is_retried_and_named(place, release):
     name = f"failing-{release}"
     run = started(place, name, release)
     bad = place / "bad.jsonl"
-    bad.write_text("{not json\n" * 50)
+    good = "".join(json.dumps({"text": f"a text that is read, number {n}"}) + "\n" for n in range(50))
+    bad.write_text(good + "{not json\n" * 50)  # behind what preflight looks at
     assert run.run(preset="smoke", overrides={"ingestion.sources": [str(bad)], "tasks": []}) == "FAILED"
     found = record(place, name)
     assert found["status"] == "failed" and found["failure"]["stage"] == "ingestion"
