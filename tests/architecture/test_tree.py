@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 
 import pytest
@@ -53,3 +54,8 @@ def test_no_mark_of_a_merge_is_left():
     for path in texts:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert not [line for line in lines if line.startswith(("<<<<<<< ", ">>>>>>> "))], path
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "tests" / "e2e").glob("[a-z]*.py")))
+def test_what_only_containers_run_imports_what_there_is(name):
+    importlib.import_module(f"tests.e2e.{name}")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.lib.registry.tracking.server import probe
+from components.lib.registry.tracking import probe
 from images import contents
 from tests.charts.rendering import server
 from tests.fakes.mlflow_server import free_port
