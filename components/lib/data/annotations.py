@@ -12,6 +12,7 @@ the annotation's folder on, then by their ends among all images.
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import posixpath
@@ -150,8 +151,10 @@ class Annotations:
             self._put(image, f"{name}: {entry['file_name']}", {"objects": objects[entry["id"]]})
 
     def _voc(self, name: str, data: bytes) -> None:
-        if b"<!ENTITY" in data:
-            raise DataError("an XML file defines entities", where=name)
+        plain = data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<")  # not UTF-16, nor EBCDIC
+        if b"<!DOCTYPE" in data or b"\0" in data or not plain:
+            what, expected = "an XML file may define entities", "UTF-8 without a DOCTYPE"
+            raise DataError(what, where=name, expected=expected)
         tree = ElementTree.fromstring(data)
         objects = []
         for item in tree.iter("object"):

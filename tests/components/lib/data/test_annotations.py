@@ -129,7 +129,10 @@ def test_annotations_are_joined_to_labelled_images_and_told_of_a_corpus(ingest, 
 
 def test_what_fits_no_image_is_told(tmp_path):
     rows = "file_name,label\na.png,x\nc.png,y\na.png,z\n"
-    source = written(tmp_path, {"a.png": "", "metadata.csv": rows, "d.xml": "<!ENTITY", "e.json": "{"})
+    source = written(
+        tmp_path,
+        {"a.png": "", "metadata.csv": rows, "d.xml": '<!DOCTYPE a [<!ENTITY b "c">]><a/>', "e.json": "{"},
+    )
     passed = PassedOver()
     (record,) = read_records(source, IMAGES, passed=passed)
     assert record.fields["label"] == "x"
