@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from components.lib.registry.tracking.server import database
 from components.lib.storage.stage import Context, read_records
 from pipelines.console import Console
 
@@ -53,6 +52,8 @@ def _models(tracking_uri: str) -> str:
     """How to look at them: `make ui` by itself shows those of the usual place."""
     if tracking_uri.startswith("http"):
         return tracking_uri
+    from components.lib.registry.tracking.server import database  # which the image of `pipelines` lacks
+
     usual = database(tracking_uri) == Path(__file__).resolve().parents[1] / "runs" / "mlflow.db"
     return "make ui" if usual else f"make ui MLFLOW_TRACKING_URI={shlex.quote(tracking_uri)}"
 

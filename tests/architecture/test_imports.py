@@ -84,6 +84,16 @@ def test_heavy_packages_are_imported_late(stage):
     assert not HEAVY & {one.module.split(".")[0] for one in found if one.top}
 
 
+def test_the_pipelines_need_no_package_that_their_image_lacks():
+    modules = sorted(path.stem for path in (ROOT / "pipelines").glob("[a-z]*.py"))
+    lacking = HEAVY | {"jinja2", "PIL", "scipy"}
+    code = (
+        f"import sys\nfrom pipelines import {', '.join(modules)}\nprint(sorted({lacking} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
 def test_compiling_and_preflight_need_no_heavy_package():
     """What is imported in fact, through all modules in between."""
     code = (
