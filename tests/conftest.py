@@ -34,6 +34,11 @@ for name in (*UNSET.split(), "TRUNKLINE_STORE"):
     os.environ.pop(name, None)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes name no test: gzip writes the second into them, and each worker makes its own."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Downloads and copies of other runs are not to be seen."""
