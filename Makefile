@@ -51,7 +51,7 @@ screenshots: setup ## Walk through MLflow in Chromium after `make run`, and take
 
 ##@ Develop
 test: setup ## The tests, in 7 to 17 minutes; faults and e2e run those that take longer
-	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile
+	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 faults: setup ## Every fault of the matrix (kills, hangs, broken stores and servers); 17 to 30 minutes, and a table of them
 	@$(BIN)/python -m pytest -q -m fault -n logical --maxprocesses 4
@@ -75,7 +75,7 @@ images: setup ## Build IMAGE, or all images; BASE_IMAGE, TORCH_INDEX, TRUNKLINE_
 	@$(if $(LIST),,images/engine.sh) $(BIN)/python -m images.build $(IMAGE) $(if $(PUSH),--push) $(if $(LIST),--list)
 
 e2e: setup ## Whole runs: as text grows, on images, by the rules of KFP, in containers with parity; needs Docker, or root on Debian
-	@$(BIN)/python -m pytest -q -m long -n logical --maxprocesses 8 --dist loadfile tests/pipelines tests/benchmarks
+	@$(BIN)/python -m pytest -q -m long -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder tests/pipelines tests/benchmarks
 	@PACKAGES=postgresql images/engine.sh bash -c '$(BIN)/python -m images.build >/dev/null && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
 
 locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt

@@ -34,6 +34,18 @@ for name in (*UNSET.split(), "TRUNKLINE_STORE"):
     os.environ.pop(name, None)
 
 
+# Files of few tests that take long: they begin first, or one worker ends with them alone.
+LONGEST = (
+    *("tests/vectors_package/", "tests/pipelines/", "tests/faults/", "tests/components/pretraining/"),
+    *("tests/components/finetuning/", "tests/components/lib/test_planted", "tests/components/lib/registry/"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: next((order[n] for n in order if item.nodeid.startswith(n)), len(order)))
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes name no test: gzip writes the second into them, and each worker makes its own."""
     return argname if isinstance(val, bytes) else None
