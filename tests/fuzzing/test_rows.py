@@ -61,7 +61,7 @@ def told(name: str, data: bytes, lines: int) -> tuple[dict[int, Record], set[int
             if isinstance(item, Record):
                 found[number] = item
             else:
-                broken |= set(range(number, number + item.span))
+                broken |= set(range(number - item.span + 1, number + item.span))  # it names the worst line
     except DataError:  # the file is set aside, whole
         broken = set(range(1, lines + 1))
     return found, broken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from math import prod
 from tokenize import TokenError
@@ -24,7 +25,9 @@ def header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], Any]:
     try:
         version = form.read_magic(file)
         read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
-        shape, fortran, kind = read(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of headers that Python 2 wrote, which are read
+            shape, fortran, kind = read(file)
     except (ValueError, EOFError, SyntaxError, TokenError) as error:
         found = re.sub(r" at 0x[0-9a-f]+", "", str(error))[:200]  # the same in every run
         raise DataError("not an array of NumPy", where=where, found=found) from error
