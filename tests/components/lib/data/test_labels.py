@@ -135,6 +135,7 @@ NO_MASK = {
     "another size": (INDICES[:3], "fit"),
     "fractions": (INDICES + 0.5, "no mask"),
     "not a number": (np.full((6, 8), np.nan), "no mask"),
+    "beyond 64 bits": (np.full((6, 8), 2.0**63), "no mask"),
     "below zero": (INDICES.astype(int) - 2, "of no class"),
     "too deep": (INDICES.astype(int) + 65_535, "of no class"),
     "ragged": ([[1], [1, 2]], "no mask"),
