@@ -50,7 +50,7 @@ screenshots: setup ## Walk through MLflow in Chromium after `make run`, and take
 	@$(PYTHON) tests/browsing/walk.py runs .github/pictures
 
 ##@ Develop
-test: setup ## The tests, in 7 to 17 minutes; faults and e2e run those that take longer
+test: setup ## The tests, in 9 to 17 minutes; faults and e2e run those that take longer
 	@$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 faults: setup ## Every fault of the matrix (kills, hangs, broken stores and servers); 17 to 30 minutes, and a table of them
