@@ -165,12 +165,12 @@ def open_records(
     """
     whole = layout.format != "auto" and formats.reads_archives(layout.format)
     name = entry.name.removesuffix(f"!/{entry.member}") if entry.member else entry.name
-    found = streams(path, name, entry.member, whole=whole, passed=passed)
     if lost := pointer(path, formats.printable(name)):
         yield from (lost, Account("records", 1, 0, 0, 0, 1))
         return
-    for stream in found if entry.member or layout.format != "auto" else members(found, layout, passed):
-        yield from completed(formats.read(stream, layout), stream.name, stream.suffix)
+    with closing(streams(path, name, entry.member, whole=whole, passed=passed)) as found:
+        for stream in found if entry.member or layout.format != "auto" else members(found, layout, passed):
+            yield from completed(formats.read(stream, layout), stream.name, stream.suffix)
 
 
 @contextmanager
