@@ -7,7 +7,6 @@ import io
 import json
 import struct
 import tarfile
-import zipfile
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from components.lib.data.images import png
+from tests.bad_input.broken import zipped
 
 # What swallows its surroundings, ends them early, or is taken for something else.
 TOKENS = (
@@ -125,14 +125,6 @@ def _tar(members: dict[str, bytes], mode: str = "w") -> bytes:
     return file.getvalue()
 
 
-def _zip(members: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return file.getvalue()
-
-
 def _shard(seed: int) -> dict[str, bytes]:
     names = ("a.jpg", "a.cls", "b.png", "b.json", "b.mask.png", "c.png", "c.txt", "__MACOSX/._c.png")
     contents = {"cls": b"cat\n", "json": b'{"caption": "two"}', "txt": "größer".encode()}
@@ -157,7 +149,7 @@ WHOLE: dict[str, tuple[str, st.SearchStrategy[bytes]]] = {
     "parquet": ("a.parquet", ROWS.map(_parquet)),
     "gzip": ("a.jsonl.gz", JSONL.map(lambda data: gzip.compress(data, 1, mtime=0))),
     "zstd": ("a.jsonl.zst", JSONL.map(lambda data: pa.compress(data, "zstd", asbytes=True))),
-    "zip": ("a.zip", LINES.map(lambda data: _zip({"x/a.txt": data, "__MACOSX/._a": b"\0", "b.txt": data}))),
+    "zip": ("a.zip", LINES.map(lambda data: zipped({"x/a.txt": data, "__MACOSX/._a": b"\0", "b.txt": data}))),
     "tar": ("a.tar.gz", LINES.map(lambda data: _tar({"x/a.txt": data, "./._a.txt": b"\0\5"}, "w:gz"))),
     "npz": ("a.npz", NUMBERS.map(_npz)),
     "npy": ("a.npy", NUMBERS.map(_npy)),
@@ -166,7 +158,7 @@ WHOLE: dict[str, tuple[str, st.SearchStrategy[bytes]]] = {
     "webdataset": ("a.tar", NUMBERS.map(lambda seed: _tar(_shard(seed)))),
     "images": (
         "a.zip",
-        NUMBERS.map(lambda seed: _zip({"cat/a.png": _image(seed), "dog/b.PNG": b"", "c.doc": b"x"})),
+        NUMBERS.map(lambda seed: zipped({"cat/a.png": _image(seed), "dog/b.PNG": b"", "c.doc": b"x"})),
     ),
 }
 

@@ -179,14 +179,14 @@ def test_a_preset_runs_whole(preset, place, sqlite_uri, monkeypatch):
     assert bool(pictures) == (trunk["facts"]["modality"] == "image")
 
 
-VIT = {"pretraining.trunk": {"architecture": "vit", "size": "nano", "patch": 7}}
 OBJECTIVES = {
     "byol": {},
     "rotation": {},
     "denoising": {},
     "adversarial": {},
-    "masked_image": VIT,
-    "autoencoder": {"pretraining.trunk": {"architecture": "mlp", "size": "small"}},
+    "masked_image": {"pretraining.trunk": {"architecture": "vit"}},
+    "autoencoder": {"pretraining.trunk": {"architecture": "mlp"}},
+    "colorization": {"ingestion.format": "auto", "tasks": []},  # on pictures in colour
 }
 
 
@@ -199,7 +199,11 @@ def test_another_objective_on_images_is_a_setting(objective, place, sqlite_uri, 
     monkeypatch.setenv("TRUNKLINE_LOCAL", "processes")
     (place / "data").mkdir(exist_ok=True)
     run = Run(place, sqlite_uri, "image-simclr", f"image-{objective}")
-    overrides = small("image-simclr", place / "data") | OBJECTIVES[objective]
+    overrides = small("image-simclr", place / "data")
+    if objective == "colorization":
+        overrides = {name: value for name, value in overrides.items() if not name.startswith("tasks.")}
+        overrides["ingestion.sources"] = [local("pictures/*.png", place / "data")]
+    overrides |= OBJECTIVES[objective]
     record = run.whole({**overrides, "pretraining.objective": {objective: {}}})
     assert record["status"] == "succeeded"
 

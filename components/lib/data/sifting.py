@@ -90,13 +90,6 @@ def _annotations(endings: Collection[str], layout: Layout) -> tuple[str, ...]:
     return ANNOTATIONS
 
 
-def _set_apart(notes: Sequence[Object], passed: PassedOver, beside: list[Object] | None) -> None:
-    if beside is None:
-        passed.add(ANNOTATION, *(entry.name for entry in notes))
-    else:
-        beside += notes
-
-
 def members(found: Iterator[Stream], layout: Layout, passed: PassedOver) -> Iterator[Stream]:
     """A file, or the members of an archive that `sift` would take for data.
 
