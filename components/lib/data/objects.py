@@ -11,7 +11,6 @@ from components.lib.core.errors import DataError
 from components.lib.data import exif
 from components.lib.data.classes import Unlabelled, named
 
-
 CORNERS, SIZES = ("box", "boxes"), ("bbox",)  # left, top, right, bottom; left, top, width, height
 KINDS = ("label", "labels", "category", "categories", "category_id", "class")
 CROWDS = ("iscrowd", "is_crowd", "crowd")
