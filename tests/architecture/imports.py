@@ -13,7 +13,7 @@ from components import STAGES
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("components", "images", "pipelines")
 # Packages of lib: each imports those before it; of `starts` and `modes` neither knows the other.
-ORDER = "core pages storage data engine models modalities objectives tasks starts,modes registry"
+ORDER = "core kubernetes pages storage data engine models modalities objectives tasks starts,modes registry"
 LEVEL = {name: level for level, names in enumerate(ORDER.split()) for name in names.split(",")}
 
 STAGE, STDLIB = rf"components\.({'|'.join(STAGES)})", "|".join(sys.stdlib_module_names)

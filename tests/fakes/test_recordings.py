@@ -9,8 +9,8 @@ import pytest
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
 from components.lib.core.errors import ConfigError, MissingError
-from components.pretraining.cluster.api import Cluster
-from components.pretraining.cluster.manifest import Place, state, trainjob
+from components.lib.kubernetes.api import Cluster
+from components.lib.kubernetes.manifest import Place, state, trainjob
 from pipelines import submit
 from pipelines.kubeflow import Kubeflow
 from tests.fakes import kubernetes_api

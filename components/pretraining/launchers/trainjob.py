@@ -19,10 +19,10 @@ from components.lib.core.errors import (
     root_cause,
 )
 from components.lib.core.settings import from_dict, setting
+from components.lib.kubernetes.api import Cluster
+from components.lib.kubernetes.log import Follower
+from components.lib.kubernetes.manifest import Place, State, state, trainjob
 from components.lib.storage.store import Store
-from components.pretraining.cluster.api import Cluster
-from components.pretraining.cluster.log import Follower
-from components.pretraining.cluster.manifest import Place, State, state, trainjob
 from components.pretraining.config import Config as Settings
 from components.pretraining.job import Job
 

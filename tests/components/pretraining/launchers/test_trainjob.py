@@ -12,10 +12,10 @@ import torch
 
 from components.lib.core import errors
 from components.lib.core.settings import from_dict, to_dict
+from components.lib.kubernetes.api import Cluster
 from components.lib.storage.artifacts import Key
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.pretraining.cluster.api import Cluster
 from components.pretraining.config import Config as Settings
 from components.pretraining.job import Job
 from components.pretraining.launchers.trainjob import Config, launch
@@ -49,7 +49,7 @@ sys.exit(error.exit_code)
 @pytest.fixture
 def api(tmp_path, monkeypatch):
     monkeypatch.setattr(f"{LAUNCHER}.POLL", 0.1)
-    monkeypatch.setattr("components.pretraining.cluster.log.PAUSE", 0.1)
+    monkeypatch.setattr("components.lib.kubernetes.log.PAUSE", 0.1)
     with kubernetes_api.serving(tmp_path) as (server, kubeconfig):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         yield server

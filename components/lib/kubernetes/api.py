@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from components.lib.core.errors import AccessError, ConfigError, MissingError, ServiceError
-from components.pretraining.cluster.manifest import GROUP, PLURAL, VERSION
+from components.lib.kubernetes.manifest import GROUP, PLURAL, VERSION
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = (5, 30)  # seconds to connect and to answer

@@ -9,7 +9,7 @@ import threading
 import time
 
 from components.lib.core.errors import ServiceError, TrunklineError
-from components.pretraining.cluster.api import Cluster
+from components.lib.kubernetes.api import Cluster
 
 PAUSE = 2.0  # seconds between two looks for a pod or a log that broke off
 _STAMP = re.compile(r"(\S+T[\d:]+)(?:\.(\d+))?Z (.*)", re.DOTALL)
