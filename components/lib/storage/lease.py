@@ -1,0 +1,180 @@
+"""Lease: who does a piece of work, renewed while that process lives; distributed lock by conditional writes.
+
+    <prefix>/lease.<generation>.json     {"owner", "renewed": seconds since 1970, "token"}
+
+The newest generation holds. Taking over is writing the next one by a conditional put, of which one succeeds;
+renewing overwrites one's own, after a look for a newer one. A lease says who works, so that nobody does so in
+vain: what must not happen twice is guarded by a conditional put of its own (manifests, checkpoints).
+
+Clocks may differ: a lease that looks old is taken only if it is not renewed while the taker looks on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from components.lib.core.errors import MissingError, TrunklineError
+from components.lib.storage.objects import Objects
+
+VARIABLE = "TRUNKLINE_LEASE_SECONDS"
+SECONDS = 30.0  # between two renewals
+DEAD = 4.0  # renewals that a live holder may miss: a store that hung, a machine that swapped
+POLLS = 6  # looks of one who waits, between two renewals
+NAME = "lease.{:06d}.json"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease: `renewed` is 0 once it was given back."""
+
+    generation: int
+    owner: str
+    renewed: float
+    token: str
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was renewed."""
+        return max(0.0, time.time() - self.renewed)
+
+
+class Lease:
+    """The lease of one piece of work.
+
+    Args:
+        prefix: of its objects, such as launches/<key>.
+        owner: of whoever takes it here, such as the id of a pipeline run; the same owner takes it again at
+            once, for the process before it has died.
+    """
+
+    def __init__(self, objects: Objects, prefix: str, owner: str = "") -> None:
+        self.objects, self.prefix, self.owner = objects, prefix, owner
+        self.generation = 0
+        self._token = uuid.uuid4().hex
+        self._suspect: tuple[str, float, float] | None = None
+
+    def holder(self) -> Holder | None:
+        """Who holds it or held it last; None if nobody ever did."""
+        for key in sorted(self._keys(), reverse=True):
+            try:
+                value: dict[str, Any] = json.loads(self.objects.read(key))
+                return Holder(_generation(key), value["owner"], value["renewed"], value["token"])
+            except MissingError:  # given up for a newer one meanwhile
+                return self.holder()
+            except (ValueError, KeyError, TypeError):  # damaged: nobody's
+                return Holder(_generation(key), "", 0.0, "")
+        return None
+
+    def alive(self, minutes: float) -> bool:
+        """Whether somebody renewed it in the last `minutes`."""
+        found = self.holder()
+        return found is not None and found.age < minutes * 60
+
+    def take(self) -> bool:
+        """Takes it, unless another owner's is alive; asked again and again, it finds out that one is dead."""
+        found = self.holder()
+        if found is not None and found.owner != self.owner and not self._dead(found):
+            return False
+        mine = (found.generation if found else 0) + 1
+        if not self.objects.write(self._key(mine), self._text(time.time()), if_absent=True):
+            return False
+        self.generation = mine
+        for key in self._keys():
+            if _generation(key) < mine:
+                self.objects.delete(key)
+        return True
+
+    def renew(self) -> bool:
+        """Says that the holder lives; False if the lease is another's by now."""
+        if not self.generation or max(map(_generation, self._keys()), default=0) > self.generation:
+            return False
+        self.objects.write(self._key(self.generation), self._text(time.time()))
+        return True
+
+    def release(self) -> None:
+        """Gives it back, if it is ours."""
+        found = self.holder()
+        if found is not None and found.generation == self.generation and found.token == self._token:
+            self.objects.write(self._key(self.generation), self._text(0.0))
+
+    def end(self) -> None:
+        """Gives back what a process of the same owner held that was killed."""
+        found = self.holder()
+        if found is not None and found.owner == self.owner and found.renewed:
+            self.generation = found.generation
+            self.objects.write(self._key(found.generation), self._text(0.0))
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renews it from a thread while the block runs, then gives it back."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(ended,), name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self.release()
+
+    def wait(self, done: Callable[[], bool], tell: Callable[[str], None]) -> bool:
+        """Waits until the lease is ours, or `done`, which is asked between; False: it is done.
+
+        Args:
+            tell: gets one line a holder, so that a person sees what is waited for.
+        """
+        told = ""
+        while not self.take():
+            if done():
+                return False
+            found = self.holder()
+            if found is not None and found.owner != told:
+                told = found.owner
+                tell(told)
+            time.sleep(seconds() / POLLS)
+        return True
+
+    def _keep(self, ended: threading.Event) -> None:
+        while not ended.wait(seconds()):
+            try:
+                if not self.renew():
+                    return
+            except TrunklineError as error:  # the store is away: the next time, perhaps
+                print(f"the lease {self.prefix} is not renewed: {error.what}", flush=True)
+
+    def _dead(self, found: Holder) -> bool:
+        """Given back, or old and not renewed between two looks that are further apart than two renewals."""
+        if not found.renewed:
+            return True
+        seen, now = (found.token, found.renewed), time.monotonic()
+        if self._suspect is None or self._suspect[:2] != seen:
+            self._suspect = (*seen, now)
+        return found.age > DEAD * seconds() and now - self._suspect[2] > 1.5 * seconds()
+
+    def _keys(self) -> list[str]:
+        start = f"{self.prefix}/{NAME.partition('{')[0]}"
+        return [key for key in self.objects.keys(start) if key.endswith(".json")]
+
+    def _key(self, generation: int) -> str:
+        return f"{self.prefix}/{NAME.format(generation)}"
+
+    def _text(self, renewed: float) -> bytes:
+        value = {"owner": self.owner, "renewed": round(renewed, 3), "token": self._token}
+        return json.dumps(value).encode()
+
+
+def seconds() -> float:
+    """Seconds between two renewals: SECONDS, or what a test says."""
+    return float(os.environ.get(VARIABLE) or SECONDS)
+
+
+def _generation(key: str) -> int:
+    return int(key.rpartition("/")[2].split(".")[1])
