@@ -39,7 +39,8 @@ class Backend:
     """The state of the server. `before` is called with each request and may raise, or change anything.
 
     `rules` are what Kubernetes answers where there are many users: what the account may do. A run goes
-    through `states`, one with each question.
+    through `states`, one with each question, until `moved` says where it is. `told` is called with what was
+    done to a run: create, terminate, retry.
     """
 
     release: str = "2.16"
@@ -54,6 +55,7 @@ class Backend:
     requests: list[str] = field(default_factory=list)
     before: Callable[[str, str], None] = lambda method, path: None
     states: list[str] = field(default_factory=lambda: ["PENDING", "RUNNING", "SUCCEEDED"])
+    told: Callable[[str, str], None] = lambda word, run_id: None
     page: int = 100
     clock: int = 0
 
@@ -61,6 +63,14 @@ class Backend:
         """Each thing is made a second after the one before."""
         self.clock += 1
         return f"2026-11-24T00:{self.clock // 60:02}:{self.clock % 60:02}Z"
+
+    def moved(self, run_id: str, state: str) -> None:
+        """From now on the run is in this state; each one is kept."""
+        run = self.runs[run_id]
+        run |= {"state": state, "moved": True}
+        if state in ("SUCCEEDED", "FAILED"):
+            run["finished_at"] = self.stamp()
+        run["state_history"].append({"update_time": self.stamp(), "state": state})
 
     def enabled(self) -> list[dict]:
         """The recurring runs that start runs."""
@@ -172,17 +182,40 @@ def _create_run(backend: Backend, query: dict, body: dict) -> dict:
     _check_reference(backend, values)
     assert "pipeline_version_id" in values["pipeline_version_reference"]
     values |= {"storage_state": "AVAILABLE", "scheduled_at": backend.stamp(), "state_history": []}
-    return _add(backend, backend.runs, "run_id", values)
+    run = _add(backend, backend.runs, "run_id", values)
+    backend.told("create", run["run_id"])
+    return run
 
 
 def _get_run(backend: Backend, query: dict, body: dict, run_id: str) -> dict:
     if run_id not in backend.runs:
         raise Refused(404, f"Failed to get a run: Failed to fetch run {run_id}: Run {run_id} not found")
     run, states = backend.runs[run_id], backend.states
+    if run.get("moved"):
+        return shown(backend, {name: value for name, value in run.items() if name != "moved"})
     run["state"] = states.pop(0) if len(states) > 1 else states[0]
     if run["state"] not in [one["state"] for one in run["state_history"][-1:]]:
         run["state_history"].append({"update_time": backend.stamp(), "state": run["state"]})
     return shown(backend, run | ({} if len(states) > 1 else {"finished_at": backend.stamp()}))
+
+
+def _tell(backend: Backend, query: dict, body: dict, run_id: str, word: str) -> dict:
+    """Terminate and Retry, as they were recorded: CANCELING comes before the end, which is FAILED."""
+    state = backend.runs[run_id].get("state")
+    if (state == "FAILED") != (word == "retry"):
+        raise Refused(400, f"Failed to {word} a run: it is {state}")
+    backend.moved(run_id, {"terminate": "CANCELING", "retry": "RUNNING"}[word])
+    backend.told(word, run_id)
+    return {}
+
+
+def _deletes(table: str) -> Callable[..., dict]:
+    def delete(backend: Backend, query: dict, body: dict, *names: str) -> dict:
+        if getattr(backend, table).pop(names[-1], None) is None:
+            raise Refused(404, f"{table}: {names[-1]} not found")
+        return {}
+
+    return delete
 
 
 def _create_recurring(backend: Backend, query: dict, body: dict) -> dict:
@@ -195,12 +228,6 @@ def _create_recurring(backend: Backend, query: dict, body: dict) -> dict:
     values["status"] = {"ENABLE": "ENABLED", "DISABLE": "DISABLED"}[values.pop("mode")]
     values["max_concurrency"] = str(values["max_concurrency"])  # int64 is text in protobuf's JSON
     return _add(backend, backend.recurring, "recurring_run_id", values)
-
-
-def _delete_recurring(backend: Backend, query: dict, body: dict, name: str) -> dict:
-    if backend.recurring.pop(name, None) is None:
-        raise Refused(404, "no such recurring run")
-    return {}
 
 
 def _switch(backend: Backend, query: dict, body: dict, name: str, word: str) -> dict:
@@ -229,10 +256,16 @@ ROUTES: list[tuple[str, str, str, Callable[..., dict]]] = [
     ("experiments", "GET", "list experiments", _lists("experiments")),
     ("experiments", "POST", "create experiments", _create_experiment),
     ("runs", "POST", "create runs", _create_run),
-    ("runs/([^/]+)", "GET", "get runs", _get_run),
+    ("runs", "GET", "list runs", _lists("runs")),
+    ("runs/([^/:]+)", "GET", "get runs", _get_run),
+    ("runs/([^/:]+)", "DELETE", "delete runs", _deletes("runs")),
+    ("runs/([^/:]+):(terminate|retry)", "POST", "{1} runs", _tell),
+    ("experiments/([^/:]+)", "DELETE", "delete experiments", _deletes("experiments")),
+    ("pipelines/([^/:]+)", "DELETE", "delete pipelines", _deletes("pipelines")),
+    ("pipelines/([^/]+)/versions/([^/]+)", "DELETE", "delete pipelines", _deletes("versions")),
     ("recurringruns", "GET", "list jobs", _lists("recurring", "recurringRuns")),
     ("recurringruns", "POST", "create jobs", _create_recurring),
-    ("recurringruns/([^/:]+)", "DELETE", "delete jobs", _delete_recurring),
+    ("recurringruns/([^/:]+)", "DELETE", "delete jobs", _deletes("recurring")),
     ("recurringruns/([^/:]+):(enable|disable)", "POST", "{1} jobs", _switch),
 ]
 

@@ -2,76 +2,30 @@
 
 Objects are checked against Trainer's published models (kubeflow-trainer-api 2.3.0): whatever they would drop
 or refuse is refused. Its webhook's rule on PET_ variables, and its names, are kept as well. Who asks may do
-what the chart's Roles let the account of a pipeline's step do, and nothing else. Restarts by JobSet are left
-out: a pod that fails fails its TrainJob.
+what the chart's Roles let the account of a pipeline's step do, and nothing else; who has the token `admin`
+may do all. Restarts by JobSet are left out (a pod that fails fails its TrainJob), but in TrainJobs that are
+played from a recording. Whatever else Kubernetes keeps are plain objects.
 """
 
 import contextlib
 import json
-import os
 import re
-import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
 from tests.fakes import http_server
+from tests.fakes import kubernetes_objects as objects
 from tests.fakes import kubernetes_rights as rights
+from tests.fakes.kubernetes_pod import Pod, precise, stamp
 from tests.fakes.mlflow_server import free_port
-
-JOBS = re.compile(r"/apis/trainer.kubeflow.org/v1alpha1/namespaces/team/trainjobs(?:/([^/]+))?")
-PODS = re.compile(r"/api/v1/namespaces/team/pods(?:/([^/]+)/log)?")
-
-
-class Pod:
-    """One process, its output and the moment of each line."""
-
-    def __init__(self, job: dict, index: int, program: list[str], port: int) -> None:
-        trainer = job["spec"]["trainer"]
-        self.name, self.index = f"{job['metadata']['name']}-node-0-{index}-{uuid.uuid4().hex[:5]}", index
-        self.created, self.lines = time.time(), list[tuple[int, str]]()
-        given = {one["name"]: one["value"] for one in trainer.get("env", []) if "value" in one}
-        given |= {
-            "PET_NNODES": str(trainer["numNodes"]),
-            "PET_NPROC_PER_NODE": str(trainer["numProcPerNode"]),
-        }
-        given |= {"PET_NODE_RANK": str(index), "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
-        command, pipe = [*program, *trainer["command"][-1:]], {"stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(
-            command, env={**os.environ, **given}, stderr=subprocess.STDOUT, **pipe
-        )
-        self.pump = threading.Thread(target=self._read, daemon=True)
-        self.pump.start()
-
-    def _read(self) -> None:
-        with self.process.stdout as lines:
-            for line in lines:
-                self.lines.append((time.time_ns(), line.rstrip("\n")))
-
-    def phase(self) -> str:
-        code = self.process.poll()
-        return "Running" if code is None else "Failed" if code else "Succeeded"
-
-    def body(self) -> dict:
-        code, begin = self.process.poll(), stamp(self.created)
-        state = {"running": {"startedAt": begin}}
-        if code is not None:
-            reason = "OOMKilled" if code in (-9, 137) else "Error" if code else "Completed"
-            times = {"startedAt": begin, "finishedAt": stamp(time.time())}
-            state = {"terminated": {"exitCode": 128 - code if code < 0 else code, "reason": reason, **times}}
-        status = {"name": "node", "image": "x", "imageID": "x", "ready": code is None, "restartCount": 0}
-        return {
-            "metadata": {"name": self.name, "creationTimestamp": begin},
-            "spec": {"containers": [{"name": "node"}]},
-            "status": {"phase": self.phase(), "containerStatuses": [{**status, "state": state}]},
-        }
+from tests.fakes.recorded_trainjob import RecordedTrainJob
 
 
 class KubernetesAPI:
@@ -85,6 +39,11 @@ class KubernetesAPI:
         made: bodies of all TrainJobs ever made.
         rules: what the account may do.
         acts: what it has done.
+        recorded: cases of recordings that the next TrainJobs are played from, in place of processes.
+        objects: kind -> name -> body, of what is not a TrainJob or one of its pods.
+        logs: of pods that are plain objects.
+        deleted: called with kind and name of what somebody deletes.
+        exec: called with the name of a pod and words to run there; returns output and exit code.
     """
 
     def __init__(self) -> None:
@@ -97,6 +56,12 @@ class KubernetesAPI:
         self.jobs: dict[str, dict] = {}
         self.pods: dict[str, list[Pod]] = {}
         self.lock = threading.RLock()
+        self.recorded = list[str]()
+        self.played: dict[str, RecordedTrainJob] = {}
+        self.objects: dict[str, dict[str, dict]] = {}
+        self.logs: dict[str, list[str]] = {}
+        self.deleted: Callable[[str, str], None] = lambda kind, name: None
+        self.exec: objects.Exec = lambda pod, words: ("", 127)
 
     def create(self, body: dict) -> tuple[int, dict]:
         name = body["metadata"]["name"]
@@ -113,7 +78,42 @@ class KubernetesAPI:
         body["metadata"] |= {"uid": uuid.uuid4().hex, "creationTimestamp": stamp(time.time())}
         self.jobs[name] = body
         self.made.append(body)
+        if self.recorded:
+            self.played[name] = RecordedTrainJob(self.recorded.pop(0), name)
         return 201, body
+
+    def put(self, kind: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Makes a plain object, or another of its name."""
+        metadata = {"namespace": "team", "creationTimestamp": stamp(time.time()), "uid": uuid.uuid4().hex}
+        given = body.get("metadata") or {}
+        body = {**body, "metadata": {**metadata, **given, "name": name}}
+        self.objects.setdefault(kind, {})[name] = body
+        return body
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """All objects of a kind."""
+        kept = list(self.objects.get(kind, {}).values())
+        if kind == "trainjobs":
+            return [self.get(name)[1] for name in list(self.jobs)]
+        if kind == "pods":
+            running = [pod.body() for pods in self.pods.values() for pod in pods]
+            return kept + running + [pod for played in self.played.values() for pod in played.pods()]
+        if kind == "events":
+            return kept + [event for played in self.played.values() for event in played.events()]
+        return kept
+
+    def remove(self, kind: str, name: str, options: dict) -> tuple[int, dict]:
+        """Deletes an object; a pod of a TrainJob that is a process is killed."""
+        if kind == "trainjobs":
+            answer = self.delete(name, options)
+        else:
+            found = self.objects.get(kind, {}).pop(name, None)
+            process = next((pod for pods in self.pods.values() for pod in pods if pod.name == name), None)
+            if process:
+                process.process.kill()
+            answer = (200, {}) if found or process or name in _names(self.items(kind)) else (404, {})
+        self.deleted(kind, name)
+        return answer
 
     def admit(self, name: str) -> None:
         """What Kueue does when there is room."""
@@ -131,6 +131,7 @@ class KubernetesAPI:
         if options.get("preconditions", {}).get("uid", uid) != uid:
             return 409, {"message": "Conflict"}
         self.jobs[name]["metadata"]["deletionTimestamp"] = stamp(time.time())
+        self.played.pop(name, None)
         self._end(name)
         return 200, {}
 
@@ -148,6 +149,9 @@ class KubernetesAPI:
             return
         if job["spec"].get("suspend"):
             job["status"] = {"conditions": [condition("Suspended", "Suspended")]}
+            return
+        if played := self.played.get(name):
+            job["status"] = played.look()
             return
         begin = float(job["metadata"].setdefault("annotations", {}).setdefault("begin", str(time.time())))
         if not phases and time.time() - begin >= self.pending:
@@ -175,20 +179,13 @@ class KubernetesAPI:
             ]
 
 
+def _names(items: list[dict]) -> set[str]:
+    return {item["metadata"]["name"] for item in items}
+
+
 def condition(kind: str, reason: str, message: str = "") -> dict:
     when = stamp(time.time())
     return {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": when}
-
-
-def stamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def precise(nanoseconds: int) -> str:
-    """As Kubernetes writes it: nanoseconds without the zeros at their end."""
-    whole, part = divmod(nanoseconds, 10**9)
-    fraction = f"{part:09d}".rstrip("0")
-    return stamp(whole)[:-1] + (f".{fraction}" if fraction else "") + "Z"
 
 
 class Handler(http_server.Handler):
@@ -198,6 +195,8 @@ class Handler(http_server.Handler):
         """Refuses what the account has no right to, whatever it is."""
         if not super().parse_request():
             return False
+        if self.headers.get("Authorization") == "Bearer admin":
+            return True
         wanted = rights.act(self.command, self.path)
         if rights.allowed(self.api.rules, wanted):
             self.api.acts.add(wanted)
@@ -207,38 +206,43 @@ class Handler(http_server.Handler):
         return False
 
     def do_GET(self) -> None:
-        if found := PODS.fullmatch(urlsplit(self.path).path):
-            return self._log(found[1]) if found[1] else self._list()
-        return self._answer(lambda name, _: self.api.get(name))
+        kind, name, part, query = objects.parsed(self.path)
+        if part == "exec":
+            return objects.execute(self, self.api.exec, name)
+        if part == "log":
+            return self._log(name, int(query.get("sinceSeconds", 1_000_000)))
+        if kind == "trainjobs" and name:
+            return self._answer(lambda _: self.api.get(name))
+        if name or not kind:  # such as /version
+            found = next((one for one in self.api.items(kind) if one["metadata"]["name"] == name), None)
+            return self._answer(lambda _: (200, found) if found else (404, {"message": "NotFound"}))
+        items = {"metadata": {}, "items": objects.selected(self.api.items(kind), query)}
+        return self._answer(lambda _: (200, {"kind": "List", "apiVersion": "v1", **items}))
 
     def do_POST(self) -> None:
-        self._answer(lambda _, body: self.api.create(body))
+        kind, *_ = objects.parsed(self.path)
+        if kind == "trainjobs":
+            return self._answer(self.api.create)
+        return self._answer(lambda body: (201, self.api.put(kind, body["metadata"].get("name", ""), body)))
 
     def do_DELETE(self) -> None:
-        self._answer(lambda name, body: self.api.delete(name, body))
+        kind, name, *_ = objects.parsed(self.path)
+        self._answer(lambda body: self.api.remove(kind, name, body))
 
-    def _answer(self, act) -> None:
+    def _answer(self, act: Callable[[dict], tuple[int, dict]]) -> None:
         body = json.loads(self.body() or b"{}")
         with self.api.lock:
             if self.api.ills:
                 self.api.ills, self.api.ill = self.api.ills - 1, self.api.ill + 1
                 return self.send(503, {"message": "ill"})
-            return self.send(*act(JOBS.fullmatch(urlsplit(self.path).path)[1], body))
+            return self.send(*act(body))
 
-    def _list(self) -> None:
-        query = parse_qs(urlsplit(self.path).query)["labelSelector"][0]
-        labels = dict(part.split("=") for part in query.split(","))
-        assert labels["batch.kubernetes.io/job-completion-index"] == "0"
-        pods = self.api.pods.get(labels["jobset.sigs.k8s.io/jobset-name"], [])
-        items = [pod.body() for pod in pods if pod.index == 0]
-        self.send(200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
-
-    def _log(self, name: str) -> None:
+    def _log(self, name: str, seconds: int) -> None:
         pod = next((p for pods in self.api.pods.values() for p in pods if p.name == name), None)
         if pod is None:
-            return self.send(404, {"message": "NotFound"})
-        seconds = parse_qs(urlsplit(self.path).query).get("sinceSeconds", ["1000000"])[0]
-        first = time.time_ns() - int(seconds) * 10**9
+            there = name in self.api.logs
+            return self.send(200 if there else 404, "\n".join(self.api.logs.get(name, [])).encode())
+        first = time.time_ns() - seconds * 10**9
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()

@@ -22,6 +22,8 @@ RUNS, ERRORS, TRAINJOBS = (
     json.loads((Path(__file__).parent / "recordings" / f"{name}.json").read_text())
     for name in ("kubeflow_runs", "kubeflow_errors", "trainjobs")
 )
+STEPS = {case: recorded["steps"] for case, recorded in RUNS.items()}
+RUNS = {case: recorded["run"] for case, recorded in RUNS.items()}
 
 
 def states(case):
@@ -118,9 +120,9 @@ def test_errors_are_those_of_the_real_server():
     ],
 )
 def test_a_trainjob_is_read_as_it_was_seen(case, phases):
-    found = [state({"status": status}).phase for status in TRAINJOBS[case]["trainjob"]]
+    found = [state({"status": status}).phase for status in TRAINJOBS[case]["TrainJob"]]
     assert [one for one, before in zip(found, [None, *found], strict=False) if one != before] == phases
-    assert phases[-1] != "complete" or state({"status": TRAINJOBS[case]["trainjob"][-1]}).text
+    assert phases[-1] != "complete" or state({"status": TRAINJOBS[case]["TrainJob"][-1]}).text
 
 
 def test_trainjobs_and_pods_of_the_tests_look_like_the_real_ones(tmp_path, monkeypatch):
@@ -137,13 +139,14 @@ def test_trainjobs_and_pods_of_the_tests_look_like_the_real_ones(tmp_path, monke
             jobs.append(json.loads(json.dumps(cluster.get("job"))))
             pods += [pod.body()["status"] for pod in api.pods["job"] if pod.index == 0]
         assert cluster.first_pod("job").status.container_statuses[0].state.terminated.exit_code == 0
-    seen = [status["jobsStatus"] for status in real["trainjob"] if status]
+    seen = [status["jobsStatus"] for status in real["TrainJob"] if status]
     assert all(job["status"]["jobsStatus"] in seen for job in jobs)
-    assert shape(jobs[-1]["status"]) == shape(real["trainjob"][-1])
+    assert shape(jobs[-1]["status"]) == shape(real["TrainJob"][-1])
     assert TrainerV1alpha1TrainJob.from_dict(jobs[-1]).status.conditions[0].reason == "AllJobsCompleted"
     for pod in pods:
         (container,) = pod["containerStatuses"]
-        same = [one for one in real["first_pod"] if one["phase"] == pod["phase"] and one["containerStatuses"]]
+        recorded = [one["status"] for one in real["Pod"]]
+        same = [one for one in recorded if one["phase"] == pod["phase"] and one["containerStatuses"]]
         assert any(shape(container["state"]) == shape(one["containerStatuses"][0]["state"]) for one in same)
 
 
