@@ -8,6 +8,7 @@
 - mlflow_server: nothing; it is a real MLflow server.
 
 `recordings` are excerpts of what real servers answered on one node (Kubernetes 1.34.4, KFP 2.17.0, JobSet
-0.12.0, Trainer 2.3.0): runs without specification, errors, and every state that a TrainJob, its JobSet, pods and
-events went through: `recorded_trainjob` plays them. test_recordings.py holds these servers, and our readers of such answers, against them.
+0.12.0, Trainer 2.3.0): runs without specification, errors, and every state that a TrainJob, its JobSet, pods
+and events went through: `recorded_trainjob` plays them. test_recordings.py holds these servers, and our
+readers of such answers, against them.
 """
