@@ -182,8 +182,15 @@ def evaluation(
     model: str = "news-topics",
     linear: tuple[float, float, float] | None = None,
     constant: dict[str, Any] | None = None,
+    more: dict[str, Any] | None = None,
 ) -> Manifest:
-    """What evaluation hands over; `linear`: the difference from it, `champion`: its branch, its version."""
+    """What evaluation hands over.
+
+    Args:
+        champion: its branch and its version.
+        linear: the difference from it.
+        more: facts beside.
+    """
     entry = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
     gap = dict(zip(("value", "low", "high"), difference, strict=True))
     starts = {"trunk": entry, **({"linear": entry | {"value": accuracy - linear[0]}} if linear else {})}
@@ -205,6 +212,7 @@ def evaluation(
         "difference": {"accuracy": gap} if champion else None,
         "comparison": comparison,
         "constant": constant,
+        **(more or {}),
     }
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
     return commit(store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import ModuleType
@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
-from components.evaluation import champion, confusion, constant, outcomes
+from components.evaluation import confusion, constant, outcomes, rivals
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
+from components.evaluation.gaps import gaps
 from components.evaluation.intervals import Floats, Statistic, estimates
 from components.evaluation.outcomes import Columns
 from components.evaluation.recommendation import recommend
@@ -37,8 +38,14 @@ class Examples(NamedTuple):
     labels: list[Any]
 
 
-def build(config: Config, context: Context, branch: Manifest, rival: Registered | None, draft: Draft) -> None:
-    """Fills `draft` with evaluation.json, outcomes.parquet, facts, and the times of the starts."""
+def build(
+    config: Config, context: Context, branch: Manifest, others: Mapping[str, Registered], draft: Draft
+) -> None:
+    """Fills `draft` with evaluation.json, outcomes.parquet, facts, and the times of the starts.
+
+    Args:
+        others: champion and anchor, each by its alias, where they are other models than the branch.
+    """
     task = tasks.load(branch.facts["kind"])
     examples = pq.read_table(context.store.open(branch, "examples.parquet"))
     if not len(examples):
@@ -47,8 +54,8 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
     test = Examples(inputs, examples.column("label").to_pylist())
     with ExitStack() as stack:
         folders = {"challenger": context.store.open_folder(branch, "model/")}
-        if rival is not None:
-            folders["champion"] = stack.enter_context(champion.weights(context, rival))
+        for alias, version in rivals.distinct(others).items():
+            folders[alias] = stack.enter_context(rivals.weights(context, version))
         systems = {name: System.load(folder, branch.facts, test.labels) for name, folder in folders.items()}
     scored = {name: one.score(test.inputs, test.labels, config.batch_size) for name, one in systems.items()}
     runs = outcomes.read(context.store.open(branch, "outcomes.parquet"), examples)
@@ -56,7 +63,7 @@ def build(config: Config, context: Context, branch: Manifest, rival: Registered 
     def primary(columns: Columns, weights: Floats) -> Floats:
         return _statistic(task, columns, branch.facts["classes"])(weights)[task.PRIMARY]
 
-    facts = _facts(config, branch, rival, task, scored, {name: one.names for name, one in systems.items()})
+    facts = _facts(config, branch, others, task, scored, {name: one.names for name, one in systems.items()})
     compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
     facts["comparison"] = compared | endings(context.store, branch)
     facts["comparison"] |= recommend(facts)
@@ -109,15 +116,25 @@ def _pictures(system: System, task: ModuleType, test: Examples) -> dict[str, Any
 def _facts(
     config: Config,
     branch: Manifest,
-    rival: Registered | None,
+    others: Mapping[str, Registered],
     task: ModuleType,
     systems: dict[str, Columns],
     classes: dict[str, list[str]],
 ) -> dict[str, Any]:
     n = len(next(iter(systems["challenger"].values())))
     statistics = {name: _statistic(task, columns, classes[name]) for name, columns in systems.items()}
-    metrics, difference = estimates(config, statistics, n, task.METRICS)
-    serving = {"name": rival.name, "version": rival.version, "reference": rival.reference} if rival else None
+    compared = {name: one for name, one in statistics.items() if name != "anchor"}
+    metrics, difference = estimates(config, compared, n, task.METRICS)
+    serving = {
+        alias: {"name": one.name, "version": one.version, "reference": one.reference}
+        for alias, one in others.items()
+    }
+    anchored = None
+    if "anchor" in others:
+        same = "anchor" if "anchor" in statistics else "champion"
+        anchored = gaps(
+            statistics["challenger"], statistics[same], n, task.PRIMARY, task.METRICS[task.PRIMARY]
+        )
     return {
         "task": branch.facts["task"],
         "kind": branch.facts["kind"],
@@ -130,9 +147,12 @@ def _facts(
         "replicates": config.replicates,
         "classes": branch.facts["classes"],
         "metrics": metrics["challenger"],
-        "champion": serving,
+        "champion": serving.get("champion"),
         "champion_metrics": metrics.get("champion"),
         "difference": difference or None,
+        "anchor": serving.get("anchor"),
+        "anchor_gaps": anchored,
+        "test_set": branch.file("examples.parquet").sha256,
     }
 
 

@@ -1,4 +1,4 @@
-"""Branch (and the champion, if it is another content) -> metrics with intervals, outcomes, a page."""
+"""Branch (with champion and anchor, where they are other models) -> metrics with intervals, a page."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
 
-VERSION = 3
+VERSION = 4
 
 
 def run(config: Config, context: Context, *, branch: Path, evaluation: Path, card: Path) -> dict[str, float]:
-    """Scores a branch on its frozen examples, and the champion of `config.model` in the same job.
+    """Scores a branch on its frozen examples, and champion and anchor of `config.model` in the same job.
 
     Args:
         config: see Config.
-        context: the run; without a tracking server there is no champion.
+        context: the run; without a tracking server there is neither.
         branch: manifest of finetuning.
         evaluation: where the manifest of this stage is written.
         card: where its page is written; the store gets runs/<run>/verdict.<task>.json.
@@ -31,23 +31,22 @@ def run(config: Config, context: Context, *, branch: Path, evaluation: Path, car
 
     Raises:
         DataError: if the branch's outcomes do not fit its examples.
-        MissingError: if the champion is registered but its weights are nowhere.
+        MissingError: if one of them is registered but its weights are nowhere.
     """
     source = artifacts.read(branch)
-    champion = None
     if context.tracking_uri:
-        from components.evaluation.champion import find
+        from components.evaluation.rivals import find
 
-        champion = find(config.model, context.tracking_uri, source)
-    inputs = {"branch": source.reference}
-    if champion is not None:
-        inputs["champion"] = champion.reference
+        rivals = find(config.model, context.tracking_uri, source)
+    else:
+        rivals = {}
+    inputs = {"branch": source.reference} | {alias: one.reference for alias, one in rivals.items()}
     key = Key("evaluation", VERSION, to_dict(config), inputs)
 
     def build(draft: Draft) -> None:
         from components.evaluation.build import build as evaluate
 
-        evaluate(config, context, source, champion, draft)
+        evaluate(config, context, source, rivals, draft)
 
     manifest = context.produce(key, build, evaluation)
     _show(context, manifest, card)

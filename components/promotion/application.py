@@ -40,6 +40,8 @@ def apply(
     for task, version, evaluation in zip(decided["tasks"], versions, evaluations, strict=True):
         if task["verdict"] != REJECTED:
             champion.champion_of(registry, evaluation)  # still the one that was scored
+            better = any(finding["numbers"].get("better") for finding in task["findings"])
+            champion.anchor(registry, version, better=better)
             champion.promote(registry, version)
     _promote_trunk(context, registry, decided, trunk, evaluations)
 

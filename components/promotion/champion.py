@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from components.lib.core.errors import ServiceError
-from components.lib.registry.registered_models import CHAMPION, PREVIOUS, Registered, Registry
+from components.lib.registry.registered_models import ANCHOR, CHAMPION, PREVIOUS, Registered, Registry
 from components.lib.storage.artifacts import Manifest
+
+GATE = "trunkline.gate"  # tag of a version: passed or failed
 
 
 def champion_of(registry: Registry, evaluation: Manifest) -> Registered | None:
@@ -31,6 +33,25 @@ def already(registry: Registry, evaluations: list[Manifest]) -> dict[str, str]:
         if version is not None and version.reference == evaluation.key.inputs["branch"]:
             found[evaluation.facts["task"]] = version.reference
     return found
+
+
+def decision_number(registry: Registry, evaluation: Manifest) -> int:
+    """Number of this decision among those on the model, from 1: versions judged before it count."""
+    name, branch = evaluation.facts["model"], evaluation.key.inputs["branch"]
+    versions = registry.of(name)
+    mine = [int(one.version) for one in versions if one.reference == branch]
+    judged = [one for one in versions if GATE in one.tags and (not mine or int(one.version) < min(mine))]
+    return 1 + len(judged)
+
+
+def anchor(registry: Registry, version: Registered, *, better: bool) -> None:
+    """Sets the alias `anchor` where it is missing, to the champion or else `version`; moves it if `better`.
+
+    Before `champion` moves: whoever is killed in between does the same again.
+    """
+    if better or registry.find(version.name, ANCHOR) is None:
+        first = version if better else registry.find(version.name, CHAMPION) or version
+        registry.set_alias(first, ANCHOR)
 
 
 def promote(registry: Registry, version: Registered) -> None:

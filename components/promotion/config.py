@@ -15,9 +15,11 @@ class Config:
     Attributes:
         rules: name of a file in `components/promotion/rules` -> its options. A branch is promoted if every
             rule passes or does not apply, as where there is no champion to compare with. By default it must
-            not be worse than the champion by 1 %, nor clearly worse than a linear model.
+            not be worse than the champion by 1 % nor than the anchor by 2 %, nor clearly worse than a linear
+            model.
     """
 
     rules: dict[str, dict[str, Any]] = setting(
-        {"beats": {}, "floors": {}, "noninferiority": {"margin": 0.01}}, "rule -> its options; all must pass"
+        {"anchor": {}, "beats": {}, "floors": {}, "noninferiority": {"margin": 0.01}},
+        "rule -> its options; all must pass",
     )

@@ -13,7 +13,11 @@ PROMOTED, REJECTED, UNCHANGED = "promoted", "rejected", "unchanged"
 
 
 def decide(
-    rules: list[Rule], trunk: Manifest, evaluations: list[Manifest], champions: Mapping[str, str]
+    rules: list[Rule],
+    trunk: Manifest,
+    evaluations: list[Manifest],
+    champions: Mapping[str, str],
+    numbers: Mapping[str, int],
 ) -> dict[str, Any]:
     """What becomes of each branch and of the trunk.
 
@@ -24,8 +28,11 @@ def decide(
         trunk: the registered trunk.
         evaluations: one a task.
         champions: tasks whose branch is the champion already.
+        numbers: task -> the number of this decision among those of its model.
     """
-    tasks = [_task(rules, evaluation, evaluation.facts["task"] in champions) for evaluation in evaluations]
+    tasks = [
+        _task(rules, one, one.facts["task"] in champions, numbers[one.facts["task"]]) for one in evaluations
+    ]
     return {
         "name": trunk.facts["name"],
         "trunk": trunk.key.inputs["trunk"],
@@ -35,8 +42,8 @@ def decide(
     }
 
 
-def _task(rules: list[Rule], evaluation: Manifest, champion: bool) -> dict[str, Any]:
-    facts = evaluation.facts
+def _task(rules: list[Rule], evaluation: Manifest, champion: bool, number: int) -> dict[str, Any]:
+    facts = {**evaluation.facts, "decision": number}
     judged, compared = judge(rules, facts), facts.get("comparison") or {}
     verdict = (UNCHANGED if champion else PROMOTED) if judged["passed"] else REJECTED
     return {
@@ -50,6 +57,8 @@ def _task(rules: list[Rule], evaluation: Manifest, champion: bool) -> dict[str, 
         "branch": evaluation.key.inputs["branch"],
         "evaluation": evaluation.reference,
         "champion": facts.get("champion"),
+        "anchor": facts.get("anchor"),
+        "decision": number,
         "primary": facts["primary"],
         "metrics": facts["metrics"],
         "difference": facts.get("difference"),

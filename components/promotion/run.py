@@ -18,7 +18,7 @@ from components.promotion.application import apply
 from components.promotion.config import Config
 from components.promotion.decision import PROMOTED, REJECTED, decide
 
-VERSION = 3
+VERSION = 4
 
 
 def run(
@@ -46,12 +46,13 @@ def run(
     trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
     champions = champion.already(registry, scored)
-    key = _key(config, trunk, scored, {})
+    numbers = {one.facts["task"]: champion.decision_number(registry, one) for one in scored}
+    key = _key(config, trunk, scored, {}, numbers)
     if champions and context.store.find(key) is None:  # else: we are completing that very decision
-        key = _key(config, trunk, scored, champions)
+        key = _key(config, trunk, scored, champions, numbers)
 
     def build(draft: Draft) -> None:
-        decided = decide(rules, trunk, scored, champions)
+        decided = decide(rules, trunk, scored, champions, numbers)
         draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
         verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
         draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
@@ -73,10 +74,21 @@ def _tell(context: Context, decided: dict[str, Any]) -> None:
             context.tell(f"{task['task']} is NOT promoted: {'; '.join(failed)}")
 
 
-def _key(config: Config, trunk: Manifest, scored: list[Manifest], champions: dict[str, str]) -> Key:
+def _key(
+    config: Config,
+    trunk: Manifest,
+    scored: list[Manifest],
+    champions: dict[str, str],
+    numbers: dict[str, int],
+) -> Key:
     inputs = {f"evaluation.{evaluation.facts['task']}": evaluation.reference for evaluation in scored}
     inputs |= {f"champion.{task}": reference for task, reference in champions.items()}
-    return Key("promotion", VERSION, to_dict(config), {"trunk": trunk.key.inputs["trunk"], **inputs})
+    return Key(
+        "promotion",
+        VERSION,
+        to_dict(config) | {"decisions": numbers},
+        {"trunk": trunk.key.inputs["trunk"], **inputs},
+    )
 
 
 def _checked(scored: list[Manifest]) -> list[Manifest]:

@@ -19,7 +19,7 @@ from components.lib.registry.mlflow_model import FILES
 from components.lib.registry.tracking import ambient, connect, explained
 from components.lib.storage.artifacts import sha256_of
 
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"  # aliases
+CHAMPION, CHALLENGER, PREVIOUS, ANCHOR = "champion", "challenger", "previous", "anchor"  # aliases
 REFERENCE, STATE, PINNED = "trunkline.reference", "trunkline.state", "trunkline.files"
 ALIAS = "trunkline.alias."  # search results have no aliases (mlflow issue 16734): a tag mirrors each
 
@@ -108,6 +108,16 @@ class Registry:
                 page = self.client.search_model_versions(max_results=1000, page_token=token or None)
             yield from map(_registered, page)
             token = page.token or None
+
+    def of(self, name: str) -> list[Registered]:
+        """Every version of a registered model, in whichever state, in the order of their numbers."""
+        token: str | None = ""
+        found: list[Registered] = []
+        while token is not None:
+            with explained(self.uri):
+                page = self.client.search_model_versions(f"name = '{name}'", page_token=token or None)
+            found, token = [*found, *map(_registered, page)], page.token or None
+        return sorted(found, key=lambda version: int(version.version))
 
     def register(
         self,

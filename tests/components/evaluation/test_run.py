@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from components.evaluation.config import Config
 from components.evaluation.run import run
 from components.lib.core.errors import DataError
+from components.lib.registry.registered_models import Registry
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
@@ -184,6 +186,25 @@ def test_the_champion_is_scored_in_the_same_job_on_the_same_examples(kind, track
 
     same, _ = evaluate(tracked, old, tmp_path / "c")  # the champion itself: nothing to compare with
     assert same.key.inputs == {"branch": old.reference} and same.facts["champion"] is None
+
+
+def test_the_anchor_is_scored_too_and_once_if_it_is_the_champion(tracked, tmp_path):
+    first, second, new = (branches.commit(tracked.store, KINDS[0], seed=seed) for seed in (1, 2, 3))
+    registry = Registry(tracked.tracking_uri)
+    branches.register(tracked, first, "demo-weather")
+    registry.set_alias(registry.find("demo-weather", "champion"), "anchor")
+    same, _ = evaluate(tracked, second, tmp_path / "a")
+    branches.register(tracked, second, "demo-weather")
+    made, _ = evaluate(tracked, new, tmp_path / "b")
+    for found, systems in ((same, 2), (made, 3)):
+        rows = pq.read_table(tracked.store.open(found, "outcomes.parquet")).to_pylist()
+        right = Counter(row["system"] for row in rows if row["label"] == row["prediction"])
+        assert len(right) == systems
+        expected = right["challenger"] - right["anchor" if systems == 3 else "champion"]
+        gaps = found.facts["anchor_gaps"]
+        total = sum(value * count for value, count in zip(gaps["values"], gaps["counts"], strict=True))
+        assert total == expected and sum(gaps["counts"]) == 120
+        assert found.facts["anchor"]["reference"] == first.reference == found.key.inputs["anchor"]
 
 
 def test_a_champion_that_left_the_store_comes_from_the_registry(tracked, tmp_path):

@@ -1,0 +1,60 @@
+"""Anchor: no champion of a whole sequence of retrains is worse than a fixed model by more than a drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.lib.core.settings import setting
+from components.promotion import betting
+from components.promotion.verdict import Finding
+
+
+@dataclass(frozen=True)
+class Config:
+    """The rule for many retrains: each may be a little worse than the last one, and a hundred of them a lot.
+
+    The anchor is the first champion (alias `anchor`), until one that is shown to be better takes its place,
+    or a person moves the alias. Half of `error` is for drifting, half for moving the anchor.
+    """
+
+    drift: float = setting(
+        0.02,
+        "greatest loss against the anchor, as a share of the metric's range, or of the anchor's value",
+        minimum=0.0,
+    )
+    error: float = setting(
+        0.05, "chance that any champion of the sequence is worse than that", minimum=1e-9, maximum=1.0
+    )
+
+
+def judge(config: Config, facts: Mapping[str, Any]) -> Finding | None:
+    """Passes if the branch is shown to be within `drift` of the anchor; None where there is no other anchor.
+
+    Args:
+        facts: of the evaluation, and `decision`: its number among those of the model, from 1.
+    """
+    gaps = facts.get("anchor_gaps")
+    if not gaps:
+        return None
+    if gaps["values"] is None:
+        return Finding(False, f"{gaps['metric']} of challenger and anchor cannot be compared", {})
+    decision, n = int(facts.get("decision", 1)), sum(gaps["counts"])
+    alpha = betting.level(config.error / 2, decision)
+    doubts = [betting.doubt(gaps, margin) for margin in (config.drift, 0.0)]
+    passed, better = (found <= alpha for found in doubts)
+    mean = sum(value * count for value, count in zip(gaps["values"], gaps["counts"], strict=True)) / n
+    needed = betting.examples(gaps, config.drift, alpha)
+    claim = "is" if passed else "is not shown to be"
+    anchor = f"the anchor (version {facts['anchor']['version']})"
+    reason = (
+        f"{gaps['metric']} {claim} within {config.drift * gaps['size']:.4g} of {anchor}: difference "
+        f"{mean * gaps['size']:+.4f} on {n:,} examples, p {doubts[0]:.2g}, "
+        f"level {alpha:.2g} at decision {decision}"
+    )
+    if not passed and n < needed:
+        reason += f"; an equal model would need {needed:,} examples"
+    numbers = {"value": mean * gaps["size"], "drift": config.drift, "p": doubts[0], "level": alpha}
+    numbers |= {"decision": decision, "examples": n, "examples_needed": needed, "better": better}
+    return Finding(passed, reason, numbers)
