@@ -21,6 +21,7 @@ _START = re.compile(r"Executing task \S*'([\w-]+)'")
 _END = re.compile(r"Task \S*'([\w-]+)'\S* finished with status \S*?(SUCCESS|FAILURE)")
 _SAID = re.compile(r"(\w+): (.+)")
 _OUTPUT = re.compile(r"(made|reused) \S+")
+_PASSED_ON = re.compile(r"passed on: (.+)")
 _PROGRESS = re.compile(r"\d+:\d\d to go$")
 _CODE = re.compile(rf"{ENDED} (\d+)")
 _NOISE = re.compile(r"\[KFP Executor|^-*$")
@@ -149,5 +150,7 @@ class _Task:
         """A note of the stage itself; the fate of its outputs is its state."""
         if output := _OUTPUT.fullmatch(text):
             self.state = output[1] if self.state in ("done", "reused") else self.state
+        elif reason := _PASSED_ON.fullmatch(text):
+            self.state, self.notes = "passed", [*self.notes, reason[1]]
         else:
             self.notes.append(text)

@@ -5,20 +5,6 @@ from kfp import dsl
 from pipelines.stages import close, evaluate, preflight, promote, register
 
 
-@dsl.pipeline(name="regating")
-def regating(
-    promotion: dict, tasks: list[dict], branch: dsl.Input[dsl.Model], registered: dsl.Input[dsl.Model]
-):
-    """A pipeline of its own, because a loop in an exit handler cannot be collected locally."""
-    with dsl.ParallelFor(tasks) as task:
-        evaluated = evaluate(task=task, branch=branch)
-    promote(
-        settings=promotion,
-        registered=registered,
-        evaluations=dsl.Collected(evaluated.outputs["evaluation"]),
-    )
-
-
 @dsl.pipeline(name="evaluation")
 def evaluation(
     branch: str,
@@ -37,10 +23,12 @@ def evaluation(
         tracking_uri: MLflow server; empty means MLFLOW_TRACKING_URI.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    with dsl.ExitHandler(close(store=store, run_id=run_id)):
+    with dsl.ExitHandler(close(store=store, run_id=run_id), name="run"):
         plan = preflight(
             preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
         ).outputs
         given = dsl.importer(artifact_uri=branch, artifact_class=dsl.Model).set_caching_options(False).output
         registered = register(settings=plan["registration"]).outputs["registered"]
-        regating(promotion=plan["promotion"], tasks=plan["Output"], branch=given, registered=registered)
+        with dsl.ParallelFor(plan["Output"], name="tasks") as task:
+            scored = evaluate(task=task, branch=given).outputs["evaluation"]
+        promote(settings=plan["promotion"], registered=registered, evaluations=dsl.Collected(scored))

@@ -2,8 +2,7 @@
 
 from kfp import dsl
 
-from pipelines.stages import close, preflight, register
-from pipelines.task_graph import task_graph
+from pipelines.stages import close, evaluate, finetune, preflight, promote, register
 
 
 @dsl.pipeline(name="finetuning")
@@ -22,14 +21,12 @@ def finetuning(
         tracking_uri: MLflow server; empty means MLFLOW_TRACKING_URI.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    with dsl.ExitHandler(close(store=store, run_id=run_id)):
+    with dsl.ExitHandler(close(store=store, run_id=run_id), name="run"):
         plan = preflight(
             preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
         ).outputs
         registered = register(settings=plan["registration"]).outputs["registered"]
-        task_graph(
-            promotion=plan["promotion"],
-            tasks=plan["Output"],
-            task_count=plan["task_count"],
-            registered=registered,
-        )
+        with dsl.ParallelFor(plan["Output"], parallelism=2, name="tasks") as task:
+            branch = finetune(task=task, registered=registered).outputs["branch"]
+            scored = evaluate(task=task, branch=branch).outputs["evaluation"]
+        promote(settings=plan["promotion"], registered=registered, evaluations=dsl.Collected(scored))

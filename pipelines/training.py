@@ -2,8 +2,17 @@
 
 from kfp import dsl
 
-from pipelines.stages import close, ingest, preflight
-from pipelines.trunk_graph import trunk_graph
+from pipelines.stages import (
+    close,
+    evaluate,
+    finetune,
+    ingest,
+    preflight,
+    pretrain,
+    promote,
+    register,
+    tokenize,
+)
 
 
 @dsl.pipeline(name="training")
@@ -21,10 +30,10 @@ def training(
         overrides: settings that differ, e.g. {"pretraining.steps": 1000}; a dotted key replaces its value.
         store: folder or s3://bucket/prefix of all outputs; empty means TRUNKLINE_STORE.
         tracking_uri: MLflow server; empty means MLFLOW_TRACKING_URI.
-        skip_unchanged: ends early where the champion knows all of the data, for schedules.
+        skip_unchanged: passes on what is there where the champion knows all of the data, for schedules.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    with dsl.ExitHandler(close(store=store, run_id=run_id)):
+    with dsl.ExitHandler(close(store=store, run_id=run_id), name="run"):
         plan = preflight(
             preset=preset,
             overrides=overrides,
@@ -33,14 +42,11 @@ def training(
             run_id=run_id,
             skip_unchanged=skip_unchanged,
         ).outputs
-        ingested = ingest(settings=plan["ingestion"]).outputs
-        trunk_graph(
-            fresh=ingested["fresh"],
-            tokenization=plan["tokenization"],
-            pretraining=plan["pretraining"],
-            registration=plan["registration"],
-            promotion=plan["promotion"],
-            tasks=plan["Output"],
-            task_count=plan["task_count"],
-            corpus=ingested["corpus"],
-        )
+        corpus = ingest(settings=plan["ingestion"]).outputs["corpus"]
+        tokens = tokenize(settings=plan["tokenization"], corpus=corpus).outputs["tokens"]
+        trunk = pretrain(settings=plan["pretraining"], tokens=tokens).outputs["trunk"]
+        registered = register(settings=plan["registration"], trunk=trunk).outputs["registered"]
+        with dsl.ParallelFor(plan["Output"], parallelism=2, name="tasks") as task:
+            branch = finetune(task=task, registered=registered).outputs["branch"]
+            scored = evaluate(task=task, branch=branch).outputs["evaluation"]
+        promote(settings=plan["promotion"], registered=registered, evaluations=dsl.Collected(scored))

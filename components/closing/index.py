@@ -41,7 +41,7 @@ def _row(record: Mapping[str, Any], has_report: bool) -> list[object]:
     badge = page.part("badge", status, TONES.get(status, ""))
     try:
         results = [_result(one) for one in record.get("results") or []]
-        outcome = [_failure(record.get("failure")), _early(record), *results]
+        outcome = [_failure(record.get("failure")), _passed_on(record), *results]
         preset = (record.get("details") or {}).get("preset")
         start, time = str(record.get("start") or "")[:16], page.seconds(record.get("seconds"))
         return [title, badge, preset, start, time, page.part("stacked", [line for line in outcome if line])]
@@ -67,11 +67,10 @@ def _result(result: Mapping[str, Any]) -> str:
     return f"{result['task']}: {verdict}. {sentence}".rstrip()
 
 
-def _early(record: Mapping[str, Any]) -> str:
-    """A run that ended after ingestion, because all of its data was known."""
-    stages = {entry["stage"] for entry in record.get("stages") or []}
-    early = record["status"] == "succeeded" and "ingestion" in stages and "tokenization" not in stages
-    return "the data is unchanged" if early else ""
+def _passed_on(record: Mapping[str, Any]) -> str:
+    """Why stages had nothing to do, such as unchanged data."""
+    reasons = (entry.get("passed_on") for entry in record.get("stages") or [])
+    return next(filter(None, reasons), "")
 
 
 def _failure(failure: Mapping[str, Any] | None) -> str:

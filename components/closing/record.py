@@ -19,6 +19,8 @@ from components.lib.storage.store import Store
 PACKAGES = ("boto3", "datasets", "kfp", "mlflow", "numpy", "pyarrow", "tokenizers", "torch", "transformers")
 ENDED_WELL = ("SUCCEEDED", "COMPLETE", "CACHED")  # as KFP's local runners say it, and its server
 
+STAGE = ("stage", "task", "status", "seconds", "outputs", "passed_on")  # what is kept of its record
+
 Record = dict[str, Any]
 
 
@@ -40,7 +42,7 @@ def write(config: Config, context: Context) -> Record:
         "end": _time(end),
         "seconds": round(end - start, 3) if start is not None and end is not None else None,
         "details": next((r["details"] for r in ledger if r.get("details")), {}),
-        "stages": [{k: r[k] for k in ("stage", "task", "status", "seconds", "outputs")} for r in ledger],
+        "stages": [{k: r[k] for k in STAGE} for r in ledger],
         "results": _results(context.store, ledger),
         "versions": _versions(),
     }
@@ -84,13 +86,7 @@ def _complete(ledger: Sequence[Record]) -> bool:
     KFP's server may say RUNNING of a graph with inner graphs though all of it has ended (2.16), and FAILED of
     one in which a stage succeeded at its second attempt.
     """
-    notes: dict[str, int] = {}
-    for record in ledger:
-        notes |= record.get("notes", {})
-    if "tasks" not in notes:
-        return False
-    last = "ingestion" if notes.get("fresh") == 0 else "promotion" if notes["tasks"] else "registration"
-    return last in {record["stage"] for record in ledger}
+    return "promotion" in {record["stage"] for record in ledger}
 
 
 def _unrecorded(ledger: Sequence[Record]) -> tuple[str, str]:

@@ -16,7 +16,9 @@ def write(store: Store, record: Mapping[str, Any], records: Sequence[Mapping[str
         record: the exit record.
         records: the run's ledger.
     """
-    if ledger.account(records) and not any(one["stage"] == "promotion" for one in records):
+    if ledger.account(records) and not any(
+        one["stage"] == "promotion" and not one["passed_on"] for one in records
+    ):
         store.objects.write(f"runs/{record['run_id']}/report.html", render(record, records).encode())
 
 

@@ -20,7 +20,9 @@ def evaluate(
     from components.lib.storage.stage import stage
 
     with stage("evaluation", task["evaluation"], task=task["name"]) as context:
+        given, paths = Path(branch.path), {"evaluation": Path(evaluation.path), "card": Path(card.path)}
+        if context.passes_on([given], paths["evaluation"], page=paths["card"]):
+            return
         config = from_dict(Config, task["evaluation"]["config"], f"tasks.{task['name']}.evaluation")
-        paths = {"evaluation": Path(evaluation.path), "card": Path(card.path)}
-        for name, value in run(config, context, branch=Path(branch.path), **paths).items():
+        for name, value in run(config, context, branch=given, **paths).items():
             metrics.log_metric(name, value)

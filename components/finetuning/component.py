@@ -13,5 +13,7 @@ def finetune(task: dict, registered: dsl.Input[dsl.Model], branch: dsl.Output[ds
     from components.lib.storage.stage import stage
 
     with stage("finetuning", task["finetuning"], task=task["name"]) as context:
-        config = configured(task["finetuning"]["config"], f"tasks.{task['name']}.finetuning")
-        run(config, context, registered=Path(registered.path), branch=Path(branch.path))
+        paths = {"registered": Path(registered.path), "branch": Path(branch.path)}
+        if not context.passes_on([paths["registered"]], paths["branch"]):
+            config = configured(task["finetuning"]["config"], f"tasks.{task['name']}.finetuning")
+            run(config, context, **paths)

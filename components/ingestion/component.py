@@ -8,9 +8,8 @@ def ingest(
     settings: dict,
     corpus: dsl.Output[dsl.Dataset],
     card: dsl.Output[dsl.HTML],
-    fresh: dsl.OutputPath(int),  # type: ignore[valid-type]
 ):
-    """Writes the corpus manifest, the data card, and whether (1 or 0) the corpus is worth a training."""
+    """Writes the corpus manifest, or that there is nothing new in it, and the data card."""
     from pathlib import Path
 
     from components.ingestion.config import configured
@@ -21,4 +20,4 @@ def ingest(
     with stage("ingestion", settings) as context:
         config = configured(settings["config"])
         made = run(config, context, corpus=Path(corpus.path), card=Path(card.path))
-        tell(config, context, made, Path(fresh))
+        tell(config, context, made, Path(corpus.path))

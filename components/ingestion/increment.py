@@ -14,6 +14,7 @@ from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 
+UNCHANGED = "the data is unchanged"
 SINCE = "since"  # the input of an increment: the corpus that it continues
 
 
@@ -37,14 +38,16 @@ def inputs(since: str, parts: Sequence[Slice]) -> dict[str, str]:
     return {"sources": digest, **({SINCE: since} if since else {})}
 
 
-def tell(config: Config, context: Context, corpus: Manifest, fresh: Path) -> None:
-    """Writes 1 if there is something to train on, 0 if all of the data was known before the run."""
-    known = corpus.reference == config.since or _same(context.store, corpus, config.known)
-    context.notes["fresh"] = int(not known)
-    if known:
-        print("ingestion: the data is unchanged: the run ends here", flush=True)
-    fresh.parent.mkdir(parents=True, exist_ok=True)
-    fresh.write_text(str(context.notes["fresh"]), encoding="utf-8")
+def tell(config: Config, context: Context, corpus: Manifest, output: Path) -> None:
+    """Leaves the stages behind this one nothing to do if all of the data was known before the run.
+
+    Args:
+        output: where the manifest of the corpus was written.
+    """
+    if corpus.reference == config.since or _same(context.store, corpus, config.known):
+        context.passed_on = UNCHANGED
+        artifacts.pass_on(UNCHANGED, output)
+        print(f"ingestion: {UNCHANGED}: all other stages pass this on", flush=True)
 
 
 def _same(store: Store, corpus: Manifest, known: str) -> bool:

@@ -15,15 +15,14 @@ def preflight(
     pretraining: dsl.OutputPath(dict),  # type: ignore[valid-type]
     registration: dsl.OutputPath(dict),  # type: ignore[valid-type]
     promotion: dsl.OutputPath(dict),  # type: ignore[valid-type]
-    task_count: dsl.OutputPath(int),  # type: ignore[valid-type]
     skip_unchanged: bool = False,
-) -> list:
-    """Returns one item a task, each with the settings of its finetuning and evaluation."""
+) -> list[dict]:
+    """Returns one item a task, each with the settings of its finetuning and evaluation; never none."""
     from pathlib import Path
 
     from components.preflight.config import Config
     from components.preflight.run import run
 
     config = Config(preset, overrides, store, tracking_uri, run_id, skip_unchanged)
-    outputs = (ingestion, tokenization, pretraining, registration, promotion, task_count)
+    outputs = (ingestion, tokenization, pretraining, registration, promotion)
     return run(config, *map(Path, outputs))

@@ -17,6 +17,7 @@ from components.preflight.config import Config
 from components.preflight.plan import Plan, resolve
 from components.preflight.public_weights.origin import is_reference
 
+NO_TASKS = "the run has no tasks"
 SETTLED = ("ingestion", "tokenization", "pretraining", "registration", "promotion")  # stages before the tasks
 
 
@@ -27,12 +28,12 @@ def run(
     pretraining: Path,
     registration: Path,
     promotion: Path,
-    task_count: Path,
 ) -> list[dict[str, Any]]:
-    """Writes the settings of each stage and the number of tasks.
+    """Writes the settings of each stage.
 
     Returns:
-        One item a task: its name and the settings of its finetuning and evaluation.
+        One item a task: its name and the settings of its finetuning and evaluation. Without tasks one that
+        its stages pass on, as KFP collects nothing from an empty loop.
 
     Raises:
         SystemExit: with the code of a typed error, after it was printed and noted in the ledger.
@@ -51,9 +52,10 @@ def run(
         _settle(context, plan, config)
         for name, path in outputs.items():
             _write(path, {**shared, "config": plan.stages[name]})
-        _write(task_count, len(plan.tasks))
-        context.notes["tasks"] = len(plan.tasks)
-        items = [_item(task, shared) for task in plan.tasks]
+        none = {**shared, "passed_on": NO_TASKS}
+        items = [_item(task, shared) for task in plan.tasks] or [
+            {"name": "", "finetuning": none, "evaluation": none}
+        ]
         print(f"preflight: {', '.join(task['name'] for task in plan.tasks) or 'no tasks'}", flush=True)
     return items
 

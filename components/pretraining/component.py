@@ -19,6 +19,9 @@ def pretrain(
     from components.pretraining.run import run
 
     with stage("pretraining", settings) as context:
+        paths = {"tokens": Path(tokens.path), "trunk": Path(trunk.path)}
+        if context.passes_on([paths["tokens"]], paths["trunk"]):
+            return
         config = from_dict(Config, settings["config"], "pretraining")
-        for name, value in run(config, context, tokens=Path(tokens.path), trunk=Path(trunk.path)).items():
+        for name, value in run(config, context, **paths).items():
             metrics.log_metric(name, value)

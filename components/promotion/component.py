@@ -20,7 +20,8 @@ def promote(
     from components.promotion.run import run
 
     with stage("promotion", settings) as context:
-        config = from_dict(Config, settings["config"], "promotion")
+        trunk, scored = Path(registered.path), [Path(evaluation.path) for evaluation in evaluations]
         paths = {"decision": Path(decision.path), "report": Path(report.path)}
-        inputs = [Path(evaluation.path) for evaluation in evaluations]
-        run(config, context, registered=Path(registered.path), evaluations=inputs, **paths)
+        if not context.passes_on([trunk, *scored], paths["decision"], page=paths["report"]):
+            config = from_dict(Config, settings["config"], "promotion")
+            run(config, context, registered=trunk, evaluations=scored, **paths)

@@ -18,6 +18,7 @@ def register(
     from components.registration.run import run
 
     with stage("registration", settings) as context:
-        config = from_dict(Config, settings["config"], "registration")
         given = Path(trunk.path) if trunk else None
-        run(config, context, trunk=given, registered=Path(registered.path))
+        if not context.passes_on([given] if given else [], Path(registered.path)):
+            config = from_dict(Config, settings["config"], "registration")
+            run(config, context, trunk=given, registered=Path(registered.path))

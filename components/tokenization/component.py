@@ -13,4 +13,6 @@ def tokenize(settings: dict, corpus: dsl.Input[dsl.Dataset], tokens: dsl.Output[
     from components.tokenization.run import run
 
     with stage("tokenization", settings) as context:
-        run(configured(settings["config"]), context, corpus=Path(corpus.path), tokens=Path(tokens.path))
+        paths = {"corpus": Path(corpus.path), "tokens": Path(tokens.path)}
+        if not context.passes_on([paths["corpus"]], paths["tokens"]):
+            run(configured(settings["config"]), context, **paths)

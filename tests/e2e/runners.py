@@ -181,12 +181,10 @@ def test_a_step_runs_as_the_launcher_of_kubeflow_starts_it(bucket, servers, runs
     variables |= {"TRUNKLINE_STORE": f"{bucket}/containers", "TRUNKLINE_TRACKING_URI": servers["containers"]}
     given = {"preset": "smoke", "overrides": {}, "store": "", "tracking_uri": "", "run_id": "launched"}
     checked = launcher.run("preflight", {**given, "skip_unchanged": False}, variables)
-    assert json.loads((checked / "kfp/outputs/task_count").read_text()) == 1
     settings = json.loads((checked / "kfp/outputs/ingestion").read_text())
     ingested = launcher.run("ingest", {"settings": settings}, variables)
     manifest = artifacts.read(ingested / "minio/mlpipeline/v2/artifacts/training/1/ingest/corpus")
     assert manifest.reference == runs["containers"].outputs["ingestion"], "found in the store"
-    assert (ingested / "kfp/outputs/fresh").read_text() == "1"
 
 
 # Every module of the stage, an executor of KFP, the bill of materials against what is installed.

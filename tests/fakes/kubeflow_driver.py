@@ -48,8 +48,7 @@ class Cluster:
     Args:
         text: as it was compiled: two documents.
         variables: what ConfigMaps and Secrets hold, by key.
-        release: 2.16 says RUNNING of a graph with inner graphs even after its end, 2.17 after a skipped task
-            and an empty loop.
+        release: 2.16 says RUNNING of a graph with inner graphs even after its end.
         plugin: variables that KFP's MLflow plugin gives every step.
 
     Attributes:
@@ -65,7 +64,6 @@ class Cluster:
     plugin: dict[str, str] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     output: str = ""
-    skipped: bool = False
 
     def __post_init__(self) -> None:
         self.spec, platform = yaml.safe_load_all(self.text)
@@ -90,13 +88,10 @@ class Cluster:
             last = task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
             if failure and not last:
                 continue
-            state = "FAILED" if failure else "RUNNING" if self.skipped else "COMPLETE"
-            status = {"state": "RUNNING" if self.release == "2.16" else state, "error": {}}
-            inputs = self._inputs(task, given, done, status)
-            if _skipped(task, inputs):
-                self.skipped = True
-                continue
+            state = "RUNNING" if self.release == "2.16" else "FAILED" if failure else "COMPLETE"
+            assert "condition" not in task.get("triggerPolicy", {}), "a loop behind it cannot be collected"
             try:
+                inputs = self._inputs(task, given, done, {"state": state, "error": {}})
                 done[name] = self._task(task, inputs, f"{where}.{name}")
             except Failed as error:
                 failure = error
@@ -125,7 +120,6 @@ class Cluster:
         iterator, collected = task["parameterIterator"], Values()
         items = given.parameters.pop(iterator["items"]["inputParameter"])
         assert isinstance(items, list)
-        self.skipped |= not items
         for number, item in enumerate(items):
             inner = Values({**given.parameters, iterator["itemInput"]: item}, given.artifacts)
             missing = {iterator["items"]["inputParameter"]}
@@ -153,7 +147,10 @@ class Cluster:
                 found.artifacts[name] = given.artifacts[key]
             else:
                 output = source["taskOutputArtifact"]
-                found.artifacts[name] = done[output["producerTask"]].artifacts[output["outputArtifactKey"]]
+                made, key = done[output["producerTask"]].artifacts, output["outputArtifactKey"]
+                if key not in made:  # of a loop without iterations: backend/src/v2/driver/resolve.go
+                    raise Failed(f"{output['producerTask']}: {key} not in tasks")
+                found.artifacts[name] = made[key]
         return found
 
     def _step(self, component: dict, given: Values, where: str, retries: int) -> Values:
@@ -246,16 +243,6 @@ def _ordered(tasks: dict[str, Any]) -> Iterator[str]:
         for name in sorted(ready):
             yield name
             del left[name]
-
-
-def _skipped(task: dict, given: Values) -> bool:
-    """The only form of a condition that our graphs have: int(inputs.parameter_values['NAME']) > 0."""
-    condition = task.get("triggerPolicy", {}).get("condition", "")
-    if not condition:
-        return False
-    name = condition.split("'")[1]
-    assert " ".join(condition.split()) == f"int(inputs.parameter_values['{name}']) > 0"
-    return not int(given.parameters[name]) > 0
 
 
 def _stored(value: Any) -> Any:

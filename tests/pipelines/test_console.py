@@ -56,6 +56,12 @@ def test_state_of_a_stage(console, words, state):
     assert shown(console, started("tokenize") + said + ended("tokenize"))[0][1] == state
 
 
+def test_a_stage_that_passes_on_says_why(console):
+    said = started("tokenize") + "    tokenization: passed on: the data is unchanged\n" + ended("tokenize")
+    (line,) = shown(console, said)
+    assert line[1] == "passed" and line[4:] == ["the", "data", "is", "unchanged"]
+
+
 def test_a_failed_stage(console):
     (line,) = shown(console, started("pretrain") + ended("pretrain", "FAILURE"))
     assert line[:2] == ["pretraining", "failed"] and [one.stage for one in console.failed] == ["pretraining"]

@@ -41,6 +41,43 @@ def executed(pipeline):
     return {name for name, component in pipeline["components"].items() if "executorLabel" in component}
 
 
+def shape(pipeline, component, level=0):
+    """(levels below the root, pods) of a graph with one iteration a loop: KFP gives a driver to each graph,
+    iteration and step, and an executor to each step.
+    """
+    levels, pods = level, 1
+    for task in component["dag"]["tasks"].values():
+        inner = pipeline["components"][task["componentRef"]["name"]]
+        if "dag" not in inner:
+            pods += 2
+            continue
+        loop = "parameterIterator" in task
+        deepest, more = shape(pipeline, inner, level + 1 + loop)
+        levels, pods = max(levels, deepest), pods + more + loop
+    return levels, pods
+
+
+def named(pipeline):
+    """What the UI shows of a graph's inner graphs, from outside to inside."""
+    component, names = pipeline["root"], []
+    while inner := [task for task in component["dag"]["tasks"].values() if not is_step(pipeline, task)]:
+        (task,) = inner
+        names.append(task["taskInfo"]["name"])
+        component = pipeline["components"][task["componentRef"]["name"]]
+    return names
+
+
+def is_step(pipeline, task):
+    return "dag" not in pipeline["components"][task["componentRef"]["name"]]
+
+
+@pytest.mark.parametrize(("name", "pods"), [("training", 22), ("finetuning", 16), ("evaluation", 16)])
+def test_a_person_finds_every_stage(name, pods, fresh):
+    """At most three levels below the root, named in words, and few pods, each of which takes 10 s."""
+    assert shape(fresh[0][name], fresh[0][name]["root"]) == (3, pods)
+    assert named(fresh[0][name]) == ["run", "tasks"]
+
+
 def test_golden_files_are_the_pipelines():
     assert {path.stem for path in GOLDEN.glob("*.yaml")} == set(PIPELINES)
 

@@ -116,6 +116,20 @@ def read(path: Path) -> Manifest:
     return parse(path.read_bytes(), str(path))
 
 
+def pass_on(reason: str, path: Path) -> None:
+    """Writes, in place of a manifest, why there is none: the stages behind it have nothing to do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"format": FORMAT, "passed_on": reason}), encoding="utf-8")
+
+
+def passed_on(path: Path) -> str:
+    """What `pass_on` wrote to a file; empty if it holds a manifest, or anything else."""
+    try:
+        return str(json.loads(path.read_bytes())["passed_on"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+
+
 def canonical(value: Any) -> bytes:
     """Canonical JSON: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

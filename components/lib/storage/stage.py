@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from components.lib.core import hardware, signals
 from components.lib.core.errors import InternalError, TrunklineError, unexpected
-from components.lib.storage import source_cache
+from components.lib.storage import artifacts, source_cache
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Draft, Store
 
@@ -36,8 +36,7 @@ class Context:
         task: the downstream task, inside the fan-out.
         notices: what a person should know of this run though nothing is wrong.
         ledger: whether the store takes the record of this stage.
-        notes: facts by which `closing` decides that the run is complete: `tasks`, how many there are, and
-            `fresh`, 0 where a run ends after ingestion.
+        passed_on: why there was nothing to do, such as unchanged data; empty if there was.
         account: of ingestion: records read, kept, dropped by rule, quarantined; files passed over.
     """
 
@@ -50,13 +49,37 @@ class Context:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     ledger: bool = True
     notices: list[str] = field(default_factory=list)
-    notes: dict[str, int] = field(default_factory=dict)
+    passed_on: str = ""
     account: dict[str, Any] = field(default_factory=dict)
 
     def tell(self, notice: str) -> None:
         """Prints a notice, and keeps it for the report of the run."""
         self.notices.append(notice)
         print(f"{self.stage}: {notice}", flush=True)
+
+    def passes_on(self, inputs: Iterable[Path], *outputs: Path, page: Path | None = None) -> bool:
+        """Whether the settings or an input say that there is nothing to do; then so do all outputs.
+
+        A graph cannot leave stages out: KFP's driver collects no loop that is empty or skipped.
+
+        Args:
+            inputs, outputs: files of manifests.
+            page: an output that is a page of HTML.
+        """
+        reasons = [self.passed_on, *map(artifacts.passed_on, inputs)]
+        self.passed_on = next(filter(None, reasons), "")
+        if not self.passed_on:
+            return False
+        for path in outputs:
+            artifacts.pass_on(self.passed_on, path)
+        if page is not None:
+            from components.lib.pages import page as pages  # which the image of `pipelines` lacks
+
+            page.parent.mkdir(parents=True, exist_ok=True)
+            text = pages.render("lib/pages/page.html.j2", self.stage, lead=self.passed_on, content="")
+            page.write_text(text, encoding="utf-8")
+        print(f"{self.stage}: passed on: {self.passed_on}", flush=True)
+        return True
 
     def produce(self, key: Key, build: Callable[[Draft], None], output: Path) -> Manifest:
         """Writes the manifest of `key` to `output`; calls `build` only if the store has none."""
@@ -106,7 +129,10 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool =
     context: Context | None = None
     error: TrunklineError | None = None
     try:
-        context = Context(Store(settings["store"]), task=task, stage=name, **settings["run"])
+        reason = settings.get("passed_on", "")
+        context = Context(
+            Store(settings["store"]), task=task, stage=name, passed_on=reason, **settings["run"]
+        )
         hardware.check_accelerators()
         with signals.obeyed(), source_cache.of(context.store):
             yield context
@@ -139,7 +165,7 @@ def write_record(context: Context, start: float, error: TrunklineError | None) -
         "seconds": round(end - start, 3),
         "outputs": context.outputs,
         "notices": context.notices,
-        "notes": context.notes,
+        "passed_on": context.passed_on,
         "account": context.account,
         "error": error.to_dict() if error else None,
     }

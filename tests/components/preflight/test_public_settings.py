@@ -6,18 +6,16 @@ import pytest
 
 from components.lib.core import hardware
 from components.preflight.config import Config
-from components.preflight.run import run
-
-OUTPUTS = ("ingestion", "tokenization", "pretraining", "registration", "promotion", "task_count")
+from components.preflight.run import SETTLED, run
 
 
 def check(tmp_path, hub, **overrides):
     overrides = {"pretraining.start": f"{hub}/", "pretraining.trunk": {"unit": "document"}, **overrides}
     place = {"store": str(tmp_path / "store"), "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}
     items = run(
-        Config("smoke", overrides, run_id="run-1", **place), *(tmp_path / "out" / name for name in OUTPUTS)
+        Config("smoke", overrides, run_id="run-1", **place), *(tmp_path / "out" / name for name in SETTLED)
     )
-    return items, {name: json.loads((tmp_path / "out" / name).read_text()) for name in OUTPUTS[:3]}
+    return items, {name: json.loads((tmp_path / "out" / name).read_text()) for name in SETTLED[:3]}
 
 
 def test_settings_follow_from_the_weights(tmp_path, hub):

@@ -11,9 +11,7 @@ from components.lib.core.errors import AccessError, ConfigError, Obstacles, Outp
 from components.lib.storage.store import Store
 from components.preflight import probes
 from components.preflight.config import Config
-from components.preflight.run import run
-
-OUTPUTS = ("ingestion", "tokenization", "pretraining", "registration", "promotion", "task_count")
+from components.preflight.run import SETTLED, run
 
 
 @pytest.fixture
@@ -32,13 +30,12 @@ def silent():
 
 def check(tmp_path, place, preset="smoke", overrides=None):
     config = Config(preset, overrides or {}, place["store"], place["tracking_uri"], "run-1")
-    return run(config, *(tmp_path / "out" / name for name in OUTPUTS))
+    return run(config, *(tmp_path / "out" / name for name in SETTLED))
 
 
 def test_every_stage_gets_its_settings(tmp_path, place):
     (task,) = check(tmp_path, place, overrides={"pretraining.steps": 7.0})
-    out = {name: json.loads((tmp_path / "out" / name).read_text()) for name in OUTPUTS}
-    assert out["task_count"] == 1
+    out = {name: json.loads((tmp_path / "out" / name).read_text()) for name in SETTLED}
     assert out["pretraining"]["config"]["steps"] == 7
     shared = {"store": place["store"], "run": out["ingestion"]["run"]}
     assert shared["run"] == {
@@ -51,7 +48,7 @@ def test_every_stage_gets_its_settings(tmp_path, place):
             "sources": "sample:topics/train",
         },
     }
-    for settings in (task["finetuning"], task["evaluation"], *(out[name] for name in OUTPUTS[:-1])):
+    for settings in (task["finetuning"], task["evaluation"], *out.values()):
         assert {key: settings[key] for key in shared} == shared
     record = json.loads(Store(place["store"]).objects.read("runs/run-1/preflight.json"))
     assert record["status"] == "succeeded"
@@ -59,9 +56,11 @@ def test_every_stage_gets_its_settings(tmp_path, place):
     assert left == ["runs/run-1/preflight.json"], "the probe leaves nothing"
 
 
-def test_no_task(tmp_path, place):
-    assert check(tmp_path, place, overrides={"tasks": []}) == []
-    assert (tmp_path / "out" / "task_count").read_text() == "0"
+def test_no_task_is_one_that_its_stages_pass_on(tmp_path, place):
+    """KFP's driver collects nothing from an empty loop."""
+    (task,) = check(tmp_path, place, overrides={"tasks": []})
+    assert task["name"] == "" and {"passed_on", "store", "run"} <= task["finetuning"].keys()
+    assert task["evaluation"] == task["finetuning"]
 
 
 @pytest.mark.parametrize("plugin", [False, True], ids=["cluster", "plugin"])
@@ -189,7 +188,7 @@ def test_preflight_is_quick_and_light(tmp_path, place):
         "from pathlib import Path\n"
         "from components.preflight.config import Config\nfrom components.preflight.run import run\n"
         f"run(Config('quickstart', {{}}, {place['store']!r}, {place['tracking_uri']!r}, 'r'), "
-        f"*(Path({str(tmp_path)!r}) / name for name in {OUTPUTS!r}))\n"
+        f"*(Path({str(tmp_path)!r}) / name for name in {SETTLED!r}))\n"
         "assert time.monotonic() - start < 30\n"
         "print(sorted({'torch', 'transformers', 'mlflow', 'kfp', 'pyarrow', 'numpy'} & set(sys.modules)))"
     )
