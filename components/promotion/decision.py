@@ -59,6 +59,7 @@ def _task(rules: list[Rule], evaluation: Manifest, champion: bool, number: int) 
         "champion": facts.get("champion"),
         "anchor": facts.get("anchor"),
         "decision": number,
+        "test_set": facts.get("test_set"),
         "primary": facts["primary"],
         "metrics": facts["metrics"],
         "difference": facts.get("difference"),

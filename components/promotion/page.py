@@ -11,7 +11,7 @@ from components.lib import modalities
 from components.lib.pages import charts, ledger, page, scorecard, starts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
-from components.promotion import provenance, training_time, trunk_section
+from components.promotion import life, provenance, training_time, trunk_section
 from components.promotion.ancestry import Ancestor, of_stage, trace
 
 VERDICTS = {
@@ -27,6 +27,7 @@ def render(
     evaluations: Sequence[Manifest],
     registered: Manifest,
     records: Sequence[Mapping[str, Any]],
+    lives: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> str:
     """One self-contained HTML page; what the store no longer holds is named as missing.
 
@@ -36,6 +37,7 @@ def render(
         evaluations: one manifest a task.
         registered: the registered trunk.
         records: the run's ledger.
+        lives: registered model -> every decision on it, see `life.decisions`.
     """
     names = [str(one.facts["task"]) for one in evaluations]
     tasks = f"task{'s' if len(names) != 1 else ''}: {', '.join(names)}" if names else "no task"
@@ -50,6 +52,8 @@ def render(
         records=records,
         charts=charts,
         ledger=ledger,
+        life=life,
+        lives=lives,
         modalities=modalities,
         provenance=provenance,
         scorecard=scorecard,

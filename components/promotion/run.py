@@ -60,7 +60,7 @@ def run(
     manifest = context.produce(key, build, decision)
     decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
     apply(context, registry, manifest, decided, trunk, scored)
-    _report(context, decided, trunk, scored, report)
+    _report(context, registry, decided, trunk, scored, report)
     return manifest
 
 
@@ -101,15 +101,22 @@ def _checked(scored: list[Manifest]) -> list[Manifest]:
 
 
 def _report(
-    context: Context, decided: dict[str, Any], trunk: Manifest, scored: list[Manifest], report: Path
+    context: Context,
+    registry: Registry,
+    decided: dict[str, Any],
+    trunk: Manifest,
+    scored: list[Manifest],
+    report: Path,
 ) -> None:
     from components.lib.pages.starts import verdict
+    from components.promotion.life import decisions
     from components.promotion.page import render
 
     _tell(context, decided)
     verdicts = json.dumps({"tasks": [verdict(one.facts, one.measured) for one in scored]}, indent=1)
     context.store.objects.write(f"runs/{context.run_id}/verdict.json", verdicts.encode())
-    text = render(context.store, decided, scored, trunk, read_records(context))
+    lives = {one.facts["model"]: decisions(context.store, registry, one.facts["model"]) for one in scored}
+    text = render(context.store, decided, scored, trunk, read_records(context), lives)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(text, encoding="utf-8")
     context.store.objects.write(f"runs/{context.run_id}/report.html", text.encode())

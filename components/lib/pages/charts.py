@@ -40,6 +40,7 @@ class Series:
     Attributes:
         colour: 0 to 5, or GREY.
         dashed: for the line that another one is compared with.
+        joined: whether a line goes through its points.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Series:
     high: Sequence[float] = ()
     colour: int = 0
     dashed: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,13 @@ class Scale:
 
 @chart
 def lines(caption: str, series: Sequence[Series], x_label: str, y_label: str) -> Markup:
-    """Curves over steps, for example losses."""
-    shown = [one for one in map(_thinned, series) if one.x]
+    """Curves over steps, for example losses; points are marked where they have intervals."""
+    shown = [one for one in (each if each.low else _thinned(each) for each in series) if one.x]
     if not shown:
         return _nothing(caption)
     x = exact([v for one in shown for v in one.x], LEFT, WIDTH - RIGHT)
-    y = linear([v for one in shown for v in one.y], HEIGHT - BOTTOM, TOP)
-    curves = [_curve(one, x, y, marked=len(one.x) == 1) for one in shown]
+    y = linear([v for one in shown for v in (*one.y, *one.low, *one.high)], HEIGHT - BOTTOM, TOP)
+    curves = [_curve(one, x, y, marked=len(one.x) == 1 or bool(one.low)) for one in shown]
     return _draw("curves", caption, x, y, x_label, y_label, shown, curves)
 
 
@@ -227,7 +229,7 @@ def _curve(one: Series, x: Scale, y: Scale, *, marked: bool, shift: float = 0.0)
         "dashed": one.dashed,
         "dashes": one.colour if marked else 0,
         "mark": MARKS[one.colour % len(MARKS)],
-        "line": _path(at, middle),
+        "line": _path(at, middle) if one.joined else "",
         "whiskers": [*zip(at, low, high, strict=True)] if low else [],
         "marks": [*zip(at, middle, hints, strict=True)] if marked else [],
     }

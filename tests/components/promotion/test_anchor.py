@@ -6,7 +6,7 @@ import pytest
 from components.evaluation.gaps import gaps, pseudo_values
 from components.lib import tasks
 from components.lib.registry.registered_models import Registry
-from components.promotion import betting, gate
+from components.promotion import betting, gate, life
 from components.promotion.config import Config
 from tests import models
 from tests.components.promotion.test_run import gated, holder, trunk  # noqa: F401  # a fixture
@@ -124,3 +124,11 @@ def test_many_small_losses_end_at_the_anchor_and_a_gain_moves_it(tracked, tmp_pa
         assert holder(tracked, "anchor") == branches[4 if number == 4 else 0].reference
     assert verdicts == ["promoted", "promoted", "rejected", "promoted", "promoted"]
     assert holder(tracked, "champion") == branches[4].reference
+    page = (tmp_path / "report.html").read_text()
+    assert "Life of news-topics: all decisions" in page and "fresh labels to get there" not in page
+    found = life.curves(life.decisions(tracked.store, registry, "news-topics"))
+    assert [(one.name, list(one.x)) for one in found] == [
+        ("champion", [1, 2, 4, 5]),
+        ("not promoted", [3]),
+        ("anchor", [2, 3, 4, 5]),
+    ]

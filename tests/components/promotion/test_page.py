@@ -29,7 +29,7 @@ def one(store: Store, trunk: Manifest, **options: object) -> Manifest:
 def page_of(store: Store, trunk: Manifest, evaluations: list[Manifest], verdicts: list[str]) -> str:
     tasks = [evaluation.facts["task"] for evaluation in evaluations]
     decision = lineages.decision(evaluations, verdicts)
-    return render(store, decision, evaluations, lineages.registered(trunk), lineages.records(tasks))
+    return render(store, decision, evaluations, lineages.registered(trunk), lineages.records(tasks), {})
 
 
 def test_the_answer_comes_first_then_the_gate_then_how_it_came_about(store, trunk):
@@ -197,7 +197,7 @@ def test_what_was_not_compared_is_said(store, trunk):
 
 
 def test_no_task_is_a_page_too(store, trunk):
-    page = read(render(store, lineages.decision([], []), [], lineages.registered(trunk), []))
+    page = read(render(store, lineages.decision([], []), [], lineages.registered(trunk), [], {}))
     assert "Pre-training" in page.headings and "The ledger of this run is empty." in page.text
 
 
@@ -209,7 +209,7 @@ def test_hostile_names_stay_text(store, trunk, attack):
     decision = lineages.decision([evaluation], ["rejected"])
     decision["tasks"][0]["reasons"] = [attack]
     records = lineages.records([attack])
-    html = render(store, decision, [evaluation], lineages.registered(trunk, attack), records)
+    html = render(store, decision, [evaluation], lineages.registered(trunk, attack), records, {})
     assert attack.replace("\x00", "\ufffd").replace("\x1b", "\ufffd") in read(html).text
 
 

@@ -1,0 +1,80 @@
+"""The life of a registered model: every decision on it, with values, intervals and the anchor's place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.lib.core.errors import IntegrityError, MissingError
+from components.lib.pages.charts import GREY, Series
+from components.lib.registry.registered_models import Registry
+from components.lib.storage.store import Store
+
+DECISION = "trunkline.decision"  # tag of a version: the reference of what judged it
+
+
+def decisions(store: Store, registry: Registry, name: str) -> list[dict[str, Any]]:
+    """What was decided on each version of a model, in order, as far as the store still holds it.
+
+    Returns:
+        The task's part of each decision.json, with its `version`.
+    """
+    found = []
+    for version in registry.of(name):
+        try:
+            manifest = store.resolve(version.tags[DECISION])
+            decided = json.loads(store.open(manifest, "decision.json").read_bytes())
+        except (KeyError, MissingError, IntegrityError):
+            continue
+        found += [{**task, "version": version.version} for task in decided["tasks"] if task["model"] == name]
+    return found
+
+
+def curves(life: Sequence[Mapping[str, Any]]) -> list[Series]:
+    """The primary metric of champions, of what was not promoted, and of the anchor, over decisions."""
+    rejected = [one for one in life if one["verdict"] == "rejected"]
+    promoted = [one for one in life if one["verdict"] != "rejected"]
+    held = [(one["decision"], anchor) for one in life if (anchor := _anchor(one)) is not None]
+    series = [
+        _series("champion", promoted, 0, joined=True),
+        _series("not promoted", rejected, 1, joined=False),
+        Series("anchor", [x for x, _ in held], [y for _, y in held], colour=GREY, dashed=True),
+    ]
+    return [one for one in series if one.x]
+
+
+def budget(life: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """How often the test set of the last decision was asked, and how many examples would have been enough."""
+    last = life[-1]
+    numbers: Mapping[str, Any] = next((f["numbers"] for f in last["findings"] if f["rule"] == "anchor"), {})
+    if not numbers:
+        return {}
+    asked = sum(one["test_set"] == last["test_set"] for one in life)
+    return {
+        "decisions on this model, of them on this test set": f"{numbers['decision']:,}, {asked:,}",
+        "test examples": numbers["examples"],
+        "test examples that show an equal model within the drift": numbers["examples_needed"],
+        "fresh labels to get there": max(numbers["examples_needed"] - numbers["examples"], 0),
+        (
+            "p of this branch, and the level that it had to reach",
+            f"{numbers['p']:.2g}, {numbers['level']:.2g}",
+        ),
+    }
+
+
+def _series(name: str, life: Sequence[Mapping[str, Any]], colour: int, *, joined: bool) -> Series:
+    known = [(one["decision"], one["metrics"][one["primary"]]) for one in life]
+    known = [(number, entry) for number, entry in known if None not in entry.values()]
+    ends = {end: [entry[end] for _, entry in known] for end in ("value", "low", "high")}
+    at = [number for number, _ in known]
+    return Series(name, at, ends["value"], ends["low"], ends["high"], colour=colour, joined=joined)
+
+
+def _anchor(decided: Mapping[str, Any]) -> float | None:
+    """The anchor's value on the examples of a decision."""
+    for finding in decided["findings"]:
+        if finding["rule"] == "anchor" and "value" in finding["numbers"]:
+            value = decided["metrics"][decided["primary"]]["value"]
+            return None if value is None else float(value - finding["numbers"]["value"])
+    return None
