@@ -56,10 +56,8 @@ def budget(life: Sequence[Mapping[str, Any]]) -> dict[str, object]:
         "test examples": numbers["examples"],
         "test examples that show an equal model within the drift": numbers["examples_needed"],
         "fresh labels to get there": max(numbers["examples_needed"] - numbers["examples"], 0),
-        (
-            "p of this branch, and the level that it had to reach",
-            f"{numbers['p']:.2g}, {numbers['level']:.2g}",
-        ),
+        "p of this branch": f"{numbers['p']:.2g}",
+        "level that it had to reach": f"{numbers['level']:.2g}",
     }
 
 
