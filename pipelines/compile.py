@@ -5,21 +5,28 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+import subprocess
 import sys
 import tempfile
+import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kfp import compiler
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 
 from components.lib.core.errors import TrunklineError
 from components.lib.storage.artifacts import sha256
+from components.preflight.run import commit
 from pipelines import compiled_checks
 from pipelines.parameters import PIPELINES
 
 PREFIX = "trunkline-"  # of the names on a cluster
+PRESETS = Path(__file__).parent / "presets"
+SUMMARY = 120  # characters of each preset: a description travels in an address
 _SDK = re.compile(r"^sdkVersion: .*\n", re.MULTILINE)
 _TAG = re.compile(r"(trunkline-[a-z]+):[0-9a-f]{12}\b")
 
@@ -42,7 +49,7 @@ def write(folder: Path, names: Sequence[str] = PIPELINES, *, golden: bool = Fals
         compiled = text(path.stem)
         path.write_text(_TAG.sub(r"\1", _SDK.sub("", compiled)) if golden else compiled, encoding="utf-8")
         if not golden:
-            _manifests(path.stem, revision(path.stem, compiled), folder / "kubernetes")
+            _manifests(path.stem, version(compiled), folder / "kubernetes")
     return paths
 
 
@@ -57,9 +64,36 @@ def text(name: str) -> str:
     return compiled
 
 
-def revision(name: str, text: str) -> str:
-    """The name of the version with this content, whichever compiler wrote it."""
-    return f"{PREFIX}{name}-{sha256(_SDK.sub('', text).encode())[:12]}"
+def digest(text: str) -> str:
+    """Digest of a compiled pipeline, whichever compiler wrote it: the last part of its version's name."""
+    return sha256(_SDK.sub("", text).encode())[:12]
+
+
+def version(text: str) -> str:
+    """Name of the version with this content: date and commit of the checkout, and its digest."""
+    known = commit()
+    command = ["git", "-C", str(Path(__file__).parent), "show", "-s", "--format=%cs", known]
+    try:
+        day = subprocess.run(command, capture_output=True, text=True, timeout=3, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):  # an image has no git
+        day = time.strftime("%Y-%m-%d")
+    return "-".join(filter(None, (day, known[:7], digest(text))))
+
+
+def description(name: str) -> str:
+    """What a pipeline does, its parameters and the presets, as the UI shows it beside its versions."""
+    root = next(yaml.safe_load_all(text(name)))["root"]["inputDefinitions"]["parameters"]
+    lines = [f"{key}: {' '.join(one['description'].split())}" for key, one in root.items()]
+    presets = sorted(PRESETS.glob("*.yaml"))
+    lines += ["Presets:", *(f"{path.stem}: {_summary(path)}" for path in presets)]
+    return "\n".join([str(graph(name).description), *lines])
+
+
+def _summary(preset: Path) -> str:
+    """The first sentence of the comment that a preset begins with."""
+    text = re.match(r"(?:#.*\n)*", preset.read_text(encoding="utf-8"))
+    words = " ".join(text[0].replace("#", " ").split()) if text else ""
+    return textwrap.shorten(re.split(r"(?<=[.?]) ", words)[0], SUMMARY, placeholder=" ...")
 
 
 def _manifests(name: str, label: str, folder: Path) -> None:

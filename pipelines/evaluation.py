@@ -25,7 +25,12 @@ def evaluation(
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     with dsl.ExitHandler(close(store=store, run_id=run_id), name="run"):
         plan = preflight(
-            preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
+            preset=preset,
+            overrides=overrides,
+            store=store,
+            tracking_uri=tracking_uri,
+            run_id=run_id,
+            run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
         ).outputs
         given = dsl.importer(artifact_uri=branch, artifact_class=dsl.Model).set_caching_options(False).output
         registered = register(settings=plan["registration"]).outputs["registered"]

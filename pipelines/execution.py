@@ -65,6 +65,7 @@ def _execute(pipeline: str, parameters: dict[str, Any], run_id: str, runner: str
     os.environ["TMPDIR"] = str(scratch)  # of the stages: KFP leaves a folder there for each task
     try:
         text = compile.text(pipeline).replace(dsl.PIPELINE_JOB_ID_PLACEHOLDER, run_id)
+        text = text.replace(dsl.PIPELINE_JOB_NAME_PLACEHOLDER, f"{pipeline} {run_id}")
         root = scratch / "root"
         with runners.running(runner, root, run_id) as by:
             # KFP deletes the workspace: it is never a folder of the user

@@ -23,7 +23,12 @@ def finetuning(
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     with dsl.ExitHandler(close(store=store, run_id=run_id), name="run"):
         plan = preflight(
-            preset=preset, overrides=overrides, store=store, tracking_uri=tracking_uri, run_id=run_id
+            preset=preset,
+            overrides=overrides,
+            store=store,
+            tracking_uri=tracking_uri,
+            run_id=run_id,
+            run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
         ).outputs
         registered = register(settings=plan["registration"]).outputs["registered"]
         with dsl.ParallelFor(plan["Output"], parallelism=2, name="tasks") as task:

@@ -10,8 +10,9 @@ import contextlib
 import io
 import json
 import os
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,29 +68,34 @@ class Kubeflow(kfp.Client):  # type: ignore[misc]
         found = self.list_pipelines(namespace=self.namespace, filter=json.dumps({"predicates": [known]}))
         return str(found.pipelines[0].pipeline_id) if found.pipelines else ""
 
-    def newest(self, pipeline_id: str) -> Any:
-        """The version of a pipeline that runs by default: the one made last; None if there is none."""
-        found = self.list_pipeline_versions(pipeline_id, sort_by="created_at desc", page_size=1)
-        return found.pipeline_versions[0] if found.pipeline_versions else None
+    def versions(self, pipeline_id: str) -> list[Any]:
+        """The versions of a pipeline, newest first."""
+        scope = {"pipeline_id": pipeline_id, "sort_by": "created_at desc"}
+        return list(self._listed("pipeline_versions", self.list_pipeline_versions, **scope))
 
-    def publish(self, name: str, path: Path, version: str) -> tuple[str, str]:
-        """Makes `path` the newest version of the pipeline `name`, unless it is.
+    def publish(self, name: str, path: Path, version: str, description: str) -> tuple[str, str]:
+        """Makes `path` a version of the pipeline `name`, unless one has this content already.
 
         Args:
-            version: the name of this content; an older content that is to be the newest again gets a suffix.
+            version: its name, which ends in the digest of the content.
+            description: of the version, and of the pipeline where that is new.
 
         Returns:
             The ids of the pipeline and of the version.
         """
-        pipeline_id = self.pipeline(name) or self._create(name)
-        newest = self.newest(pipeline_id)
-        if newest is None or not is_version(newest, version):
-            known = self._listed("pipeline_versions", self.list_pipeline_versions, pipeline_id=pipeline_id)
-            times = sum(is_version(one, version) for one in known)
-            label = f"{version}-{times + 1}" if times else version
-            with silent():
-                newest = self.upload_pipeline_version(str(path), label, pipeline_id)
-        return pipeline_id, str(newest.pipeline_version_id)
+        pipeline_id = self.pipeline(name) or self._create(name, description)
+        found = with_content(self.versions(pipeline_id), version)
+        if found is None:
+            try:
+                with silent():
+                    found = self.upload_pipeline_version(
+                        str(path), version, pipeline_id, description=description
+                    )
+            except ConfigError:  # somebody else was first
+                found = with_content(self.versions(pipeline_id), version)
+                if found is None:
+                    raise
+        return pipeline_id, str(found.pipeline_version_id)
 
     def all_recurring_runs(self) -> list[Any]:
         """Every recurring run of the namespace, oldest first."""
@@ -97,12 +103,15 @@ class Kubeflow(kfp.Client):  # type: ignore[misc]
         return list(self._listed("recurring_runs", self.list_recurring_runs, **scope))
 
     def page(self, run_id: str) -> str:
-        """The address of a run in the UI."""
-        return f"{os.environ.get('KF_PIPELINES_UI_ENDPOINT', self.endpoint)}/#/runs/details/{run_id}"
+        """The address of a run in the UI, which is beside the API within a cluster."""
+        beside = re.sub(r"^http://(ml-pipeline)((?:\.[\w.-]+)?):8888$", r"http://\1-ui\2", self.endpoint)
+        interface = os.environ.get("KF_PIPELINES_UI_ENDPOINT") or beside
+        return f"{interface.rstrip('/')}/#/runs/details/{run_id}"
 
-    def _create(self, name: str) -> str:
+    def _create(self, name: str, description: str) -> str:
         """A pipeline without a version: kfp's upload would give its first version the pipeline's name."""
-        body = V2beta1Pipeline(name=name, display_name=name, namespace=self.namespace or None)
+        words = {"name": name, "display_name": name, "description": description}
+        body = V2beta1Pipeline(**words, namespace=self.namespace or None)
         return str(self.pipelines.pipeline_service_create_pipeline(body).pipeline_id)
 
     def _listed(self, field: str, listing: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
@@ -148,10 +157,14 @@ class Kubeflow(kfp.Client):  # type: ignore[misc]
             raise ServiceError(what, where=self.endpoint, found=found, fix=fix) from error
 
 
-def is_version(found: Any, version: str) -> bool:
-    """Whether a version of a pipeline has the content that `version` names."""
-    name = str(found.name or found.display_name)
-    return name == version or name.rpartition("-")[0] == version
+def with_content(versions: Sequence[Any], version: str) -> Any:
+    """The first version with the content that `version`, a name or a digest, ends in; None if none has it."""
+    digest = version.rpartition("-")[2]
+    return next((one for one in versions if _name(one).rpartition("-")[2] == digest), None)
+
+
+def _name(version: Any) -> str:
+    return str(version.display_name or version.name)
 
 
 def silent() -> contextlib.AbstractContextManager[Any]:

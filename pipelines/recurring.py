@@ -6,7 +6,7 @@ Times are in the time zone of KFP's scheduler: UTC, unless its `CRON_SCHEDULE_TI
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,15 +73,18 @@ def load(folder: Path) -> dict[str, Schedule]:
     return schedules
 
 
-def wanted(schedule: Schedule, pipeline_id: str, cluster: Cluster) -> dict[str, Any]:
-    """What the recurring run of a schedule must show; `enabled` is apart, as it can be changed."""
+def wanted(schedule: Schedule, pipeline_id: str, version_id: str, cluster: Cluster) -> dict[str, Any]:
+    """What the recurring run of a schedule must show; `enabled` is apart, as it can be changed.
+
+    It is pinned to a version: else KFP would run whatever somebody has uploaded last.
+    """
     given = {name: getattr(schedule, name) for name in ("preset", "overrides", "store", "tracking_uri")}
     if schedule.pipeline == "training":
         given["skip_unchanged"] = schedule.skip_unchanged
     return {
         "cron": f"0 {schedule.cron}",  # without seconds in front, KFP takes the minutes for them
         "pipeline": pipeline_id,
-        "version": "",  # the newest, whenever a run starts
+        "version": version_id,
         "parameters": given,
         "service_account": cluster.service_account,
         "max_concurrency": 1,
@@ -118,12 +121,20 @@ def observed(recurring: Any) -> dict[str, Any]:
     }
 
 
-def differences(found: dict[str, Any], want: dict[str, Any]) -> list[str]:
-    """What differs, in words. A server that names its own default service account agrees with none."""
-    names = [name for name in want if found[name] != want[name]]
+def differences(found: dict[str, Any], want: dict[str, Any], names: Mapping[str, str]) -> list[str]:
+    """What differs, in words. A server that names its own default service account agrees with none.
+
+    Args:
+        names: of versions, by their ids.
+    """
+    keys = [key for key in want if found[key] != want[key]]
     if not want["service_account"]:
-        names = [name for name in names if name != "service_account"]
-    return [f"{name}: {found[name]!r} -> {want[name]!r}" for name in names]
+        keys = [key for key in keys if key != "service_account"]
+    return [f"{key}: {_said(found[key], names)} -> {_said(want[key], names)}" for key in keys]
+
+
+def _said(value: Any, names: Mapping[str, str]) -> str:
+    return names.get(value, repr(value)) if isinstance(value, str) else repr(value)
 
 
 def _check(cron: str, where: str) -> None:

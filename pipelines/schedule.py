@@ -2,7 +2,8 @@
 
 KFP cannot change a recurring run, so a new one is made disabled, the old one deleted, and the new one
 enabled: never do two of them start runs, and whatever kills us, the next apply completes it. A recurring
-run is ours if its name and its description say so; others are never touched.
+run is ours if its name and its description say so; others are never touched. Each is pinned to the version
+that was applied, whatever is uploaded afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from components.lib.core.errors import MissingError, ServiceError, TrunklineError, UsageError
 from pipelines import cluster, compile, recurring
-from pipelines.kubeflow import Kubeflow, is_version, silent
+from pipelines.kubeflow import Kubeflow, silent, with_content
 from pipelines.recurring import Schedule
 from pipelines.submit import EXPERIMENT, publish
 
@@ -44,6 +45,15 @@ class Change:
     enable: tuple[str, bool] | None = None
 
 
+@dataclass(frozen=True)
+class Published:
+    """A pipeline of the server: its id, that of the version with our content, id -> name, newest first."""
+
+    pipeline_id: str
+    version_id: str
+    names: dict[str, str]
+
+
 class Schedules:
     """The declared schedules and a server.
 
@@ -62,21 +72,36 @@ class Schedules:
             name = self._ours(one)
             if name:
                 held.setdefault(name, []).append(one)
-        ids = {name: self.server.pipeline(f"{compile.PREFIX}{name}") for name in self._pipelines()}
+        ours = self._ours_published()
         for name, found in sorted(held.items()):
             schedule = self.declared.get(name)
             gone = Change(["no longer declared"], delete=[str(one.recurring_run_id) for one in found])
-            change = gone if schedule is None else self._change(schedule, found, ids)
+            change = gone if schedule is None else self._change(schedule, found, ours[schedule.pipeline])
             if change.words:
                 yield name, change
 
-    def outdated(self) -> Iterator[str]:
-        """The pipelines whose newest version has another content than ours."""
-        for name in self._pipelines():
+    def outdated(self) -> list[str]:
+        """The pipelines of which no version has our content."""
+        return [name for name, published in self._ours_published().items() if not published.version_id]
+
+    def newer(self) -> Iterator[str]:
+        """Says of which pipelines somebody has made a version after ours, which schedules do not follow."""
+        for name, published in self._ours_published().items():
+            newest = next(iter(published.names), "")
+            if published.version_id and newest != published.version_id:
+                told = f"{published.names[newest]} is newer than {published.names[published.version_id]}"
+                yield f"{compile.PREFIX}{name}: {told}, which the schedules run"
+
+    def _ours_published(self) -> dict[str, Published]:
+        """Each pipeline of the schedules, as the server has it."""
+        found = {}
+        for name in sorted({schedule.pipeline for schedule in self.declared.values()}):
             pipeline_id = self.server.pipeline(f"{compile.PREFIX}{name}")
-            newest = self.server.newest(pipeline_id) if pipeline_id else None
-            if newest is None or not is_version(newest, compile.revision(name, compile.text(name))):
-                yield name
+            versions = self.server.versions(pipeline_id) if pipeline_id else []
+            ours = with_content(versions, compile.digest(compile.text(name)))
+            names = {str(one.pipeline_version_id): str(one.display_name or one.name) for one in versions}
+            found[name] = Published(pipeline_id, str(ours.pipeline_version_id) if ours else "", names)
+        return found
 
     def apply(self) -> list[str]:
         """Publishes pipelines and changes recurring runs until nothing differs; returns what was done.
@@ -120,9 +145,9 @@ class Schedules:
             turn = self.server.enable_recurring_run if on else self.server.disable_recurring_run
             turn(which or made)
 
-    def _change(self, schedule: Schedule, found: list[Any], ids: dict[str, str]) -> Change:
-        want = recurring.wanted(schedule, ids[schedule.pipeline], self.cluster)
-        differences = [recurring.differences(recurring.observed(one), want) for one in found]
+    def _change(self, schedule: Schedule, found: list[Any], published: Published) -> Change:
+        want = recurring.wanted(schedule, published.pipeline_id, published.version_id, self.cluster)
+        differences = [recurring.differences(recurring.observed(one), want, published.names) for one in found]
         right = [one for one, words in zip(found, differences, strict=True) if not words]
         keep = next((one for one in right if _enabled(one)), right[0] if right else None)
         delete = [str(one.recurring_run_id) for one in found if one is not keep]
@@ -137,9 +162,6 @@ class Schedules:
             words.append("enabled" if schedule.enabled else "disabled")
             enable = str(keep.recurring_run_id), schedule.enabled
         return Change(words, None, delete, enable)
-
-    def _pipelines(self) -> list[str]:
-        return sorted({schedule.pipeline for schedule in self.declared.values()})
 
     def _marker(self, name: str) -> str:
         return f"Schedule {name} of {self.owner}. Declared in a file: changes made here do not last."
@@ -168,10 +190,11 @@ def main(words: list[str] | None = None) -> int:
             return 0
         lines = [f"{compile.PREFIX}{name}: to be published" for name in schedules.outdated()]
         lines += [f"{name}: {word}" for name, change in schedules.diff() for word in change.words]
+        notes = list(schedules.newer())
     except TrunklineError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print("\n".join(lines) or "everything is as it is declared")
+    print("\n".join([*(lines or ["everything is as it is declared"]), *notes]))
     return CHANGES if lines else 0
 
 

@@ -57,12 +57,13 @@ def submit(server: Kubeflow, pipeline: str, given: dict[str, Any]) -> str:
 
 
 def publish(server: Kubeflow, pipeline: str) -> tuple[str, str]:
-    """Compiles a pipeline and makes it the newest version; returns the ids of pipeline and version."""
+    """Compiles a pipeline and makes it a version, unless it is one; returns the ids of both."""
     text = compile.text(pipeline)
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
         path = Path(folder) / f"{pipeline}.yaml"
         path.write_text(text, encoding="utf-8")
-        return server.publish(f"{compile.PREFIX}{pipeline}", path, compile.revision(pipeline, text))
+        name, version = f"{compile.PREFIX}{pipeline}", compile.version(text)
+        return server.publish(name, path, version, compile.description(pipeline))
 
 
 def _wait(server: Kubeflow, run_id: str, store: str, every: float) -> int:

@@ -40,6 +40,7 @@ def training(
             store=store,
             tracking_uri=tracking_uri,
             run_id=run_id,
+            run_name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             skip_unchanged=skip_unchanged,
         ).outputs
         corpus = ingest(settings=plan["ingestion"]).outputs["corpus"]

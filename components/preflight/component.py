@@ -15,6 +15,7 @@ def preflight(
     pretraining: dsl.OutputPath(dict),  # type: ignore[valid-type]
     registration: dsl.OutputPath(dict),  # type: ignore[valid-type]
     promotion: dsl.OutputPath(dict),  # type: ignore[valid-type]
+    run_name: str = "",
     skip_unchanged: bool = False,
 ) -> list[dict]:
     """Returns one item a task, each with the settings of its finetuning and evaluation; never none."""
@@ -23,6 +24,6 @@ def preflight(
     from components.preflight.config import Config
     from components.preflight.run import run
 
-    config = Config(preset, overrides, store, tracking_uri, run_id, skip_unchanged)
+    config = Config(preset, overrides, store, tracking_uri, run_id, run_name, skip_unchanged)
     outputs = (ingestion, tokenization, pretraining, registration, promotion)
     return run(config, *map(Path, outputs))

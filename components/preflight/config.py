@@ -16,7 +16,8 @@ class Config:
         store: URI of the store; empty means `TRUNKLINE_STORE` of the environment.
         tracking_uri: the MLflow server; empty means `MLFLOW_TRACKING_URI` of the environment.
         run_id: the pipeline run, the name of its ledger.
-        skip_unchanged: the run ends after ingestion if the champion was trained on the same corpus.
+        run_name: what people call it.
+        skip_unchanged: there is nothing to do if the champion was trained on the same corpus.
     """
 
     preset: str
@@ -24,4 +25,5 @@ class Config:
     store: str
     tracking_uri: str
     run_id: str
+    run_name: str = ""
     skip_unchanged: bool = False

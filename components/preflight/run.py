@@ -82,6 +82,9 @@ def connections(config: Config) -> dict[str, Any]:
     cluster's ConfigMap says.
     """
     details = {"preset": config.preset, "git": commit(), "image": os.environ.get("TRUNKLINE_IMAGE", "")}
+    details |= {"run_name": config.run_name} if config.run_name else {}
+    if interface := os.environ.get("KF_PIPELINES_UI_ENDPOINT"):
+        details["page"] = f"{interface.rstrip('/')}/#/runs/details/{config.run_id}"
     named = (os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "TRUNKLINE_TRACKING_URI"))
     tracking_uri = config.tracking_uri or next(filter(None, named), "")
     run = {"tracking_uri": tracking_uri, "run_id": config.run_id, "details": details}

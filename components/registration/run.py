@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.lib.core.settings import to_dict
 from components.lib.registry.registered_models import CHALLENGER, Registered, Registry
-from components.lib.registry.tracking import conclude
+from components.lib.registry.tracking import conclude, whole
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
@@ -33,6 +33,7 @@ def run(config: Config, context: Context, *, trunk: Path | None, registered: Pat
         IntegrityError: if a file of the trunk is not the one that was committed.
     """
     registry = Registry(context.tracking_uri)
+    whole(registry.client, context)  # also of a run that makes nothing new
     if trunk is None:
         version = registry.require(config.name, config.alias)
         manifest, reused = _manifest(config, version), True

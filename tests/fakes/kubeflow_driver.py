@@ -61,6 +61,7 @@ class Cluster:
     variables: dict[str, str]
     release: str = "2.17"
     run_id: str = "run-1"
+    name: str = "smoke 2026-11-28 12:40:05"
     plugin: dict[str, str] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     output: str = ""
@@ -140,8 +141,9 @@ class Cluster:
                 found.parameters[name] = status
             else:
                 constant = source["runtimeValue"]["constant"]
-                run_id = constant == "{{$.pipeline_job_uuid}}"
-                found.parameters[name] = self.run_id if run_id else _stored(constant)
+                told = {"{{$.pipeline_job_uuid}}": self.run_id, "{{$.pipeline_job_name}}": self.name}
+                placeholder = isinstance(constant, str) and constant in told
+                found.parameters[name] = told[constant] if placeholder else _stored(constant)
         for name, source in task.get("inputs", {}).get("artifacts", {}).items():
             if key := source.get("componentInputArtifact"):
                 found.artifacts[name] = given.artifacts[key]

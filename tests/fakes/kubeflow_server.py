@@ -159,6 +159,7 @@ def _upload_version(backend: Backend, query: dict, body: bytes) -> dict:
     if any(one["name"] == query["name"] for one in backend.versions.values()):
         raise Refused(409, "a version with this name exists")
     names = {"name": query["name"], "display_name": query.get("display_name", query["name"])}
+    names["description"] = query.get("description", "")
     values = {"pipeline_id": query["pipelineid"], **names, "pipeline_spec": specification[0]}
     return _add(backend, backend.versions, "pipeline_version_id", values)
 

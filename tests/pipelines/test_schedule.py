@@ -59,7 +59,9 @@ def test_a_schedule_becomes_a_recurring_run(place):
     place.apply()
     made, (pipeline,) = place.made(), place.backend.pipelines.values()
     assert made["display_name"] == "trunkline-nightly" and made["status"] == "ENABLED"
-    assert made["pipeline_version_reference"] == {"pipeline_id": pipeline["pipeline_id"]}  # always the newest
+    (version,) = place.backend.versions.values()
+    of = {key: version[key] for key in ("pipeline_id", "pipeline_version_id")}
+    assert made["pipeline_version_reference"] == of and of["pipeline_id"] == pipeline["pipeline_id"]
     assert made["trigger"] == {"cron_schedule": {"cron": "0 30 3 * * *"}}
     assert made["no_catchup"] is True and made["max_concurrency"] == "1"
     given = {"preset": "smoke", "overrides": {"pretraining.steps": 30}, "store": "s3://bucket/prefix"}
@@ -147,20 +149,29 @@ def test_doubles_are_removed(place):
     assert place.made()
 
 
-def test_a_new_graph_is_published_and_the_schedule_stays(place):
+def test_a_new_graph_is_published_and_the_schedule_pinned_to_it(place):
     place.apply(NIGHTLY)
     made, (version,) = place.made(), place.backend.versions.values()
-    version["name"] = version["display_name"] = "trunkline-training-000000000000"  # another content
-    assert place.command("diff") == (2, "trunkline-training: to be published\n")
+    old, kept = "2026-11-01-0000000-000000000000", version["name"]
+    version["name"] = version["display_name"] = old  # another content
+    code, output = place.command("diff")
+    assert code == 2 and "trunkline-training: to be published" in output and f"version: {old} -> " in output
     place.apply()
-    assert len(place.backend.versions) == 2 and place.made() is made
-    newest = max(place.backend.versions.values(), key=lambda one: one["created_at"])
-    older = {**newest, "created_at": "2020-01-01T00:00:00Z", "pipeline_version_id": "older"}
-    place.backend.versions["older"] = older
-    newest["name"] = newest["display_name"] = "trunkline-training-111111111111"  # a roll-back is due
+    first, second = sorted(place.backend.versions.values(), key=lambda one: one["created_at"])
+    assert second["name"] == kept and place.made()["recurring_run_id"] != made["recurring_run_id"]
+    pinned = place.made()["pipeline_version_reference"]["pipeline_version_id"]
+    assert pinned == second["pipeline_version_id"] != first["pipeline_version_id"]
+
+
+def test_what_somebody_submits_by_hand_is_told_and_not_run(place):
+    place.apply(NIGHTLY)
+    made, (version,) = place.made(), place.backend.versions.values()
+    newer = {"name": "broken", "display_name": "broken", "created_at": place.backend.stamp()}
+    place.backend.versions["b"] = {**version, **newer, "pipeline_version_id": "b"}
+    code, output = place.command("diff")
+    assert code == 0 and f"trunkline-training: broken is newer than {version['name']}" in output
     place.apply()
-    newest = max(place.backend.versions.values(), key=lambda one: one["created_at"])
-    assert newest["name"] == f"{older['name']}-2"
+    assert place.made() is made and len(place.backend.versions) == 2
 
 
 def test_many_pages(place):

@@ -1,7 +1,9 @@
 """Runs started on a server that speaks Kubeflow's API; how each kind of run ends is in tests/fakes."""
 
 import json
+import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,6 +44,61 @@ def test_a_run_of_the_content(backend, uri, capsys):
     assert len(backend.runs) == 3 and len(backend.versions) == 2 and len(backend.experiments) == 1
     names = {one["name"] for one in backend.pipelines.values()}
     assert names == {"trunkline-training", "trunkline-finetuning"}
+
+
+def test_a_version_has_a_description_a_date_and_a_commit_and_there_is_one_a_content(
+    backend, uri, monkeypatch
+):
+    monkeypatch.setenv("TRUNKLINE_COMMIT", "4f1c2d3" + "0" * 33)  # of an image, which has no git
+    assert started(uri) == 0
+    (first,) = backend.versions.values()
+    (pipeline,) = backend.pipelines.values()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-4f1c2d3-[0-9a-f]{12}", first["name"])
+    for words in ("Raw data in", "skip_unchanged: ", "smoke: The whole graph"):
+        assert words in first["description"] == pipeline["description"]
+    assert len(first["description"]) < 4_000, "it travels in an address"
+    backend.versions["by hand"] = {
+        **first,
+        "name": "mine",
+        "display_name": "mine",
+        "created_at": backend.stamp(),
+    }
+    monkeypatch.setenv("TRUNKLINE_COMMIT", "5" * 40)  # of the next commit, which changes no pipeline
+    assert started(uri) == 0 and len(backend.versions) == 2, "ours is found behind the newer one"
+    ran = {run["pipeline_version_reference"]["pipeline_version_id"] for run in backend.runs.values()}
+    assert ran == {first["pipeline_version_id"]}
+
+
+def test_of_two_that_publish_at_once_both_run_the_same(backend, uri):
+    assert started(uri) == 0
+    held = dict(backend.versions)
+    backend.versions.clear()
+
+    def first(method, path):
+        if path.endswith("/upload_version"):
+            backend.versions.update(held)
+
+    backend.before = first
+    assert started(uri) == 0 and backend.versions == held
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "page"),
+    [
+        ("http://ml-pipeline.kubeflow:8888", "http://ml-pipeline-ui.kubeflow"),
+        (
+            "http://ml-pipeline.kubeflow.svc.cluster.local:8888",
+            "http://ml-pipeline-ui.kubeflow.svc.cluster.local",
+        ),
+        ("https://kubeflow.example/pipeline/", "https://kubeflow.example/pipeline"),
+        ("http://localhost:8080", "http://localhost:8080"),
+    ],
+)
+def test_the_page_is_the_uis_also_within_a_cluster(endpoint, page, monkeypatch):
+    server = SimpleNamespace(endpoint=endpoint)
+    assert kubeflow.Kubeflow.page(server, "1") == f"{page}/#/runs/details/1"
+    monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://ui.example")
+    assert kubeflow.Kubeflow.page(server, "1") == "https://ui.example/#/runs/details/1"
 
 
 @pytest.mark.parametrize(

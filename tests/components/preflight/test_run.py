@@ -71,11 +71,13 @@ def test_the_environment_names_store_and_server(tmp_path, place, monkeypatch, pl
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place["tracking_uri"] if plugin else "")
     monkeypatch.setenv("TRUNKLINE_COMMIT", "abc")
     monkeypatch.setenv("TRUNKLINE_IMAGE", "image@sha256:1")
+    monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://kubeflow.example/pipeline/")
     check(tmp_path, {"store": "", "tracking_uri": ""})
     settings = json.loads((tmp_path / "out" / "ingestion").read_text())
     assert settings["store"] == place["store"] and settings["run"]["tracking_uri"] == place["tracking_uri"]
     details = settings["run"]["details"]
     assert (details["git"], details["image"]) == ("abc", "image@sha256:1")
+    assert details["page"] == "https://kubeflow.example/pipeline/#/runs/details/run-1"
 
 
 def test_settings_are_checked_before_anything_is_asked(tmp_path, place, capsys):

@@ -4,6 +4,7 @@ import pytest
 
 from components.lib.core.errors import IntegrityError, MissingError
 from components.lib.registry.registered_models import Registry
+from components.lib.registry.tracking import connect, whole
 from components.lib.storage import artifacts
 from components.lib.storage.store import Store
 from components.registration.config import Config
@@ -49,7 +50,11 @@ def test_a_trunk_is_registered_with_all_that_is_known_of_it(tracked, tmp_path):
 def test_with_and_without_the_mlflow_plugin_of_kfp(plugin, tracked, tmp_path, monkeypatch):
     """The plugin opens a run a task and names it in the environment: the version then belongs to it."""
     client = Registry(tracked.tracking_uri).client
-    opened = client.create_run(client.create_experiment("pipelines"), run_name="register").info.run_id
+    place = client.create_experiment("pipelines")
+    parent = client.create_run(place, run_name="a run of Kubeflow").info.run_id
+    opened = client.create_run(place, run_name="register", tags={"mlflow.parentRunId": parent}).info.run_id
+    page = "https://kubeflow.example/#/runs/details/run-1"
+    tracked.details |= {"run_name": "smoke 2026-11-28", "page": page}
     if plugin:
         monkeypatch.setenv("MLFLOW_RUN_ID", opened)
         uri = "http://another.server" if plugin == "of another server" else tracked.tracking_uri
@@ -59,8 +64,17 @@ def test_with_and_without_the_mlflow_plugin_of_kfp(plugin, tracked, tmp_path, mo
     found = client.get_run(made.facts["run_id"])
     assert found.data.tags["trunkline.stage"] == "registration" and found.data.metrics["parameters"] == 12_345
     assert found.outputs.model_outputs[0].model_id == made.facts["model_id"]
+    parents = client.search_runs([found.info.experiment_id], "tags.`trunkline.run` = 'run-1'")
     if plugin is True:
         assert found.info.run_name == "register"  # the plugin's name is kept
+        assert [run.info.run_id for run in parents] == [parent], "its parent is the whole run"
+        return
+    (whole,) = parents
+    assert (
+        whole.info.run_name == "smoke 2026-11-28"
+        and found.data.tags["mlflow.parentRunId"] == whole.info.run_id
+    )
+    assert "(https://kubeflow.example/#/runs/details/run-1)" in whole.data.tags["mlflow.note.content"]
 
 
 def test_the_run_shows_curves_settings_and_data(tracked, tmp_path):
@@ -87,12 +101,13 @@ def test_the_card_escapes_what_it_is_told(tracked, tmp_path):
     assert "12,345" in card and "masked\\_lm" in card and "pretraining/" in card
 
 
-def test_the_second_time_nothing_is_made(tracked, tmp_path):
+def test_the_second_time_nothing_is_made_but_the_run_of_the_whole(tracked, tmp_path):
     _, path = given(tracked, tmp_path)
-    first = registered(tracked, tmp_path, path)
+    first, later = registered(tracked, tmp_path, path), dataclasses.replace(tracked, run_id="run-2")
+    assert whole(connect(tracked.tracking_uri), later)
     before = state(Registry(tracked.tracking_uri).client)
     with dying(0):  # any change would kill it
-        assert registered(dataclasses.replace(tracked, run_id="run-2"), tmp_path, path) == first
+        assert registered(later, tmp_path, path) == first
     assert state(Registry(tracked.tracking_uri).client) == before
     assert [output["reused"] for output in tracked.outputs] == [False, True]
 

@@ -1,4 +1,7 @@
-"""Identity of an MLflow run: the tags by which a repeated stage resumes its run, started exactly once."""
+"""Identity of an MLflow run: the tags by which a repeated stage resumes its run, started exactly once.
+
+The runs of stages are nested in one parent run a pipeline run; KFP's MLflow plugin has one of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from components.lib.storage.stage import Context
 LIMITS = {"param": 6_000, "tag": 8_000, "name": 250}  # MLflow's, in characters
 START = "trunkline.start"  # the tag of one call that started a run, and perhaps its double
 PIPELINE_RUN = "kfp.pipeline_run_id"  # the tag that KFP's own MLflow plugin uses
+WHOLE = "trunkline.run"  # the tag of the parent run
+PARENT = "mlflow.parentRunId"  # the tag by which MLflow's UI nests runs
 
 
 def conclude(context: Context, key: str, status: str) -> None:
@@ -45,19 +50,51 @@ def resume_or_start(
     A run of another pipeline run is resumed only if it has not finished: the stage was killed then. With
     `earlier`, the work is that of an earlier stage: its newest run as it is, whichever pipeline run began it.
     """
-    ambient = os.environ.get("MLFLOW_RUN_ID", "")
+    ambient = _ambient(context)
     with explained(context.tracking_uri):
         if earlier:  # in any experiment: the plugin has its own
             places = [found.experiment_id for found in client.search_experiments()]
             if runs := _runs(client, places, tags):
                 return runs[0]
-        elif ambient and os.environ.get("MLFLOW_TRACKING_URI", context.tracking_uri) == context.tracking_uri:
+        elif ambient:
             return _resumed(client, client.get_run(ambient), context, tags)
         experiment_id = experiment(client, _experiment(context))
         run = None if earlier else _resumable(_runs(client, [experiment_id], tags), context.run_id)
+        nested = {**tags, PARENT: whole(client, context)}
         if run is not None:
-            return _resumed(client, run, context, tags)
-        return _started(client, experiment_id, {**tags, **_details(context)}, name)
+            return _resumed(client, run, context, nested)
+        return _started(client, experiment_id, {**nested, **_details(context)}, name)
+
+
+def whole(client: Any, context: Context) -> str:
+    """The id of the pipeline run's own run, in which those of its stages are nested; made if need be."""
+    with explained(context.tracking_uri):
+        if ambient := _ambient(context):
+            parent = str(client.get_run(ambient).data.tags.get(PARENT, ambient))
+            client.set_tag(parent, WHOLE, context.run_id)
+            return parent
+        place, mine = experiment(client, _experiment(context)), {WHOLE: context.run_id}
+        if not (runs := _runs(client, [place], mine)):
+            name = str(context.details.get("run_name") or context.run_id)
+            tags = {**mine, **_details(context), "mlflow.note.content": _note(context)}
+            client.create_run(place, tags=tags, run_name=cut(name, "name"))
+            runs = _runs(client, [place], mine)  # whoever asks twice, or at the same time, has made two
+        first, *others = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+        for other in others:
+            client.delete_run(other.info.run_id)
+        return str(first.info.run_id)
+
+
+def _note(context: Context) -> str:
+    """The description of a parent run: Markdown with a link, where the address of Kubeflow's UI is known."""
+    page, name = context.details.get("page"), context.details.get("run_name") or context.run_id
+    return f"The whole run: [{name} in Kubeflow]({page})" if page else f"The whole run {context.run_id}"
+
+
+def _ambient(context: Context) -> str:
+    """The run of this step that KFP's MLflow plugin has opened on the same server; empty without it."""
+    same = os.environ.get("MLFLOW_TRACKING_URI", context.tracking_uri) == context.tracking_uri
+    return os.environ.get("MLFLOW_RUN_ID", "") if same else ""
 
 
 def _resumed(client: Any, run: Any, context: Context, tags: dict[str, str]) -> Any:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from components.lib.core.errors import AccessError, ConfigError, Interrupted
-from components.lib.registry.tracking import connect, probe, track
+from components.lib.registry.tracking import connect, experiment, probe, track
 from components.lib.registry.tracking.outbox import BATCH, Item, Outbox
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
@@ -41,6 +41,27 @@ def test_what_is_put_arrives(tracked):
     assert [point.value for point in history] == [1 / (step + 1) for step in range(3_000)]
     assert run.data.tags["kfp.pipeline_run_id"] == "run-1"
     assert run.data.tags["trunkline.preset"] == "smoke" and "trunkline.image" not in run.data.tags
+
+
+def test_the_runs_of_a_pipeline_run_have_one_parent_however_often_it_is_asked_for(tracked):
+    client = connect(tracked.tracking_uri)
+    place = experiment(client, "smoke")
+    for _ in range(2):  # an answer was lost, and the client has asked again
+        client.create_run(place, tags={"trunkline.run": "run-1"})
+    other = dataclasses.replace(tracked, stage="promotion", task="topics")
+    for context in (tracked, other, dataclasses.replace(other, run_id="run-2")):
+        with track(context, context.run_id) as tracker:
+            tracker.flush()
+    runs = client.search_runs([place])
+    nested = {
+        run.data.tags["kfp.pipeline_run_id"]: run.data.tags["mlflow.parentRunId"]
+        for run in runs
+        if "mlflow.parentRunId" in run.data.tags
+    }
+    parents = {
+        run.data.tags["trunkline.run"]: run.info.run_id for run in runs if "trunkline.run" in run.data.tags
+    }
+    assert len(runs) == 5 and nested == parents, "three of stages in two of whole runs"
 
 
 def test_infinities_do_not_ruin_charts(tracked):
@@ -130,7 +151,8 @@ def test_ctrl_c_in_the_midst_of_the_first_connection(tracked):
     process.wait(timeout=120)  # its input stays open: at its end another error would come first
     assert b"KeyboardInterrupt" in process.communicate()[1]
     client = connect(tracked.tracking_uri)
-    [run] = client.search_runs([found.experiment_id for found in client.search_experiments()])
+    places = [found.experiment_id for found in client.search_experiments()]
+    [run] = client.search_runs(places, "tags.`trunkline.stage` = 'registration'")
     assert run.info.status == "KILLED"
 
 
