@@ -132,7 +132,7 @@ def test_wrong_preset(preset):
         resolve(preset, {})
 
 
-STAGES = ("ingestion", "tokenization", "pretraining", "registration", "promotion", "task_count")
+STAGES = ("ingestion", "tokenization", "pretraining", "registration", "promotion")
 
 
 def checked(folder: Path, **changes: Any) -> None:

@@ -6,6 +6,7 @@ GPUs have a nano trunk, on one process; their own is built on the device without
 
 import gzip
 import importlib
+import inspect
 import json
 import random
 import subprocess
@@ -127,38 +128,34 @@ class Run:
         return Artifact(path=str(self.folder / name))
 
     def call(self, stage: str, **arguments: Any) -> Any:
-        """The one component of a stage."""
+        """The one component of a stage; outputs that nobody reads are written beside the others."""
         module = importlib.import_module(f"components.{stage}.component")
         (component,) = (it for it in vars(module).values() if hasattr(it, "python_func"))
+        for name, parameter in inspect.signature(component.python_func).parameters.items():
+            if name not in arguments and parameter.default is parameter.empty:
+                arguments[name] = self.artifact(f"{stage}-{name}")
         return component.python_func(**arguments)
 
     def whole(self, overrides: dict[str, Any]) -> dict[str, Any]:
         """From preflight to closing; what closing has written."""
-        names = ("ingestion", "tokenization", "pretraining", "registration", "promotion", "task_count")
+        names = ("ingestion", "tokenization", "pretraining", "registration", "promotion")
         paths = {name: str(self.folder / f"{name}.json") for name in names}
         asked = {"preset": self.preset, "overrides": overrides, "tracking_uri": self.tracking_uri}
         items = self.call("preflight", **asked, **self.common, **paths)
         plan = {name: json.loads(Path(path).read_text()) for name, path in paths.items()}
         corpus, tokens, trunk, registered = map(self.artifact, ("corpus", "tokens", "trunk", "registered"))
-        fresh = str(self.folder / "fresh")
-        self.call(
-            "ingestion", settings=plan["ingestion"], corpus=corpus, card=self.artifact("c"), fresh=fresh
-        )
+        self.call("ingestion", settings=plan["ingestion"], corpus=corpus)
         self.call("tokenization", settings=plan["tokenization"], corpus=corpus, tokens=tokens)
-        metrics = self.artifact("metrics")
-        self.call("pretraining", settings=plan["pretraining"], tokens=tokens, trunk=trunk, metrics=metrics)
+        self.call("pretraining", settings=plan["pretraining"], tokens=tokens, trunk=trunk)
         self.call("registration", settings=plan["registration"], registered=registered, trunk=trunk)
         evaluations = []
         for task in items:
-            branch, card = self.artifact(f"{task['name']}-branch"), self.artifact(f"{task['name']}-card")
+            branch = self.artifact(f"{task['name']}-branch")
             evaluations.append(self.artifact(f"{task['name']}-evaluation"))
             self.call("finetuning", task=task, registered=registered, branch=branch)
-            outputs = {"evaluation": evaluations[-1], "metrics": metrics, "card": card}
-            self.call("evaluation", task=task, branch=branch, **outputs)
-        if items:
-            outputs = {"decision": self.artifact("decision"), "report": self.artifact("report.html")}
-            given = {"settings": plan["promotion"], "registered": registered, "evaluations": evaluations}
-            self.call("promotion", **given, **outputs)
+            self.call("evaluation", task=task, branch=branch, evaluation=evaluations[-1])
+        given = {"settings": plan["promotion"], "registered": registered, "evaluations": evaluations}
+        self.call("promotion", **given)
         status = SimpleNamespace(state="SUCCEEDED", error_message="")
         self.call("closing", **self.common, status=status)
         return json.loads((self.folder.parent / "store" / "runs" / self.name / "exit.json").read_text())
