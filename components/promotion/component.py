@@ -23,5 +23,5 @@ def promote(
         trunk, scored = Path(registered.path), [Path(evaluation.path) for evaluation in evaluations]
         paths = {"decision": Path(decision.path), "report": Path(report.path)}
         if not context.passes_on([trunk, *scored], paths["decision"], page=paths["report"]):
-            config = from_dict(Config, settings["config"], "promotion")
+            config = from_dict(Config, context.config, "promotion")
             run(config, context, registered=trunk, evaluations=scored, **paths)

@@ -20,5 +20,5 @@ def register(
     with stage("registration", settings) as context:
         given = Path(trunk.path) if trunk else None
         if not context.passes_on([given] if given else [], Path(registered.path)):
-            config = from_dict(Config, settings["config"], "registration")
+            config = from_dict(Config, context.config, "registration")
             run(config, context, trunk=given, registered=Path(registered.path))
