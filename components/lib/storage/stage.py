@@ -59,14 +59,16 @@ class Context:
         self.notices.append(notice)
         print(f"{self.stage}: {notice}", flush=True)
 
-    def passes_on(self, inputs: Iterable[Path], *outputs: Path, page: Path | None = None) -> bool:
+    def passes_on(
+        self, inputs: Iterable[Path], *outputs: Path, page: Path | None = None, text: Path | None = None
+    ) -> bool:
         """Whether the settings or an input say that there is nothing to do; then so do all outputs.
 
         A graph cannot leave stages out: KFP's driver collects no loop that is empty or skipped.
 
         Args:
             inputs, outputs: files of manifests.
-            page: an output that is a page of HTML.
+            page, text: outputs that are a page of HTML, and Markdown.
         """
         reasons = [self.passed_on, *map(artifacts.passed_on, inputs)]
         self.passed_on = next(filter(None, reasons), "")
@@ -78,8 +80,11 @@ class Context:
             from components.lib.pages import page as pages  # which the image of `pipelines` lacks
 
             page.parent.mkdir(parents=True, exist_ok=True)
-            text = pages.render("lib/pages/page.html.j2", self.stage, lead=self.passed_on, content="")
-            page.write_text(text, encoding="utf-8")
+            shown = pages.render("lib/pages/page.html.j2", self.stage, lead=self.passed_on, content="")
+            page.write_text(shown, encoding="utf-8")
+        if text is not None:
+            text.parent.mkdir(parents=True, exist_ok=True)
+            text.write_text(self.passed_on, encoding="utf-8")
         print(f"{self.stage}: passed on: {self.passed_on}", flush=True)
         return True
 
