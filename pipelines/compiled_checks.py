@@ -12,8 +12,8 @@ from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.lib.core.errors import ConfigError, TrunklineError, collected
+from components.lib.core.settings import ARGUMENT
 
-ARGUMENT = 125_000  # characters: Linux takes 128 KiB in one word of a command, and parameters travel there
 INSTALLS = re.compile(r"\b(pip3?|conda|apt-get|apt)\b[^\n]*\binstall\b")
 NUMBERS = {"NUMBER_INTEGER", "NUMBER_DOUBLE"}
 SECRET = re.compile(r"(SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE_KEY)")

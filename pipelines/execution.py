@@ -14,7 +14,8 @@ from typing import Any
 
 from kfp import components, dsl, local
 
-from components.closing.component import close
+from components.closing import run as closing
+from components.closing.config import Config
 from components.lib.core.errors import InternalError, TrunklineError, WorkerLost
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
@@ -85,5 +86,4 @@ def _quiet(console: Console) -> Iterator[None]:
 def _ensure_exit_record(context: Context, failure: str) -> None:
     """Writes the exit record where the graph ended without its exit handler."""
     if not any(key.endswith("/exit.json") for key in context.store.objects.keys(f"runs/{context.run_id}/")):
-        status = dsl.PipelineTaskFinalStatus("FAILED", "", "", error_code=1, error_message=failure)
-        close.python_func(store=context.store.uri, run_id=context.run_id, status=status)
+        closing.run(Config(context.store.uri, context.run_id, "FAILED", failure))

@@ -12,6 +12,7 @@ from typing import Any
 from components.lib import modalities
 from components.lib.core.errors import UsageError
 from components.lib.storage.objects import connect
+from components.preflight.plan import fits
 from components.preflight.settings import load, parse
 
 TESTED = 0.3  # share of a user's labelled records that is frozen, to score by
@@ -38,7 +39,7 @@ def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> No
 
 
 def read(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The parameters; raises UsageError for words that fit no pipeline."""
+    """The parameters; raises UsageError for words that fit no pipeline, ConfigError if they are too long."""
     overrides = dict(_override(word) for text in arguments.set for word in words(text))
     overrides = {**_own(arguments), **overrides}
     if bool(arguments.branch) != (arguments.pipeline == "evaluation"):
@@ -46,7 +47,7 @@ def read(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(what, where="--branch", expected="PIPELINE=evaluation BRANCH=name@challenger")
     if arguments.skip_unchanged and arguments.pipeline != "training":
         raise UsageError("only the training pipeline reads data", where="--skip-unchanged")
-    return {
+    given = {
         **({"branch": _manifest(arguments)} if arguments.branch else {}),
         **({"skip_unchanged": True} if arguments.skip_unchanged else {}),
         "preset": arguments.preset,
@@ -54,6 +55,8 @@ def read(arguments: argparse.Namespace) -> dict[str, Any]:
         "store": arguments.store,
         "tracking_uri": arguments.tracking_uri,
     }
+    fits(given)
+    return given
 
 
 def _manifest(arguments: argparse.Namespace) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError, collected
 from components.lib.core.settings import from_dict, setting
-from components.preflight.plan import resolve
+from components.preflight.plan import fits, resolve
 from components.preflight.settings import parse
 from pipelines.cluster import Cluster
 
@@ -44,6 +44,7 @@ class Schedule:
     def check(self) -> Iterator[TrunklineError]:
         """What would only fail at night: the settings of the run."""
         try:
+            fits(self.overrides)
             resolve(self.preset, self.overrides)
         except ConfigErrors as error:
             yield from error.errors

@@ -23,6 +23,6 @@ def evaluate(
         given, paths = Path(branch.path), {"evaluation": Path(evaluation.path), "card": Path(card.path)}
         if context.passes_on([given], paths["evaluation"], page=paths["card"]):
             return
-        config = from_dict(Config, task["evaluation"]["config"], f"tasks.{task['name']}.evaluation")
+        config = from_dict(Config, context.config, f"tasks.{task['name']}.evaluation")
         for name, value in run(config, context, branch=given, **paths).items():
             metrics.log_metric(name, value)

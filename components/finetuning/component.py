@@ -15,5 +15,5 @@ def finetune(task: dict, registered: dsl.Input[dsl.Model], branch: dsl.Output[ds
     with stage("finetuning", task["finetuning"], task=task["name"]) as context:
         paths = {"registered": Path(registered.path), "branch": Path(branch.path)}
         if not context.passes_on([paths["registered"]], paths["branch"]):
-            config = configured(task["finetuning"]["config"], f"tasks.{task['name']}.finetuning")
+            config = configured(context.config, f"tasks.{task['name']}.finetuning")
             run(config, context, **paths)

@@ -18,6 +18,6 @@ def ingest(
     from components.lib.storage.stage import stage
 
     with stage("ingestion", settings) as context:
-        config = configured(settings["config"])
+        config = configured(context.config)
         made = run(config, context, corpus=Path(corpus.path), card=Path(card.path))
         tell(config, context, made, Path(corpus.path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 from components.lib import modalities
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError, collected
-from components.lib.core.settings import did_you_mean, from_dict, to_dict
+from components.lib.core.settings import ARGUMENT, did_you_mean, from_dict, to_dict
 from components.lib.storage.artifacts import Manifest
 from components.preflight import consistency, references, settings
 
@@ -60,6 +61,16 @@ class Plan:
         """Raises ConfigErrors for what cannot be done with published weights, of these facts."""
         with collected() as errors:
             errors.extend(consistency.check(*self.checked, published))
+
+
+def fits(parameters: Mapping[str, Any]) -> None:
+    """Raises ConfigError for parameters that are too long: KFP's root driver dies of them unheard."""
+    if (size := len(json.dumps(parameters))) > ARGUMENT:
+        what = "the settings of the run are too long for Kubeflow, which hands them on in a command"
+        fix = "name a folder or a pattern such as s3://bucket/texts/*.jsonl, or put them into a preset: on a "
+        fix += "cluster into `presets` of the chart's values"
+        expected = f"at most {ARGUMENT:,} characters"
+        raise ConfigError(what, where="overrides", found=f"{size:,}", expected=expected, fix=fix)
 
 
 def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import AccessError, MissingError, Obstacles, ServiceError
+from components.lib.core.settings import ARGUMENT
 from components.lib.data import sources
+from components.lib.storage.artifacts import sha256
 from components.lib.storage.lineage import REFERENCE
-from components.lib.storage.stage import Context, stage
+from components.lib.storage.stage import STORED, Context, stage
 from components.preflight import probes, samples
 from components.preflight.config import Config
 from components.preflight.plan import Plan, resolve
 from components.preflight.public_weights.origin import is_reference
 
+NAMED = 300  # characters of the names of sources
 NO_TASKS = "the run has no tasks"
 SETTLED = ("ingestion", "tokenization", "pretraining", "registration", "promotion")  # stages before the tasks
 
@@ -43,7 +46,7 @@ def run(
     items: list[dict[str, Any]] = []
     with stage("preflight", shared, hub=True) as context:
         plan = resolve(config.preset, config.overrides)
-        context.details["sources"] = ", ".join(plan.stages["ingestion"]["sources"])  # of every stage
+        context.details["sources"] = _named(plan.stages["ingestion"]["sources"])  # of every stage
         for warning in plan.warnings:
             print(f"preflight: warning: {warning}", flush=True)
         probe(context, plan)
@@ -51,11 +54,13 @@ def run(
         sample(context, plan)
         _settle(context, plan, config)
         for name, path in outputs.items():
-            _write(path, {**shared, "config": plan.stages[name]})
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (handed,) = _handed(context, name, [{**shared, "config": plan.stages[name]}])
+            path.write_text(json.dumps(handed), encoding="utf-8")
         none = {**shared, "passed_on": NO_TASKS}
-        items = [_item(task, shared) for task in plan.tasks] or [
-            {"name": "", "finetuning": none, "evaluation": none}
-        ]
+        items = [{"name": "", "finetuning": none, "evaluation": none}]
+        if plan.tasks:
+            items = _items(context, plan.tasks, shared)
         print(f"preflight: {', '.join(task['name'] for task in plan.tasks) or 'no tasks'}", flush=True)
     return items
 
@@ -149,11 +154,35 @@ def sample(context: Context, plan: Plan) -> None:
         raise error
 
 
-def _item(task: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    sections = {name: {**shared, "config": task[name]} for name in ("finetuning", "evaluation")}
-    return {"name": task["name"], **sections}
+def _named(sources: list[str]) -> str:
+    """The sources in a text of bounded length: it goes with the settings of every stage."""
+    text = ", ".join(sources)
+    if len(text) <= NAMED:
+        return text
+    return f"{text[:NAMED]}... ({len(sources):,} sources, {sha256(text.encode())[:12]})"
 
 
-def _write(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")
+def _items(context: Context, tasks: list[dict[str, Any]], shared: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the stages of each task get; all of it is one parameter."""
+    sections = [
+        _handed(context, name, [{**shared, "config": task[name]} for task in tasks], 2)
+        for name in ("finetuning", "evaluation")
+    ]
+    return [
+        {"name": task["name"], "finetuning": tuning, "evaluation": scoring}
+        for task, tuning, scoring in zip(tasks, *sections, strict=True)
+    ]
+
+
+def _handed(
+    context: Context, name: str, settings: list[dict[str, Any]], parts: int = 1
+) -> list[dict[str, Any]]:
+    """Settings as one of so many parts of a parameter: above its length they go by way of the store."""
+    if len(json.dumps(settings)) <= ARGUMENT // parts:
+        return settings
+    handed = []
+    for number, one in enumerate(settings):
+        key = f"runs/{context.run_id}/settings.{name}.{number}"
+        context.store.objects.write(key, json.dumps(one["config"]).encode())
+        handed.append({**one, "config": {STORED: key}})
+    return handed

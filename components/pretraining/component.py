@@ -22,6 +22,6 @@ def pretrain(
         paths = {"tokens": Path(tokens.path), "trunk": Path(trunk.path)}
         if context.passes_on([paths["tokens"]], paths["trunk"]):
             return
-        config = from_dict(Config, settings["config"], "pretraining")
+        config = from_dict(Config, context.config, "pretraining")
         for name, value in run(config, context, **paths).items():
             metrics.log_metric(name, value)

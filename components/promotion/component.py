@@ -10,11 +10,14 @@ def promote(
     evaluations: dsl.Input[list[dsl.Dataset]],
     decision: dsl.Output[dsl.Dataset],
     report: dsl.Output[dsl.HTML],
+    link: dsl.Output[dsl.Markdown],
 ):
-    """Writes the decision and the report of the run."""
+    """Writes the decision, the report of the run, and links to its models in MLflow."""
     from pathlib import Path
 
     from components.lib.core.settings import from_dict
+    from components.lib.registry import links
+    from components.lib.storage import artifacts
     from components.lib.storage.stage import stage
     from components.promotion.config import Config
     from components.promotion.run import run
@@ -22,6 +25,8 @@ def promote(
     with stage("promotion", settings) as context:
         trunk, scored = Path(registered.path), [Path(evaluation.path) for evaluation in evaluations]
         paths = {"decision": Path(decision.path), "report": Path(report.path)}
-        if not context.passes_on([trunk, *scored], paths["decision"], page=paths["report"]):
-            config = from_dict(Config, settings["config"], "promotion")
+        pages = {"page": paths["report"], "text": Path(link.path)}
+        if not context.passes_on([trunk, *scored], paths["decision"], **pages):
+            config = from_dict(Config, context.config, "promotion")
             run(config, context, registered=trunk, evaluations=scored, **paths)
+            links.write(Path(link.path), context, map(artifacts.read, [trunk, *scored]))

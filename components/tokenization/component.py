@@ -15,4 +15,4 @@ def tokenize(settings: dict, corpus: dsl.Input[dsl.Dataset], tokens: dsl.Output[
     with stage("tokenization", settings) as context:
         paths = {"corpus": Path(corpus.path), "tokens": Path(tokens.path)}
         if not context.passes_on([paths["corpus"]], paths["tokens"]):
-            run(configured(settings["config"]), context, **paths)
+            run(configured(context.config), context, **paths)

@@ -13,10 +13,10 @@ REASON = "the data is unchanged"
 INTERFACES = {  # stage -> its component, inputs, outputs, pages
     "tokenization": ("tokenize", ["corpus"], ["tokens"], []),
     "pretraining": ("pretrain", ["tokens"], ["trunk", "metrics"], []),
-    "registration": ("register", ["trunk"], ["registered"], []),
+    "registration": ("register", ["trunk"], ["registered"], ["link"]),
     "finetuning": ("finetune", ["registered"], ["branch"], []),
     "evaluation": ("evaluate", ["branch"], ["evaluation", "metrics"], ["card"]),
-    "promotion": ("promote", ["registered", "evaluations"], ["decision"], ["report"]),
+    "promotion": ("promote", ["registered", "evaluations"], ["decision"], ["report", "link"]),
 }
 
 

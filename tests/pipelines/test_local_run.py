@@ -18,6 +18,8 @@ from components import STAGES
 from components.closing import run as closing
 from components.lib.core import failpoints
 from components.lib.data.sources.sample import TOPICS
+from pipelines import execution
+from pipelines.console import Console
 from tests.architecture.imports import ROOT
 from tests.fakes.mlflow_server import free_port
 
@@ -200,6 +202,7 @@ def test_a_failed_run_says_why(place, words, stage, code, says):
         ("--set a=[1", "--"),
         ("--branch x", "--"),
         ("--store gs://bucket", "s3://"),
+        (f"--set ingestion.text={'x' * 70_000} --set ingestion.encoding={'x' * 70_000}", "a pattern such as"),
     ],
 )
 def test_wrong_words(place, words, says):
@@ -207,13 +210,13 @@ def test_wrong_words(place, words, says):
     assert wrong.code in (64, 78) and "Traceback" not in wrong.output and says in wrong.output
 
 
-def test_a_fault_of_kfp_leaves_an_exit_record(place):
-    """Parameters travel in argv, which Linux limits to 128 KiB each: KFP raises outside of any stage."""
-    long = "x" * 70_000
-    failed = place.run("--set", f"ingestion.text={long}", "--set", f"ingestion.encoding={long}")
-    assert failed.code == 70, failed.output
-    assert "the run failed: " in failed.output
-    assert failed.json("exit.json")["status"] == "failed"
+def test_a_fault_of_kfp_leaves_an_exit_record(tmp_path, capsys):
+    """KFP raises outside of any stage."""
+    given = {"store": str(tmp_path), "tracking_uri": "", "preset": "smoke", "no such parameter": 1}
+    console = Console(tmp_path / "log")
+    assert execution.run("training", given, "r1", console, "processes") == 70
+    assert "the run failed: " in capsys.readouterr().out
+    assert json.loads((tmp_path / "runs" / "r1" / "exit.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.parametrize("request_to_stop", [signal.SIGTERM, signal.SIGINT])

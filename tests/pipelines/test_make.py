@@ -52,6 +52,15 @@ def test_words_of_a_run(make, given):
     assert module == "pipelines.local" and said == {**USUAL, **given}
 
 
+def test_make_itself_ends_with_two_and_names_the_code(make, tmp_path):
+    """GNU make has no other: who needs the code calls python -m pipelines.local or pipelines.submit."""
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\nexit 65\n")
+    done = subprocess.run(
+        ["make", "BIN=bin", "run"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "Error 65" in done.stderr
+
+
 @pytest.mark.parametrize("typed", [[], ["MLFLOW_TRACKING_URI=sqlite:////else where/x.db"]])
 def test_the_models_that_are_browsed_served_and_kept_are_those_of_the_address(make, typed):
     expected = typed[0].partition("=")[2] if typed else "sqlite:///runs/mlflow.db"

@@ -188,6 +188,7 @@ def test_many_pages(place):
         ("cron: 30 3 * * *\npreset: smoke\noverrides: {pretraining.stepz: 1}", "did you mean 'steps'"),
         ("cron: 3 * * *\npreset: smoke", "five fields"),
         ("cron: 30 3 * * *\npreset: smoke\nevery: day", "unknown setting 'every'"),
+        (f"cron: 30 3 * * *\npreset: smoke\noverrides: {{a: {'x' * 130_000}}}", "too long"),
         ("- a", "section"),
         ("cron: [", "YAML"),
     ],

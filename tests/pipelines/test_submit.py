@@ -131,9 +131,19 @@ def test_the_exit_code_is_that_of_the_run(backend, uri, tmp_path, state, record,
     assert ("ingestion failed: no" in capsys.readouterr().err) == (code == 65)
 
 
-def test_wrong_settings_start_nothing(backend, uri, capsys):
-    assert started(uri, "--set", "pretraining.stepz=7") == 78
-    assert "did you mean 'steps'" in capsys.readouterr().err and not backend.requests
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("pretraining.stepz=7", "did you mean 'steps'"),
+        (
+            f"ingestion.sources=[{','.join(f's3://bucket/{n:060}' for n in range(2000))}]",
+            "presets` of the chart",
+        ),
+    ],
+)
+def test_wrong_settings_start_nothing(backend, uri, capsys, setting, says):
+    assert started(uri, "--set", setting) == 78
+    assert says in capsys.readouterr().err and not backend.requests
 
 
 def test_users_have_a_token_and_a_namespace(backend, uri, monkeypatch, tmp_path, capsys):

@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 
 from components.lib.core.errors import ConfigError, ConfigErrors, InternalError, TrunklineError
 
+# Bytes of a parameter of a stage: it travels in one word of a command, of which Linux takes 128 KiB.
+ARGUMENT = 125_000
+
 T = TypeVar("T")
 Parts = Mapping[str, type[Any] | Mapping[str, str]]
 

@@ -36,6 +36,7 @@ class Context:
         task: the downstream task, inside the fan-out.
         notices: what a person should know of this run though nothing is wrong.
         ledger: whether the store takes the record of this stage.
+        config: the settings of the stage.
         passed_on: why there was nothing to do, such as unchanged data; empty if there was.
         account: of ingestion: records read, kept, dropped by rule, quarantined; files passed over.
     """
@@ -49,6 +50,7 @@ class Context:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     ledger: bool = True
     notices: list[str] = field(default_factory=list)
+    config: Any = None
     passed_on: str = ""
     account: dict[str, Any] = field(default_factory=dict)
 
@@ -57,14 +59,16 @@ class Context:
         self.notices.append(notice)
         print(f"{self.stage}: {notice}", flush=True)
 
-    def passes_on(self, inputs: Iterable[Path], *outputs: Path, page: Path | None = None) -> bool:
+    def passes_on(
+        self, inputs: Iterable[Path], *outputs: Path, page: Path | None = None, text: Path | None = None
+    ) -> bool:
         """Whether the settings or an input say that there is nothing to do; then so do all outputs.
 
         A graph cannot leave stages out: KFP's driver collects no loop that is empty or skipped.
 
         Args:
             inputs, outputs: files of manifests.
-            page: an output that is a page of HTML.
+            page, text: outputs that are a page of HTML, and Markdown.
         """
         reasons = [self.passed_on, *map(artifacts.passed_on, inputs)]
         self.passed_on = next(filter(None, reasons), "")
@@ -76,8 +80,11 @@ class Context:
             from components.lib.pages import page as pages  # which the image of `pipelines` lacks
 
             page.parent.mkdir(parents=True, exist_ok=True)
-            text = pages.render("lib/pages/page.html.j2", self.stage, lead=self.passed_on, content="")
-            page.write_text(text, encoding="utf-8")
+            shown = pages.render("lib/pages/page.html.j2", self.stage, lead=self.passed_on, content="")
+            page.write_text(shown, encoding="utf-8")
+        if text is not None:
+            text.parent.mkdir(parents=True, exist_ok=True)
+            text.write_text(self.passed_on, encoding="utf-8")
         print(f"{self.stage}: passed on: {self.passed_on}", flush=True)
         return True
 
@@ -110,6 +117,7 @@ class Context:
         print(f"{manifest.key.stage}: {'reused' if reused else 'made'} {manifest.uri}", flush=True)
 
 
+STORED = "stored"  # the only setting, a key of the store, of settings that are too long for a parameter
 # Of the Hugging Face libraries, read when they are imported: which a stage does after it was opened.
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
@@ -122,8 +130,6 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool =
     error is printed without a traceback and becomes the exit code of the process.
     """
     atexit.register(gc.freeze)  # a last garbage collection through all of torch costs a second
-    if not hub and '"hf:' not in json.dumps(settings.get("config")):
-        os.environ.update(dict.fromkeys(OFFLINE, "1"))
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     start = time.time()
     context: Context | None = None
@@ -133,6 +139,9 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool =
         context = Context(
             Store(settings["store"]), task=task, stage=name, passed_on=reason, **settings["run"]
         )
+        context.config = _config(context.store, settings)
+        if not hub and '"hf:' not in json.dumps(context.config):
+            os.environ.update(dict.fromkeys(OFFLINE, "1"))
         hardware.check_accelerators()
         with signals.obeyed(), source_cache.of(context.store):
             yield context
@@ -150,6 +159,11 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool =
     if error is not None:
         print(f"\n{name} failed: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
+
+
+def _config(store: Store, settings: Mapping[str, Any]) -> Any:
+    config = settings.get("config") or {}
+    return json.loads(store.objects.read(config[STORED])) if config.keys() == {STORED} else config
 
 
 def write_record(context: Context, start: float, error: TrunklineError | None) -> None:

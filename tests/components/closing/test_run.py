@@ -3,7 +3,9 @@ import json
 from typing import Any
 
 import pytest
+from kfp.dsl import HTML, PipelineTaskFinalStatus
 
+from components.closing.component import close
 from components.closing.config import Config
 from components.closing.run import run
 from components.lib.core.errors import DataError
@@ -66,6 +68,21 @@ def test_a_run_that_succeeded(store):
     page = read(index(store))
     assert page.links == ["r1/report.html"]
     assert "topics: promoted. Use the trunk with 100 to 1,000 labels (+15.0 points of accuracy" in page.text
+
+
+def test_kubeflow_shows_the_report_and_of_a_run_without_one_why_it_failed(store, tmp_path):
+    store.objects.write("runs/r1/report.html", b"the report")
+    with pytest.raises(SystemExit), stage("preflight", settings(store, "r2")):
+        raise DataError("the file is <b>not</b> text", fix="convert it")
+
+    def shown(name, place=store.uri):
+        state = PipelineTaskFinalStatus("FAILED", "", "", 1, "")
+        close.python_func(place, name, HTML("report", str(tmp_path / name)), state)
+        return (tmp_path / name).read_text()
+
+    assert shown("r1") == "the report"
+    assert {"Run r2", "failed", "the file is <b>not</b> text", "convert it"} <= {*read(shown("r2")).texts}
+    assert "could not be drawn" in read(shown("r3", "ftp://nowhere"), gaps=True).text
 
 
 def test_a_stage_that_raised_is_named_with_its_error(store):

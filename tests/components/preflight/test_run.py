@@ -6,8 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from components.lib.core.errors import AccessError, ConfigError, Obstacles, OutputError, ServiceError
+from components.lib.core.settings import ARGUMENT
+from components.lib.storage.stage import stage
 from components.lib.storage.store import Store
 from components.preflight import probes
 from components.preflight.config import Config
@@ -61,6 +64,27 @@ def test_no_task_is_one_that_its_stages_pass_on(tmp_path, place):
     (task,) = check(tmp_path, place, overrides={"tasks": []})
     assert task["name"] == "" and {"passed_on", "store", "run"} <= task["finetuning"].keys()
     assert task["evaluation"] == task["finetuning"]
+
+
+def test_settings_that_no_command_takes_go_by_way_of_the_store(tmp_path, place, monkeypatch):
+    """As a preset may have them: 2,000 sources, and many tasks, all of which are one parameter."""
+    (tmp_path / "texts").mkdir()
+    sources = [str(tmp_path / "texts" / f"{number:0240}.txt") for number in range(400)]
+    for source in sources:
+        Path(source).write_text("a text of its own")
+    preset = yaml.safe_load(Path("pipelines/presets/smoke.yaml").read_text())
+    preset["ingestion"]["sources"] = sources
+    preset["tasks"] = [{**preset["tasks"][0], "name": f"topics-{number}"} for number in range(50)]
+    (tmp_path / "many.yaml").write_text(yaml.safe_dump(preset))
+    monkeypatch.setenv("TRUNKLINE_PRESETS", str(tmp_path))
+    tasks = check(tmp_path, place, "many")
+    assert len(json.dumps(tasks)) < ARGUMENT and len(tasks) == 50
+    settings = json.loads((tmp_path / "out" / "ingestion").read_text())
+    assert settings["config"].keys() == tasks[0]["finetuning"]["config"].keys() == {"stored"}
+    with stage("ingestion", settings) as context:
+        assert context.config["sources"] == sources
+    with stage("finetuning", tasks[49]["finetuning"]) as context:
+        assert context.config["task"] == "topics-49"
 
 
 @pytest.mark.parametrize("plugin", [False, True], ids=["cluster", "plugin"])

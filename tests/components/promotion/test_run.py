@@ -4,6 +4,7 @@ import json
 import pytest
 
 from components.lib.core.errors import ConfigErrors, DataError, ServiceError
+from components.lib.registry import links
 from components.lib.registry.registered_models import Registry
 from components.promotion.config import Config
 from components.promotion.run import run
@@ -93,9 +94,18 @@ def test_a_branch_that_is_worse_than_a_linear_model_is_not_promoted_even_first(
     assert [one["name"] for one in verdicts.checked(verdict)] == ["topics"]
 
 
-def test_the_branch_is_registered_with_its_numbers(tracked, tmp_path, trunk):
-    gated(tracked, tmp_path, [models.evaluation(tracked.store, models.branch(tracked.store, trunk))])
+def test_the_branch_is_registered_with_its_numbers_and_linked_to(tracked, tmp_path, trunk, monkeypatch):
+    scored = models.evaluation(tracked.store, models.branch(tracked.store, trunk))
+    gated(tracked, tmp_path, [scored])
     registry = Registry(tracked.tracking_uri)
+    links.write(tmp_path / "link", tracked, [scored])
+    assert r"- news\-topics version 1: challenger, champion" in (tmp_path / "link").read_text(), "a file"
+    monkeypatch.setenv(links.INTERFACE, "https://mlflow.example/")
+    links.write(tmp_path / "link", tracked, [scored])
+    first, whole = (tmp_path / "link").read_text().splitlines()
+    page = "https://mlflow.example/#/models/news-topics/versions/1"
+    assert first == rf"- [news\-topics version 1]({page}): challenger, champion"
+    assert r"- the whole run: [run\-1](https://mlflow.example/#/experiments/" in whole
     version = registry.find("news-topics", "champion")
     found = registry.client.get_run(version.run_id)
     assert found.data.metrics == pytest.approx({"accuracy": 0.8, "accuracy/low": 0.78, "accuracy/high": 0.82})
