@@ -8,6 +8,7 @@ played from a recording. Whatever else Kubernetes keeps are plain objects.
 """
 
 import contextlib
+import copy
 import json
 import re
 import sys
@@ -55,7 +56,7 @@ class KubernetesAPI:
         self.acts = set[rights.Act]()
         self.jobs: dict[str, dict] = {}
         self.pods: dict[str, list[Pod]] = {}
-        self.lock = threading.RLock()
+        self.lock, self.closed = threading.RLock(), False
         self.recorded = list[str]()
         self.played: dict[str, RecordedTrainJob] = {}
         self.objects: dict[str, dict[str, dict]] = {}
@@ -216,7 +217,9 @@ class Handler(http_server.Handler):
         if name or not kind:  # such as /version
             found = next((one for one in self.api.items(kind) if one["metadata"]["name"] == name), None)
             return self._answer(lambda _: (200, found) if found else (404, {"message": "NotFound"}))
-        items = {"metadata": {}, "items": objects.selected(self.api.items(kind), query)}
+        if query.get("watch", "").lower() == "true":
+            return self._watch(kind, query)
+        items = {"metadata": {"resourceVersion": "1"}, "items": objects.selected(self.api.items(kind), query)}
         return self._answer(lambda _: (200, {"kind": "List", "apiVersion": "v1", **items}))
 
     def do_POST(self) -> None:
@@ -237,6 +240,33 @@ class Handler(http_server.Handler):
                 return self.send(503, {"message": "ill"})
             return self.send(*act(body))
 
+    def _watch(self, kind: str, query: dict[str, str]) -> None:
+        """Changes as they come; what is there first counts as added."""
+        known: dict[str, dict] = {}
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        end = time.monotonic() + float(query["timeoutSeconds"])
+        while time.monotonic() < end and not self.api.closed:
+            with self.api.lock:
+                now = copy.deepcopy(objects.selected(self.api.items(kind), query))
+            there = {item["metadata"]["name"]: item for item in now}
+            gone = [("DELETED", item) for name, item in known.items() if name not in there]
+            new = [
+                ("MODIFIED" if name in known else "ADDED", item)
+                for name, item in there.items()
+                if known.get(name) != item
+            ]
+            for change, item in gone + new:
+                self._chunk(json.dumps({"type": change, "object": item}).encode() + b"\n")
+            known = there
+            time.sleep(0.05)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
+
     def _log(self, name: str, seconds: int) -> None:
         pod = next((p for pods in self.api.pods.values() for p in pods if p.name == name), None)
         if pod is None:
@@ -251,9 +281,7 @@ class Handler(http_server.Handler):
             for moment, line in pod.lines[sent:]:
                 sent += 1
                 if moment >= first:
-                    data = f"{precise(moment)} {line}\n".encode()
-                    self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-                    self.wfile.flush()
+                    self._chunk(f"{precise(moment)} {line}\n".encode())
                     shown += 1
                 if self.api.cuts and shown == 1:
                     self.api.cuts, self.api.cut = self.api.cuts - 1, self.api.cut + 1
@@ -279,6 +307,7 @@ def serving(folder: Path) -> Iterator[tuple[KubernetesAPI, Path]]:
         try:
             yield api, path
         finally:
+            api.closed = True
             for pod in (pod for pods in api.pods.values() for pod in pods):
                 pod.process.kill()
                 pod.process.wait()
