@@ -8,7 +8,6 @@ played from a recording. Whatever else Kubernetes keeps are plain objects.
 """
 
 import contextlib
-import copy
 import json
 import re
 import sys
@@ -102,6 +101,11 @@ class KubernetesAPI:
         if kind == "events":
             return kept + [event for played in self.played.values() for event in played.events()]
         return kept
+
+    def watched(self, kind: str) -> list[dict[str, Any]] | None:
+        """All objects of a kind; None when the server is closed."""
+        with self.lock:
+            return None if self.closed else self.items(kind)
 
     def remove(self, kind: str, name: str, options: dict) -> tuple[int, dict]:
         """Deletes an object; a pod of a TrainJob that is a process is killed."""
@@ -218,7 +222,7 @@ class Handler(http_server.Handler):
             found = next((one for one in self.api.items(kind) if one["metadata"]["name"] == name), None)
             return self._answer(lambda _: (200, found) if found else (404, {"message": "NotFound"}))
         if query.get("watch", "").lower() == "true":
-            return self._watch(kind, query)
+            return objects.stream(self, lambda: self.api.watched(kind), query)
         items = {"metadata": {"resourceVersion": "1"}, "items": objects.selected(self.api.items(kind), query)}
         return self._answer(lambda _: (200, {"kind": "List", "apiVersion": "v1", **items}))
 
@@ -240,33 +244,6 @@ class Handler(http_server.Handler):
                 return self.send(503, {"message": "ill"})
             return self.send(*act(body))
 
-    def _watch(self, kind: str, query: dict[str, str]) -> None:
-        """Changes as they come; what is there first counts as added."""
-        known: dict[str, dict] = {}
-        self.send_response(200)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        end = time.monotonic() + float(query["timeoutSeconds"])
-        while time.monotonic() < end and not self.api.closed:
-            with self.api.lock:
-                now = copy.deepcopy(objects.selected(self.api.items(kind), query))
-            there = {item["metadata"]["name"]: item for item in now}
-            gone = [("DELETED", item) for name, item in known.items() if name not in there]
-            new = [
-                ("MODIFIED" if name in known else "ADDED", item)
-                for name, item in there.items()
-                if known.get(name) != item
-            ]
-            for change, item in gone + new:
-                self._chunk(json.dumps({"type": change, "object": item}).encode() + b"\n")
-            known = there
-            time.sleep(0.05)
-        self.wfile.write(b"0\r\n\r\n")
-
-    def _chunk(self, data: bytes) -> None:
-        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-        self.wfile.flush()
-
     def _log(self, name: str, seconds: int) -> None:
         pod = next((p for pods in self.api.pods.values() for p in pods if p.name == name), None)
         if pod is None:
@@ -281,7 +258,7 @@ class Handler(http_server.Handler):
             for moment, line in pod.lines[sent:]:
                 sent += 1
                 if moment >= first:
-                    self._chunk(f"{precise(moment)} {line}\n".encode())
+                    objects.chunk(self, f"{precise(moment)} {line}\n".encode())
                     shown += 1
                 if self.api.cuts and shown == 1:
                     self.api.cuts, self.api.cut = self.api.cuts - 1, self.api.cut + 1
