@@ -19,6 +19,7 @@ from components.preflight.plan import resolve
 from pipelines import compile, parameters
 from pipelines.cluster import load
 from pipelines.kubeflow import Kubeflow, silent
+from pipelines.waiting import Waiting
 
 EXPERIMENT = "trunkline"
 FAILED, TOLD_TO_STOP = 70, Interrupted.exit_code
@@ -74,7 +75,7 @@ def _wait(server: Kubeflow, run_id: str, store: str, every: float) -> int:
         stop=tenacity.stop_after_attempt(PATIENCE),
         reraise=True,
     )
-    seen = ""
+    seen, waiting = "", Waiting(server.namespace)
     while seen not in ENDS:
         time.sleep(every if seen else 0)
         run = patient(server.get_run, run_id)
@@ -82,6 +83,7 @@ def _wait(server: Kubeflow, run_id: str, store: str, every: float) -> int:
         if state != seen:
             print(f"{time.strftime('%H:%M:%S')} {state.lower()}", flush=True)
         seen = state
+        waiting.tell(run)
     last = [one.state for one in run.state_history or ()][-2:]
     if "CANCELING" in last:  # a run that somebody terminates ends as FAILED
         return TOLD_TO_STOP

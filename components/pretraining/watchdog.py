@@ -2,6 +2,9 @@
 
 torchrun starts them and ends them all when one dies; its own exit code is 1, whatever happened. This process
 sees to the rest: hangs, SIGTERM, the root cause, and an exit code that says it.
+
+Until the first step is done there is no state to save: SIGTERM ends the processes at once, also where they
+wait for others (in the rendezvous, in a collective) and would not hear it. Afterwards they save a checkpoint.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ class Watchdog:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as name, signals.noted() as told:
             folder = Path(name)
             process = self._start(folder)
+            assert process.stderr is not None
             log = _Log(process.stderr)
             workers, hung = self._watch(process, folder, told)
             _, left = psutil.wait_procs(workers, timeout=self.hang_seconds)
@@ -87,12 +91,16 @@ class Watchdog:
         while process.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 workers = list({*workers, *psutil.Process(process.pid).children()})
-            if len(told) > passed:
-                passed = len(told)
-                _signal(workers or [psutil.Process(process.pid)], signal.SIGTERM)
             pulse = heartbeat.latest(folder)
             self.reached = max(self.reached, pulse.step if pulse else -1)
             begun = self.reached >= 0
+            if len(told) > passed:
+                passed = len(told)
+                if begun:
+                    _signal(workers, signal.SIGTERM)
+                else:
+                    process.kill()
+                    _signal(workers, signal.SIGKILL)
             silent = pulse.age if pulse else 0.0 if begun else time.monotonic() - start - STARTUP
             if silent > self.hang_seconds and hung is None and all(map(_alive, workers)):
                 hung = _hang(workers, pulse)
@@ -106,11 +114,21 @@ class Watchdog:
 def main(place: str) -> int:
     """Runs the processes of this machine in a TrainJob; the exit code says what became of them."""
     from components.pretraining import job
+    from components.pretraining.orphan import OrphanWatch
 
+    orphan: OrphanWatch | None = None
     try:
-        hardware.check_accelerators()
-        Watchdog(place, [], job.read(place).config["hang_seconds"]).run()
-    except TrunklineError as error:
+        with (
+            signals.obeyed()
+        ):  # the first process of a container has no other answer to SIGTERM than a handler
+            objects.connect(place).delete(_error_name())  # of the pod that was here before
+            hardware.check_accelerators()
+            found = job.read(place)
+            orphan = OrphanWatch(found)
+            orphan.start()
+            Watchdog(place, [], found.config["hang_seconds"]).run()
+    except TrunklineError as raised:
+        error = orphan.cause(raised) if orphan else raised
         print(f"\npretraining failed: {error}", file=sys.stderr, flush=True)
         _leave(error, place)
         return error.exit_code
@@ -119,11 +137,14 @@ def main(place: str) -> int:
 
 def _leave(error: TrunklineError, place: str) -> None:
     """Writes the error where the launcher looks; that the store is away is often the error itself."""
-    name = f"errors/{os.environ.get('PET_NODE_RANK', '0')}.json"
     try:
-        objects.connect(place).write(name, json.dumps(error.to_dict()).encode())
+        objects.connect(place).write(_error_name(), json.dumps(error.to_dict()).encode())
     except TrunklineError as raised:
         print(f"the error could not be handed to the launcher: {raised}", file=sys.stderr, flush=True)
+
+
+def _error_name() -> str:
+    return f"errors/{os.environ.get('PET_NODE_RANK', '0')}.json"
 
 
 def end_with_parent() -> None:
@@ -148,7 +169,7 @@ def _cause(folder: Path, code: int, log: str) -> TrunklineError:
     if errors and not isinstance(root_cause(errors), WorkerLost):
         return root_cause(errors)
     died = [int(found) for found in _DIED.findall(log)]
-    killed = next((number for number in died if number < 0), None)
+    killed = next((number for number in (*died, code) if number < 0), None)  # torchrun itself, perhaps
     if killed is None and not errors:
         what = "a training process died without a word"
         return InternalError(what, found=f"exit codes {died or code}", fix="see its log above")
@@ -174,17 +195,18 @@ def _signal(processes: list[psutil.Process], number: int) -> None:
 class _Log(threading.Thread):
     """Copies the processes' stderr to ours as it comes, and keeps its end."""
 
-    def __init__(self, stream: IO[str] | None) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         super().__init__(daemon=True)
         self.tail: deque[str] = deque(maxlen=200)
         self._stream = stream
         self.start()
 
     def run(self) -> None:
-        for line in self._stream or ():
-            self.tail.append(line)
-            sys.stderr.write(line)
-            sys.stderr.flush()
+        with self._stream as lines:
+            for line in lines:
+                self.tail.append(line)
+                sys.stderr.write(line)
+                sys.stderr.flush()
 
 
 if __name__ == "__main__":

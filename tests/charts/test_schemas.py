@@ -85,7 +85,7 @@ def test_a_wrong_key_in_the_runtime_is_noticed(damage):
 
 
 def test_the_runtime_restarts_everything_together_and_only_what_may_help():
-    from components.lib.core.errors import ConfigError, DataError, Interrupted, ServiceError
+    from components.lib.core.errors import ConfigError, DataError, Interrupted, Orphaned, ServiceError
 
     spec = next(i for i in objects(FULL) if i["kind"] in RUNTIMES)["spec"]["template"]["spec"]
     policy = spec["failurePolicy"]
@@ -94,7 +94,7 @@ def test_the_runtime_restarts_everything_together_and_only_what_may_help():
     job = spec["replicatedJobs"][0]["template"]["spec"]
     final = job["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
     assert job["backoffLimit"] == 0 and job["template"]["spec"]["restartPolicy"] == "Never"
-    assert {ConfigError.exit_code, DataError.exit_code} <= set(final)
+    assert {ConfigError.exit_code, DataError.exit_code, Orphaned.exit_code} <= set(final)
     assert not {Interrupted.exit_code, ServiceError.exit_code, 1, 137, 143} & set(final)
     labels = spec["replicatedJobs"][0]["template"]["metadata"]["labels"]
     assert labels["trainer.kubeflow.org/trainjob-ancestor-step"] == "trainer"

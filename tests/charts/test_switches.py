@@ -12,7 +12,7 @@ SCHEDULED = ["ConfigMap", "Job", "NetworkPolicy", "ServiceAccount"]
 SCHEDULES = {"schedules": {"a": "x"}, "pipelines": {"cluster": "x: y"}, "images": {"pipelines": "r/z:1"}}
 MULTI_USER = {**SCHEDULES, "pipelines": {"cluster": "x: y", "multiUser": True}}
 RUNTIME = "trunkline-torch"
-POLICIES = ["deny", "names", "store", "mlflow", "postgresql", "tracking", "ranks"]
+POLICIES = ["deny", "names", "store", "mlflow", "postgresql", "tracking", "ranks", "kubernetes"]
 
 
 def of(suffix, *kinds):
@@ -28,7 +28,7 @@ SWITCHES = [
     (DATABASE, set(), of("-postgresql", "Secret", *OWN_DATABASE)),
     ({"database": {"existingSecret": "login"}}, set(), of("-postgresql", "Secret")),
     ({"quota": {"pods": "1"}}, of("", "ResourceQuota"), set()),
-    ({"garbage": {"enabled": False}}, set(), of("-garbage", "CronJob")),
+    ({"garbage": {"enabled": False}}, set(), of("-garbage", "CronJob") | of("-kubernetes", "NetworkPolicy")),
     ({"pipelines": {"role": ""}}, set(), of("-runner", "RoleBinding")),
     (SCHEDULES, of("-schedule", *SCHEDULED) | SCHEDULE, set()),
     (
@@ -51,6 +51,7 @@ SWITCHES = [
         set(),
         of("-launcher", "Role", "RoleBinding")
         | of("-ranks", "NetworkPolicy")
+        | of("-kubernetes", "NetworkPolicy")
         | of("-torch", "TrainingRuntime"),
     ),
     (

@@ -55,7 +55,7 @@ class KubernetesAPI:
         self.acts = set[rights.Act]()
         self.jobs: dict[str, dict] = {}
         self.pods: dict[str, list[Pod]] = {}
-        self.lock = threading.RLock()
+        self.lock, self.closed = threading.RLock(), False
         self.recorded = list[str]()
         self.played: dict[str, RecordedTrainJob] = {}
         self.objects: dict[str, dict[str, dict]] = {}
@@ -101,6 +101,11 @@ class KubernetesAPI:
         if kind == "events":
             return kept + [event for played in self.played.values() for event in played.events()]
         return kept
+
+    def watched(self, kind: str) -> list[dict[str, Any]] | None:
+        """All objects of a kind; None when the server is closed."""
+        with self.lock:
+            return None if self.closed else self.items(kind)
 
     def remove(self, kind: str, name: str, options: dict) -> tuple[int, dict]:
         """Deletes an object; a pod of a TrainJob that is a process is killed."""
@@ -216,7 +221,9 @@ class Handler(http_server.Handler):
         if name or not kind:  # such as /version
             found = next((one for one in self.api.items(kind) if one["metadata"]["name"] == name), None)
             return self._answer(lambda _: (200, found) if found else (404, {"message": "NotFound"}))
-        items = {"metadata": {}, "items": objects.selected(self.api.items(kind), query)}
+        if query.get("watch", "").lower() == "true":
+            return objects.stream(self, lambda: self.api.watched(kind), query)
+        items = {"metadata": {"resourceVersion": "1"}, "items": objects.selected(self.api.items(kind), query)}
         return self._answer(lambda _: (200, {"kind": "List", "apiVersion": "v1", **items}))
 
     def do_POST(self) -> None:
@@ -251,9 +258,7 @@ class Handler(http_server.Handler):
             for moment, line in pod.lines[sent:]:
                 sent += 1
                 if moment >= first:
-                    data = f"{precise(moment)} {line}\n".encode()
-                    self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-                    self.wfile.flush()
+                    objects.chunk(self, f"{precise(moment)} {line}\n".encode())
                     shown += 1
                 if self.api.cuts and shown == 1:
                     self.api.cuts, self.api.cut = self.api.cuts - 1, self.api.cut + 1
@@ -279,6 +284,7 @@ def serving(folder: Path) -> Iterator[tuple[KubernetesAPI, Path]]:
         try:
             yield api, path
         finally:
+            api.closed = True
             for pod in (pod for pods in api.pods.values() for pod in pods):
                 pod.process.kill()
                 pod.process.wait()

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -37,6 +38,31 @@ def selected(items: list[dict[str, Any]], query: dict[str, str]) -> list[dict[st
         if all((item["metadata"].get("labels") or {}).get(name) == value for name, value in labels)
         and all(_field(item, name) == value for name, value in fields)
     ]
+
+
+def stream(handler: http_server.Handler, items: Callable[[], list | None], query: dict[str, str]) -> None:
+    """Answers a watch: changes as they come; what is there first counts as added."""
+    known: dict[str, str] = {}
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    end = time.monotonic() + float(query["timeoutSeconds"])
+    with contextlib.suppress(OSError):  # whoever watched has gone
+        while time.monotonic() < end and (found := items()) is not None:
+            there = {item["metadata"]["name"]: json.dumps(item) for item in selected(found, query)}
+            for name, item in {**known, **there}.items():
+                if known.get(name) != there.get(name):
+                    kind = "DELETED" if name not in there else "MODIFIED" if name in known else "ADDED"
+                    chunk(handler, f'{{"type": "{kind}", "object": {item}}}\n'.encode())
+            known = there
+            time.sleep(0.05)
+        handler.wfile.write(b"0\r\n\r\n")
+
+
+def chunk(handler: http_server.Handler, data: bytes) -> None:
+    """A part of an answer of which the length is not known."""
+    handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+    handler.wfile.flush()
 
 
 def execute(handler: http_server.Handler, run: Exec, pod: str) -> None:

@@ -11,10 +11,14 @@ from tests.fakes.recorded_trainjob import labels_of
 
 
 class Pod:
-    """One process, its output and the moment of each line."""
+    """One process, its output and the moment of each line.
 
-    def __init__(self, job: dict, index: int, program: list[str], port: int) -> None:
+    A process that ends with 137 was killed for memory, one that is killed was not.
+    """
+
+    def __init__(self, job: dict, index: int, program: list[str], port: int, attempt: int = 0) -> None:
         trainer = job["spec"]["trainer"]
+        self.attempt, self.resources = attempt, trainer.get("resourcesPerNode", {})
         self.job = job["metadata"]["name"]
         self.name, self.index = f"{job['metadata']['name']}-node-0-{index}-{uuid.uuid4().hex[:5]}", index
         self.created, self.lines = time.time(), list[tuple[int, str]]()
@@ -44,17 +48,17 @@ class Pod:
         code, begin = self.process.poll(), stamp(self.created)
         state = {"running": {"startedAt": begin}}
         if code is not None:
-            reason = "OOMKilled" if code in (-9, 137) else "Error" if code else "Completed"
+            reason = "OOMKilled" if code == 137 else "Error" if code else "Completed"
             times = {"startedAt": begin, "finishedAt": stamp(time.time())}
             state = {"terminated": {"exitCode": 128 - code if code < 0 else code, "reason": reason, **times}}
         status = {"name": "node", "image": "x", "imageID": "x", "ready": code is None, "restartCount": 0}
         return {
             "metadata": {
                 "name": self.name,
-                "labels": labels_of(self.job, self.index),
+                "labels": labels_of(self.job, self.index, self.attempt),
                 "creationTimestamp": begin,
             },
-            "spec": {"containers": [{"name": "node"}]},
+            "spec": {"containers": [{"name": "node", "resources": self.resources}]},
             "status": {"phase": self.phase(), "containerStatuses": [{**status, "state": state}]},
         }
 

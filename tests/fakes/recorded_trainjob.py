@@ -2,6 +2,8 @@
 
 import copy
 import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ class RecordedTrainJob:
     def __init__(self, case: str, name: str) -> None:
         self.case, self.name, self.recording = case, name, RECORDINGS[case]
         self.step, self.steps = 0, max(len(states) for states in self.recording.values())
+        self.begin = time.time()
 
     def look(self) -> dict[str, Any]:
         """The status at this step; the next one is a step further."""
@@ -41,24 +44,30 @@ class RecordedTrainJob:
         for number, seen in enumerate(self._until("Event")):
             of, facts = seen["of"], {part: seen[part] for part in ("type", "reason", "message")}
             involved = {"kind": of["kind"], "name": "-".join(filter(None, (self.name, of["name"])))}
-            metadata = {"name": f"{self.name}.{number}", "creationTimestamp": _second(number)}
+            metadata = {"name": f"{self.name}.{number}", "creationTimestamp": self._second(number)}
             found.append({"metadata": metadata, "involvedObject": involved, "count": 1, **facts})
         return found
 
     def _pod(self, place: int, seen: dict[str, Any]) -> dict[str, Any]:
-        labels = labels_of(self.name, seen["name"].split("-")[1])
+        index = seen["name"].split("-")[1]
+        generations = dict.fromkeys(one["name"] for one in self.recording["Pod"])
+        same = [name for name in generations if name.split("-")[1] == index]
+        labels = labels_of(self.name, index, same.index(seen["name"]))
         metadata = {
             "name": f"{self.name}-node-{seen['name']}",
             "labels": labels,
-            "creationTimestamp": _second(place),
+            "creationTimestamp": self._second(place),
         }
         if seen["deleted"]:
-            metadata["deletionTimestamp"] = _second(place)
+            metadata["deletionTimestamp"] = self._second(place)
         image = {"image": "x", "imageID": "x"}
         status = copy.deepcopy(seen["status"])
         for container in status["containerStatuses"]:
             container |= image
         return {"metadata": metadata, "spec": {"containers": [{"name": "node"}]}, "status": status}
+
+    def _second(self, number: int) -> str:
+        return datetime.fromtimestamp(self.begin + number, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _until(self, kind: str) -> list[Any]:
         """What the watch of a kind had brought by now; kinds were recorded apart, so in equal shares."""
@@ -66,15 +75,12 @@ class RecordedTrainJob:
         return list(states[: 1 + round((len(states) - 1) * self.step / max(1, self.steps - 1))])
 
 
-def labels_of(name: str, index: object) -> dict[str, str]:
-    """Labels of a pod of a TrainJob, by which pods are found."""
+def labels_of(name: str, index: object, attempt: int = 0) -> dict[str, str]:
+    """Labels of a pod of a TrainJob, by which pods are found; JobSet counts how often it made them anew."""
     return {
         "jobset.sigs.k8s.io/jobset-name": name,
         "jobset.sigs.k8s.io/replicatedjob-name": "node",
+        "jobset.sigs.k8s.io/restart-attempt": str(attempt),
         "batch.kubernetes.io/job-completion-index": str(index),
         "batch.kubernetes.io/job-name": f"{name}-node-0",
     }
-
-
-def _second(number: int) -> str:
-    return f"2026-11-28T12:00:{number:02}Z"

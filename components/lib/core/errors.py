@@ -108,6 +108,12 @@ class WorkerLost(Interrupted):
     """A training process died or hangs; the last checkpoint stands: run it again to resume (EX_TEMPFAIL)."""
 
 
+class Orphaned(Interrupted):
+    """Nobody follows this work any more: it saved its state and frees its machines (EX_PROTOCOL)."""
+
+    exit_code = 76
+
+
 class AccessError(TrunklineError):
     """Credentials are missing, expired or not allowed to do this (EX_NOPERM)."""
 

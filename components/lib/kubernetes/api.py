@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +19,14 @@ from components.lib.kubernetes.manifest import GROUP, PLURAL, VERSION
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = (5, 30)  # seconds to connect and to answer
+WATCHED = 240  # seconds after which a watch is begun anew
+OURS = "app.kubernetes.io/name=trunkline"
 OUTAGE = 600.0  # seconds that the API may be silent while a job runs: an upgrade of the control plane
 PASSING = (429, 500, 502, 503, 504)  # statuses of an API that is away for a while
 
 
 class Cluster:
-    """TrainJobs and pods of one namespace; an API that is silent for a while is asked again.
+    """TrainJobs, pods and events of one namespace; an API that is silent for a while is asked again.
 
     Args:
         namespace: empty: that of this pod, or of the kubeconfig's context.
@@ -56,6 +59,38 @@ class Cluster:
             if time.monotonic() > end:
                 raise ServiceError("a TrainJob does not go away", where=f"{self.namespace}/{name}")
             time.sleep(0.5)
+
+    def jobs(self, selector: str = OURS) -> list[dict[str, Any]]:
+        """TrainJobs with these labels: without them, all that this project made."""
+        call = self._custom.list_namespaced_custom_object
+        items: list[dict[str, Any]] = self._job(call, label_selector=selector)["items"]
+        return items
+
+    def watch(self, kind: str, selector: str = "") -> Iterator[tuple[str, Any]]:
+        """("LISTED", all objects as they are), then each change ("ADDED", "MODIFIED", "DELETED") as it comes.
+
+        Ends when the server ends it or it breaks off: the caller asks again.
+
+        Args:
+            kind: "pods" or "events"; objects are plain JSON.
+
+        Raises:
+            AccessError: if we have no right to see them.
+        """
+        call = getattr(self._core, {"pods": "list_namespaced_pod", "events": "list_namespaced_event"}[kind])
+        raw: dict[str, Any] = {"label_selector": selector, "_preload_content": False}
+        listed = json.loads(self._asked(call, **raw).data)
+        yield "LISTED", listed["items"]
+        raw |= {"watch": True, "resource_version": listed["metadata"].get("resourceVersion")}
+        raw |= {"timeout_seconds": WATCHED, "_request_timeout": (5, WATCHED + 30)}
+        try:
+            for line in call(self.namespace, **raw):
+                change = json.loads(line)
+                if change["type"] == "ERROR":  # such as 410: it has forgotten that version
+                    return
+                yield change["type"], change["object"]
+        except (ApiException, HTTPError, OSError, ValueError):
+            return
 
     def first_pod(self, name: str) -> Any:
         """The newest pod of rank 0 of a TrainJob, or None."""
@@ -134,7 +169,9 @@ def _connect(namespace: str) -> str:
 def _typed(error: ApiException, where: str) -> Exception:
     found = f"{error.status} {error.reason}: {error.body}"
     if error.status in (401, 403):
-        fix = "the service account needs rights on trainjobs and pods/log: see the chart's accounts.yaml"
+        fix = (
+            "the account needs rights on trainjobs, pods, pods/log and events: see the chart's accounts.yaml"
+        )
         return AccessError("Kubernetes refused the request", where=where, found=found, fix=fix)
     if error.status == 404:
         fix = "install Kubeflow Trainer 2.2 or newer"

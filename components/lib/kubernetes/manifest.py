@@ -16,7 +16,7 @@ class Place:
     """Where and with what the pods run.
 
     Attributes:
-        resources: of a node, such as {"cpu": 8, "memory": "64Gi"}: what is asked for, and the ceiling.
+        resources: of a pod: {"requests": {...}, "limits": {...}}, or one flat mapping (see `requirements`).
         secrets: Secret -> its keys that become variables.
         pod: patches of the pods' spec (node selector, tolerations, volumes, ...), in Kubernetes' words.
     """
@@ -72,9 +72,26 @@ def _trainer(command: list[str], place: Place) -> dict[str, Any]:
     if variables:
         trainer["env"] = variables
     if place.resources:
-        quantities = {key: str(value) for key, value in sorted(place.resources.items())}
-        trainer["resourcesPerNode"] = {"requests": quantities, "limits": dict(quantities)}
+        trainer["resourcesPerNode"] = requirements(place.resources)
     return trainer
+
+
+def requirements(resources: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Requests and limits of a container, as Kubernetes tells them apart.
+
+    Of one flat mapping, everything is requested, and everything but `cpu` is a limit too: a limit of
+    processors slows the training down where the node has more to give. Kubernetes takes extended resources
+    and huge pages as limits alone, or as both if they are equal.
+    """
+    if resources.keys() & {"requests", "limits"}:
+        return {side: _quantities(resources[side]) for side in ("requests", "limits") if resources.get(side)}
+    both = {"requests": _quantities(resources)}
+    limits = {key: value for key, value in both["requests"].items() if key != "cpu"}
+    return {**both, "limits": limits} if limits else both
+
+
+def _quantities(resources: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in sorted(resources.items())}
 
 
 @dataclass(frozen=True)
@@ -104,7 +121,7 @@ def state(body: Mapping[str, Any]) -> State:
     node = jobs.get("node", {})
     ready, active = node.get("ready") or 0, node.get("active") or 0
     if ready or active:
-        return State("running", "", "its pods run" if ready else "its pods are started")
+        return State("running", "", "its pods run" if ready else "its pods are made")
     if "Suspended" in conditions or node.get("suspended"):
         return State("suspended", "", "it waits for its turn in the queue")
     return State("created", "", "it waits for its pods")

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 
 from components.lib.core.errors import TrunklineError
 from components.lib.registry.registered_models import Registry
@@ -23,10 +24,16 @@ def main(words: list[str] | None = None) -> int:
         delete=arguments.delete,
         unregistered=arguments.nothing_registered,
     )
+    store = Store(arguments.store)
     try:
-        report = collect(Store(arguments.store), Registry(arguments.tracking_uri), policy)
+        report = collect(store, Registry(arguments.tracking_uri), policy)
+        if arguments.jobs:
+            from components.lib.kubernetes.api import Cluster
+            from components.lib.registry.retention import orphans
+
+            orphans.end(store, Cluster(), report, time.time())
     except TrunklineError as error:
-        print(f"retention failed, nothing was deleted: {error}", file=sys.stderr)
+        print(f"retention failed, nothing more was deleted: {error}", file=sys.stderr)
         return error.exit_code
     print(json.dumps(report.to_dict(), indent=1) if arguments.json else report)
     return 0
@@ -42,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--delete", action="store_true", help="else nothing is changed")
     parser.add_argument(
         "--nothing-registered", action="store_true", help="the registry may name nothing of this store"
+    )
+    parser.add_argument(
+        "--jobs", action="store_true", help="of this store's TrainJobs too, in this namespace"
     )
     parser.add_argument("--json", action="store_true", help="the report as JSON, with every name")
     return parser

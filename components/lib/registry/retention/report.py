@@ -13,6 +13,7 @@ ROWS = {
     "deleted": "hidden outputs that nothing needs: deleted",
     "litter": "files without a manifest: deleted",
     "checkpoints": "checkpoints and launches that nobody continues: deleted",
+    "orphans": "TrainJobs that nobody follows: deleted",
 }
 
 

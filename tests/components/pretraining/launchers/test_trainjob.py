@@ -14,6 +14,7 @@ from components.lib.core import errors
 from components.lib.core.settings import from_dict, to_dict
 from components.lib.kubernetes.api import Cluster
 from components.lib.storage.artifacts import Key
+from components.lib.storage.lease import Lease
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from components.pretraining.config import Config as Settings
@@ -23,7 +24,7 @@ from components.pretraining.run import run
 from tests.fakes import kubernetes_api
 from tests.made import corpora
 
-LAUNCHER = "components.pretraining.launchers.trainjob"
+FOLLOWER = "components.pretraining.follower"
 KEY = Key("pretraining", 1, {"steps": 3})
 POD = """
 import json, os, signal, sys, time
@@ -48,8 +49,9 @@ sys.exit(error.exit_code)
 
 @pytest.fixture
 def api(tmp_path, monkeypatch):
-    monkeypatch.setattr(f"{LAUNCHER}.POLL", 0.1)
-    monkeypatch.setattr("components.lib.kubernetes.log.PAUSE", 0.1)
+    monkeypatch.setattr(f"{FOLLOWER}.POLL", 0.1)
+    for module in ("log", "pod_watch"):
+        monkeypatch.setattr(f"components.lib.kubernetes.{module}.PAUSE", 0.1)
     with kubernetes_api.serving(tmp_path) as (server, kubeconfig):
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         yield server
@@ -141,7 +143,8 @@ def test_every_setting_reaches_an_object_that_trainer_takes(api, s3, monkeypatch
     assert spec["runtimeRef"]["name"] == "torch-distributed"
     trainer = spec["trainer"]
     assert trainer["numProcPerNode"] == 4 and trainer["image"] == "registry/trunkline:1"
-    assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "4"}
+    limits = {"memory": "64Gi", "nvidia.com/gpu": "4"}
+    assert trainer["resourcesPerNode"] == {"limits": limits, "requests": {"cpu": "8", **limits}}
     given = {*ambient, "AWS_ACCESS_KEY_ID", "NCCL_DEBUG", "TRUNKLINE_ACCELERATORS"}
     assert {entry["name"] for entry in trainer["env"]} == given
     patched = spec["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"][0]
@@ -158,7 +161,7 @@ def test_a_second_launcher_adopts_the_running_job(api, s3, capfd):
 
 
 def test_a_job_that_another_launcher_cleared_after_its_end_has_ended_well(api, s3, monkeypatch):
-    monkeypatch.setattr(f"{LAUNCHER}.POLL", 2.0)
+    monkeypatch.setattr(f"{FOLLOWER}.POLL", 2.0)
     api.program = pod("commit()")
 
     def clear():
@@ -172,7 +175,7 @@ def test_a_job_that_another_launcher_cleared_after_its_end_has_ended_well(api, s
 
 
 def test_a_job_that_another_launcher_made_anew_is_followed(api, s3, monkeypatch):
-    monkeypatch.setattr(f"{LAUNCHER}.POLL", 2.0)
+    monkeypatch.setattr(f"{FOLLOWER}.POLL", 2.0)
     api.program = pod("time.sleep(60)")
 
     def replace():
@@ -208,7 +211,7 @@ def test_lost_pods_start_anew_so_often_and_no_more(api, s3, capfd):
     with pytest.raises(errors.WorkerLost) as caught:
         launch(job(s3, restarts=2), Config())
     assert len(api.made) == 3 and caught.value.exit_code == 75
-    assert "OOMKilled, exit code 137" in caught.value.found
+    assert "pod 0: Error: exit code 137" in caught.value.found
     api.program = pod(FINE)
     launch(job(s3), Config())
     assert committed(s3) and "line 8" in capfd.readouterr().out
@@ -227,6 +230,20 @@ def test_sigterm_of_the_launcher_ends_the_job(api, s3):
     assert time.monotonic() - start < 30  # the grace of a pod
     name = api.made[0]["metadata"]["name"]
     assert name not in api.jobs or "deletionTimestamp" in api.jobs[name]["metadata"]
+
+
+def test_a_launcher_that_is_told_to_stop_leaves_the_job_to_another_run_that_follows_it(api, s3):
+    api.program = pod("time.sleep(60)")
+    wanted = job(s3)
+    assert Lease(Store(s3).objects, f"launches/{wanted.key.digest}", "another-run").take()
+
+    def terminate():
+        pods_run(api)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with beside(terminate), pytest.raises(errors.Interrupted, match="another run follows it"):
+        launch(wanted, Config())
+    assert "deletionTimestamp" not in api.jobs[api.made[0]["metadata"]["name"]]["metadata"]
 
 
 def test_an_api_that_is_ill_for_a_while_is_asked_again_and_one_that_stays_so_is_told(api, s3):
@@ -255,6 +272,9 @@ def test_a_deadline_is_a_request_to_resume(api, s3):
 
 
 def test_what_cannot_work_is_refused_before_work_starts(api, s3, monkeypatch, tmp_path):
+    for wrong in ({"cpu": 1, "limits": {"cpu": 1}}, {"requests": {"nvidia.com/gpu": 1}}, {"limits": 4}):
+        with pytest.raises(errors.ConfigErrors):
+            from_dict(Config, {"resources": wrong}, "pretraining.launch")
     with pytest.raises(errors.ConfigErrors, match="rendezvous"):
         from_dict(Config, {"environment": {"PET_NNODES": "2"}}, "pretraining.launch")
     with pytest.raises(errors.ConfigError, match="cannot reach the store"):
