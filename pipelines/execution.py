@@ -14,8 +14,7 @@ from typing import Any
 
 from kfp import components, dsl, local
 
-from components.closing import run as closing
-from components.closing.config import Config
+from components.closing.component import close
 from components.lib.core.errors import InternalError, TrunklineError, WorkerLost
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
@@ -86,4 +85,6 @@ def _quiet(console: Console) -> Iterator[None]:
 def _ensure_exit_record(context: Context, failure: str) -> None:
     """Writes the exit record where the graph ended without its exit handler."""
     if not any(key.endswith("/exit.json") for key in context.store.objects.keys(f"runs/{context.run_id}/")):
-        closing.run(Config(context.store.uri, context.run_id, "FAILED", failure))
+        status = dsl.PipelineTaskFinalStatus("FAILED", "", "", error_code=1, error_message=failure)
+        report = dsl.HTML("report", os.devnull)  # the store has it
+        close.python_func(store=context.store.uri, run_id=context.run_id, report=report, status=status)
