@@ -235,7 +235,11 @@ def test_no_secret_stands_in_a_manifest():
 
 def test_the_example_of_a_cluster_names_what_the_chart_makes():
     cluster = yaml.safe_load((ROOT / "pipelines" / "clusters" / "nvidia.yaml").read_text())
-    found = objects({"store": {"endpoint": "http://minio:9000"}})
+    links = {
+        "KF_PIPELINES_UI_ENDPOINT": "https://kubeflow.example",
+        "TRUNKLINE_MLFLOW_UI": "https://mlflow.example",
+    }
+    found = objects({"store": {"endpoint": "http://minio:9000"}, "environment": links})
     named(found, "ServiceAccount", cluster["service_account"])
     named(found, "ConfigMap", cluster["presets"])
     for name, keys in cluster["config_maps"].items():
