@@ -145,7 +145,7 @@ def _add(
         for role in inputs_of(task.ROLES):
             name = source.fields[role]
             shown = str(record.fields.get(name, record.fields))
-            values[role] = reader.value(record, name, reading.tell)
+            values[role] = reader.value(record, name, reading.tell, role)
         group = group_of(record, source.group, "")
         if source.group:
             record.required(source.group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from components.lib import modalities
@@ -28,7 +29,8 @@ def check(
     finetuning = {f"tasks.{task['name']}.finetuning": task["finetuning"] for task in tasks}
     for name, config in {**stages, **finetuning}.items():
         other = getattr(config, "modality", pretraining.modality)
-        if other != pretraining.modality:
+        parts = modalities.parts(pretraining.modality) if name in finetuning else ()
+        if other not in (pretraining.modality, *parts):
             yield ConfigError(
                 "a run has one modality",
                 where=f"{name}.modality",
@@ -50,7 +52,7 @@ def check(
             yield ConfigError(what, where="pretraining.steps", found=0, expected="at least 1", fix=fix)
     for where, config in finetuning.items():
         if config is not None:
-            yield from _task(config, trunk, where)
+            yield from _task(config, trunk.part(config.modality), where)
 
 
 def warnings(config: Any) -> Errors:
@@ -72,6 +74,13 @@ class Trunk:
         self.modality: str = pretraining.modality
         self.is_open = published is None and is_reference(pretraining.start)
         self.dials = {**modalities.dials(self.modality, pretraining.trunk), **(published or {})}
+
+    def part(self, modality: str) -> Trunk:
+        """The trunk that a branch of this modality comes from: this, or the part of it."""
+        if modality == self.modality:
+            return self
+        options = self.pretraining.trunk.get(modality) or {}
+        return Trunk(replace(self.pretraining, modality=modality, trunk=options), self.published)
 
     def lacks(self, needs: Sequence[str]) -> list[str]:
         """What of this neither the modality nor the network offers."""

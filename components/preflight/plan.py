@@ -129,7 +129,7 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
         values[section].setdefault("modality", modality)
     kept_out: list[dict[str, Any]] = []
     for item in items:
-        item["finetuning"].setdefault("modality", modality)
+        item["finetuning"].setdefault("modality", _reader(modality, item["finetuning"]))
         test = item["finetuning"].get("test")
         if isinstance(test, Mapping):
             entry = {
@@ -141,6 +141,12 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
         item["evaluation"].setdefault(
             "model", f"{values['registration'].get('name', 'trunkline')}-{item['name']}"
         )
+
+
+def _reader(modality: str, finetuning: Mapping[str, Any]) -> str:
+    """The modality of a task's branch: the run's, or the part of it that does what the task needs."""
+    task = references.declared(references.TASKS, str(finetuning.get("kind") or modalities.load(modality).TASK))
+    return modality if task is None else modalities.reads(modality, task.constants["NEEDS"])
 
 
 def _configuration(stage: str) -> Any:

@@ -82,6 +82,7 @@ def _sources(plan: Plan) -> Iterator[Source]:
         where, options = f"ingestion.sources[{number}]", config.format_options
         yield Source(where, uri, config.format, options, config.encoding, reads, name, config.fields)
     for task in tasks:
+        reads = tuple(modalities.load(task["finetuning"].modality).READS)
         for split in ("train", "test"):
             if given := getattr(task["finetuning"], split):
                 fields = {**given.fields, **({"group": given.group} if given.group else {})}

@@ -43,6 +43,7 @@ class Use:
         name: on the Hugging Face hub.
         inputs: roles that are inputs.
         outputs: (name, MLflow type); empty: a vector of doubles.
+        optional: whether a client may leave some of the inputs out.
     """
 
     modality: str
@@ -50,15 +51,20 @@ class Use:
     name: str
     inputs: list[str]
     outputs: tuple[tuple[str, str], ...] = ()
+    optional: bool = False
 
     @classmethod
     def of(cls, kind: str, modality: str) -> Use:
         """The use of a task's kind, or of a "trunk"; reads files, imports nothing heavy."""
         if kind == TRUNK:
             declared = modalities.load(modality)
-            return cls(modality, "", declared.USE, list(declared.FIELDS)[:1])
+            served = getattr(declared, "SERVED", ())
+            roles = list(served or declared.FIELDS)[: len(served) or 1]
+            return cls(modality, "", declared.USE, roles, optional=bool(served))
         says = plugins.declared("components.lib.tasks", kind).constants
-        return cls(modality, kind, says["USE"], inputs_of(says["ROLES"]), says["OUTPUTS"])
+        served = list(says.get("SERVED", ()))
+        inputs = served or inputs_of(says["ROLES"])
+        return cls(modality, kind, says["USE"], inputs, says["OUTPUTS"], bool(served))
 
 
 def write(
@@ -157,7 +163,7 @@ def _signature(use: Use) -> Any:
     plain = declared.removesuffix("[]")
     named = len(use.inputs) > 1 or plain != declared
     kind = Array(DataType[plain]) if plain != declared else AnyType() if plain == "string" else plain
-    inputs = [ColSpec(kind, name if named else None) for name in use.inputs]
+    inputs = [ColSpec(kind, name if named else None, not use.optional) for name in use.inputs]
     vector = TensorSpec(dtype("float64"), (-1,), "double")
     answers = [ColSpec(kind, name) for name, kind in use.outputs] or [vector]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(answers))
