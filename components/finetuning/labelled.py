@@ -146,12 +146,12 @@ def _add(
             name = source.fields[role]
             shown = str(record.fields.get(name, record.fields))
             values[role] = reader.value(record, name, reading.tell, role)
-        group = group_of(record, source.group, "")
-        if source.group:
-            record.required(source.group)
         kind = "unlabelled"  # where the field is lacking, as where it holds nothing
         values[target] = record.required(source.fields[target])
         kind = "broken"
+        group = group_of(record, source.group, "")
+        if source.group:
+            record.required(source.group)
         inputs, label = task.parse(values, reading)
         identity = reader.identity(inputs)
     except MissingError as error:

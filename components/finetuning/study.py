@@ -135,7 +135,7 @@ def study(config: Config, context: Context, trunk: Manifest, draft: Draft) -> No
     draft.measured |= tables.measured(tried, results, starts)
     tables.lines(draft, "tuning.jsonl", table)
     tables.write(draft, one.data, results, tables.runs(results, choices))
-    for path in sorted((draft.folder / "model").rglob("*")):
+    for path in sorted(path for path in (draft.folder / "model").rglob("*") if path.is_file()):
         draft.add(path.relative_to(draft.folder).as_posix())
 
 

@@ -17,7 +17,7 @@ from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import DataError, InternalError
 from components.lib.data.formats import Account, Layout, Record, Rejected
-from components.lib.data.groups import fields_of, group_of
+from components.lib.data.groups import FILE, fields_of, group_of
 from components.lib.data.listing import Object, PassedOver
 from components.lib.data.sources import annotations, fetch, open_records
 from components.lib.modalities import Payload
@@ -184,7 +184,9 @@ def payloads(
     notes: Annotations | None = None,
 ) -> Iterator[tuple[Payload, str, bytes] | Rejected | Account]:
     """(payload, where, hash of its group) of each record; a Rejected where a record has none; Accounts."""
-    payload_of: Any = modalities.load(config.modality, "ingestion").payload
+    own = modalities.load(config.modality, "ingestion")
+    payload_of: Any = own.payload
+    halved = getattr(own, "halved", lambda payload: False)
     for item in open_records(file.entry, file.path, layout_of(source, config), passed, notes):
         if not isinstance(item, Record):
             yield item
@@ -192,6 +194,9 @@ def payloads(
         payload = payload_of(item, source.fields)
         if isinstance(payload, Rejected):
             yield payload
+            continue
+        if group and halved(payload):  # which a rule drops: it need not name a group
+            yield payload, item.where, group_of(item, FILE, file.entry.name)
             continue
         found = group_of(item, group, file.entry.name)
         yield found if isinstance(found, Rejected) else (payload, item.where, found)

