@@ -19,7 +19,7 @@ from components.lib.core.errors import DataError, InternalError
 from components.lib.data.formats import Account, Layout, Record, Rejected
 from components.lib.data.groups import FILE, fields_of, group_of
 from components.lib.data.listing import Object, PassedOver
-from components.lib.data.sources import annotations, fetch, open_records
+from components.lib.data.sources import fetch, noted, open_records
 from components.lib.modalities import Payload
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class RecordReader:
         """The annotations, read for the first file, whose account says what of them is of no use."""
         if self.beside is not None and self.notes is None:
             layout = layout_of(self.config, self.config)
-            self.notes = annotations(self.beside.images, self.beside.files, layout, passed)
+            self.notes = noted(self.beside.images, self.beside.files, layout, passed)
         return self.notes
 
     def _batch(self) -> Batch:
@@ -195,10 +195,8 @@ def payloads(
         if isinstance(payload, Rejected):
             yield payload
             continue
-        if group and halved(payload):  # which a rule drops: it need not name a group
-            yield payload, item.where, group_of(item, FILE, file.entry.name)
-            continue
-        found = group_of(item, group, file.entry.name)
+        group_ = FILE if group and halved(payload) else group  # a rule drops it: it need not name one
+        found = group_of(item, group_, file.entry.name)
         yield found if isinstance(found, Rejected) else (payload, item.where, found)
 
 

@@ -58,9 +58,8 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
         context.tell(f"passed over {passed}")
     _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
-    output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
-    output |= own.settling(config.own) if hasattr(own, "settling") else {}
-    key = Key("ingestion", packs.VERSION, {**settings, **output}, increment.inputs(config.since, parts))
+    inputs = increment.inputs(config.since, parts)
+    key = Key("ingestion", packs.VERSION, {**settings, **_output(config, own)}, inputs)
     if not parts and older:  # nothing is new: what there is is the output
         key = context.store.resolve(config.since).key
 
@@ -72,6 +71,13 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     _write_card(context.store, manifest, passed, card)
     account.tell(context, manifest.facts, passed, own)
     return manifest
+
+
+def _output(config: Config, own: Any) -> dict[str, Any]:
+    """Which settings decide what becomes of what was extracted."""
+    names = ("near_duplicates", "validation", "shard_bytes")
+    settling = own.settling(config.own) if hasattr(own, "settling") else {}
+    return {**{name: getattr(config, name) for name in names}, **settling}
 
 
 def _indexed(config: Config, context: Context) -> list[Manifest]:
@@ -99,9 +105,7 @@ def _write_card(store: Store, corpus: Manifest, passed: PassedOver, card: Path) 
     card.write_text(cards.render(shown, own, passed.table), encoding="utf-8")
 
 
-def _identity(
-    config: Config, evaluations: Sequence[Manifest], beside: Sequence[Object]
-) -> dict[str, Any]:
+def _identity(config: Config, evaluations: Sequence[Manifest], beside: Sequence[Object]) -> dict[str, Any]:
     """Which settings decide what is extracted."""
     own: Any = modalities.load(config.modality, "ingestion")
     held = [[[file.name, file.sha256] for file in made.files] for made in evaluations]  # wherever it was made

@@ -27,18 +27,10 @@ def check(
     if pretraining is None:
         return
     finetuning = {f"tasks.{task['name']}.finetuning": task["finetuning"] for task in tasks}
-    for name, config in {**stages, **finetuning}.items():
-        other = getattr(config, "modality", pretraining.modality)
-        parts = modalities.parts(pretraining.modality) if name in finetuning else ()
-        if other not in (pretraining.modality, *parts):
-            yield ConfigError(
-                "a run has one modality",
-                where=f"{name}.modality",
-                found=other,
-                expected=pretraining.modality,
-                fix="name it once, as `modality` beside the sections",
-            )
-            return
+    errors = list(_modalities(pretraining.modality, stages, finetuning))
+    if errors:
+        yield errors[0]
+        return
     trunk = Trunk(pretraining, published)
     for name in pretraining.objective if pretraining.steps or pretraining.minutes else ():
         yield from _objective(name, trunk)
@@ -53,6 +45,20 @@ def check(
     for where, config in finetuning.items():
         if config is not None:
             yield from _task(config, trunk.part(config.modality), where)
+
+
+def _modalities(name: str, stages: Mapping[str, Any], finetuning: Mapping[str, Any]) -> Errors:
+    """Sections of another modality than the run's; a branch may be of a part of it."""
+    for where, config in {**stages, **finetuning}.items():
+        other = getattr(config, "modality", name)
+        if other not in (name, *(modalities.parts(name) if where in finetuning else ())):
+            yield ConfigError(
+                "a run has one modality",
+                where=f"{where}.modality",
+                found=other,
+                expected=name,
+                fix="name it once, as `modality` beside the sections",
+            )
 
 
 def warnings(config: Any) -> Errors:

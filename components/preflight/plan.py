@@ -145,7 +145,9 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
 
 def _reader(modality: str, finetuning: Mapping[str, Any]) -> str:
     """The modality of a task's branch: the run's, or the part of it that does what the task needs."""
-    task = references.declared(references.TASKS, str(finetuning.get("kind") or modalities.load(modality).TASK))
+    task = references.declared(
+        references.TASKS, str(finetuning.get("kind") or modalities.load(modality).TASK)
+    )
     return modality if task is None else modalities.reads(modality, task.constants["NEEDS"])
 
 
@@ -184,7 +186,7 @@ def _task_configs(item: dict[str, Any], errors: list[TrunklineError]) -> dict[st
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    """As JSON, without what is None: KFP's items know no null, and no setting is None unless it is left out."""
+    """As JSON, without what is None, and so left out: items of a loop in KFP cannot hold a null."""
     sections = {name: to_dict(item[name]) for name in settings.TASK_SECTIONS}
     told = {name: {k: v for k, v in one.items() if v is not None} for name, one in sections.items()}
     return {"name": item["name"], **told}

@@ -15,12 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.lib.core.errors import DataError, MissingError, TrunklineError, revived
 from components.lib.core.settings import from_dict, to_dict
 from components.lib.data.formats import is_name
 from components.preflight.plan import Plan
+
+if TYPE_CHECKING:
+    from components.lib.data.formats import Layout
+    from components.lib.data.listing import Object
 
 RECORDS = 20  # of a source
 PATIENCE = 20.0  # seconds for all of them
@@ -105,11 +109,10 @@ def check(source: Source) -> None:
         TrunklineError: as the stage that reads it would: if there is nothing, it cannot be had or read, or
             no record has the fields that are named.
     """
-    from components.lib.core import plugins
     from components.lib.data import sources
     from components.lib.data.formats import Account, Layout
     from components.lib.data.groups import fields_of
-    from components.lib.data.listing import Object, PassedOver
+    from components.lib.data.listing import PassedOver
     from components.lib.data.sifting import sift
 
     asked = fields_of(source.fields, "")
@@ -117,21 +120,11 @@ def check(source: Source) -> None:
     errors: list[TrunklineError] = []
     beside: list[Object] = []
     entries = sift(sources.find(source.uri), layout, PassedOver(), beside)
-    entry = entries[0]
-
-    def near(one: Object) -> bool:
-        return sources.scheme(one.uri) not in ("s3", "https", "hf") or 0 <= one.size < NEAR
-
-    if not near(entry):
+    if not _is_near(entries[0]):
         return
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-        head = getattr(plugins.load(sources.__name__, sources.scheme(entry.uri)), "head", None)
-        path = head(entry, Path(folder), RECORDS) if head else sources.fetch(entry, Path(folder))
-        files = sources.fetch_beside(beside, Path(folder)) if all(near(one) for one in beside) else []
         try:
-            names = [one.name for one in entries]
-            notes = sources.annotations(names, files, layout, PassedOver()) if files else None
-            for item in islice(sources.open_records(entry, path, layout, PassedOver(), notes), RECORDS):
+            for item in islice(_first(entries, beside, layout, Path(folder)), RECORDS):
                 if isinstance(item, Account):
                     continue
                 error = _unusable(item, source)
@@ -142,6 +135,27 @@ def check(source: Source) -> None:
             errors.append(error)
     if errors and (len(entries) == 1 or isinstance(errors[0], MissingError)):  # of many, one may be broken
         raise errors[0]
+
+
+def _is_near(entry: Object) -> bool:
+    """Whether an object is on this machine, or small."""
+    from components.lib.data import sources
+
+    return sources.scheme(entry.uri) not in ("s3", "https", "hf") or 0 <= entry.size < NEAR
+
+
+def _first(entries: list[Object], beside: list[Object], layout: Layout, folder: Path) -> Iterator[Any]:
+    """The records of the first object, with what annotations beside it say of it."""
+    from components.lib.core import plugins
+    from components.lib.data import sources
+    from components.lib.data.listing import PassedOver
+
+    head = getattr(plugins.load(sources.__name__, sources.scheme(entries[0].uri)), "head", None)
+    path = head(entries[0], folder, RECORDS) if head else sources.fetch(entries[0], folder)
+    files = sources.fetch_beside(beside, folder) if all(map(_is_near, beside)) else []
+    names = [entry.name for entry in entries]
+    notes = sources.noted(names, files, layout, PassedOver()) if files else None
+    yield from sources.open_records(entries[0], path, layout, PassedOver(), notes)
 
 
 def _unusable(item: Any, source: Source) -> TrunklineError | None:

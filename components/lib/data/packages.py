@@ -52,7 +52,9 @@ class Registry:
         )
         match = re.fullmatch(form, uri)
         if not match:
-            expected = f"{self.scheme}:package==version/path/in/the/{self.archive}#sha256=<64 hex digits of it>"
+            expected = (
+                f"{self.scheme}:package==version/path/in/the/{self.archive}#sha256=<64 hex digits of it>"
+            )
             raise ConfigError(f"{self._article} source is malformed", where=uri, expected=expected)
         return match
 
@@ -97,7 +99,11 @@ class Registry:
                 done = subprocess.run(
                     command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, cwd=folder
                 )
-                found, code, output = sorted(Path(folder).glob(f"*{self.ending}")), done.returncode, done.stderr
+                found, code, output = (
+                    sorted(Path(folder).glob(f"*{self.ending}")),
+                    done.returncode,
+                    done.stderr,
+                )
             except FileNotFoundError as error:
                 code, output = 127, str(error)
             if code or len(found) != 1:

@@ -218,7 +218,7 @@ class Indexer(Protocol):
 class Ingestion(Protocol):
     """What a modality's module `ingestion` holds; `options` are those of its `settings.Ingestion`.
 
-    Three functions are optional: halved(payload), whether it lacks so much that a rule will drop it, so that it
+    Three functions are optional: halved(payload), whether it lacks so much that a rule will drop it, and it
     need not name a group; settle(documents, options, held) -> facts, notices, which sees all documents
     at once before copies are dropped, and may drop some (`held`: facts of the corpus that is continued); and
     settling(options), which settings decide it.

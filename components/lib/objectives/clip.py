@@ -71,7 +71,10 @@ class Objective(nn.Module):
             scale = self.trunk.model.scale.clamp(max=SHARPEST).exp()
             compared = compare(images, texts, every[0], every[1], keys, every[2])
             total = (softmax if self.offset is None else sigmoid)(*compared, scale, self.offset)
-        right = [(one.argmax(dim=1) == place).sum() for one, place in zip(compared[::2], compared[1::2], strict=True)]
+        right = [
+            (one.argmax(dim=1) == place).sum()
+            for one, place in zip(compared[::2], compared[1::2], strict=True)
+        ]
         aligned = (images * texts).sum()
         told = (*right, batch.weight / scale.detach().squeeze(), aligned)
         return Loss(total, batch.weight, dict(zip(self.PARTS, told, strict=True)))
@@ -80,27 +83,30 @@ class Objective(nn.Module):
 def compare(
     images: Tensor, texts: Tensor, all_images: Tensor, all_texts: Tensor, keys: Tensor, all_keys: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(n, N) similarities of the images of this process to all texts, and the place of each one's own; the
-    same of its texts to all images. -inf: the same sample, or the same caption, which is no negative.
+    """(n, N) similarities of images of this process to all texts, and the place of each one's own; and back.
+
+    -inf: the same sample, or the same caption, which is no negative.
     """
     same = (keys[:, :, None] == all_keys[:, None, :]).any(dim=0)
     place = (keys[0][:, None] == all_keys[0][None, :]).int().argmax(dim=1)
     others = same.scatter(1, place[:, None], False)
-    across, back = ((one @ two.T).masked_fill(others, float("-inf")) for one, two in ((images, all_texts), (texts, all_images)))
+    across, back = (
+        (one @ two.T).masked_fill(others, float("-inf"))
+        for one, two in ((images, all_texts), (texts, all_images))
+    )
     return across, place, back, place
 
 
 def softmax(across: Tensor, place: Tensor, back: Tensor, again: Tensor, scale: Tensor, _: Any) -> Tensor:
     """Cross-entropy of finding the own text, and the own image: their mean, summed over pairs."""
     losses = (
-        nn.functional.cross_entropy(scale * one, at, reduction="sum") for one, at in ((across, place), (back, again))
+        nn.functional.cross_entropy(scale * one, at, reduction="sum")
+        for one, at in ((across, place), (back, again))
     )
     return torch.stack(list(losses)).mean()
 
 
-def sigmoid(
-    across: Tensor, place: Tensor, back: Tensor, again: Tensor, scale: Tensor, offset: Tensor
-) -> Tensor:
+def sigmoid(across: Tensor, place: Tensor, back: Tensor, again: Tensor, scale: Tensor, offset: Any) -> Tensor:
     """Of each combination of an image of this process with any text whether they are a pair."""
     negative = across > float("-inf")
     logits = scale * across.where(negative, 0.0) + offset

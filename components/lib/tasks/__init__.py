@@ -25,7 +25,7 @@ and the functions
     outcomes(branch, samples, names) -> columns     per example, on the host
     metrics(outcomes, weights, names) -> metric -> (r,)     under r weightings (r, n) of the examples
     answer(branch, reader, inputs) -> rows  what is served
-    remember(branch, samples)               optional: keeps in the branch the examples that it answers from: those
+    remember(branch, samples)               optional: keeps in the branch what it answers from: the examples
                                             that it learnt from, or those of the test split if there are none
 
 and may declare `Config`, settings of how its labels are read (it needs no import but `setting`),

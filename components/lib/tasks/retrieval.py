@@ -49,6 +49,13 @@ PRIMARY = "recall_at_1"
 FEWEST = 0
 USE = "visual-document-retrieval"
 OUTPUTS = (("caption", "string"), ("score", "double"), ("picture", "string"), ("best", "string"))
+KEPT = {  # of a gallery: buffer -> type
+    "images": torch.float32,
+    "texts": torch.float32,
+    "owners": torch.int64,
+    "pictures": torch.uint8,
+    "words": torch.uint8,
+}
 LISTED = 5  # of the gallery, best first, in an answer
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -80,25 +87,23 @@ def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, name
 class Retriever(Branch):
     """A dual encoder and a gallery: vectors of images and texts, small pictures, and the texts as JSON."""
 
-    KEPT = {"images": torch.float32, "texts": torch.float32, "owners": torch.int64, "pictures": torch.uint8}
-
     def __init__(self, config: Any, shapes: Mapping[str, tuple[int, ...]] | None = None) -> None:
         super().__init__(config)
         width, given = config.projection, shapes or {}
         usual = {"images": (0, width), "texts": (0, width), "owners": (0,), "pictures": (0, 1, 1, 1)}
-        for name, kind in {**self.KEPT, "words": torch.uint8}.items():
+        for name, kind in KEPT.items():
             shape = given.get(name, usual.get(name, (0,)))
             self.register_buffer(name, torch.zeros(shape, dtype=kind))
 
     @classmethod
     def fitting(cls, config: Any, weights: Mapping[str, Tensor]) -> Self:
         """One whose gallery is as large."""
-        return cls(config, {name: tuple(weights[name].shape) for name in (*cls.KEPT, "words")})
+        return cls(config, {name: tuple(weights[name].shape) for name in KEPT})
 
     def keep(self, **found: Tensor) -> None:
         """Takes these as its gallery."""
         for name, value in found.items():
-            setattr(self, name, value.to(self.images.device))
+            setattr(self, name, value.to(self.get_buffer(name).device))
 
     def captions(self) -> list[str]:
         """Of the gallery."""
@@ -165,14 +170,14 @@ def outcomes(model: Any, samples: Gallery, names: list[str], size: int = 64) -> 
     owns = np.zeros((len(images), len(texts)), bool)
     for image, own in enumerate(samples.owned):
         owns[image, own] = True
-    found = {"text_rank": [0] * 0, "image_rank": [0] * 0, "similarity": [0.0] * 0}
+    rows = []
     for image in samples.chosen.tolist():
         first = samples.owned[image][0]
-        found["text_rank"].append(_rank(texts @ images[image], owns[image]))
-        found["image_rank"].append(_rank(images @ texts[first], owns[:, first]))
-        found["similarity"].append(float(images[image] @ texts[first]))
-    kinds = {"text_rank": np.int64, "image_rank": np.int64, "similarity": np.float64}
-    return {name: np.array(column, kinds[name]) for name, column in found.items()}
+        both = _rank(texts @ images[image], owns[image]), _rank(images @ texts[first], owns[:, first])
+        rows.append((*both, float(images[image] @ texts[first])))
+    found = np.array(rows, np.float64).reshape(-1, 3).T
+    columns = zip(("text_rank", "image_rank"), found[:2].astype(np.int64), strict=True)
+    return {**dict(columns), "similarity": found[2]}
 
 
 def _rank(similar: Array, right: Array) -> int:
@@ -199,7 +204,9 @@ def _median(values: Array, weights: Array) -> Array:
     order = np.argsort(values, kind="stable")
     reached, ranked = np.cumsum(weights[:, order], axis=1), values[order].astype(np.float64)
     middle = (reached[:, -1:] - 1) / 2
-    ends = [ranked[(reached <= one(middle)).sum(axis=1).clip(max=len(ranked) - 1)] for one in (np.floor, np.ceil)]
+    ends = [
+        ranked[(reached <= one(middle)).sum(axis=1).clip(max=len(ranked) - 1)] for one in (np.floor, np.ceil)
+    ]
     return (ends[0] + ends[1]) / 2
 
 
@@ -240,7 +247,12 @@ def pictures(
     """Images with their first caption, and the captions that are found for them."""
     answers = answer(model, reader, {"image": inputs["image"]})
     shown = [png(pixels) for pixels in reader.images.sized(inputs["image"])]
-    found = [", ".join(f"{caption} ({score:.2f})" for caption, score in json.loads(one["best"])[:3]) for one in answers]
+    found = [
+        ", ".join(f"{caption} ({score:.2f})" for caption, score in json.loads(one["best"])[:3])
+        for one in answers
+    ]
     words = [f"{own[0]} \u2013 found: {best or 'nothing'}" for own, best in zip(labels, found, strict=True)]
-    note = "Under each image its own caption, then those of the branch's gallery that are nearest, with cosines."
+    note = (
+        "Under each image its own caption, then those of the branch's gallery that are nearest, with cosines."
+    )
     return note, list(zip(shown, words, strict=True))

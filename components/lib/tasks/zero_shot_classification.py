@@ -71,7 +71,7 @@ class ZeroShot(Branch):
 
     def forward(self, pixel_values: Tensor, prompts: Tensor, each: int) -> SimpleNamespace:
         """`logits` (n, classes): cosines with the classes by the temperature of pre-training."""
-        means = nn.functional.normalize(prompts.unflatten(0, (-1, each)).mean(dim=1), dim=1)
+        means = nn.functional.normalize(prompts.reshape(-1, each, prompts.shape[1]).mean(dim=1), dim=1)
         images = self.trunk.images(pixel_values=pixel_values)
         return SimpleNamespace(logits=self.trunk.scale.exp() * images @ means.T)
 

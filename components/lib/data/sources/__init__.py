@@ -12,7 +12,8 @@ A scheme declares `find(uri) -> list[Object]`, which only lists, with what is no
 `fetch(object, folder) -> Path`, and perhaps `parse(uri)`, which raises ConfigError for a malformed address
 before anything is asked, `keep(uri, store)`, by which preflight puts what other images cannot fetch into
 the store, and `head(object, folder, count)`, which fetches so many records and no more.
-'!/' names members of an archive by a pattern, or by several with '|' between them, whatever the scheme. Names are judged by `data.listing`.
+'!/' names members of an archive by a pattern, or by several with '|' between them, whatever the scheme.
+Names are judged by `data.listing`.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def read_records(
     layout = replace(layout, joined=True)
     with tempfile.TemporaryDirectory(prefix="trunkline-") as place:
         files = fetch_beside(beside, Path(place))
-        notes = annotations([entry.name for entry in objects], files, layout, passed) if files else None
+        notes = noted([entry.name for entry in objects], files, layout, passed) if files else None
     for entry in objects:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
             for item in open_records(
@@ -141,7 +142,7 @@ def fetch_beside(beside: Sequence[Object], folder: Path) -> list[tuple[Object, P
     return files
 
 
-def annotations(
+def noted(
     images: Sequence[str], files: Sequence[tuple[Object, Path]], layout: Layout, passed: PassedOver
 ) -> Annotations:
     """What files beside images say of them."""

@@ -12,7 +12,15 @@ from components.lib.data.packages import Registry
 
 
 def _command(package: str, version: str, folder: str) -> list[str]:
-    return ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", folder, f"{package}@{version}"]
+    return [
+        "npm",
+        "pack",
+        "--silent",
+        "--ignore-scripts",
+        "--pack-destination",
+        folder,
+        f"{package}@{version}",
+    ]
 
 
 TARBALLS = Registry(

@@ -36,7 +36,9 @@ def captions(value: Any, *, normal: bool = False) -> list[str]:
         if not isinstance(text, str):
             raise DataError("a caption is no text", found=type(text).__name__, expected=EXPECTED)
         if len(text) > LONGEST:
-            raise DataError("a caption is far too long", found=f"{len(text):,} characters", expected=f"{LONGEST:,}")
+            raise DataError(
+                "a caption is far too long", found=f"{len(text):,} characters", expected=f"{LONGEST:,}"
+            )
         found[" ".join((normalised(text) if normal else text).split())] = None
     return [text for text in found if text]
 

@@ -1,4 +1,4 @@
-"""Labelled pairs: a frozen gallery of images and texts with queries in it, and images with prompted classes."""
+"""Labelled pairs: a frozen gallery of images and texts with queries in it, images with prompted classes."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ the rule `half`; a caption that a rule dislikes is left out, and its image with 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -165,9 +164,7 @@ class Cleaner:
         self._images = image.Cleaner(options, evaluations)
         self._rules = filters.load(filters.check(options.filters))
         self._vocabulary = Vocabulary()
-        self._texts = {
-            row.tobytes() for folder in evaluations for row in np.load(folder / TEXTS)
-        }
+        self._texts = {row.tobytes() for folder in evaluations for row in np.load(folder / TEXTS)}
 
     def __call__(self, payloads: Sequence[Payload]) -> Cleaned:
         pictured = [place for place, (data, _) in enumerate(payloads) if data]
@@ -188,7 +185,10 @@ class Cleaner:
             self._reason(found.reasons[row] if row >= 0 else f"{HALF}no image", kept, why)
             for row, (kept, _, _, why) in zip(source.tolist(), judged, strict=True)
         ]
-        own = [[len(kept), out, altered, _wording(text)] for (kept, out, altered, _), text in zip(judged, words, strict=True)]
+        own = [
+            [len(kept), out, altered, _wording(text)]
+            for (kept, out, altered, _), text in zip(judged, words, strict=True)
+        ]
         clean.measures = {name: _at(column, source) for name, column in found.measures.items()}
         clean.measures |= zip(OWN, np.array(own, np.int32).reshape(-1, len(OWN)).T, strict=True)
         assert found.signatures is not None and found.shared is not None

@@ -69,16 +69,18 @@ class Reader:
         import torch
 
         given = values if isinstance(values, Mapping) else {IMAGE: values}
-        columns = [given.get(IMAGE), given.get(TEXT)]
+        columns: list[Any] = [given.get(IMAGE), given.get(TEXT)]
         count = len(next(column for column in columns if column is not None))
-        pictures, words = (column if column is not None else [None] * count for column in columns)
+        pictures, words = ([None] * count if column is None else column for column in columns)
         seen = [place for place, value in enumerate(pictures) if value is not None]
         read = [place for place in range(count) if pictures[place] is None]
         for place in read:
             if words[place] is None:
                 raise DataError("a row has neither an image nor a text", where=f"input {place + 1}")
-        found: dict[str, Any] = self.images.tensors([pictures[place] for place in seen]) if seen else {}
-        found |= self.texts.tensors([words[place] for place in read]) if read else {}
+        found: dict[str, Any] = {}
+        parts: list[tuple[Any, ...]] = [(self.images, pictures, seen), (self.texts, words, read)]
+        for part, column, places in parts:
+            found |= part.tensors([column[place] for place in places]) if places else {}
         return found | ({"places": torch.tensor(seen)} if read and seen else {})
 
     def served(self, values: Sequence[Any], role: str = IMAGE) -> list[Any]:

@@ -26,14 +26,12 @@ WEIGHTS = "model.safetensors"
 TEMPERATURE = 0.07  # at first, as in CLIP
 
 
-class DualEncoderConfig(PretrainedConfig):
+class DualEncoderConfig(PretrainedConfig):  # type: ignore[misc]
     """Configs of both towers, and the width of the space in which they meet."""
 
     model_type = "dual_encoder"
 
-    def __init__(
-        self, image: Any = None, text: Any = None, projection: int = 128, **options: Any
-    ) -> None:
+    def __init__(self, image: Any = None, text: Any = None, projection: int = 128, **options: Any) -> None:
         self.image, self.text, self.projection = dict(image or {}), dict(text or {}), projection
         super().__init__(**options)
 
@@ -72,7 +70,9 @@ class DualEncoder(PreTrainedModel):  # type: ignore[misc]
         """(n, projection) unit vectors of texts."""
         return nn.functional.normalize(self.to_text(pooled(self.text, inputs)), dim=1)
 
-    def forward(self, pixel_values: Tensor | None = None, places: Tensor | None = None, **texts: Tensor) -> Any:
+    def forward(
+        self, pixel_values: Tensor | None = None, places: Tensor | None = None, **texts: Tensor
+    ) -> Any:
         """`last_hidden_state` (n, projection): of each row the image, or else the text.
 
         Args:
@@ -84,9 +84,7 @@ class DualEncoder(PreTrainedModel):  # type: ignore[misc]
         if places is not None:
             others = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
             others[places] = False
-            rows = torch.empty_like(rows).index_copy(
-                0, torch.cat([places, others.nonzero().flatten()]), rows
-            )
+            rows = torch.empty_like(rows).index_copy(0, torch.cat([places, others.nonzero().flatten()]), rows)
         return SimpleNamespace(last_hidden_state=rows)
 
     def save_pretrained(self, folder: Any, **options: Any) -> None:

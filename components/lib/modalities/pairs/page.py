@@ -19,7 +19,9 @@ def figures(facts: Mapping[str, Any]) -> list[Figure]:
 def tokens(facts: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The size of the images, the tokenizer of the captions, and how many of both there are."""
     pairs, captions = facts.get("pairs", {}), facts.get("captions", {})
-    (_, seen), (_, read) = (part.tokens(facts.get(name, {})) for name, part in (("image", image), ("text", text)))
+    (_, seen), (_, read) = (
+        part.tokens(facts.get(name, {})) for name, part in (("image", image), ("text", text))
+    )
     return "Pairs as the trunk reads them", {
         **{name: seen[name] for name in ("size", "fitted by", "values")},
         **{name: read[name] for name in ("tokenizer", "vocabulary")},

@@ -14,7 +14,11 @@ PROCESSOR = "model/image/preprocessor_config.json"
 
 def task(config: Any, dials: Mapping[str, Any], where: str) -> Iterator[ConfigError]:
     """Whether captions fit the text tower."""
-    longest = max(512, (dials.get("text") or {}).get("sequence_length", 0)) if isinstance(dials.get("text"), dict) else 512
+    longest = (
+        max(512, (dials.get("text") or {}).get("sequence_length", 0))
+        if isinstance(dials.get("text"), dict)
+        else 512
+    )
     if config.own.max_length > longest:
         yield ConfigError(
             "captions would be longer than the text tower has positions",

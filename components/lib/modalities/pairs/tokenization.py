@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from components.lib.core.errors import IntegrityError
-from components.lib.core.hardware import cores
 from components.lib.modalities import image as images
 from components.lib.modalities import text as texts
 from components.lib.modalities.image import tokenization as image
 from components.lib.modalities.pairs.captions import split
 from components.lib.modalities.pairs.settings import Tokenization
 from components.lib.modalities.text import tokenization as text
-from components.lib.modalities.text.tokenization.corpus_texts import ROWS, Texts
+from components.lib.modalities.text.tokenization.corpus_texts import Texts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Draft, Store
 

@@ -21,7 +21,6 @@ class Trunk(nn.Module):
 
     Attributes:
         model, width: the dual encoder, and the length of its vectors.
-        image, text: the trunks that its towers are.
     """
 
     def __init__(self, model: DualEncoder) -> None:
@@ -29,11 +28,11 @@ class Trunk(nn.Module):
         self.model: Any = model
         self.width: int = model.config.projection
         towers = (image.Trunk(model.image), text.of(model.text))
-        self.__dict__["image"], self.__dict__["text"] = towers  # their weights are the model's already
+        self._towers: tuple[Any, Any] = towers  # in a tuple: their weights are the model's already
 
     def forward(self, pair: Any) -> tuple[Tensor, Tensor]:
         """(n, width) of the images, and (n, width) of their captions, not yet of length 1."""
-        images, texts = self.image, self.text
+        images, texts = self._towers
         pictures = images.pool(images(pair.images), pair.images)
         words = texts.pool(texts(pair.texts), pair.texts)
         return self.model.to_image(pictures.float()), self.model.to_text(words.float())

@@ -51,7 +51,7 @@ class Reader:
         told = folder / "config.json"  # of a branch of several modalities there is but its tokenizer
         config = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
         limits = [config.get(name, UNLIMITED) for name in ("max_position_embeddings", "n_positions")]
-        family = FAMILIES.get(config.get("model_type"))
+        family = FAMILIES.get(config.get("model_type", ""))
         limits[0] -= config["pad_token_id"] + 1 if family and family.offset else 0
         if tokenizer.model_max_length >= UNLIMITED:  # nobody has said: as published weights are used
             limits.append(config.get("max_seq_length", UNLIMITED))

@@ -35,7 +35,8 @@ def plan(
     settings = {name: value for name, value in settings.items() if name not in unused}
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
-        from components.lib.modalities.text.tokenization.token_shards import Texts, tokenize
+        from components.lib.modalities.text.tokenization.corpus_texts import Texts
+        from components.lib.modalities.text.tokenization.token_shards import tokenize
 
         tokenize(options, workers or cores(), store, corpus, given, draft, texts or Texts)
 
