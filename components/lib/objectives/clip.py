@@ -69,49 +69,44 @@ class Objective(nn.Module):
             every = all_gather(images), all_gather(texts), _gathered(keys)
         with torch.autocast(images.device.type, enabled=False):  # bf16 cannot tell similar pairs apart
             scale = self.trunk.model.scale.clamp(max=SHARPEST).exp()
-            compared = compare(images, texts, every[0], every[1], keys, every[2])
-            total = (softmax if self.offset is None else sigmoid)(*compared, scale, self.offset)
-        right = [
-            (one.argmax(dim=1) == place).sum()
-            for one, place in zip(compared[::2], compared[1::2], strict=True)
-        ]
-        aligned = (images * texts).sum()
-        told = (*right, batch.weight / scale.detach().squeeze(), aligned)
+            across, back, own, other = compare(images, texts, every[0], every[1], keys, every[2])
+            if self.offset is None:
+                total = (softmax(scale * across, own, other) + softmax(scale * back, own, other)) / 2
+            else:
+                total = sigmoid(scale * across + self.offset, own, other)
+        found = (one.masked_fill(other, -2.0).argmax(dim=1) for one in (across, back))
+        right = [(places == own).sum() for places in found]
+        told = (*right, batch.weight / scale.detach().squeeze(), (images * texts).sum())
         return Loss(total, batch.weight, dict(zip(self.PARTS, told, strict=True)))
 
 
 def compare(
     images: Tensor, texts: Tensor, all_images: Tensor, all_texts: Tensor, keys: Tensor, all_keys: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(n, N) similarities of images of this process to all texts, and the place of each one's own; and back.
+    """(n, N) similarities of images of this process to all texts, and of its texts to all images.
 
-    -inf: the same sample, or the same caption, which is no negative.
+    Args:
+        keys: (2, n) sample and caption of each row; `all_keys` (2, N) of each column.
+
+    Returns:
+        Both; (n,) the column of each row's own pair; (n, N) what is no negative: the sample again, or another
+        with the same caption. It is to be left out of scaled similarities, as infinity times a gradient of
+        nothing is no number.
     """
     same = (keys[:, :, None] == all_keys[:, None, :]).any(dim=0)
-    place = (keys[0][:, None] == all_keys[0][None, :]).int().argmax(dim=1)
-    others = same.scatter(1, place[:, None], False)
-    across, back = (
-        (one @ two.T).masked_fill(others, float("-inf"))
-        for one, two in ((images, all_texts), (texts, all_images))
-    )
-    return across, place, back, place
+    own = (keys[0][:, None] == all_keys[0][None, :]).int().argmax(dim=1)
+    return images @ all_texts.T, texts @ all_images.T, own, same.scatter(1, own[:, None], False)
 
 
-def softmax(across: Tensor, place: Tensor, back: Tensor, again: Tensor, scale: Tensor, _: Any) -> Tensor:
-    """Cross-entropy of finding the own text, and the own image: their mean, summed over pairs."""
-    losses = (
-        nn.functional.cross_entropy(scale * one, at, reduction="sum")
-        for one, at in ((across, place), (back, again))
-    )
-    return torch.stack(list(losses)).mean()
+def softmax(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
+    """Cross-entropy of finding the own column, summed over rows."""
+    return nn.functional.cross_entropy(logits.masked_fill(other, float("-inf")), own, reduction="sum")
 
 
-def sigmoid(across: Tensor, place: Tensor, back: Tensor, again: Tensor, scale: Tensor, offset: Any) -> Tensor:
-    """Of each combination of an image of this process with any text whether they are a pair."""
-    negative = across > float("-inf")
-    logits = scale * across.where(negative, 0.0) + offset
-    signs = torch.full_like(logits, -1.0).scatter(1, place[:, None], 1.0)
-    return (nn.functional.softplus(-signs * logits) * negative).sum()
+def sigmoid(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
+    """Of each combination of a row and a column whether they are a pair, summed over all."""
+    signs = torch.full_like(logits, -1.0).scatter(1, own[:, None], 1.0)
+    return nn.functional.softplus(-signs * logits).masked_fill(other, 0.0).sum()
 
 
 def _gathered(keys: Tensor) -> Tensor:
