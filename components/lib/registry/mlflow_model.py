@@ -98,7 +98,7 @@ def write(
     with tempfile.TemporaryDirectory(prefix="trunkline-") as scratch:
         place = Path(scratch)
         package, names = _server(place, use)
-        with _importable(place / "code", package):
+        with _importable(place / "code", package), warnings.catch_warnings():
             _save(
                 place, model, target, use, names, _requirements(config, use), model_id=model_id, run_id=run_id
             )
@@ -129,9 +129,9 @@ def _save(
     model_id: str,
     run_id: str,
 ) -> None:
-    with warnings.catch_warnings():  # of mlflow 3.17 about its own classes
-        warnings.filterwarnings("ignore", ".*type hint is inferred", UserWarning)
-        import mlflow.pyfunc
+    warnings.filterwarnings("ignore", ".*type hint is inferred", UserWarning)  # of its own classes
+    warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
+    import mlflow.pyfunc
     from mlflow.models import Model
 
     example = modalities.load(use.modality).EXAMPLE if len(use.inputs) == 1 else None
