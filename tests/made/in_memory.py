@@ -27,7 +27,7 @@ class Documents:
         self.flat = np.concatenate(documents)
         self.lengths = np.array([len(document) for document in documents])
         self.starts = np.cumsum(self.lengths) - self.lengths
-        self.fresh = len(documents)
+        self.sentences, self.fresh = self.starts, len(documents)
 
     def gather(
         self, documents: np.ndarray, begins: np.ndarray, lengths: np.ndarray

@@ -12,15 +12,20 @@ It may also have
                                      `steps`. What it updates must be a parameter without gradient or a
                                      buffer: those are in the checkpoint.
     PARTS                            names of the parts of its loss; by phase, if it has phases.
+    read(hidden, batch) -> Loss      `forward` of the trunk's states at `batch.places`: objectives that have
+                                     it share one pass of the trunk, over the rows `batch.packed`. One of
+                                     them may have OWN_ROWS = True; the others' `prepare` then takes its rows
+                                     as a third argument, and may change what stands in them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from components.lib.core.errors import ConfigError
@@ -91,26 +96,54 @@ class WeightedSum(nn.Module):
     """Multi-task loss: objectives on one trunk, each divided by its own weight, then scaled and added.
 
     A term is called by the name of its objective; its parts are `name/part`.
+
+    Attributes:
+        shared: the terms that share one pass of the trunk, by name; none, or several.
     """
 
     def __init__(self, terms: dict[str, nn.Module], coefficients: dict[str, float]) -> None:
         super().__init__()
         self.terms = nn.ModuleDict(terms)
         self.coefficients = coefficients
+        readers = [name for name, term in terms.items() if hasattr(term, "read")]
+        owners = [name for name in readers if hasattr(terms[name], "OWN_ROWS")]
+        shared = [name for name in readers if name not in owners[1:]]
+        self.shared = tuple(shared) if len(shared) > 1 else ()
 
     def prepare(self, samples: Any, draw: Draw) -> list[Any]:
-        """One batch a term."""
-        return [term.prepare(samples, draw) for term in self.terms.values()]  # type: ignore[operator]
+        """One batch a term; of those that share a pass, the first alone holds the rows."""
+        found: dict[str, Any] = {}
+        rows: tuple[Any, ...] = ()
+        for name in sorted(self.shared, key=lambda name: not hasattr(self.terms[name], "OWN_ROWS")):
+            found[name] = self.terms[name].prepare(samples, draw, *rows)  # type: ignore[operator]
+            rows = (found[name].packed,)
+        for place, name in enumerate(self.shared):
+            found[name] = replace(found[name], packed=None if place else rows[0])
+        for name, term in self.terms.items():
+            if name not in found:
+                found[name] = term.prepare(samples, draw)  # type: ignore[operator]
+        return [found[name] for name in self.terms]
 
     def forward(self, batches: list[Any], phase: str = MAIN) -> list[Loss]:
         """One loss for each term that takes part in the phase."""
-        losses = []
-        for term, batch in zip(self.terms.values(), batches, strict=True):
-            if not hasattr(term, "phases"):
+        losses, hidden = [], self._shared(batches) if self.shared and phase == MAIN else {}
+        for (name, term), batch in zip(self.terms.items(), batches, strict=True):
+            if name in hidden:
+                losses.append(term.read(hidden[name], batch))  # type: ignore[operator]
+            elif not hasattr(term, "phases"):
                 losses += [term(batch)] if phase == MAIN else []
             elif phase in _phases(term):
                 losses.append(term(batch, phase))
         return losses
+
+    def _shared(self, batches: list[Any]) -> dict[str, Tensor]:
+        """One pass of the trunk for several terms: the states that each of them reads."""
+        reading = {n: batch for n, batch in zip(self.terms, batches, strict=True) if n in self.shared}
+        leader: Any = self.terms[self.shared[0]]
+        places = torch.cat([batch.places for batch in reading.values()])
+        hidden = leader.trunk(reading[self.shared[0]].packed, places)
+        parts = hidden.split([len(batch.places) for batch in reading.values()])
+        return dict(zip(reading, parts, strict=True))
 
     def phases(self) -> dict[str, Phase]:
         """The phases of all terms by name, in the order in which terms name them.

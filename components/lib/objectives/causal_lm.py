@@ -44,7 +44,7 @@ class Objective(nn.Module):
         places = packed.places[~last]
         targets = packed.ids.flatten()[places + 1]
         decoder = 6.0 * len(targets) * self.trunk.embedding().numel()
-        return Targets(packed, places, targets, packed.flops + decoder)
+        return Targets(packed, places, targets, decoder)
 
     def forward(self, batch: Targets) -> Loss:
         """Cross-entropy, summed over the predicted tokens."""

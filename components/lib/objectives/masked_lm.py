@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from components.lib.core.settings import setting
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
-from components.lib.models.text.packing import Targets
+from components.lib.models.text.packing import Packed, Targets
 from components.lib.models.text.prediction import predict
 
 NEEDS = ("tokens", "bidirectional")
@@ -60,13 +60,16 @@ class Objective(nn.Module):
         for name, parameter in {**named, "bias": self.bias}.items():
             parameter.copy_(head[name]) if name in head else parameter.zero_()
 
-    def prepare(self, samples: Any, draw: Draw) -> Targets:
+    def prepare(self, samples: Any, draw: Draw, packed: Packed | None = None) -> Targets:
         """Hides tokens, but never bos, eos or padding; each token's fate depends on its sample alone."""
-        packed = samples.view(draw, "window")
+        packed = samples.view(draw, "window") if packed is None else packed
         sizes = packed.starts.diff().numpy()
         owner = np.repeat(np.arange(len(sizes)), sizes)
         place = np.arange(len(owner)) - np.repeat(packed.starts[:-1].numpy(), sizes)
         inner = (place > 0) & (place < sizes[owner] - 1)
+        if packed.types is not None:  # nor the eos between the texts of a pair
+            types = packed.types.flatten()[packed.places].numpy()
+            inner[:-1] &= types[1:] <= types[:-1]
         longest = int(sizes.max())
         chance, fate, substitute = (
             draw.uniform(stream, longest)[owner, place] for stream in ("hide", "fate", "substitute")
@@ -81,9 +84,8 @@ class Objective(nn.Module):
         )
         hidden = replace(packed, ids=ids.view_as(packed.ids))
         vocabulary, width = self.trunk.embedding().shape
-        head = len(targets) * width * (self.trunk.width + vocabulary)
-        spared = (packed.real - len(targets)) * self.trunk.unread
-        return Targets(hidden, places, targets, packed.flops + 6.0 * (head - spared))
+        head = 6.0 * len(targets) * width * (self.trunk.width + vocabulary)
+        return Targets(hidden, places, targets, head, 6.0 * self.trunk.unread)
 
     def _shown(self, mask: int, targets: Any, fate: Any, substitute: Any) -> Any:
         """What stands at the hidden places: [MASK], a random token, or the token itself."""
@@ -94,7 +96,10 @@ class Objective(nn.Module):
 
     def forward(self, batch: Targets) -> Loss:
         """Cross-entropy, summed over the hidden tokens."""
-        hidden = self.trunk(batch.packed, batch.places)
+        return self.read(self.trunk(batch.packed, batch.places), batch)
+
+    def read(self, hidden: Tensor, batch: Targets) -> Loss:
+        """The same of the hidden tokens' (m, width) states."""
         logits = nn.functional.linear(self.transform(hidden), self.trunk.embedding(), self.bias)
         total, hits = predict(logits, batch.targets)
         return Loss(total, batch.weight, {"accuracy": hits})

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from components.lib.core.errors import DataError
 from components.lib.engine.randomness import Draw, Ints
@@ -17,9 +18,11 @@ from components.lib.modalities.text.settings import Pretraining
 from components.lib.modalities.text.tokens import TokenShards, frame
 from components.lib.modalities.text.trunk import built, check, load
 from components.lib.models.text.architectures import ARCHITECTURES, Dials
-from components.lib.models.text.packing import pack
+from components.lib.models.text.packing import Packed, framed
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
+
+Floats = npt.NDArray[np.float64]
 
 SHORTEST = 2  # tokens; a shorter sample has no context to learn from
 
@@ -71,6 +74,55 @@ class Text:
         parts = ((np.zeros_like(cut), cut), (cut, length))
         return [self._window(draw, f"view {n}", low, high, room) for n, (low, high) in enumerate(parts)]
 
+    def pairs(self, draw: Draw, *, swapped: bool = False) -> tuple[Packed, Tensor]:
+        """Two texts a sample, its parts before and after a cut, of which half are false.
+
+        The cut is where a sentence begins, or anywhere in a window without one. The second text of a false
+        pair comes from behind the cut of another document's sample; or the two are swapped.
+
+        Returns:
+            One segment a pair, and (n,) 1 at those that are false.
+
+        Raises:
+            DataError: if there is no other document.
+        """
+        chance, ids = draw.uniform("pair", 5).T, draw.ids
+        room = np.int64(self.config.sequence_length - len(self.frame[0]) - 2 * len(self.frame[1]))
+        length = np.minimum(self.length[ids], room)
+        begin = self.begin[ids] + np.floor(chance[0] * (self.length[ids] - length + 1)).astype(np.int64)
+        cut, false = self._cut(ids, begin, length, chance[1]), chance[2] < 0.5
+        windows = np.array([[ids, begin, cut], [ids, begin + cut, length - cut]])  # sample, first, tokens
+        if swapped:
+            windows = np.where(false, windows[::-1], windows)
+        else:
+            other = self._elsewhere(ids, chance[3])
+            behind = self._cut(other, self.begin[other], self.length[other], chance[4])
+            tokens = np.minimum(length - cut, self.length[other] - behind)
+            stranger = np.array([other, self.begin[other] + behind, tokens])
+            windows[1] = np.where(false, stranger, windows[1])
+        samples, first, tokens = windows.transpose(1, 2, 0).reshape(3, -1)
+        flat, _ = self.shards.gather(self.document[samples], first, tokens)
+        packed = framed(flat, tokens, self.frame, self.config.sequence_length, self.special["pad"], texts=2)
+        flops = self._flops(packed.starts.diff().numpy())
+        return replace(packed, flops=flops), torch.from_numpy(false.astype(np.int64))
+
+    def _cut(self, ids: Ints, begin: Ints, length: Ints, chance: Floats) -> Ints:
+        """(n,) where the second part of each window begins, from 1 to its length - 1."""
+        sentences, first = self.shards.sentences, self.shards.starts[self.document[ids]] + begin
+        low, high = sentences.searchsorted(first + 1), sentences.searchsorted(first + length)
+        chosen = sentences.take(low + (chance * (high - low)).astype(np.int64), mode="clip") - first
+        return np.where(high > low, chosen, 1 + (chance * (length - 1)).astype(np.int64))
+
+    def _elsewhere(self, ids: Ints, chance: Floats) -> Ints:
+        """(n,) samples of other documents, each as likely as any."""
+        first, last = (self.document.searchsorted(self.document[ids], side) for side in ("left", "right"))
+        others = len(self) - (last - first)
+        if not others.all():
+            what, fix = "there is one document, and none to take a false pair from", "kind: sentence_order"
+            raise DataError(what, where="pretraining.objective.next_sentence", found="1", fix=fix)
+        chosen = (chance * others).astype(np.int64)
+        return np.where(chosen < first, chosen, chosen + last - first)
+
     def _window(self, draw: Draw, stream: str, low: Ints, high: Ints, most: Ints | np.int64) -> Any:
         """A random window of at most `most` tokens between the places `low` and `high` of each sample."""
         taken = np.minimum(most, high - low)
@@ -80,16 +132,8 @@ class Text:
 
     def batch(self, flat: Any, sizes: Ints) -> Any:
         """One segment a text: its tokens in their frame."""
-        before, behind = self.frame
-        starts = np.concatenate([[0], np.cumsum(sizes + len(before) + len(behind))])
-        framed, inside = np.empty(starts[-1], dtype=np.int64), np.ones(starts[-1], dtype=bool)
-        places = [starts[:-1] + at for at in range(len(before))]
-        places += [starts[1:] - len(behind) + at for at in range(len(behind))]
-        for place, token in zip(places, (*before, *behind), strict=True):
-            framed[place], inside[place] = token, False
-        framed[inside] = flat
-        packed = pack(framed, starts, self.config.sequence_length, self.special["pad"])
-        return replace(packed, flops=self._flops(np.diff(starts)))
+        packed = framed(flat, sizes, self.frame, self.config.sequence_length, self.special["pad"])
+        return replace(packed, flops=self._flops(packed.starts.diff().numpy()))
 
     def trunk(self, folder: Path | None = None) -> Any:
         """The trunk in a folder, or a new one with random weights.

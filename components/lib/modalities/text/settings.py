@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -70,10 +71,19 @@ class Tokenization:
         minimum=0,
         maximum=1,
     )
+    sentences: str = setting(
+        "",
+        "marks where they begin, for pairs of texts: by lines, or by the language of the corpus (en, de, ja, "
+        "...); empty: nowhere",
+    )
     shard_tokens: int = setting(100_000_000, "tokens from which on a shard is closed", minimum=1)
 
     def check(self) -> Iterator[ConfigError]:
         """Contradictions between the kind and the other settings."""
+        if self.sentences not in ("", "lines") and not re.fullmatch("[a-z]{2,3}", self.sentences):
+            expected = "lines, or the code of a language, such as en"
+            what, where = "sentences cannot be found so", "tokenization.sentences"
+            yield ConfigError(what, where=where, found=self.sentences, expected=expected)
         where = "tokenization.tokenizer"
         if self.kind == "given" and not self.tokenizer:
             yield ConfigError(

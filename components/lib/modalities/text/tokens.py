@@ -24,6 +24,8 @@ class TokenShards:
     Attributes:
         lengths: (documents,) tokens of each document; special tokens are not among them.
         starts: (documents + 1,) place of each document among all tokens of the split, and the end.
+        sentences: places where sentences begin among them, those where documents do included; where
+            tokenization looked for none, of documents alone.
         fresh: how many of the documents, the first ones, are of `manifest` and not of `older`.
 
     Raises:
@@ -33,12 +35,15 @@ class TokenShards:
     def __init__(self, store: Store, manifest: Manifest, split: str, *older: Manifest) -> None:
         self.dtype = np.dtype(manifest.facts["dtype"]).newbyteorder("<")
         self._shards: list[Ids] = []
-        offsets, owners = [], list[Manifest]()
+        offsets, sentences, owners = [], [], list[Manifest]()
         for owner in (manifest, *older):
             for name in owner.names(f"{split}-", ".bin"):
                 offsets.append(np.load(store.open(owner, name.replace(".bin", ".offsets.npy"))))
                 self._shards.append(_mapped(store.open(owner, name), self.dtype, offsets[-1]))
                 owners.append(owner)
+                marks = name.replace(".bin", ".sentences.npy")
+                found = np.load(store.open(owner, marks)) if marks in owner.names() else offsets[-1][:-1]
+                sentences.append(found)
         self._bytes = [shard.view(np.uint8).data for shard in self._shards]
         self.fresh = sum(
             len(part) - 1 for part, owner in zip(offsets, owners, strict=True) if owner is manifest
@@ -46,6 +51,10 @@ class TokenShards:
         empty = np.zeros(0, np.int64)
         self.lengths: Ints = np.concatenate([empty, *map(np.diff, offsets)])
         self.starts: Ints = np.concatenate([[0], np.cumsum(self.lengths)])
+        ends = np.cumsum([0, *(part[-1] for part in offsets)])
+        self.sentences: Ints = np.concatenate(
+            [empty, *(part + end for part, end in zip(sentences, ends[:-1], strict=True))]
+        )
         self._places: Ints = np.concatenate([empty, *(part[:-1] for part in offsets)])
         self._bounds: Ints = np.cumsum([len(part) - 1 for part in offsets], dtype=np.int64)
 

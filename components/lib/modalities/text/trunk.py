@@ -63,6 +63,8 @@ class Trunk(nn.Module):
         """
         arguments: dict[str, Any] = {"input_ids": packed.ids, "position_ids": packed.positions + self.first}
         arguments["attention_mask"] = self._mask(packed)
+        if packed.types is not None and getattr(self.model.config, "type_vocab_size", 1) > 1:
+            arguments["token_type_ids"] = packed.types
         if self.causal:
             arguments["use_cache"] = False
         if packed.ids.device.type == "cuda" and self.kernels:

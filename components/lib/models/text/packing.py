@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -27,6 +30,7 @@ class Packed:
         longest: the longest of those, in tokens.
         whole: every row is one segment without padding, so that no mask is needed.
         flops: of a forward and backward pass of the trunk.
+        types: (R, L) 1 at the tokens of a pair's second text, else 0; None where there are no pairs.
     """
 
     ids: Tensor
@@ -38,6 +42,7 @@ class Packed:
     longest: int
     whole: bool
     flops: float = 0.0
+    types: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -62,17 +67,21 @@ class Targets:
     """Packed rows with prediction targets.
 
     Attributes:
+        packed: None where another objective's batch holds the rows, of which one pass is made for both.
         places: (m,) indices of the predicted tokens in the flattened rows.
-        targets: (m,) token ids.
+        targets: (m,) token ids, or classes.
+        head: FLOPs of what reads those tokens.
+        unread: FLOPs of the trunk that a token costs only where it is read.
     """
 
-    packed: Packed
+    packed: Packed | None
     places: Tensor
     targets: Tensor
-    flops: float
+    head: float
+    unread: float = 0.0
 
     def __len__(self) -> int:
-        return len(self.packed)
+        return len(self.packed) if self.packed is not None else len(self.targets)
 
     @property
     def weight(self) -> float:
@@ -82,12 +91,49 @@ class Targets:
     @property
     def real(self) -> int:
         """Tokens that carry data."""
-        return self.packed.real
+        return self.packed.real if self.packed is not None else 0
 
     @property
     def slots(self) -> int:
         """Tokens computed on, padding included."""
-        return self.packed.slots
+        return self.packed.slots if self.packed is not None else 0
+
+    @property
+    def flops(self) -> float:
+        """Of trunk and head, forward and backward."""
+        rows = 0.0 if self.packed is None else self.packed.flops - self.unread * self.packed.real
+        return rows + self.unread * len(self.places) + self.head
+
+
+def framed(
+    flat: npt.NDArray[Any], sizes: Ints, frame: Sequence[Ints], length: int, padding: int, texts: int = 1
+) -> Packed:
+    """Texts in their frame of special tokens, `texts` of them a segment, packed into rows.
+
+    The tokens before a text stand before the first of a segment alone, those behind it after each:
+    `[CLS] A [SEP] B [SEP]`.
+
+    Args:
+        flat: token ids of all texts.
+        sizes: (texts a segment * segments,) tokens of each.
+    """
+    before, behind = frame
+    lead = np.where(np.arange(len(sizes)) % texts == 0, len(before), 0)
+    ends = np.cumsum(lead + sizes + len(behind))
+    first = (ends - len(behind) - sizes)[::texts]
+    whole, inside = np.empty(ends[-1], dtype=np.int64), np.ones(ends[-1], dtype=bool)
+    for at, token in enumerate(before):
+        whole[first - len(before) + at], inside[first - len(before) + at] = token, False
+    for at, token in enumerate(behind):
+        whole[ends - len(behind) + at], inside[ends - len(behind) + at] = token, False
+    whole[inside] = flat
+    packed = pack(whole, np.concatenate([[0], ends[texts - 1 :: texts]]), length, padding)
+    if texts == 1:
+        return packed
+    types = torch.zeros_like(packed.ids).flatten()
+    which = np.repeat(np.arange(len(sizes)) % texts, lead + sizes + len(behind))
+    types[packed.places] = torch.from_numpy(which)
+    return replace(packed, types=types.view_as(packed.ids))
 
 
 def pack(flat: Ints, starts: Ints, length: int, padding: int) -> Packed:

@@ -29,6 +29,7 @@ def plan(
     )
     settings = to_dict(options)
     unused = ["complete"] if options.complete else []
+    unused += [] if options.sentences else ["sentences"]
     if options.kind == "given":  # it counts by its content
         settings["tokenizer"] = f"sha256:{artifacts.sha256(given)}"
         unused += ["vocabulary_size", "min_frequency", "lowercase", "training_bytes"]

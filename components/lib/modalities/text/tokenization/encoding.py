@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from components.lib.modalities.text.tokenization import sentences
 from components.lib.modalities.text.tokenization.corpus_texts import PIECE, grouped, pieces
 
 
@@ -31,19 +32,28 @@ class Encoded:
         lengths: (documents,) tokens of each.
         unknown: how many of the ids are [UNK].
         example: a text with one of them, or ''.
+        sentences: which of the ids begin one; empty if nobody asked.
     """
 
     ids: npt.NDArray[np.unsignedinteger[Any]]
     lengths: npt.NDArray[np.int64]
     unknown: int
     example: str
+    sentences: npt.NDArray[np.int64]
 
 
 class Encoder:
-    """Encodes with one tokenizer; what it returns does not depend on the number of threads."""
+    """Encodes with one tokenizer; what it returns does not depend on the number of threads.
 
-    def __init__(self, tokenizer: Tokenizer, unknown: int, dtype: np.dtype[Any], workers: int) -> None:
+    Args:
+        sentences: how they are found, as `sentences.starts` has it; '': not at all.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, unknown: int, dtype: np.dtype[Any], workers: int, sentences: str = ""
+    ) -> None:
         self.tokenizer, self.unknown, self.dtype, self.workers = tokenizer, unknown, dtype, workers
+        self.sentences = sentences
 
     def encode(self, batches: Iterable[list[str]]) -> Iterator[Encoded]:
         """The batches in order; at most two a thread are held."""
@@ -59,8 +69,10 @@ class Encoder:
     def _batch(self, texts: list[str]) -> Encoded:
         cut = [list(pieces(text)) for text in texts]
         arrays, sizes, unknown, example = [np.zeros(0, self.dtype)], [0], 0, ""
+        marks = [np.zeros(0, np.int64)]
         for group in grouped(chain.from_iterable(cut), PIECE):
-            ids, lengths = self._ids(group)
+            ids, lengths, begun = self._ids(group)
+            marks.append(begun + sum(sizes))
             places = np.flatnonzero(ids == self.unknown)
             if len(places) and not example:
                 example = group[np.searchsorted(np.cumsum(lengths), places[0], side="right")]
@@ -68,13 +80,26 @@ class Encoder:
             arrays.append(ids)
             sizes += lengths
         ends = np.cumsum(sizes)[np.cumsum([0, *map(len, cut)])]
-        return Encoded(np.concatenate(arrays), np.diff(ends), unknown, example)
+        return Encoded(np.concatenate(arrays), np.diff(ends), unknown, example, np.concatenate(marks))
 
-    def _ids(self, group: list[str]) -> tuple[npt.NDArray[Any], list[int]]:
-        """The ids of some texts, one after the other, and how many each has."""
-        lists = [part.ids for part in self.tokenizer.encode_batch_fast(group, add_special_tokens=False)]
+    def _ids(self, group: list[str]) -> tuple[npt.NDArray[Any], list[int], npt.NDArray[np.int64]]:
+        """The ids of some texts, one after the other, how many each has, and which begin sentences."""
+        encode = self.tokenizer.encode_batch if self.sentences else self.tokenizer.encode_batch_fast
+        parts = encode(group, add_special_tokens=False)  # the fast one knows no characters
+        lists = [part.ids for part in parts]
         lengths = [len(ids) for ids in lists]
-        return np.fromiter(chain.from_iterable(lists), self.dtype, sum(lengths)), lengths
+        begun = [np.zeros(0, np.int64)]
+        if self.sentences:
+            begins = np.cumsum([0, *lengths])
+            begun += [
+                sentences.tokens(sentences.starts(text, self.sentences), part.offsets) + begin
+                for text, part, begin in zip(group, parts, begins[:-1], strict=True)
+            ]
+        return (
+            np.fromiter(chain.from_iterable(lists), self.dtype, sum(lengths)),
+            lengths,
+            np.concatenate(begun),
+        )
 
 
 @contextmanager

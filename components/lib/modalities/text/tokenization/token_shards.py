@@ -53,7 +53,7 @@ def tokenize(
         tokens = training.train(options, lambda: splits["train"].training(options.training_bytes))
     trained = time.monotonic()
     tokens.save(draft)
-    encoder = Encoder(tokens.tokenizer, tokens.special["unk"], tokens.dtype, workers)
+    encoder = Encoder(tokens.tokenizer, tokens.special["unk"], tokens.dtype, workers, options.sentences)
     counts = {name: _encode(encoder, texts, options, draft) for name, texts in splits.items()}
     encoded = time.monotonic()
     draft.facts = _facts(options, tokens, splits["train"], counts)
@@ -71,10 +71,11 @@ def _encode(encoder: Encoder, texts: Texts, options: Tokenization, draft: Draft)
 
     The share of unknown tokens is judged at the end, over all of them.
     """
-    writer = Writer(draft, texts.split, options.shard_tokens, kept=texts.KEPT)
+    marked = bool(options.sentences)
+    writer = Writer(draft, texts.split, options.shard_tokens, kept=texts.KEPT, sentences=marked)
     unknown, example = 0, ""
     for part in encoder.encode(texts.batches()):
-        writer.add(part.ids, part.lengths)
+        writer.add(part.ids, part.lengths, part.sentences)
         unknown, example = unknown + part.unknown, example or part.example
     writer.close()
     told, found = texts.told, writer.documents + writer.dropped
@@ -124,21 +125,26 @@ class Writer:
 
     Args:
         kept: whether documents that have no tokens are written, too.
+        sentences: whether it is also written where they begin; a document always begins one.
 
     Attributes:
         documents, tokens: what was written.
         dropped: documents that have no tokens.
     """
 
-    def __init__(self, draft: Draft, split: str, most: int, *, kept: bool = False) -> None:
-        self._draft, self._split, self._most, self._kept = draft, split, most, kept
+    def __init__(
+        self, draft: Draft, split: str, most: int, *, kept: bool = False, sentences: bool = False
+    ) -> None:
+        self._draft, self._split, self._most = draft, split, most
+        self._kept, self._marked = kept, sentences
         self._count, self._held = 0, 0
         self._file: BinaryIO | None = None
         self._lengths: list[Ints] = []
+        self._sentences: list[Ints] = []
         self.documents, self.tokens, self.dropped = 0, 0, 0
 
-    def add(self, ids: npt.NDArray[np.unsignedinteger[Any]], lengths: Ints) -> None:
-        """Appends documents: `ids` are those of all, one after the other."""
+    def add(self, ids: npt.NDArray[np.unsignedinteger[Any]], lengths: Ints, sentences: Ints) -> None:
+        """Appends documents: `ids` are those of all, one after the other; `sentences`: which begin one."""
         if not self._kept:
             self.dropped += int((lengths == 0).sum())
             lengths = lengths[lengths > 0]
@@ -147,8 +153,9 @@ class Writer:
             sums = np.cumsum(lengths)
             fit = int(np.searchsorted(sums, self._most - self._held)) + 1
             fit = min(fit, len(lengths))
-            self._append(ids[: sums[fit - 1]], lengths[:fit])
-            ids, lengths = ids[sums[fit - 1] :], lengths[fit:]
+            end = int(sums[fit - 1])
+            self._append(ids[:end], lengths[:fit], sentences[sentences < end])
+            ids, lengths, sentences = ids[end:], lengths[fit:], sentences[sentences >= end] - end
 
     def close(self) -> None:
         """Publishes the last shard."""
@@ -158,15 +165,19 @@ class Writer:
         self._file = None
         offsets = np.concatenate([[0], np.cumsum(np.concatenate(self._lengths))]).astype("<i8")
         np.save(self._path(".offsets.npy"), offsets)
-        for ending in (".bin", ".offsets.npy"):
+        if self._marked:
+            marks = np.unique(np.concatenate([offsets[:-1], *self._sentences]))
+            np.save(self._path(".sentences.npy"), marks.astype("<i8"))
+        for ending in (".bin", ".offsets.npy", *([".sentences.npy"] if self._marked else ())):
             self._draft.add(self._path(ending).name, len(offsets) - 1)
-        self._count, self._held, self._lengths = self._count + 1, 0, []
+        self._count, self._held, self._lengths, self._sentences = self._count + 1, 0, [], []
 
-    def _append(self, ids: npt.NDArray[np.unsignedinteger[Any]], lengths: Ints) -> None:
+    def _append(self, ids: npt.NDArray[np.unsignedinteger[Any]], lengths: Ints, sentences: Ints) -> None:
         if self._file is None:
             self._file = self._path(".bin").open("wb")
         ids.astype(ids.dtype.newbyteorder("<"), copy=False).tofile(self._file)
         self._lengths.append(lengths)
+        self._sentences.append(sentences + self._held)
         self._held += len(ids)
         if self._held >= self._most:
             self.close()
