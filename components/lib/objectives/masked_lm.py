@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from components.lib.core.settings import setting
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
+from components.lib.models.text import masking
 from components.lib.models.text.packing import Packed, Targets
 from components.lib.models.text.prediction import predict
 
@@ -63,19 +64,9 @@ class Objective(nn.Module):
     def prepare(self, samples: Any, draw: Draw, packed: Packed | None = None) -> Targets:
         """Hides tokens, but never bos, eos or padding; each token's fate depends on its sample alone."""
         packed = samples.view(draw, "window") if packed is None else packed
-        sizes = packed.starts.diff().numpy()
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        place = np.arange(len(owner)) - np.repeat(packed.starts[:-1].numpy(), sizes)
-        inner = (place > 0) & (place < sizes[owner] - 1)
-        if packed.types is not None:  # nor the eos between the texts of a pair
-            types = packed.types.flatten()[packed.places].numpy()
-            inner[:-1] &= types[1:] <= types[:-1]
-        longest = int(sizes.max())
-        chance, fate, substitute = (
-            draw.uniform(stream, longest)[owner, place] for stream in ("hide", "fate", "substitute")
-        )
+        chance, fate, substitute = masking.numbers(packed, draw, "hide", "fate", "substitute")
         ratio = self.config.ratio if draw.training else self.config.eval_ratio
-        chosen = np.flatnonzero((chance < ratio) & inner)
+        chosen = np.flatnonzero((chance < ratio) & masking.hideable(packed))
         places = packed.places[chosen]
         ids = packed.ids.flatten().clone()
         targets = ids[places].clone()
