@@ -1,6 +1,6 @@
-"""Replaced token detection: a small generator fills hidden tokens in, the trunk tells which are not the text's.
+"""Replaced token detection: a small generator fills hidden tokens in, the trunk finds what it put there.
 
-Clark et al., "ELECTRA", ICLR 2020. Both learn at once, on one table of tokens; nothing flows back through what
+Clark et al., "ELECTRA", ICLR 2020. Both learn at once, on one table of tokens; no gradient flows through what
 the generator draws, and only the trunk is kept.
 """
 
@@ -115,7 +115,9 @@ class Objective(nn.Module):
             ids = packed.ids.flatten().scatter(0, places, drawn)
             replaced = torch.zeros_like(ids).scatter(0, places, (drawn != batch.targets).long())
         hidden = self.trunk(replace(packed, ids=ids.view_as(packed.ids)), packed.places)
-        scores, wrong = self.head(hidden)[:, 0].float(), replaced[packed.places].float()
+        scores = self.head(hidden)[:, 0]
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        wrong = replaced[packed.places].to(scores.dtype)
         detection = nn.functional.binary_cross_entropy_with_logits(scores, wrong, reduction="sum")
         told = told / self.config.ratio
         right = ((scores > 0) == (wrong > 0)).sum()
@@ -134,9 +136,17 @@ def generator(trunk: Any, share: float) -> Trunk:
     heads = max(1, round(share * own.num_attention_heads))
     width = heads * (trunk.width // own.num_attention_heads)
     rows, embedded = trunk.embedding().shape
-    sizes = {"vocab_size": rows, "embedding_size": embedded, "hidden_size": width, "intermediate_size": 4 * width}
+    sizes = {
+        "vocab_size": rows,
+        "embedding_size": embedded,
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+    }
     sizes |= {"num_attention_heads": heads, "num_hidden_layers": own.num_hidden_layers}
-    drops = {"hidden_dropout_prob": getattr(own, "hidden_dropout_prob", 0.0), "attention_probs_dropout_prob": 0.0}
+    drops = {
+        "hidden_dropout_prob": getattr(own, "hidden_dropout_prob", 0.0),
+        "attention_probs_dropout_prob": 0.0,
+    }
     positions = {"max_position_embeddings": own.max_position_embeddings, "pad_token_id": own.pad_token_id}
     model: Any = ElectraModel(ElectraConfig(**sizes, **drops, **positions))
     if own.model_type in ("bert", "electra"):

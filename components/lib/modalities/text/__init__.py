@@ -2,7 +2,7 @@
 
 UNIT = "token"
 DOCUMENT = "document"
-OFFERS = ("text", "views", "sentences")  # whatever the architecture; see ARCHITECTURES
+OFFERS = ("text", "views", "sentences", "words")  # whatever the architecture; see ARCHITECTURES
 ARCHITECTURES = {
     "bert": ("tokens", "bidirectional"),
     "modernbert": ("tokens", "bidirectional"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from components.lib.core.errors import DataError
 from components.lib.engine.randomness import Draw, Ints
 from components.lib.modalities.text.bags import Bags, bags, inverse_frequencies
 from components.lib.modalities.text.settings import Pretraining
-from components.lib.modalities.text.tokens import TokenShards, frame
+from components.lib.modalities.text.tokens import TokenShards, frame, initial
 from components.lib.modalities.text.trunk import built, check, load
 from components.lib.models.text.architectures import ARCHITECTURES, Dials
 from components.lib.models.text.packing import Packed, framed
@@ -50,9 +52,16 @@ class Text:
         self.document, self.begin, self.length = (a[enough] for a in (self.document, self.begin, self.length))
         self.fresh = int(np.searchsorted(self.document, shards.fresh))  # samples that are not of older tokens
         self.cost: tuple[int, int, int] = (0, 0, 0)  # matrix weights, layers, width of the trunk
+        self.reader: Callable[[], Path] | None = None  # the folder of the tokenizer, if there is one
 
     def __len__(self) -> int:
         return len(self.document)
+
+    @cached_property
+    def initial(self) -> npt.NDArray[np.bool_]:
+        """(vocabulary,) which tokens begin words: all, where no tokenizer tells."""
+        size = self.facts["vocab_size"]
+        return np.ones(size, bool) if self.reader is None else initial(self.reader(), size)
 
     def view(self, draw: Draw, stream: str, *, crop: bool = False) -> Any:
         """One text a sample. What does not fit is cut to a random window.
@@ -73,6 +82,28 @@ class Text:
         cut = np.floor((1 + draw.uniform("cut")[:, 0]) / 3 * length).astype(np.int64).clip(1, length - 1)
         parts = ((np.zeros_like(cut), cut), (cut, length))
         return [self._window(draw, f"view {n}", low, high, room) for n, (low, high) in enumerate(parts)]
+
+    def thinned(self, draw: Draw, ratio: float) -> tuple[Packed, Packed]:
+        """One text a sample, cut to a random window; and the same without a share `ratio` of its words.
+
+        One word at least is left.
+        """
+        whole = self.view(draw, "window")
+        before, behind = map(len, self.frame)
+        sizes = whole.starts.diff().numpy() - before - behind
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        first = np.cumsum(sizes) - sizes
+        flat = whole.ids.flatten()[whole.places].numpy()
+        flat = flat[np.repeat(whole.starts[:-1].numpy() + before - first, sizes) + np.arange(len(owner))]
+        words = self.initial[flat].cumsum()
+        words -= words[first][owner]
+        chance = draw.uniform("delete", int(words.max()) + 1)
+        kept = np.where(np.arange(chance.shape[1]) <= words[first + sizes - 1][:, None], chance, -1.0)
+        left = (kept >= ratio) | (kept == kept.max(axis=1, keepdims=True))
+        stays = left[owner, words]
+        counts = np.bincount(owner[stays], minlength=len(sizes))
+        packed = framed(flat[stays], counts, self.frame, self.config.sequence_length, self.special["pad"])
+        return whole, replace(packed, flops=self._flops(packed.starts.diff().numpy()))
 
     def pairs(self, draw: Draw, *, swapped: bool = False) -> tuple[Packed, Tensor]:
         """Two texts a sample, its parts before and after a cut, of which half are false.
@@ -196,4 +227,5 @@ def open_split(config: Pretraining, store: Store, tokens: Manifest, split: str, 
         found = f"{len(text.shards.lengths)} documents"
         fix = "ingest more text, or filter less of it"
         raise DataError(f"the {split} split has no samples", where=tokens.uri, found=found, fix=fix)
+    text.reader = partial(store.open_folder, tokens, "tokenizer/")
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from operator import getitem
 from pathlib import Path
@@ -14,6 +15,12 @@ from components.lib.core.errors import IntegrityError, InternalError
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
+BLANKS = (
+    "\u0120",
+    "\u010a",
+    "\u0109",
+    "\u2581",
+)  # space, line break and tab of byte-level BPE; Llama's space
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 Ints = npt.NDArray[np.int64]
 
@@ -146,6 +153,27 @@ def load(folder: Path) -> Any:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.encode_special_tokens = True  # the library does not keep this in the file
     return tokenizer
+
+
+def initial(folder: Path, size: int) -> npt.NDArray[np.bool_]:
+    """(size,) which ids begin a word, by the marks of the tokenizer in a folder; special tokens do.
+
+    WordPiece marks what continues one (##); byte-level BPE and Unigram what stands behind white space: a word
+    and its punctuation are then one.
+    """
+    tokenizer = json.loads((folder / "tokenizer.json").read_bytes())
+    model, found = tokenizer["model"], np.ones(size, bool)
+    pieces = model["vocab"]
+    pairs = pieces.items() if isinstance(pieces, dict) else ((one[0], at) for at, one in enumerate(pieces))
+    behind = {"BPE": BLANKS, "Unigram": ("\u2581",)}.get(model["type"])
+    prefix = model.get("continuing_subword_prefix") or "##"
+    for piece, at in pairs:
+        if behind is not None:
+            found[at] = piece.startswith(behind)
+        elif model["type"] == "WordPiece":
+            found[at] = not piece.startswith(prefix)
+    found[[one["id"] for one in tokenizer["added_tokens"]]] = True
+    return found
 
 
 def _encode(tokenizer: Any, text: str, *, framed: bool) -> list[int]:

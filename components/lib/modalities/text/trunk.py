@@ -17,7 +17,7 @@ from components.lib.models import loading
 from components.lib.models.families import FAMILIES
 from components.lib.models.text import attention, last_block, static
 from components.lib.models.text.architectures import CAUSAL
-from components.lib.models.text.packing import Packed
+from components.lib.models.text.packing import Packed, additive
 
 static.register()
 
@@ -105,28 +105,17 @@ class Trunk(nn.Module):
         loading.save(self.model, folder)
 
     def _mask(self, packed: Packed) -> Any:
-        """(R, 1, L, L) additive: 0 where a token may look, the lowest number elsewhere; by kind of layer.
-
-        A bool mask is silently wrong in eager attention, and 2-D masks let packed documents see each other.
-        """
+        """(R, 1, L, L) additive, by kind of layer: 2-D masks would let packed documents see each other."""
         if packed.whole:
             return None
-        segments = packed.segments
-        visible = segments[:, None, :, None] == segments[:, None, None, :]
-        if self.causal:
-            visible = visible & torch.ones_like(visible[:1, :1]).tril()
-        whole = self._additive(visible)
+        visible, kind = packed.visible(causal=self.causal), self.embedding().dtype
+        whole = additive(visible, kind)
         if not self.window:
             return whole
-        at = torch.arange(visible.shape[-1], device=segments.device)
+        at = torch.arange(visible.shape[-1], device=packed.ids.device)
         apart = at[:, None] - at[None, :]  # causal layers of this window see one token less to the left
         near = apart < self.window if self.causal else apart.abs() <= self.window
-        return {"full_attention": whole, "sliding_attention": self._additive(visible & near)}
-
-    def _additive(self, visible: Tensor) -> Tensor:
-        kind = self.embedding().dtype
-        zeros = torch.zeros(visible.shape, dtype=kind, device=visible.device)
-        return zeros.masked_fill(~visible, torch.finfo(kind).min)
+        return {"full_attention": whole, "sliding_attention": additive(visible & near, kind)}
 
 
 class StaticTrunk(nn.Module):

@@ -1,4 +1,4 @@
-"""Random masking of packed tokens: which may be hidden, and random numbers of each by its sample and position."""
+"""Random masking of packed tokens: which may be hidden, and each one's numbers by its sample and position."""
 
 from __future__ import annotations
 

@@ -52,6 +52,11 @@ class Packed:
         """Tokens that carry data."""
         return len(self.places)
 
+    def visible(self, *, causal: bool) -> Tensor:
+        """(R, 1, L, L) whether a token may look at another: of its own segment, before it if `causal`."""
+        seen = self.segments[:, None, :, None] == self.segments[:, None, None, :]
+        return seen & torch.ones_like(seen[:1, :1]).tril() if causal else seen
+
     def token_keys(self, keys: Tensor) -> Tensor:
         """(R, L) dropout keys of tokens, by sample and position, from (n,) of samples; any at padding."""
         return keys[self.segments - 1] ^ mixed(self.positions.to(torch.int32))
@@ -103,6 +108,15 @@ class Targets:
         """Of trunk and head, forward and backward."""
         rows = 0.0 if self.packed is None else self.packed.flops - self.unread * self.packed.real
         return rows + self.unread * len(self.places) + self.head
+
+
+def additive(visible: Tensor, kind: torch.dtype) -> Tensor:
+    """A mask that is added to scores: 0 where a token may look, the lowest number elsewhere.
+
+    A bool mask is silently wrong in eager attention.
+    """
+    zeros = torch.zeros(visible.shape, dtype=kind, device=visible.device)
+    return zeros.masked_fill(~visible, torch.finfo(kind).min)
 
 
 def framed(

@@ -1,28 +1,13 @@
-"""Pairs of texts, and BERT's objective against `transformers`' own: loss and gradient of every weight in float64."""
+"""Pairs of texts: which are false, where they are cut, and that others may hide tokens in them."""
 
 import numpy as np
 import pytest
-import torch
-from transformers import BertForPreTraining
 
 from components.lib.core.errors import DataError
-from components.lib.engine.trainable import WeightedSum
 from components.lib.objectives import masked_lm, next_sentence
 from tests.made.in_memory import SPECIAL, documents, draw, text, trunk
 
 BOS, EOS = SPECIAL["bos"], SPECIAL["eos"]
-
-
-def bert(kind: str = "next_sentence", first: str = "masked_lm"):
-    """Samples, and BERT's two objectives on one trunk."""
-    samples = text(architecture="bert", unit="document")
-    shared = trunk(samples)
-    terms = {
-        "masked_lm": masked_lm.Objective(masked_lm.Config(), shared),
-        "next_sentence": next_sentence.Objective(next_sentence.Config(kind), shared),
-    }
-    names = sorted(terms, key=lambda name: name != first)
-    return samples, WeightedSum({name: terms[name] for name in names}, dict.fromkeys(names, 1.0))
 
 
 def pairs_of(packed) -> list[tuple[list[int], list[int]]]:
@@ -38,51 +23,12 @@ def pairs_of(packed) -> list[tuple[list[int], list[int]]]:
     return found
 
 
-@pytest.mark.parametrize("first", ["masked_lm", "next_sentence"])
-def test_berts_objective_is_that_of_transformers(first):
-    samples, model = bert(first=first)
-    model.double().eval()
-    ours, nsp = model.terms["masked_lm"], model.terms["next_sentence"]
-    reference = BertForPreTraining(ours.trunk.model.config).double().eval()
-    head = reference.cls.predictions
-    head.transform.LayerNorm.eps = ours.transform[2].eps
-    modules = {
-        reference.bert: ours.trunk.model,
-        head.transform.dense: ours.transform[0],
-        head.transform.LayerNorm: ours.transform[2],
-        reference.cls.seq_relationship: nsp.head,
-    }
-    for theirs, mine in modules.items():
-        theirs.load_state_dict(mine.state_dict())
-    batches = dict(zip(model.terms, model.prepare(samples, draw(9)), strict=True))
-    hidden, pairs = batches["masked_lm"], batches["next_sentence"]
-    packed = batches[first].packed
-    assert [batch.packed is None for batch in batches.values()] == [False, True], "the rows are there once"
-    labels = torch.full_like(packed.ids, -100).flatten()
-    labels[hidden.places] = hidden.targets
-    rows = {name: torch.zeros(9, 24, dtype=torch.long) for name in ("ids", "types", "mask")}
-    rows["labels"] = torch.full((9, 24), -100)
-    for row, (start, stop) in enumerate(zip(packed.starts[:-1], packed.starts[1:], strict=True)):
-        places, size = packed.places[start:stop], int(stop - start)
-        for name, values in (("ids", packed.ids), ("types", packed.types), ("labels", labels)):
-            rows[name][row, :size] = values.flatten()[places]
-        rows["mask"][row, :size] = 1
-    names = ("input_ids", "token_type_ids", "attention_mask", "labels")
-    inputs = dict(zip(names, (rows["ids"], rows["types"], rows["mask"], rows["labels"]), strict=True))
-    expected = reference(**inputs, next_sentence_label=pairs.targets).loss
-    losses = dict(zip(model.terms, model(list(batches.values())), strict=True))
-    found = sum(loss.total / loss.weight for loss in losses.values())
-    assert found.item() == pytest.approx(expected.item(), rel=1e-10)
-    found.backward(), expected.backward()
-    for theirs, mine in modules.items():
-        for (name, one), other in zip(mine.named_parameters(), theirs.parameters(), strict=True):
-            torch.testing.assert_close(one.grad, other.grad, rtol=1e-8, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
-
-
 @pytest.mark.parametrize("kind", ["next_sentence", "sentence_order"])
 def test_half_of_the_pairs_are_false_as_the_kind_has_it(kind):
     """A true pair adjoins in one document; a false one does not, or the other way round."""
-    texts = [np.arange(5 + 60 * number, 5 + 60 * number + size) for number, size in enumerate([50, 9, 2, 60] * 10)]
+    texts = [
+        np.arange(5 + 60 * number, 5 + 60 * number + size) for number, size in enumerate([50, 9, 2, 60] * 10)
+    ]
     samples = text(texts, 3000, architecture="bert", unit="document")
     objective = next_sentence.Objective(next_sentence.Config(kind), trunk(samples))
     shares = []
@@ -124,6 +70,7 @@ def test_one_document_alone_has_no_false_pair():
 
 
 def test_what_is_hidden_in_pairs_is_never_a_special_token():
-    samples, model = bert()
-    hidden, _ = model.prepare(samples, draw(40))
+    samples = text(architecture="bert", unit="document")
+    objective = masked_lm.Objective(masked_lm.Config(), trunk(samples))
+    hidden = objective.prepare(samples, draw(40), samples.pairs(draw(40))[0])
     assert hidden.targets.min() > max(SPECIAL.values())
