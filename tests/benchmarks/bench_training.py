@@ -1,11 +1,12 @@
-"""Masked language modelling: our engine against `transformers.Trainer`, turn by turn in one process.
+"""Masked language modelling, and BERT's two losses: our engine against `transformers.Trainer`, turn by turn.
 
 All sides train a BERT of 4.4 million weights (4 layers, width 256, feed-forward 512, 8,000 tokens), one
 epoch a turn over the same segments, with the same segments a step, threads and precision, and fused AdamW;
 once with BERT's 15 % of the tokens hidden, which is what the peer's collator hides as it comes, and once
-with the 30 % of our presets. The peer runs twice: as it comes (batches padded to their longest), and at its
-best (batches of like lengths); no logging, checkpoints or workers. What counts is real tokens a second:
-padding is not work done.
+with the 30 % of our presets. Then BERT's own objective, with next sentence prediction on pairs of texts:
+ours draws new pairs each time, the peer has the same ones. The peer runs twice: as it comes (batches padded
+to their longest), and at its best (batches of like lengths); no logging, checkpoints or workers. What counts
+is real tokens a second: padding is not work done.
 
     python -m tests.benchmarks.bench_training
 """
@@ -22,14 +23,13 @@ from components.lib.engine.optimization import Schedule
 from components.lib.engine.trainable import WeightedSum
 from components.lib.modalities.text.samples import Text
 from components.lib.modalities.text.trunk import Trunk
-from components.lib.objectives import masked_lm
+from components.lib.objectives import masked_lm, next_sentence
 from tests.benchmarks.history import record, sized
 from tests.benchmarks.turns import PRECISION, run_of, spread, turns
-from tests.made.in_memory import SPECIAL, text
+from tests.made.in_memory import SPECIAL, draw, text
 
 LENGTH, VOCABULARY = 128, sized(8_000, 200)
 BATCH, STEPS, ROUNDS = sized((32, 16, 5), (4, 2, 1))
-HIDDEN = (0.15, 0.3)  # shares of the tokens
 
 
 def segments(count: int = BATCH * STEPS) -> list[np.ndarray]:
@@ -55,15 +55,18 @@ def trunk(texts: Text) -> Trunk:
     return Trunk(AutoModel.from_config(config))
 
 
-def model_of(texts: Text, hidden: float = 0.3) -> WeightedSum:
-    """The trunk with its objective."""
-    objective = masked_lm.Objective(masked_lm.Config(ratio=hidden), trunk(texts))
-    return WeightedSum({"masked_lm": objective}, {"masked_lm": 1.0})
+def model_of(texts: Text, hidden: float = 0.3, *, pairs: bool = False) -> WeightedSum:
+    """The trunk with its objective, or BERT's two."""
+    shared = trunk(texts)
+    terms = {"masked_lm": masked_lm.Objective(masked_lm.Config(ratio=hidden), shared)}
+    if pairs:
+        terms["next_sentence"] = next_sentence.Objective(next_sentence.Config(), shared)
+    return WeightedSum(terms, dict.fromkeys(terms, 1.0))
 
 
-def ours(texts: Text, hidden: float) -> Callable[[], float]:
+def ours(texts: Text, hidden: float, pairs: bool) -> Callable[[], float]:
     """Trains for an epoch, and answers real tokens a second."""
-    model = model_of(texts, hidden)
+    model = model_of(texts, hidden, pairs=pairs)
 
     def turn() -> float:
         run = run_of(model, texts, Schedule("linear", 1e-3, STEPS, 0.1), BATCH)
@@ -74,16 +77,37 @@ def ours(texts: Text, hidden: float) -> Callable[[], float]:
     return turn
 
 
-def theirs(texts: list[np.ndarray], folder: str, sampling: str, hidden: float) -> Callable[[], float]:
+def rows_of(texts: list[np.ndarray], pairs: bool) -> list[dict[str, Any]]:
+    """The examples of the peer's data set."""
+    if not pairs:
+        return [{"input_ids": [SPECIAL["bos"], *one.tolist(), SPECIAL["eos"]]} for one in texts]
+    packed, false = samples(texts).pairs(draw(len(texts)))
+    ids, types = (table.flatten()[packed.places].tolist() for table in (packed.ids, packed.types))
+    parts = zip(packed.starts[:-1].tolist(), packed.starts[1:].tolist(), false.tolist(), strict=True)
+    return [
+        {"input_ids": ids[low:high], "token_type_ids": types[low:high], "next_sentence_label": label}
+        for low, high, label in parts
+    ]
+
+
+def theirs(
+    texts: list[np.ndarray], folder: str, sampling: str, hidden: float, pairs: bool
+) -> Callable[[], float]:
     """The same with `Trainer` and `DataCollatorForLanguageModeling`."""
-    from transformers import BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
+    from transformers import (
+        BertForMaskedLM,
+        BertForPreTraining,
+        DataCollatorForLanguageModeling,
+        Trainer,
+        TrainingArguments,
+    )
     from transformers.trainer_callback import PrinterCallback
 
     config = trunk(samples(texts)).model.config
     config._attn_implementation = "eager"  # faster than sdpa here: its best
     torch.manual_seed(0)
-    model = BertForMaskedLM(config)
-    rows = [{"input_ids": [SPECIAL["bos"], *one.tolist(), SPECIAL["eos"]]} for one in texts]
+    model: Any = (BertForPreTraining if pairs else BertForMaskedLM)(config)
+    rows = rows_of(texts, pairs)
     quiet = {"report_to": "none", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
     kind = {"optim": "adamw_torch_fused", "bf16": PRECISION == "bf16", "train_sampling_strategy": sampling}
     host = {"use_cpu": True, "dataloader_pin_memory": False, "per_device_train_batch_size": BATCH}
@@ -121,15 +145,15 @@ def main() -> None:
     texts, threads = segments(), torch.get_num_threads()
     weights = sum(weight.numel() for weight in trunk(samples(texts)).parameters())
     print(f"{weights:,} weights, {BATCH} segments a step, {threads} threads, {PRECISION}")
-    for hidden in HIDDEN:
+    for hidden, pairs in ((0.15, False), (0.3, False), (0.15, True)):
         with tempfile.TemporaryDirectory() as folder:
             sides = {
-                "trunkline": ours(samples(texts), hidden),
-                "trainer": theirs(texts, folder, "random", hidden),
-                "trainer, by length": theirs(texts, folder, "group_by_length", hidden),
+                "trunkline": ours(samples(texts), hidden, pairs),
+                "trainer": theirs(texts, folder, "random", hidden, pairs),
+                "trainer, by length": theirs(texts, folder, "group_by_length", hidden, pairs),
             }
             rates = turns(sides, ROUNDS)
-        print(f"{hidden:.0%} of the tokens hidden")
+        print(f"{hidden:.0%} of the tokens hidden{', and next sentence prediction' if pairs else ''}")
         for name, values in rates.items():
             ratio, best = spread(rates["trunkline"] / values), float(values.max())
             told = "{ratio:.2f} times that (median of turns, {low:.2f} to {high:.2f})".format(**ratio)
@@ -141,7 +165,7 @@ def main() -> None:
                 "hidden": hidden,
             }
             about = {"weights": weights, "precision": PRECISION, "threads": threads}
-            record("masked_lm_training", {**figures, **about})
+            record("bert_training" if pairs else "masked_lm_training", {**figures, **about})
 
 
 if __name__ == "__main__":

@@ -95,12 +95,16 @@ def no_sync(module: nn.Module, last: bool) -> AbstractContextManager[object]:
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:
-    """The outermost children of module lists that have parameters."""
+    """The outermost children of module lists that have parameters, each once: objectives share a trunk."""
+    yield from dict.fromkeys(_blocks(model))
+
+
+def _blocks(model: nn.Module) -> Iterator[nn.Module]:
     for child in model.children():
         if isinstance(child, nn.ModuleList):
             yield from (block for block in child if any(True for _ in block.parameters()))
         else:
-            yield from blocks(child)
+            yield from _blocks(child)
 
 
 def unshard(model: nn.Module) -> None:

@@ -3,14 +3,19 @@
 The cases are the files of the folder and the entry points, also those that were added a minute ago.
 """
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from components.lib import modalities
 from components.lib.core import plugins
+from components.lib.core.errors import Interrupted
 from components.lib.core.settings import from_dict
 from components.lib.data import images
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import World
 from components.lib.engine.guard import Guard
 from components.lib.engine.loop import Run
@@ -21,10 +26,12 @@ from components.lib.engine.plan import HeldOut, Plan
 from components.lib.engine.trainable import Loss, WeightedSum
 from components.lib.engine.transfer import moved
 from components.lib.storage.artifacts import Key
+from components.lib.storage.objects import connect
 from components.lib.storage.store import Store
 from components.pretraining import pictures
 from tests import made
 from tests.accelerator import DEVICE, cpu_only, no_sync, rerun
+from tests.components.lib.engine.toys import stopped
 from tests.made.in_memory import draw
 
 FOLDER = "components.lib.objectives"
@@ -38,12 +45,15 @@ each = pytest.mark.parametrize(("name", "modality", "architecture"), CASES)
 
 def build(name: str, modality: str, architecture: str, options: dict | None = None):
     """Samples, trunk and objective, with the same weights each time."""
-    module = plugins.load(FOLDER, name)
     samples = made.open_samples(modality, architecture)
     torch.manual_seed(0)
     trunk = samples.trunk()
-    objective = module.Objective(from_dict(module.Config, options or {}), trunk)
-    return samples, trunk, objective.to(DEVICE)
+    return samples, trunk, build_on(trunk, name, options or {}).to(DEVICE)
+
+
+def build_on(trunk, name: str, options: dict):
+    module = plugins.load(FOLDER, name)
+    return module.Objective(from_dict(module.Config, options), trunk)
 
 
 def model_of(*case: str):
@@ -150,6 +160,39 @@ def test_learns_a_batch_by_heart(name, modality, architecture):
     means = np.convolve([row["loss"] for row in history], np.full(5, 0.2), "valid")
     reached = means.min() if len(model.phases()) > 1 else means[-1]
     assert reached < 0.75 * history[0]["loss"]
+
+
+@cpu_only
+@pytest.mark.parametrize(("name", "modality", "architecture"), USUAL)
+def test_is_resumed_to_the_bit(name, modality, architecture, tmp_path):
+    states = []
+    for folder, stop in (("whole", 0), ("parts", 2), ("parts", 0)):
+        samples, _, model = model_of(name, modality, architecture)
+        plan = Plan(Schedule("cosine", 1e-3, 4, 0.1), quiet=True, report_every=3)
+        checkpoints = Checkpoints(connect(str(tmp_path / folder)), "checkpoints/x", {"name": name})
+        run = Run(model, samples, Order(len(samples), 8, seed=0), plan, ALONE, checkpoints=checkpoints)
+        with pytest.raises(Interrupted) if stop else nullcontext():
+            states = [*states, (stopped(run, stop) if stop else run).train()]
+        states += [] if stop else [{n: value.tolist() for n, value in model.state_dict().items()}]
+    assert states[:2] == states[2:]
+
+
+READERS = [name for name in NAMES if hasattr(plugins.load(FOLDER, name).Objective, "read")]
+
+
+@pytest.mark.parametrize("names", [READERS, READERS[::-1]], ids=" ".join)
+def test_those_that_share_a_pass_have_the_losses_of_passes_of_their_own(names):
+    samples, trunk, first = build(names[0], "text", "bert")
+    terms = {names[0]: first, **{name: build_on(trunk, name, {}).to(DEVICE) for name in names[1:]}}
+    model = WeightedSum(terms, dict.fromkeys(names, 1.0))
+    prepared = model.prepare(samples, draw())
+    batches = moved(prepared, DEVICE)
+    with no_sync():
+        losses = losses_of(model, batches)
+    for name, batch, loss in zip(names, batches, losses, strict=True):
+        alone = terms[name](replace(batch, packed=batches[0].packed))
+        assert loss.total.item() == pytest.approx(alone.total.item(), rel=1e-5)
+    assert [(batch.real, batch.slots) for batch in prepared[1:]] == [(0, 0)] * (len(names) - 1)
 
 
 def test_every_need_is_offered():

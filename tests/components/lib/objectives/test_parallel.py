@@ -11,7 +11,7 @@ from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.trainable import WeightedSum
 from tests.components.lib.engine import worlds
-from tests.components.lib.objectives.test_contract import USUAL, build
+from tests.components.lib.objectives.test_contract import USUAL, build, build_on
 
 WAYS = ("ddp", "fsdp")
 OPTIONS = {  # that change how the samples of a batch meet
@@ -21,12 +21,15 @@ OPTIONS = {  # that change how the samples of a batch meet
     "regularised": ("autoencoder", "image", "cnn", {"sparsity": 0.1, "decorrelation": 0.5}),
     "plain patches": ("masked_image", "image", "vit", {"normalised": False}),
     "sigmoid": ("clip", "pairs", "", {"loss": "sigmoid"}),
+    "one pass": ("masked_lm next_sentence", "text", "bert", {}),
+    "order": ("next_sentence", "text", "modernbert", {"kind": "sentence_order"}),
 }
 CASES = {"-".join(case[:2]): (*case, {}) for case in USUAL}
 ALL = [
     *((case, way) for case in CASES for way in WAYS),
     *((case, "ddp") for case in OPTIONS),
     ("words", "fsdp"),
+    ("one pass", "fsdp"),
 ]
 
 
@@ -35,9 +38,11 @@ def fit(world: World, case: str, parallel: str = "ddp") -> tuple[list[float], np
 
     The rate is low: where a gradient is all rounding, AdamW still moves by the whole rate, anywhere.
     """
-    name, modality, architecture, options = {**CASES, **OPTIONS}[case]
-    samples, _, objective = build(name, modality, architecture, options)
-    model = WeightedSum({name: objective}, {name: 1.0})
+    names, modality, architecture, options = {**CASES, **OPTIONS}[case]
+    first, *others = names.split()
+    samples, trunk, objective = build(first, modality, architecture, options)
+    terms = {first: objective, **{name: build_on(trunk, name, {}) for name in others}}
+    model = WeightedSum(terms, dict.fromkeys(terms, 1.0))
     plan = Plan(Schedule("wsd", 1e-5, 10, 0.0), quiet=True, report_every=1, clip=1e9, parallel=parallel)
     run = Run(model, samples, Order(len(samples), 8, 0), plan, world)
     take, gradient = run._take, []
