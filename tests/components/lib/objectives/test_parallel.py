@@ -39,9 +39,9 @@ def fit(world: World, case: str, parallel: str = "ddp") -> tuple[list[float], np
     The rate is low: where a gradient is all rounding, AdamW still moves by the whole rate, anywhere.
     """
     names, modality, architecture, options = {**CASES, **OPTIONS}[case]
-    first, *others = names.split()
-    samples, trunk, objective = build(first, modality, architecture, options)
-    terms = {first: objective, **{name: build_on(trunk, name, {}) for name in others}}
+    leader, *others = names.split()
+    samples, trunk, objective = build(leader, modality, architecture, options)
+    terms = {leader: objective, **{name: build_on(trunk, name, {}) for name in others}}
     model = WeightedSum(terms, dict.fromkeys(terms, 1.0))
     plan = Plan(Schedule("wsd", 1e-5, 10, 0.0), quiet=True, report_every=1, clip=1e9, parallel=parallel)
     run = Run(model, samples, Order(len(samples), 8, 0), plan, world)

@@ -133,26 +133,11 @@ def electras(model: WeightedSum, batches: dict[str, Any]):
     return made.loss * share + ours.config.detection * judged, pairs
 
 
-def tsdaes(model: WeightedSum, batches: dict[str, Any]):
-    """TSDAE's: BERT as a decoder, whose cross-attention sees one vector."""
-    (ours,), (batch,) = model.terms.values(), batches.values()
-    own = ours.trunk.model.config
-    config = BertConfig(
-        vocab_size=own.vocab_size,
-        hidden_size=own.hidden_size,
-        num_hidden_layers=2,
-        num_attention_heads=own.num_attention_heads,
-        intermediate_size=4 * own.hidden_size,
-        is_decoder=True,
-        add_cross_attention=True,
-        attn_implementation="eager",
-    )
-    peer = BertLMHeadModel(config).double().eval()
-    reader = type(ours.trunk.model)(own).double().eval()
-    pairs: dict[nn.Module, Any] = {reader: ours.trunk.model, peer.cls.predictions: ours.bias}
-    pairs[peer.bert.embeddings.LayerNorm] = ours.decoder.norm
-    pairs[peer.bert.embeddings.position_embeddings] = ours.decoder.positions
-    for theirs, block in zip(peer.bert.encoder.layer, ours.decoder.layers, strict=True):
+def decoder_of(ours: Any, peer: Any) -> dict[nn.Module, Any]:
+    """Which modules of BERT's decoder are which of ours; its cross-attention needs no query and no key."""
+    pairs: dict[nn.Module, Any] = {peer.embeddings.LayerNorm: ours.norm}
+    pairs[peer.embeddings.position_embeddings] = ours.positions
+    for theirs, block in zip(peer.encoder.layer, ours.layers, strict=True):
         pairs |= {
             theirs.attention.output.dense: block.attended,
             theirs.attention.output.LayerNorm: block.norms[0],
@@ -163,23 +148,33 @@ def tsdaes(model: WeightedSum, batches: dict[str, Any]):
             theirs.output.dense: block.feed[2],
             theirs.output.LayerNorm: block.norms[2],
         }
-        names = ("query", "key", "value")
-        for name, weight, bias in zip(
-            names, block.seen.weight.chunk(3), block.seen.bias.chunk(3), strict=True
-        ):
+        parts = zip(block.seen.weight.chunk(3), block.seen.bias.chunk(3), strict=True)
+        for name, (weight, bias) in zip(("query", "key", "value"), parts, strict=True):
             getattr(theirs.attention.self, name).load_state_dict({"weight": weight, "bias": bias})
-    peer.bert.embeddings.token_type_embeddings.weight.data.zero_()
+    return pairs
+
+
+def tsdaes(model: WeightedSum, batches: dict[str, Any]):
+    """TSDAE's: BERT as a decoder, whose cross-attention sees one vector."""
+    (ours,), (batch,) = model.terms.values(), batches.values()
+    own = ours.trunk.model.config
+    sizes = {name: getattr(own, name) for name in ("vocab_size", "hidden_size", "num_attention_heads")}
+    sizes |= {"num_hidden_layers": 2, "intermediate_size": 4 * own.hidden_size}
+    config = BertConfig(**sizes, is_decoder=True, add_cross_attention=True, attn_implementation="eager")
+    peer = BertLMHeadModel(config).double().eval()
+    reader = type(ours.trunk.model)(own).double().eval()
     transform = peer.cls.predictions.transform
     transform.transform_act_fn, transform.LayerNorm = nn.Identity(), nn.Identity()
-    pairs[transform.dense] = ours.leave
+    pairs: dict[nn.Module, Any] = {reader: ours.trunk.model, peer.cls.predictions: ours.bias}
+    pairs |= {transform.dense: ours.leave, **decoder_of(ours.decoder, peer.bert)}
     tied(pairs)
+    peer.bert.embeddings.token_type_embeddings.weight.data.zero_()
     peer.bert.embeddings.word_embeddings = reader.embeddings.word_embeddings
     peer.cls.predictions.decoder.weight = reader.embeddings.word_embeddings.weight
     short, told = rows(batch.packed), rows(batch.whole, batch.whole.ids)
     vectors = reader(**short.inputs).pooler_output
-    labels = told.more[0]
     made = peer(**told.inputs, encoder_hidden_states=vectors[:, None]).logits[:, :-1]
-    return nn.functional.cross_entropy(made.flatten(0, 1), labels[:, 1:].flatten()), pairs
+    return nn.functional.cross_entropy(made.flatten(0, 1), told.more[0][:, 1:].flatten()), pairs
 
 
 @pytest.mark.parametrize(
