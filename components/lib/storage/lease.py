@@ -1,24 +1,28 @@
 """Lease: who does a piece of work, renewed while that process lives; distributed lock by conditional writes.
 
-    <prefix>/lease.<generation>.json     {"owner", "renewed": seconds since 1970, "token"}
+    <prefix>/lease.<generation>.json     who holds it, when it was renewed
 
 The newest generation holds. Taking over is writing the next one by a conditional put, of which one succeeds;
 renewing overwrites one's own, after a look for a newer one. A lease says who works, so that nobody does so in
 vain: what must not happen twice is guarded by a conditional put of its own (manifests, checkpoints).
 
-Clocks may differ: a lease that looks old is taken only if it is not renewed while the taker looks on.
+Clocks may differ: a lease that looks old is taken only if it is not renewed while the taker looks on. That of
+a process of this very machine is taken at once when there is no such process any more.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import MissingError, TrunklineError
@@ -39,6 +43,23 @@ class Holder:
     owner: str
     renewed: float
     token: str
+    machine: str = ""
+    process: int = 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was given back, or its process was one of this machine and is not there any more."""
+        if not self.renewed:
+            return True
+        if self.machine != machine() or self.process == os.getpid():
+            return False
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
 
     @property
     def age(self) -> float:
@@ -66,17 +87,17 @@ class Lease:
         for key in sorted(self._keys(), reverse=True):
             try:
                 value: dict[str, Any] = json.loads(self.objects.read(key))
-                return Holder(_generation(key), value["owner"], value["renewed"], value["token"])
+                return Holder(_generation(key), **value)
             except MissingError:  # given up for a newer one meanwhile
                 return self.holder()
-            except (ValueError, KeyError, TypeError):  # damaged: nobody's
+            except (ValueError, TypeError):  # damaged: nobody's
                 return Holder(_generation(key), "", 0.0, "")
         return None
 
     def alive(self, minutes: float) -> bool:
         """Whether somebody renewed it in the last `minutes`."""
         found = self.holder()
-        return found is not None and found.age < minutes * 60
+        return found is not None and not found.gone and found.age < minutes * 60
 
     def take(self) -> bool:
         """Takes it, unless another owner's is alive; asked again and again, it finds out that one is dead."""
@@ -104,6 +125,11 @@ class Lease:
         found = self.holder()
         if found is not None and found.generation == self.generation and found.token == self._token:
             self.objects.write(self._key(self.generation), self._text(0.0))
+
+    def remove(self) -> None:
+        """Deletes its objects, once the work is done and nobody asks for it any more."""
+        for key in self._keys():
+            self.objects.delete(key)
 
     def end(self) -> None:
         """Gives back what a process of the same owner held that was killed."""
@@ -152,7 +178,7 @@ class Lease:
 
     def _dead(self, found: Holder) -> bool:
         """Given back, or old and not renewed between two looks that are further apart than two renewals."""
-        if not found.renewed:
+        if found.gone:
             return True
         seen, now = (found.token, found.renewed), time.monotonic()
         if self._suspect is None or self._suspect[:2] != seen:
@@ -168,12 +194,22 @@ class Lease:
 
     def _text(self, renewed: float) -> bytes:
         value = {"owner": self.owner, "renewed": round(renewed, 3), "token": self._token}
-        return json.dumps(value).encode()
+        return json.dumps({**value, "machine": machine(), "process": os.getpid()}).encode()
 
 
 def seconds() -> float:
     """Seconds between two renewals: SECONDS, or what a test says."""
     return float(os.environ.get(VARIABLE) or SECONDS)
+
+
+@functools.cache
+def machine() -> str:
+    """This machine since it was started, and the name space of its process ids: a container has its own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _generation(key: str) -> int:

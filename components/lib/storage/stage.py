@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.core import hardware, signals
-from components.lib.core.errors import InternalError, TrunklineError, unexpected
+from components.lib.core.errors import InternalError, Interrupted, TrunklineError, unexpected
 from components.lib.storage import artifacts, source_cache
 from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.lease import Lease
 from components.lib.storage.store import Draft, Store
 
 
@@ -99,17 +100,40 @@ class Context:
         return self.obtain(key, make, output)
 
     def obtain(self, key: Key, make: Callable[[], None], output: Path) -> Manifest:
-        """Like `produce`, where `make` commits the output itself, or has another process do it."""
+        """Like `produce`, where `make` commits the output itself, or has another process do it.
+
+        Of several runs that want the same, one works; the others wait while it lives, and take its output.
+        """
+        reused = self.store.find(key) is not None or not self._made(key, make)
         manifest = self.store.find(key)
-        reused = manifest is not None
-        if manifest is None:
-            make()
-            manifest = self.store.find(key)
         if manifest is None:
             raise InternalError("the work ended without an output", where=f"{key.stage}/{key.digest}")
         manifest.write(output)
         self.record(manifest, reused=reused)
         return manifest
+
+    def _made(self, key: Key, make: Callable[[], None]) -> bool:
+        """Calls `make` if nobody else is at it; False: another run has made it."""
+        lease = Lease(self.store.objects, f"launches/{key.digest}", self.run_id)
+
+        def there() -> bool:
+            return self.store.find(key) is not None
+
+        def tell(owner: str) -> None:
+            self.tell(f"run {owner} makes the same: this one waits for its result while that one lives")
+
+        made = False
+        while lease.wait(there, tell):
+            try:
+                with lease.kept():
+                    if made := not there():
+                        make()
+                break
+            except Interrupted:  # told to stop, or thought dead: then another run has it, and makes the same
+                if (holder := lease.holder()) is None or holder.owner == self.run_id:
+                    raise
+        lease.remove()
+        return made
 
     def record(self, manifest: Manifest, *, reused: bool) -> None:
         """Notes an output in the ledger."""
