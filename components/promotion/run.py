@@ -11,7 +11,7 @@ from components.lib.core.settings import to_dict
 from components.lib.registry.registered_models import Registry
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
-from components.lib.storage.stage import Context, read_records
+from components.lib.storage.stage import Context, patient, read_records
 from components.lib.storage.store import Draft
 from components.promotion import champion, gate
 from components.promotion.application import apply
@@ -21,6 +21,7 @@ from components.promotion.decision import PROMOTED, REJECTED, decide
 VERSION = 4
 
 
+@patient
 def run(
     config: Config,
     context: Context,

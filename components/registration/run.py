@@ -9,13 +9,14 @@ from components.lib.registry.registered_models import CHALLENGER, Registered, Re
 from components.lib.registry.tracking import conclude, whole
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
-from components.lib.storage.stage import Context
+from components.lib.storage.stage import Context, patient
 from components.registration.config import Config
 from components.registration.register import register
 
 VERSION = 1
 
 
+@patient
 def run(config: Config, context: Context, *, trunk: Path | None, registered: Path) -> Manifest:
     """Registers the trunk and points the alias `challenger` to it.
 

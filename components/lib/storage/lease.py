@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ VARIABLE = "TRUNKLINE_LEASE_SECONDS"
 SECONDS = 30.0  # between two renewals
 DEAD = 4.0  # renewals that a live holder may miss: a store that hung, a machine that swapped
 POLLS = 6  # looks of one who waits, between two renewals
-NAME = "lease.{:06d}.json"
+NAME, WAITING = "lease.{:06d}.json", "waiting."
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Lease:
             self.objects.write(self._key(self.generation), self._text(0.0))
 
     def remove(self) -> None:
-        """Deletes its objects, once the work is done and nobody asks for it any more."""
+        """Deletes it, once the work is done and nobody will do it again."""
         for key in self._keys():
             self.objects.delete(key)
 
@@ -157,16 +157,31 @@ class Lease:
         Args:
             tell: gets one line a holder, so that a person sees what is waited for.
         """
-        told = ""
-        while not self.take():
-            if done():
-                return False
-            found = self.holder()
-            if found is not None and found.owner != told:
-                told = found.owner
-                tell(told)
-            time.sleep(seconds() / POLLS)
-        return True
+        told, mark = "", f"{self.prefix}/{WAITING}{self.owner}.json"
+        try:
+            while not self.take():
+                if done():
+                    return False
+                if (found := self.holder()) is not None:
+                    self.objects.write(mark, self._text(time.time()))
+                    if found.owner != told:
+                        told = found.owner
+                        tell(told)
+                time.sleep(seconds() / POLLS)
+            return True
+        finally:
+            if told:
+                self.objects.delete(mark)
+
+    def wanted(self) -> list[str]:
+        """Owners that wait for it and live, besides this one."""
+        found = []
+        for key in self.objects.keys(f"{self.prefix}/{WAITING}"):
+            with suppress(MissingError, ValueError, TypeError):
+                one = Holder(0, **json.loads(self.objects.read(key)))
+                if one.owner != self.owner and not one.gone and one.age < DEAD * seconds():
+                    found.append(one.owner)
+        return found
 
     def _keep(self, ended: threading.Event) -> None:
         while not ended.wait(seconds()):
@@ -195,6 +210,12 @@ class Lease:
     def _text(self, renewed: float) -> bytes:
         value = {"owner": self.owner, "renewed": round(renewed, 3), "token": self._token}
         return json.dumps({**value, "machine": machine(), "process": os.getpid()}).encode()
+
+
+def leases(objects: Objects, prefix: str) -> list[str]:
+    """The prefixes of all leases below another."""
+    start = f"/{NAME.partition('{')[0]}"
+    return sorted({key.rpartition("/")[0] for key in objects.keys(prefix) if start in key})
 
 
 def seconds() -> float:

@@ -7,6 +7,7 @@ what a clock has a part in (seconds, errors), and is what the exit record and th
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import json
 import os
@@ -16,9 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from components.lib.core import hardware, signals
+from components.lib.core import hardware, patience, signals
 from components.lib.core.errors import InternalError, Interrupted, TrunklineError, unexpected
 from components.lib.storage import artifacts, source_cache
 from components.lib.storage.artifacts import Key, Manifest
@@ -142,6 +143,10 @@ class Context:
 
 
 STORED = "stored"  # the only setting, a key of the store, of settings that are too long for a parameter
+C = TypeVar("C")
+P = ParamSpec("P")
+T = TypeVar("T")
+LAST = "promotion"  # the stage that ends every run that ends well
 # Of the Hugging Face libraries, read when they are imported: which a stage does after it was opened.
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
@@ -178,6 +183,7 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool =
     try:
         if context is not None and context.ledger:
             write_record(context, start, error)
+            _conclude(context, error)
     except TrunklineError as raised:  # a store that cannot be written is often the error itself
         error = error or raised
     if error is not None:
@@ -190,12 +196,31 @@ def _config(store: Store, settings: Mapping[str, Any]) -> Any:
     return json.loads(store.objects.read(config[STORED])) if config.keys() == {STORED} else config
 
 
+def patient(
+    run: Callable[Concatenate[C, Context, P], T],
+) -> Callable[Concatenate[C, Context, P], T]:
+    """Decorator of a stage's `run`, which can be repeated: again while a service does not answer."""
+
+    @functools.wraps(run)
+    def tried(config: C, context: Context, /, *paths: P.args, **named: P.kwargs) -> T:
+        told, made = len(context.notices), len(context.outputs)
+
+        def attempt() -> T:
+            del context.notices[told:], context.outputs[made:]
+            return run(config, context, *paths, **named)
+
+        return patience.patiently(attempt, context.stage)
+
+    return tried
+
+
 def write_record(context: Context, start: float, error: TrunklineError | None) -> None:
     """Writes this stage's record to the run's ledger."""
     end = time.time()
     record = {
         "stage": context.stage,
         "task": context.task,
+        "tracking_uri": context.tracking_uri,
         "details": context.details,
         "status": "failed" if error else "succeeded",
         "start": start,
@@ -210,6 +235,22 @@ def write_record(context: Context, start: float, error: TrunklineError | None) -
     name = f"{context.stage}.{context.task}" if context.task else context.stage
     data = json.dumps(record, indent=1, sort_keys=True).encode()
     context.store.objects.write(f"runs/{context.run_id}/{name}.json", data)
+
+
+def _conclude(context: Context, error: TrunklineError | None) -> None:
+    """The exit record, where closing is not to write it: see `exit_record`."""
+    from components.lib.storage import exit_record
+
+    if error is None and _at_end(context):
+        exit_record.write(context.store, context.run_id, read_records(context), exit_record.SUCCEEDED)
+    elif error is not None and exit_record.read(context.store, context.run_id):  # a Retry
+        exit_record.write(context.store, context.run_id, read_records(context), exit_record.FAILED)
+
+
+def _at_end(context: Context) -> bool:
+    if context.stage == "registration":  # the last one of a run without tasks
+        return any(one["notes"].get("tasks") == 0 for one in read_records(context))
+    return context.stage == LAST or context.notes.get("fresh") == 0
 
 
 def read_records(context: Context) -> list[dict[str, Any]]:
