@@ -25,68 +25,72 @@ class Death:
     error: TrunklineError
 
 
-def first(workflow: Mapping[str, Any] | None, pods: Sequence[Any], ended: set[str]) -> Death | None:
-    """The death that explains a failure: the earliest, of a stage that has not ended well since.
+def first(
+    workflow: Mapping[str, Any] | None, pods: Sequence[Mapping[str, Any]], ended: set[str]
+) -> Death | None:
+    """The death that explains a failure: the earliest, of a stage that has not ended since.
 
     Args:
         workflow: of the run, which remembers pods that are gone.
         pods: of the run, oldest first.
         ended: stages that noted their end.
     """
-    found = [*_of_pods(pods), *_of_nodes(workflow or {}, {pod.metadata.name for pod in pods})]
+    found = [*_of_pods(pods), *_of_nodes(workflow or {}, {pod["metadata"]["name"] for pod in pods})]
     for death in found:
         death.error.stage = death.stage
-    unexplained = [death for death in found if death.stage not in ended]
-    return next(iter(unexplained), None)
+    return next((death for death in found if death.stage not in ended), None)
 
 
-def _of_pods(pods: Sequence[Any]) -> Iterator[Death]:
+def _of_pods(pods: Sequence[Mapping[str, Any]]) -> Iterator[Death]:
     for pod in pods:
-        stage = (pod.metadata.labels or {}).get(STAGE) or _stage(
-            (pod.metadata.annotations or {}).get(NODE, "")
-        )
+        labels, notes = (pod["metadata"].get(name) or {} for name in ("labels", "annotations"))
+        stage = labels.get(STAGE) or _stage(notes.get(NODE, ""))
         error = _error(pod, stage)
         if error is not None and stage != STAGES[-1]:
             yield Death(stage, error)
 
 
-def _error(pod: Any, stage: str) -> TrunklineError | None:
-    status, name = pod.status, pod.metadata.name
-    if status.phase == "Failed" and status.reason:  # the whole pod: Evicted, NodeLost, Preempting, ...
-        what = f"Kubernetes ended a step: {status.reason}"
-        return WorkerLost(what, where=name, found=status.message or "", fix=AGAIN)
-    for container in [*(status.init_container_statuses or []), *(status.container_statuses or [])]:
-        waiting, ended = container.state.waiting, container.state.terminated
-        if waiting and waiting.reason in IMAGE:
+def _error(pod: Mapping[str, Any], stage: str) -> TrunklineError | None:
+    status, name = pod.get("status") or {}, pod["metadata"]["name"]
+    if status.get("phase") == "Failed" and status.get("reason"):  # of all of it: Evicted, NodeLost, ...
+        what = f"Kubernetes ended a step: {status['reason']}"
+        return WorkerLost(what, where=name, found=status.get("message", ""), fix=AGAIN)
+    kinds = ("initContainerStatuses", "containerStatuses")
+    for container in (one for kind in kinds for one in status.get(kind) or []):
+        state = container.get("state") or {}
+        waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
+        found = f"{waiting.get('reason')}: {waiting.get('message', '')}"
+        if waiting.get("reason") in IMAGE:
             what, fix = "the image of a step cannot be pulled", "push it, or correct `images` of the cluster"
-            return ConfigError(what, where=name, found=f"{waiting.reason}: {waiting.message}", fix=fix)
-        if waiting and waiting.reason in UNMADE:
+            return ConfigError(what, where=name, found=found, fix=fix)
+        if waiting.get("reason") in UNMADE:
             what, fix = "the container of a step cannot be made", "mend what Kubernetes names"
-            return ConfigError(what, where=name, found=f"{waiting.reason}: {waiting.message}", fix=fix)
-        if ended and ended.reason == "OOMKilled":
-            return _out_of_memory(pod, container.name, stage)
-        if ended and ended.exit_code and container.name != "wait":  # Argo's own, which follows the others
+            return ConfigError(what, where=name, found=found, fix=fix)
+        if ended.get("reason") == "OOMKilled":
+            return _out_of_memory(pod, container["name"], stage)
+        if ended.get("exitCode") and container["name"] != "wait":  # Argo's own, which follows the others
             return _exited(name, ended)
-    if pod.metadata.deletion_timestamp:
+    if pod["metadata"].get("deletionTimestamp"):
         return WorkerLost("somebody deleted the pod of a step", where=name, fix=AGAIN)
     return None
 
 
-def _out_of_memory(pod: Any, container: str, stage: str) -> TrunklineError:
-    made = next(one for one in pod.spec.containers if one.name == container)
-    limit = ((made.resources and made.resources.limits) or {}).get("memory", "none of its own: the node's")
-    what, found = "a step ran out of memory: OOMKilled", f"its limit is {limit}"
+def _out_of_memory(pod: Mapping[str, Any], container: str, stage: str) -> TrunklineError:
+    made: Mapping[str, Any] = next((one for one in pod["spec"]["containers"] if one["name"] == container), {})
+    limits = (made.get("resources") or {}).get("limits") or {}
+    found = f"its limit is {limits.get('memory', 'that of the node')}"
     fix = f"raise stages.{stage or 'STAGE'}.memory of the cluster, or lower what it holds at once"
-    return WorkerLost(what, where=pod.metadata.name, found=found, fix=fix)
+    what, where = "a step ran out of memory: OOMKilled", pod["metadata"]["name"]
+    return WorkerLost(what, where=where, found=found, fix=fix)
 
 
-def _exited(pod: str, ended: Any) -> TrunklineError:
-    code, said = ended.exit_code, (ended.message or "").strip()
+def _exited(pod: str, ended: Mapping[str, Any]) -> TrunklineError:
+    code, said = ended["exitCode"], (ended.get("message") or "").strip()
     if code in SIGNALS:
         found = " ".join(filter(None, (f"exit code {code}", said)))
         return WorkerLost(f"a step was killed: {SIGNALS[code]}", where=pod, found=found, fix=AGAIN)
-    what, fix = f"a step ended with exit code {code} and left no word", "look at its log"
-    return InternalError(what, where=pod, found=said or ended.reason or "", fix=fix)
+    what = f"a step ended with exit code {code} and left no word: its process was killed, or never began"
+    return InternalError(what, where=pod, found=said or ended.get("reason", ""), fix="look at its log")
 
 
 def _of_nodes(workflow: Mapping[str, Any], there: set[str]) -> Iterator[Death]:

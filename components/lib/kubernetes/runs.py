@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from components.lib.kubernetes.api import Cluster
@@ -20,10 +21,12 @@ class RunCluster(Cluster):
         found = self._asked(call, none=(404,), label_selector=f"{RUN}={run_id}", **place)
         return next(iter(found["items"]), None) if found else None
 
-    def pods(self, workflow: str) -> list[Any]:
-        """The pods of a Workflow that are still there, oldest first."""
-        found = self._asked(self._core.list_namespaced_pod, label_selector=f"{WORKFLOW}={workflow}").items
-        return sorted(found, key=lambda pod: str(pod.metadata.creation_timestamp))
+    def pods(self, workflow: str) -> list[dict[str, Any]]:
+        """The pods of a Workflow that are still there, oldest first, as Kubernetes writes them."""
+        call, selector = self._core.list_namespaced_pod, f"{WORKFLOW}={workflow}"
+        answer = self._asked(call, label_selector=selector, _preload_content=False)
+        found = json.loads(answer.data)["items"]
+        return sorted(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
 
     def trainjobs(self) -> list[dict[str, Any]]:
         """The TrainJobs of this namespace that we made; none where Trainer is not installed."""
