@@ -241,16 +241,10 @@ def _conclude(context: Context, error: TrunklineError | None) -> None:
     """The exit record, where closing is not to write it: see `exit_record`."""
     from components.lib.storage import exit_record
 
-    if error is None and _at_end(context):
+    if error is None and context.stage == LAST:
         exit_record.write(context.store, context.run_id, read_records(context), exit_record.SUCCEEDED)
     elif error is not None and exit_record.read(context.store, context.run_id):  # a Retry
         exit_record.write(context.store, context.run_id, read_records(context), exit_record.FAILED)
-
-
-def _at_end(context: Context) -> bool:
-    if context.stage == "registration":  # the last one of a run without tasks
-        return any(one["notes"].get("tasks") == 0 for one in read_records(context))
-    return context.stage == LAST or context.notes.get("fresh") == 0
 
 
 def read_records(context: Context) -> list[dict[str, Any]]:
