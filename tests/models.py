@@ -8,6 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from components.lib.core import bootstrap
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Store
 
@@ -183,6 +186,7 @@ def evaluation(
     linear: tuple[float, float, float] | None = None,
     constant: dict[str, Any] | None = None,
     more: dict[str, Any] | None = None,
+    drawn: int | None = None,
 ) -> Manifest:
     """What evaluation hands over.
 
@@ -190,7 +194,11 @@ def evaluation(
         champion: its branch and its version.
         linear: the difference from it.
         more: facts beside.
+        drawn: how many of 500 examples are wrong, of which replicates are kept.
     """
+    files: dict[str, str | bytes] = {}
+    if drawn is not None:
+        files[bootstrap.FILE], accuracy = _replicates(drawn)
     entry = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
     gap = dict(zip(("value", "low", "high"), difference, strict=True))
     starts = {"trunk": entry, **({"linear": entry | {"value": accuracy - linear[0]}} if linear else {})}
@@ -214,5 +222,18 @@ def evaluation(
         "constant": constant,
         **(more or {}),
     }
+    facts |= {"resampled": ["examples", 500, 2000, 0]} if files else {}
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
-    return commit(store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy})
+    return commit(
+        store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy}, files=files
+    )
+
+
+def _replicates(wrong: int) -> tuple[bytes, float]:
+    right = (np.arange(500) >= wrong).astype(float)
+
+    def statistic(weights: bootstrap.Floats) -> dict[str, bootstrap.Floats]:
+        return {"accuracy": weights @ right / 500, "macro_f1": np.full(len(weights), np.nan)}
+
+    values, drawn = bootstrap.point(statistic, 500), bootstrap.replicate(statistic, 500, 2000, 0)
+    return bootstrap.packed({name: (values[name], drawn[name]) for name in values}), values["accuracy"]

@@ -39,7 +39,7 @@ def patiently(work: Callable[[], T], who: str) -> T:
                 began, pause = now, PAUSE
             if not passing(error) or now - began + pause > seconds():
                 raise
-            print(f"{who}: {error.what} ({error.found}); again in {pause:.0f} s", flush=True)
+            print(f"{who}: {error.what} ({error.found[:200]}); again in {pause:.0f} s", flush=True)
             time.sleep(pause)
             pause = min(2 * pause, LONGEST)
 
