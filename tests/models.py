@@ -170,6 +170,7 @@ FACTS: dict[str, Any] = {
     "confidence": 0.95,
     "replicates": 2000,
     "examples": 500,
+    "resampled": ["examples", 500, 2000, 0],
     "metric": {"accuracy": {"better": "higher", "low": 0.0, "high": 1.0}},
     "confusion": None,
 }
@@ -188,14 +189,8 @@ def evaluation(
     more: dict[str, Any] | None = None,
     drawn: int | None = None,
 ) -> Manifest:
-    """What evaluation hands over.
-
-    Args:
-        champion: its branch and its version.
-        linear: the difference from it.
-        more: facts beside.
-        drawn: how many of 500 examples are wrong, of which replicates are kept.
-    """
+    """What evaluation hands over; `linear`: the difference from it, `champion`: its branch, its version,
+    `drawn`: how many of 500 examples are wrong, of which replicates are kept; `more`: facts beside."""
     files: dict[str, str | bytes] = {}
     if drawn is not None:
         files[bootstrap.FILE], accuracy = _replicates(drawn)
@@ -205,10 +200,8 @@ def evaluation(
     against = {"of": "trunk", "over": "linear", "detectable": 0.1}
     gaps = [against | dict(zip(("value", "low", "high"), linear, strict=True))] if linear else []
     rival = champion and {"name": model, "version": champion[1], "reference": champion[0].reference}
-    comparison = COMPARISON | {
-        "starts": list(starts),
-        "labels": [{"count": 20, "starts": starts, "differences": gaps}],
-    }
+    row = {"count": 20, "starts": starts, "differences": gaps}
+    comparison = COMPARISON | {"starts": list(starts), "labels": [row]}
     facts = FACTS | {
         "task": task,
         "kind": branch.facts["kind"],
@@ -222,11 +215,9 @@ def evaluation(
         "constant": constant,
         **(more or {}),
     }
-    facts |= {"resampled": ["examples", 500, 2000, 0]} if files else {}
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
-    return commit(
-        store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy}, files=files
-    )
+    config = {"model": model, "accuracy": accuracy}
+    return commit(store, "evaluation", inputs, facts, config=config, files=files)
 
 
 def _replicates(wrong: int) -> tuple[bytes, float]:

@@ -6,6 +6,7 @@ from scipy import stats
 
 from components.evaluation.config import Config
 from components.evaluation.intervals import estimates
+from components.lib.core import bootstrap
 from components.lib.core.bootstrap import summary
 from tests.components.evaluation.test_comparison import SHARE, share
 
@@ -21,6 +22,9 @@ def test_metric_intervals_match_scipy() -> None:
     config = Config("m", replicates=8000)
     systems = {"challenger": metrics(correct), "champion": metrics(other)}
     found, difference, _ = estimates(config, systems, 300, {})
+    apart = [estimates(config, {name: system}, 300, {})[2] for name, system in systems.items()]
+    kept = [bootstrap.unpacked(bootstrap.packed(drawn), drawn) for drawn in apart]
+    assert bootstrap.paired(*kept, 300, config.confidence, {}) == difference, "in two jobs as in one"
     options: dict[str, Any] = {"method": "percentile", "n_resamples": 8000, "vectorized": True}
     for values, name in ((correct, "challenger"), (other, "champion")):
         theirs = stats.bootstrap((values,), np.mean, rng=generator, **options).confidence_interval
