@@ -8,6 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from components.lib.core import bootstrap
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.store import Store
 
@@ -167,6 +170,7 @@ FACTS: dict[str, Any] = {
     "confidence": 0.95,
     "replicates": 2000,
     "examples": 500,
+    "resampled": ["examples", 500, 2000, 0],
     "metric": {"accuracy": {"better": "higher", "low": 0.0, "high": 1.0}},
     "confusion": None,
 }
@@ -183,24 +187,21 @@ def evaluation(
     linear: tuple[float, float, float] | None = None,
     constant: dict[str, Any] | None = None,
     more: dict[str, Any] | None = None,
+    drawn: int | None = None,
 ) -> Manifest:
-    """What evaluation hands over.
-
-    Args:
-        champion: its branch and its version.
-        linear: the difference from it.
-        more: facts beside.
-    """
+    """What evaluation hands over; `linear`: the difference from it, `champion`: its branch, its version,
+    `drawn`: how many of 500 examples are wrong, of which replicates are kept; `more`: facts beside."""
+    files: dict[str, str | bytes] = {}
+    if drawn is not None:
+        files[bootstrap.FILE], accuracy = _replicates(drawn)
     entry = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
     gap = dict(zip(("value", "low", "high"), difference, strict=True))
     starts = {"trunk": entry, **({"linear": entry | {"value": accuracy - linear[0]}} if linear else {})}
     against = {"of": "trunk", "over": "linear", "detectable": 0.1}
     gaps = [against | dict(zip(("value", "low", "high"), linear, strict=True))] if linear else []
     rival = champion and {"name": model, "version": champion[1], "reference": champion[0].reference}
-    comparison = COMPARISON | {
-        "starts": list(starts),
-        "labels": [{"count": 20, "starts": starts, "differences": gaps}],
-    }
+    row = {"count": 20, "starts": starts, "differences": gaps}
+    comparison = COMPARISON | {"starts": list(starts), "labels": [row]}
     facts = FACTS | {
         "task": task,
         "kind": branch.facts["kind"],
@@ -215,4 +216,15 @@ def evaluation(
         **(more or {}),
     }
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
-    return commit(store, "evaluation", inputs, facts, config={"model": model, "accuracy": accuracy})
+    config = {"model": model, "accuracy": accuracy}
+    return commit(store, "evaluation", inputs, facts, config=config, files=files)
+
+
+def _replicates(wrong: int) -> tuple[bytes, float]:
+    right = (np.arange(500) >= wrong).astype(float)
+
+    def statistic(weights: bootstrap.Floats) -> dict[str, bootstrap.Floats]:
+        return {"accuracy": weights @ right / 500, "macro_f1": np.full(len(weights), np.nan)}
+
+    values, drawn = bootstrap.point(statistic, 500), bootstrap.replicate(statistic, 500, 2000, 0)
+    return bootstrap.packed({name: (values[name], drawn[name]) for name in values}), values["accuracy"]

@@ -1,4 +1,4 @@
-"""Closing: the run's ledger -> exit record and index of all runs, on every end."""
+"""Closing: what is left of a run is ended, and its exit record and the index of all runs are written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.lib.core.errors import TrunklineError
 
 
 def run(config: Config) -> None:
-    """Writes `runs/<run>/exit.json` and `runs/index.html`.
+    """Writes `runs/<run>/exit.json` and `runs/index.html`; ends what a run that failed has left running.
 
     A fault of its own is printed and does not fail the run, whose outcome is decided already.
     """
@@ -25,13 +25,17 @@ def run(config: Config) -> None:
 
 
 def _close(config: Config) -> None:
-    from components.closing import index, record, report
+    from components.closing import leftovers, outcome
+    from components.lib.storage import exit_record
+    from components.lib.storage.exit_record.record import describe
     from components.lib.storage.stage import Context, read_records
     from components.lib.storage.store import Store
 
     store = Store(config.store or os.environ.get("TRUNKLINE_STORE", ""))
-    context = Context(store, run_id=config.run_id, stage="closing")
-    written = record.write(config, context)
-    print(record.describe(written), flush=True)
-    report.write(store, written, read_records(context))
-    index.write(store)
+    ledger = read_records(Context(store, run_id=config.run_id, stage="closing"))
+    seen = outcome.observe(config.run_id)
+    status, failure = outcome.judge(config, ledger, seen, exit_record.read(store, config.run_id))
+    words = {"state": config.state, "message": config.message, "failure": failure}
+    print(describe(exit_record.write(store, config.run_id, ledger, status, **words)), flush=True)
+    if status != exit_record.SUCCEEDED:
+        leftovers.end(store, config.run_id, status, ledger, seen.cluster)

@@ -17,11 +17,13 @@ from components.evaluation import confusion, constant, outcomes, rivals
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
 from components.evaluation.gaps import gaps
-from components.evaluation.intervals import Floats, Statistic, estimates
+from components.evaluation.intervals import estimates
 from components.evaluation.outcomes import Columns
 from components.evaluation.recommendation import recommend
 from components.evaluation.system import System
 from components.lib import tasks
+from components.lib.core import bootstrap
+from components.lib.core.bootstrap import Drawn, Floats, Statistic
 from components.lib.core.errors import DataError
 from components.lib.registry.registered_models import Registered
 from components.lib.storage.artifacts import Manifest
@@ -41,7 +43,7 @@ class Examples(NamedTuple):
 def build(
     config: Config, context: Context, branch: Manifest, others: Mapping[str, Registered], draft: Draft
 ) -> None:
-    """Fills `draft` with evaluation.json, outcomes.parquet, facts, and the times of the starts.
+    """Fills `draft` with evaluation.json, outcomes.parquet, replicates.npy, facts and times of the starts.
 
     Args:
         others: champion and anchor, each by its alias, where they are other models than the branch.
@@ -63,7 +65,8 @@ def build(
     def primary(columns: Columns, weights: Floats) -> Floats:
         return _statistic(task, columns, branch.facts["classes"])(weights)[task.PRIMARY]
 
-    facts = _facts(config, branch, others, task, scored, {name: one.names for name, one in systems.items()})
+    classes = {name: one.names for name, one in systems.items()}
+    facts, drawn = _facts(config, branch, others, task, scored, classes)
     compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
     facts["comparison"] = compared | endings(context.store, branch)
     facts["comparison"] |= recommend(facts)
@@ -76,6 +79,7 @@ def build(
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **details}, indent=1, sort_keys=True))
+    draft.write(bootstrap.FILE, bootstrap.packed(drawn))
     table = outcomes.table(scored, examples)
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))
@@ -120,11 +124,11 @@ def _facts(
     task: ModuleType,
     systems: dict[str, Columns],
     classes: dict[str, list[str]],
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Drawn]:
     n = len(next(iter(systems["challenger"].values())))
     statistics = {name: _statistic(task, columns, classes[name]) for name, columns in systems.items()}
     compared = {name: one for name, one in statistics.items() if name != "anchor"}
-    metrics, difference = estimates(config, compared, n, task.METRICS)
+    metrics, difference, drawn = estimates(config, compared, n, task.METRICS)
     serving = {
         alias: {"name": one.name, "version": one.version, "reference": one.reference}
         for alias, one in others.items()
@@ -135,7 +139,8 @@ def _facts(
         anchored = gaps(
             statistics["challenger"], statistics[same], n, task.PRIMARY, task.METRICS[task.PRIMARY]
         )
-    return {
+    frozen = branch.file("examples.parquet").sha256
+    facts = {
         "task": branch.facts["task"],
         "kind": branch.facts["kind"],
         "modality": branch.facts["modality"],
@@ -143,6 +148,7 @@ def _facts(
         "primary": task.PRIMARY,
         "metric": task.METRICS,
         "examples": n,
+        "resampled": [frozen, n, config.replicates, config.seed],  # equal: it can be compared by replicates
         "confidence": config.confidence,
         "replicates": config.replicates,
         "classes": branch.facts["classes"],
@@ -152,8 +158,9 @@ def _facts(
         "difference": difference or None,
         "anchor": serving.get("anchor"),
         "anchor_gaps": anchored,
-        "test_set": branch.file("examples.parquet").sha256,
+        "test_set": frozen,
     }
+    return facts, drawn
 
 
 def _statistic(task: ModuleType, columns: Columns, classes: list[str]) -> Statistic:

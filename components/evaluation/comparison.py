@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from components.evaluation.config import Config
-from components.evaluation.intervals import Summary, summary
 from components.evaluation.outcomes import Columns, Run
 from components.evaluation.price import price
 from components.evaluation.replicates import Estimates, Metric, Replicates
+from components.lib.core.bootstrap import Summary, summary
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 

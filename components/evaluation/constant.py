@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from components.evaluation.config import Config
-from components.evaluation.intervals import Floats, estimates
+from components.evaluation.intervals import estimates
 from components.evaluation.outcomes import Columns
+from components.lib.core.bootstrap import Floats
 
 
 def gain(
@@ -41,7 +42,7 @@ def gain(
         best = np.bincount(label.astype(np.int64)).argmax() if names else label.mean()
         same = {**scored, "prediction": np.full_like(scored["prediction"], best)}
         systems = {"branch": primary(scored), "constant": primary(same)}
-        metrics, differences = estimates(config, systems, n, task.METRICS)
+        metrics, differences, _ = estimates(config, systems, n, task.METRICS)
         answer = names[int(best)] if names else f"{best:.4g}"
         value, difference = metrics["constant"][task.PRIMARY]["value"], differences[task.PRIMARY]
     else:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluation.bootstrap import CELLS
-from components.evaluation.intervals import Floats, Statistic
+from components.lib.core.bootstrap import CELLS, Floats, Statistic
 
 BINS = 1000  # of a metric's range: differences are rounded down to this grid, towards the worse
 

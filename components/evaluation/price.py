@@ -14,8 +14,8 @@ import itertools
 
 import numpy as np
 
-from components.evaluation.intervals import Floats, Summary
 from components.evaluation.replicates import Estimates, Replicates
+from components.lib.core.bootstrap import Floats, Summary
 
 STEPS = 40  # of the grid on which the other start's curve is read, between two numbers of labels
 

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluation import bootstrap
 from components.evaluation.config import Config
-from components.evaluation.intervals import Floats
 from components.evaluation.outcomes import Columns, Run
+from components.lib.core import bootstrap
+from components.lib.core.bootstrap import Floats
 
 POWER = 0.8  # with which a detectable difference would have been shown
 

@@ -10,12 +10,13 @@ from components.lib.core.settings import to_dict
 from components.lib.pages.starts import gain, verdict
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
-from components.lib.storage.stage import Context
+from components.lib.storage.stage import Context, patient
 from components.lib.storage.store import Draft
 
-VERSION = 4
+VERSION = 5
 
 
+@patient
 def run(config: Config, context: Context, *, branch: Path, evaluation: Path, card: Path) -> dict[str, float]:
     """Scores a branch on its frozen examples, and champion and anchor of `config.model` in the same job.
 

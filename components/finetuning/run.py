@@ -8,12 +8,13 @@ from components.finetuning.config import Config
 from components.lib.core.settings import to_dict
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, canonical, sha256
-from components.lib.storage.stage import Context
+from components.lib.storage.stage import Context, patient
 from components.lib.storage.store import Draft
 
 VERSION = 6
 
 
+@patient
 def run(config: Config, context: Context, *, registered: Path, branch: Path) -> None:
     """Writes the branch's manifest to `branch`."""
     trunk = artifacts.read(registered).key.inputs["trunk"]

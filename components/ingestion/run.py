@@ -27,10 +27,11 @@ from components.lib.data.sifting import sift
 from components.lib.data.sources import fetch_beside, find_all
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
-from components.lib.storage.stage import Context
+from components.lib.storage.stage import Context, patient
 from components.lib.storage.store import Draft, Store
 
 
+@patient
 def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manifest:
     """Writes the corpus manifest to `corpus` and the data card to `card`.
 

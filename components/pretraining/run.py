@@ -8,12 +8,13 @@ from components.lib.core.settings import to_dict
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key
 from components.lib.storage.lineage import REFERENCE
-from components.lib.storage.stage import Context
+from components.lib.storage.stage import Context, patient
 from components.pretraining.config import MECHANICS, Config
 
 VERSION = 5
 
 
+@patient
 def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[str, float]:
     """Writes the trunk's manifest to `trunk`; resumes from the last checkpoint of a killed run.
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from components.lib.registry.publishing import publish
 from components.lib.registry.registered_models import CHALLENGER, Registered, Registry
-from components.lib.registry.tracking import conclude, track
+from components.lib.registry.tracking import adopt, conclude, track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.promotion import champion
 from components.promotion.card import card
+from components.promotion.champion import Candidate
 from components.promotion.decision import REJECTED
 
 
@@ -21,7 +22,7 @@ def apply(
     decision: Manifest,
     decided: dict[str, Any],
     trunk: Manifest,
-    evaluations: list[Manifest],
+    candidates: list[Candidate],
 ) -> None:
     """Registers every branch, then tags all, then moves aliases; adds `version` to each task of `decided`.
 
@@ -29,7 +30,7 @@ def apply(
         ServiceError: if an alias does not read back as it was set, or a champion changed meanwhile.
         IntegrityError: if a file of a branch is not the one that was committed.
     """
-    versions = []
+    versions, evaluations = [], [one.evaluation for one in candidates]
     for task, evaluation in zip(decided["tasks"], evaluations, strict=True):
         versions.append(_register(context, registry, task, evaluation))
         task["version"] = versions[-1].version
@@ -37,12 +38,11 @@ def apply(
         tags = {"gate": "passed" if task["passed"] else "failed", "gate.reasons": "; ".join(task["reasons"])}
         tags["decision"] = decision.reference
         registry.tag(version, {f"trunkline.{name}": text for name, text in tags.items()})
-    for task, version, evaluation in zip(decided["tasks"], versions, evaluations, strict=True):
+    for task, version, one in zip(decided["tasks"], versions, candidates, strict=True):
         if task["verdict"] != REJECTED:
-            champion.champion_of(registry, evaluation)  # still the one that was scored
             better = any(finding["numbers"].get("better") for finding in task["findings"])
             champion.anchor(registry, version, better=better)
-            champion.promote(registry, version)
+            champion.promote(registry, version, one)
     _promote_trunk(context, registry, decided, trunk, evaluations)
 
 
@@ -51,13 +51,15 @@ def _register(context: Context, registry: Registry, task: dict[str, Any], evalua
     version, mine = registry.version(name, branch.reference), dataclasses.replace(context, task=task["task"])
     if version is not None:  # whoever made it may have been killed before its run had ended
         conclude(mine, branch.key.digest, "FINISHED")
+        maker = version.tags.get("trunkline.run_id", "")
+        adopt(mine, branch.key.digest, version.reference, maker, name)
     else:
         text = card(name, branch, evaluation)
         with track(mine, branch.key.digest, name=name) as tracker:
             tracker.params({"finetuning": branch.key.config})
             tracker.history([{"step": 0, **_figures(evaluation)}])
             tracker.flush()
-            tags = {"trunkline.task": task["task"], "trunkline.evaluation": evaluation.reference}
+            tags = {"trunkline.task": task["task"], champion.EVALUATION: evaluation.reference}
             version = publish(
                 mine, registry, tracker, branch, name=name, use=evaluation.facts["kind"], card=text, tags=tags
             )

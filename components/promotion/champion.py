@@ -1,38 +1,88 @@
-"""Checks that the champion is still the one that the evaluation compared with, and moves the alias."""
+"""The champion that a branch is judged against, whichever came since its evaluation; moving the alias."""
 
 from __future__ import annotations
 
-from components.lib.core.errors import ServiceError
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from components.lib.core import bootstrap
+from components.lib.core.errors import IntegrityError, MissingError, ServiceError
 from components.lib.registry.registered_models import ANCHOR, CHAMPION, PREVIOUS, Registered, Registry
-from components.lib.storage.artifacts import Manifest
+from components.lib.storage.artifacts import Manifest, sha256
+from components.lib.storage.lease import Lease
+from components.lib.storage.stage import Context
+from components.lib.storage.store import Store
 
-GATE = "trunkline.gate"  # tag of a version: passed or failed
+EVALUATION, DECISION = "trunkline.evaluation", "trunkline.decision"  # tags of a version
+GATE = "trunkline.gate"  # passed or failed
 
 
-def champion_of(registry: Registry, evaluation: Manifest) -> Registered | None:
-    """The present champion of the branch's registered model.
+@dataclass(frozen=True)
+class Candidate:
+    """A branch as the gate judges it.
 
-    Raises:
-        ServiceError: retriable, if it is neither the one that was scored nor the branch itself.
+    Attributes:
+        facts: of its evaluation, and the number of the decision among those on its model. Where another
+            champion than the one that was scored is at its place, the comparison is anew.
+        champion: the version that is the champion now.
+        rival: what the comparison rests on besides the evaluation; empty where that says it all.
     """
-    name, scored = evaluation.facts["model"], evaluation.key.inputs.get("champion")
-    found = registry.find(name, CHAMPION)
+
+    evaluation: Manifest
+    facts: Mapping[str, Any]
+    champion: Registered | None
+    rival: str = ""
+
+    @property
+    def branch(self) -> str:
+        """The reference of the branch."""
+        return self.evaluation.key.inputs["branch"]
+
+    @property
+    def reigns(self) -> bool:
+        """Whether it is the champion already."""
+        return self.champion is not None and self.champion.reference == self.branch
+
+
+def candidate(store: Store, registry: Registry, evaluation: Manifest) -> Candidate:
+    """The branch beside the present champion.
+
+    Runs that end at once were all scored against the one before: the later is compared with the earlier by
+    the replicates of both evaluations, which drew the same examples.
+    """
+    found = registry.find(evaluation.facts["model"], CHAMPION)
     reference = found.reference if found else None
-    if reference not in (scored, evaluation.key.inputs["branch"]):
-        what, none = "the champion is another than the one that the evaluation scored", "no champion"
-        place, fix = f"{name}@{CHAMPION}", "evaluate again"
-        raise ServiceError(what, where=place, found=reference or none, expected=scored or none, fix=fix)
-    return found
+    facts = {**evaluation.facts, "decision": decision_number(registry, evaluation)}
+    if reference in (evaluation.key.inputs.get("champion"), evaluation.key.inputs["branch"]):
+        return Candidate(evaluation, facts, found)
+    if found is None:
+        alone = {"champion": None, "champion_metrics": None, "difference": None}
+        return Candidate(evaluation, {**facts, **alone}, None, "none")
+    since = f"version {found.version} became champion since the evaluation"
+    serving = {"name": found.name, "version": found.version, "reference": found.reference}
+    told: dict[str, Any] = {"champion": serving, "champion_metrics": None, "difference": None}
+    try:
+        if EVALUATION not in found.tags:
+            raise MissingError("its evaluation is not known")
+        other = store.resolve(found.tags[EVALUATION])
+        if other.facts.get("resampled", ()) != facts.get("resampled"):
+            raise MissingError("it was scored on other examples")
+        mine, theirs = (_drawn(store, one) for one in (evaluation, other))
+    except (MissingError, IntegrityError) as error:
+        told["since"] = f"{since}, and cannot be compared with here: {error.what}; the next run does"
+        return Candidate(evaluation, {**facts, **told}, found, found.reference)
+    size, level, metrics = facts["examples"], facts["confidence"], facts["metric"]
+    told["difference"] = bootstrap.paired(mine, theirs, size, level, metrics)
+    told["champion_metrics"] = other.facts["metrics"]
+    told["since"] = f"{since}: compared with it, on the same examples"
+    return Candidate(evaluation, {**facts, **told}, found, other.reference)
 
 
-def already(registry: Registry, evaluations: list[Manifest]) -> dict[str, str]:
-    """Tasks whose branch is the champion by now -> the branch's reference."""
-    found = {}
-    for evaluation in evaluations:
-        version = champion_of(registry, evaluation)
-        if version is not None and version.reference == evaluation.key.inputs["branch"]:
-            found[evaluation.facts["task"]] = version.reference
-    return found
+def _drawn(store: Store, evaluation: Manifest) -> bootstrap.Drawn:
+    data = store.open(evaluation, bootstrap.FILE).read_bytes()
+    return bootstrap.unpacked(data, evaluation.facts["metrics"])
 
 
 def decision_number(registry: Registry, evaluation: Manifest) -> int:
@@ -54,12 +104,38 @@ def anchor(registry: Registry, version: Registered, *, better: bool) -> None:
         registry.set_alias(first, ANCHOR)
 
 
-def promote(registry: Registry, version: Registered) -> None:
+def promote(registry: Registry, version: Registered, candidate: Candidate | None = None) -> None:
     """Moves `champion` to `version`, `previous` to the one before; repeating it changes nothing.
 
     `previous` first: whoever is killed in between has lost nothing.
+
+    Raises:
+        ServiceError: retriable, if the champion is not the one that the candidate was compared with.
     """
     before = registry.find(version.name, CHAMPION)
+    if candidate is not None and before is not None and before.version != version.version:
+        expected = candidate.champion.version if candidate.champion else "no champion"
+        if before.version != expected:
+            what, place = "the champion changed while it was compared with", f"{version.name}@{CHAMPION}"
+            raise ServiceError(what, where=place, found=before.version, expected=expected)
     if before is not None and before.version != version.version:
         registry.set_alias(before, PREVIOUS)
     registry.set_alias(version, CHAMPION)
+
+
+@contextmanager
+def locked(context: Context, models: Sequence[str]) -> Iterator[None]:
+    """Keeps other runs on this store from moving aliases of these models; waits for those that do.
+
+    MLflow knows no compare-and-set. A run on another store is met by reading back and by trying again.
+    """
+
+    def tell(owner: str) -> None:
+        context.tell(f"run {owner} promotes the same model: this one waits until it is done")
+
+    with ExitStack() as stack:
+        for model in sorted(set(models)):  # in one order, so that no two wait for each other
+            lease = Lease(context.store.objects, f"aliases/{sha256(model.encode())[:32]}", context.run_id)
+            lease.wait(lambda: False, tell)
+            stack.enter_context(lease.kept())
+        yield

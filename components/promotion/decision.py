@@ -7,18 +7,13 @@ from typing import Any
 
 from components.lib.core.settings import to_dict
 from components.lib.storage.artifacts import Manifest
+from components.promotion.champion import Candidate
 from components.promotion.gate import Rule, judge
 
 PROMOTED, REJECTED, UNCHANGED = "promoted", "rejected", "unchanged"
 
 
-def decide(
-    rules: list[Rule],
-    trunk: Manifest,
-    evaluations: list[Manifest],
-    champions: Mapping[str, str],
-    numbers: Mapping[str, int],
-) -> dict[str, Any]:
+def decide(rules: list[Rule], trunk: Manifest, candidates: list[Candidate]) -> dict[str, Any]:
     """What becomes of each branch and of the trunk.
 
     The trunk becomes the champion if every branch passed and grew from it.
@@ -26,13 +21,9 @@ def decide(
     Args:
         rules: of the gate.
         trunk: the registered trunk.
-        evaluations: one a task.
-        champions: tasks whose branch is the champion already.
-        numbers: task -> the number of this decision among those of its model.
+        candidates: one a task.
     """
-    tasks = [
-        _task(rules, one, one.facts["task"] in champions, numbers[one.facts["task"]]) for one in evaluations
-    ]
+    tasks = [_task(rules, one) for one in candidates]
     return {
         "name": trunk.facts["name"],
         "trunk": trunk.key.inputs["trunk"],
@@ -42,8 +33,8 @@ def decide(
     }
 
 
-def _task(rules: list[Rule], evaluation: Manifest, champion: bool, number: int) -> dict[str, Any]:
-    facts = {**evaluation.facts, "decision": number}
+def _task(rules: list[Rule], candidate: Candidate) -> dict[str, Any]:
+    facts, champion = candidate.facts, candidate.reigns
     judged, compared = judge(rules, facts), facts.get("comparison") or {}
     verdict = (UNCHANGED if champion else PROMOTED) if judged["passed"] else REJECTED
     return {
@@ -54,11 +45,11 @@ def _task(rules: list[Rule], evaluation: Manifest, champion: bool, number: int) 
         **judged,
         "reasons": reasons(judged["findings"], facts, champion),
         "constant": doubt(facts),
-        "branch": evaluation.key.inputs["branch"],
-        "evaluation": evaluation.reference,
+        "branch": candidate.branch,
+        "evaluation": candidate.evaluation.reference,
         "champion": facts.get("champion"),
         "anchor": facts.get("anchor"),
-        "decision": number,
+        "decision": facts["decision"],
         "test_set": facts.get("test_set"),
         "primary": facts["primary"],
         "metrics": facts["metrics"],
@@ -71,7 +62,7 @@ def _task(rules: list[Rule], evaluation: Manifest, champion: bool, number: int) 
 def reasons(findings: list[dict[str, Any]], facts: Mapping[str, Any], champion: bool) -> list[str]:
     """The sentences that a reader gets: failures first."""
     sentences = [finding["reason"] for finding in sorted(findings, key=lambda finding: finding["passed"])]
-    sentences += filter(None, [doubt(facts)])
+    sentences += filter(None, [facts.get("since"), doubt(facts)])
     if champion:
         sentences.append("this content is the champion already: nothing moves")
     elif not facts.get("champion"):

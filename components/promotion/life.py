@@ -10,8 +10,7 @@ from components.lib.core.errors import IntegrityError, MissingError
 from components.lib.pages.charts import GREY, Series
 from components.lib.registry.registered_models import Registry
 from components.lib.storage.store import Store
-
-DECISION = "trunkline.decision"  # tag of a version: the reference of what judged it
+from components.promotion.champion import DECISION
 
 
 def decisions(store: Store, registry: Registry, name: str) -> list[dict[str, Any]]:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.lib.core.errors import DataError
+from components.lib.core.errors import DataError, IntegrityError, MissingError
 from components.lib.core.settings import to_dict
 from components.lib.registry.registered_models import Registry
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
-from components.lib.storage.stage import Context, read_records
-from components.lib.storage.store import Draft
+from components.lib.storage.stage import Context, patient, read_records
+from components.lib.storage.store import Draft, Store
 from components.promotion import champion, gate
 from components.promotion.application import apply
+from components.promotion.champion import DECISION, Candidate
 from components.promotion.config import Config
 from components.promotion.decision import PROMOTED, REJECTED, decide
 
-VERSION = 4
+VERSION = 5
 
 
+@patient
 def run(
     config: Config,
     context: Context,
@@ -40,28 +44,40 @@ def run(
 
     Raises:
         ConfigErrors: if a rule or an option of one is unknown.
-        ServiceError: if the champion changed since the evaluation (evaluate again), or the server fails.
+        ServiceError: if the server fails, or a champion changes all the time.
     """
     rules = gate.load(config.rules)
     trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
-    champions = champion.already(registry, scored)
-    numbers = {one.facts["task"]: champion.decision_number(registry, one) for one in scored}
-    key = _key(config, trunk, scored, {}, numbers)
-    if champions and context.store.find(key) is None:  # else: we are completing that very decision
-        key = _key(config, trunk, scored, champions, numbers)
+    models = [trunk.facts["name"], *(one.facts["model"] for one in scored)]
+    with champion.locked(context, models):
+        candidates = [champion.candidate(context.store, registry, one) for one in scored]
+        key = _begun(config, context.store, trunk, candidates) or _key(config, trunk, candidates)
 
-    def build(draft: Draft) -> None:
-        decided = decide(rules, trunk, scored, champions, numbers)
-        draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
-        verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
-        draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
+        def build(draft: Draft) -> None:
+            decided = decide(rules, trunk, candidates)
+            draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
+            verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
+            draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
 
-    manifest = context.produce(key, build, decision)
-    decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
-    apply(context, registry, manifest, decided, trunk, scored)
+        manifest = context.produce(key, build, decision)
+        decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
+        apply(context, registry, manifest, decided, trunk, candidates)
     _report(context, registry, decided, trunk, scored, report)
     return manifest
+
+
+def _begun(config: Config, store: Store, trunk: Manifest, candidates: list[Candidate]) -> Key | None:
+    """The key of this very decision, which another attempt has taken, and applied at least in part."""
+    for one in candidates:
+        if one.reigns and one.champion is not None and DECISION in one.champion.tags:
+            with suppress(MissingError, IntegrityError):
+                key = store.resolve(one.champion.tags[DECISION]).key
+                mine = _key(config, trunk, [replace(each, rival="", champion=None) for each in candidates])
+                same = {name: key.inputs.get(name) for name in mine.inputs} == mine.inputs
+                if same and (key.version, key.config) == (mine.version, mine.config):
+                    return key
+    return None
 
 
 def _tell(context: Context, decided: dict[str, Any]) -> None:
@@ -74,21 +90,17 @@ def _tell(context: Context, decided: dict[str, Any]) -> None:
             context.tell(f"{task['task']} is NOT promoted: {'; '.join(failed)}")
 
 
-def _key(
-    config: Config,
-    trunk: Manifest,
-    scored: list[Manifest],
-    champions: dict[str, str],
-    numbers: dict[str, int],
-) -> Key:
-    inputs = {f"evaluation.{evaluation.facts['task']}": evaluation.reference for evaluation in scored}
-    inputs |= {f"champion.{task}": reference for task, reference in champions.items()}
-    return Key(
-        "promotion",
-        VERSION,
-        to_dict(config) | {"decisions": numbers},
-        {"trunk": trunk.key.inputs["trunk"], **inputs},
-    )
+def _key(config: Config, trunk: Manifest, candidates: list[Candidate]) -> Key:
+    inputs = {"trunk": trunk.key.inputs["trunk"]}
+    for one in candidates:
+        task = one.evaluation.facts["task"]
+        inputs[f"evaluation.{task}"] = one.evaluation.reference
+        if one.reigns:
+            inputs[f"champion.{task}"] = one.branch
+        elif one.rival:
+            inputs[f"rival.{task}"] = one.rival
+    numbers = {one.evaluation.facts["task"]: one.facts["decision"] for one in candidates}
+    return Key("promotion", VERSION, to_dict(config) | {"decisions": numbers}, inputs)
 
 
 def _checked(scored: list[Manifest]) -> list[Manifest]:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from components.lib.core.settings import to_dict
 from components.lib.registry.registered_models import CHALLENGER, Registered, Registry
-from components.lib.registry.tracking import conclude, whole
+from components.lib.registry.tracking import adopt, conclude, whole
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
-from components.lib.storage.stage import Context
+from components.lib.storage.stage import Context, patient
 from components.registration.config import Config
 from components.registration.register import register
 
 VERSION = 1
 
 
+@patient
 def run(config: Config, context: Context, *, trunk: Path | None, registered: Path) -> Manifest:
     """Registers the trunk and points the alias `challenger` to it.
 
@@ -43,6 +44,8 @@ def run(config: Config, context: Context, *, trunk: Path | None, registered: Pat
         found = registry.version(config.name, source.reference)
         if found is not None:  # whoever made it may have been killed before its run had ended
             conclude(context, source.key.digest, "FINISHED")
+            maker = found.tags.get("trunkline.run_id", "")
+            adopt(context, source.key.digest, found.reference, maker, config.name)
         version, reused = found or register(config, context, registry, source), found is not None
         registry.set_alias(version, CHALLENGER)
         manifest = _manifest(config, version)

@@ -8,13 +8,14 @@ from components.lib import modalities
 from components.lib.core.errors import DataError
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
-from components.lib.storage.stage import Context
+from components.lib.storage.stage import Context, patient
 from components.lib.storage.store import Draft
 from components.tokenization.config import Config
 
 VERSION = 1
 
 
+@patient
 def run(config: Config, context: Context, *, corpus: Path, tokens: Path) -> Manifest:
     """Writes the tokens manifest to `tokens`.
 

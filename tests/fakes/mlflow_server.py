@@ -24,15 +24,18 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, words: Sequence[str] = (), variables: Mapping[str, str] = {}) -> Iterator[str]:
+def serving(
+    folder: Path, words: Sequence[str] = (), variables: Mapping[str, str] = {}, port: int = 0
+) -> Iterator[str]:
     """The URI of a server with a sqlite file and artifacts in `folder`; stopped at the end.
 
     Args:
         folder: of the database, the artifacts and the log.
         words: another command and arguments of `mlflow`; host, port and workers are ours.
         variables: more environment.
+        port: that of a server that was there before; 0: a free one.
     """
-    port = free_port()
+    port = port or free_port()
     places = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination"]
     words = words or ["server", *places, str(folder / "artifacts")]
     ours = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

@@ -90,7 +90,8 @@ class Lab:
     def start(self, config: Config | None = None, **environment: str) -> subprocess.Popen:
         """The stage, in a session of its own."""
         self.logs += 1
-        details = {"tracking_uri": environment.pop("tracking_uri", ""), "run_id": "lab", "details": {}}
+        details = {"tracking_uri": "", "run_id": "lab", "details": {}}
+        details |= {name: environment.pop(name) for name in [*details] if name in environment}
         paths = {"tokens": str(self.tokens), "trunk": str(self.trunk)}
         job = {"store": self.uri, "run": details, "config": to_dict(config or self.config), **paths}
         command = [sys.executable, "-c", STAGE, json.dumps(job)]

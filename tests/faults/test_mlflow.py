@@ -1,6 +1,7 @@
 """F17, F18: an MLflow server that is down, hangs, loses answers, comes back; each point arrives once (M)."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from components.lib.storage.store import Store
 from components.registration.config import Config
 from components.registration.run import run as register
 from tests import models
+from tests.fakes.mlflow_server import serving
 from tests.faults.lab import ALONE, TINY, Lab
 from tests.faults.proxy import before
 from tests.made import corpora
@@ -172,6 +174,40 @@ def test_registration_sends_what_pretraining_could_not(proxy, mlflow_uri, tmp_pa
         assert found["pretraining"] == before["pretraining"]
 
 
+@pytest.mark.long
+@pytest.mark.fault("F17")
+def test_registration_outlasts_a_server_that_is_made_anew(tmp_path, empty_database, monkeypatch):
+    """Seen on a cluster: MLflow's one pod was away for 15 s while `register` ran."""
+    monkeypatch.setenv("TRUNKLINE_PATIENCE", "120")
+    shutil.copyfile(empty_database, tmp_path / "server.db")
+    context = Context(Store(str(tmp_path / "store")), run_id="r", stage="registration")
+    models.trunk(context.store).write(tmp_path / "trunk.json")
+    places = {"trunk": tmp_path / "trunk.json", "registered": tmp_path / "registered.json"}
+    with serving(tmp_path) as uri:
+        port = int(uri.rpartition(":")[2])
+    done = threading.Thread(
+        target=register, args=(Config("anew"), replace(context, tracking_uri=uri)), kwargs=places
+    )
+    done.start()
+    time.sleep(8)
+    assert done.is_alive()
+    with serving(tmp_path, port=port):
+        done.join(120)
+        assert Registry(uri).find("anew", "challenger")
+
+
+@pytest.mark.fault("F17")
+def test_registration_is_tried_again_inside_the_stage(proxy, tmp_path, capsys):
+    context = Context(
+        Store(str(tmp_path / "store")), tracking_uri=proxy.url, run_id="r", stage="registration"
+    )
+    models.trunk(context.store).write(tmp_path / "trunk.json")
+    fault = proxy.inject("reset", times=6)
+    register(Config("again"), context, trunk=tmp_path / "trunk.json", registered=tmp_path / "registered.json")
+    assert fault.struck == 6 and "; again in" in capsys.readouterr().out
+    assert Registry(proxy.url).find("again", "challenger") and len(context.outputs) == 1
+
+
 @pytest.mark.fault("F17")
 def test_without_its_curves_nothing_is_registered(proxy, tmp_path, monkeypatch):
     context = Context(
@@ -182,6 +218,7 @@ def test_without_its_curves_nothing_is_registered(proxy, tmp_path, monkeypatch):
     places = {"trunk": tmp_path / "trunk.json", "registered": tmp_path / "registered.json"}
     with pytest.raises(ServiceError), monkeypatch.context() as impatient:
         impatient.setattr("components.lib.registry.tracking.run.DEADLINE", 0.5)
+        impatient.setenv("TRUNKLINE_PATIENCE", "0")
         register(Config("curveless"), context, **places)
     fault.times = 0
     assert Registry(proxy.url).find("curveless", "challenger") is None

@@ -8,7 +8,6 @@ import pytest
 from components.lib.core.errors import AccessError, IntegrityError, ServiceError
 from components.lib.storage import store as stores
 from components.lib.storage.artifacts import Key
-from components.lib.storage.objects import s3 as objects
 from components.lib.storage.store import Store
 from tests.faults import proxy as proxies
 
@@ -79,7 +78,7 @@ def test_what_passes_costs_time_alone(proxy, store, faults):
 
 @pytest.mark.fault("F10")
 def test_a_store_that_is_down_for_good_is_told(proxy, store, monkeypatch):
-    monkeypatch.setattr(objects, "PATIENCE", 4.0)  # boto3's own six tries take one to two of them
+    monkeypatch.setenv("TRUNKLINE_PATIENCE", "4")  # boto3's own six tries take one to two of them
     fault = proxy.inject("reset")
     start = time.monotonic()
     with pytest.raises(ServiceError, match="S3 does not answer") as caught:

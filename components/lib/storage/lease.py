@@ -1,24 +1,28 @@
 """Lease: who does a piece of work, renewed while that process lives; distributed lock by conditional writes.
 
-    <prefix>/lease.<generation>.json     {"owner", "renewed": seconds since 1970, "token"}
+    <prefix>/lease.<generation>.json     who holds it, when it was renewed
 
 The newest generation holds. Taking over is writing the next one by a conditional put, of which one succeeds;
 renewing overwrites one's own, after a look for a newer one. A lease says who works, so that nobody does so in
 vain: what must not happen twice is guarded by a conditional put of its own (manifests, checkpoints).
 
-Clocks may differ: a lease that looks old is taken only if it is not renewed while the taker looks on.
+Clocks may differ: a lease that looks old is taken only if it is not renewed while the taker looks on. That of
+a process of this very machine is taken at once when there is no such process any more.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import MissingError, TrunklineError
@@ -28,7 +32,7 @@ VARIABLE = "TRUNKLINE_LEASE_SECONDS"
 SECONDS = 30.0  # between two renewals
 DEAD = 4.0  # renewals that a live holder may miss: a store that hung, a machine that swapped
 POLLS = 6  # looks of one who waits, between two renewals
-NAME = "lease.{:06d}.json"
+NAME, WAITING = "lease.{:06d}.json", "waiting."
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,23 @@ class Holder:
     owner: str
     renewed: float
     token: str
+    machine: str = ""
+    process: int = 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was given back, or its process was one of this machine and is not there any more."""
+        if not self.renewed:
+            return True
+        if self.machine != machine() or self.process == os.getpid():
+            return False
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
 
     @property
     def age(self) -> float:
@@ -66,17 +87,17 @@ class Lease:
         for key in sorted(self._keys(), reverse=True):
             try:
                 value: dict[str, Any] = json.loads(self.objects.read(key))
-                return Holder(_generation(key), value["owner"], value["renewed"], value["token"])
+                return Holder(_generation(key), **value)
             except MissingError:  # given up for a newer one meanwhile
                 return self.holder()
-            except (ValueError, KeyError, TypeError):  # damaged: nobody's
+            except (ValueError, TypeError):  # damaged: nobody's
                 return Holder(_generation(key), "", 0.0, "")
         return None
 
     def alive(self, minutes: float) -> bool:
         """Whether somebody renewed it in the last `minutes`."""
         found = self.holder()
-        return found is not None and found.age < minutes * 60
+        return found is not None and not found.gone and found.age < minutes * 60
 
     def take(self) -> bool:
         """Takes it, unless another owner's is alive; asked again and again, it finds out that one is dead."""
@@ -105,6 +126,11 @@ class Lease:
         if found is not None and found.generation == self.generation and found.token == self._token:
             self.objects.write(self._key(self.generation), self._text(0.0))
 
+    def remove(self) -> None:
+        """Deletes it, once the work is done and nobody will do it again."""
+        for key in self._keys():
+            self.objects.delete(key)
+
     def end(self) -> None:
         """Gives back what a process of the same owner held that was killed."""
         found = self.holder()
@@ -131,16 +157,31 @@ class Lease:
         Args:
             tell: gets one line a holder, so that a person sees what is waited for.
         """
-        told = ""
-        while not self.take():
-            if done():
-                return False
-            found = self.holder()
-            if found is not None and found.owner != told:
-                told = found.owner
-                tell(told)
-            time.sleep(seconds() / POLLS)
-        return True
+        told, mark = "", f"{self.prefix}/{WAITING}{self.owner}.json"
+        try:
+            while not self.take():
+                if done():
+                    return False
+                if (found := self.holder()) is not None:
+                    self.objects.write(mark, self._text(time.time()))
+                    if found.owner != told:
+                        told = found.owner
+                        tell(told)
+                time.sleep(seconds() / POLLS)
+            return True
+        finally:
+            if told:
+                self.objects.delete(mark)
+
+    def wanted(self) -> list[str]:
+        """Owners that wait for it and live, besides this one."""
+        found = []
+        for key in self.objects.keys(f"{self.prefix}/{WAITING}"):
+            with suppress(MissingError, ValueError, TypeError):
+                one = Holder(0, **json.loads(self.objects.read(key)))
+                if one.owner != self.owner and not one.gone and one.age < DEAD * seconds():
+                    found.append(one.owner)
+        return found
 
     def _keep(self, ended: threading.Event) -> None:
         while not ended.wait(seconds()):
@@ -152,7 +193,7 @@ class Lease:
 
     def _dead(self, found: Holder) -> bool:
         """Given back, or old and not renewed between two looks that are further apart than two renewals."""
-        if not found.renewed:
+        if found.gone:
             return True
         seen, now = (found.token, found.renewed), time.monotonic()
         if self._suspect is None or self._suspect[:2] != seen:
@@ -168,12 +209,28 @@ class Lease:
 
     def _text(self, renewed: float) -> bytes:
         value = {"owner": self.owner, "renewed": round(renewed, 3), "token": self._token}
-        return json.dumps(value).encode()
+        return json.dumps({**value, "machine": machine(), "process": os.getpid()}).encode()
+
+
+def leases(objects: Objects, prefix: str) -> list[str]:
+    """The prefixes of all leases below another."""
+    start = f"/{NAME.partition('{')[0]}"
+    return sorted({key.rpartition("/")[0] for key in objects.keys(prefix) if start in key})
 
 
 def seconds() -> float:
     """Seconds between two renewals: SECONDS, or what a test says."""
     return float(os.environ.get(VARIABLE) or SECONDS)
+
+
+@functools.cache
+def machine() -> str:
+    """This machine since it was started, and the name space of its process ids: a container has its own."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _generation(key: str) -> int:

@@ -7,6 +7,7 @@ what a clock has a part in (seconds, errors), and is what the exit record and th
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import json
 import os
@@ -16,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from components.lib.core import hardware, signals
-from components.lib.core.errors import InternalError, TrunklineError, unexpected
+from components.lib.core import hardware, patience, signals
+from components.lib.core.errors import InternalError, Interrupted, TrunklineError, unexpected
 from components.lib.storage import artifacts, source_cache
 from components.lib.storage.artifacts import Key, Manifest
+from components.lib.storage.lease import Lease
 from components.lib.storage.store import Draft, Store
 
 
@@ -99,17 +101,40 @@ class Context:
         return self.obtain(key, make, output)
 
     def obtain(self, key: Key, make: Callable[[], None], output: Path) -> Manifest:
-        """Like `produce`, where `make` commits the output itself, or has another process do it."""
+        """Like `produce`, where `make` commits the output itself, or has another process do it.
+
+        Of several runs that want the same, one works; the others wait while it lives, and take its output.
+        """
+        reused = self.store.find(key) is not None or not self._made(key, make)
         manifest = self.store.find(key)
-        reused = manifest is not None
-        if manifest is None:
-            make()
-            manifest = self.store.find(key)
         if manifest is None:
             raise InternalError("the work ended without an output", where=f"{key.stage}/{key.digest}")
         manifest.write(output)
         self.record(manifest, reused=reused)
         return manifest
+
+    def _made(self, key: Key, make: Callable[[], None]) -> bool:
+        """Calls `make` if nobody else is at it; False: another run has made it."""
+        lease = Lease(self.store.objects, f"launches/{key.digest}", self.run_id)
+
+        def there() -> bool:
+            return self.store.find(key) is not None
+
+        def tell(owner: str) -> None:
+            self.tell(f"run {owner} makes the same: this one waits for its result while that one lives")
+
+        made = False
+        while lease.wait(there, tell):
+            try:
+                with lease.kept():
+                    if made := not there():
+                        make()
+                break
+            except Interrupted:  # told to stop, or thought dead: then another run has it, and makes the same
+                if (holder := lease.holder()) is None or holder.owner == self.run_id:
+                    raise
+        lease.remove()
+        return made
 
     def record(self, manifest: Manifest, *, reused: bool) -> None:
         """Notes an output in the ledger."""
@@ -118,6 +143,10 @@ class Context:
 
 
 STORED = "stored"  # the only setting, a key of the store, of settings that are too long for a parameter
+C = TypeVar("C")
+P = ParamSpec("P")
+T = TypeVar("T")
+LAST = "promotion"  # the stage that ends every run that ends well
 # Of the Hugging Face libraries, read when they are imported: which a stage does after it was opened.
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
@@ -154,6 +183,7 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool =
     try:
         if context is not None and context.ledger:
             write_record(context, start, error)
+            _conclude(context, error)
     except TrunklineError as raised:  # a store that cannot be written is often the error itself
         error = error or raised
     if error is not None:
@@ -166,12 +196,31 @@ def _config(store: Store, settings: Mapping[str, Any]) -> Any:
     return json.loads(store.objects.read(config[STORED])) if config.keys() == {STORED} else config
 
 
+def patient(
+    run: Callable[Concatenate[C, Context, P], T],
+) -> Callable[Concatenate[C, Context, P], T]:
+    """Decorator of a stage's `run`, which can be repeated: again while a service does not answer."""
+
+    @functools.wraps(run)
+    def tried(config: C, context: Context, /, *paths: P.args, **named: P.kwargs) -> T:
+        told, made = len(context.notices), len(context.outputs)
+
+        def attempt() -> T:
+            del context.notices[told:], context.outputs[made:]
+            return run(config, context, *paths, **named)
+
+        return patience.patiently(attempt, context.stage)
+
+    return tried
+
+
 def write_record(context: Context, start: float, error: TrunklineError | None) -> None:
     """Writes this stage's record to the run's ledger."""
     end = time.time()
     record = {
         "stage": context.stage,
         "task": context.task,
+        "tracking_uri": context.tracking_uri,
         "details": context.details,
         "status": "failed" if error else "succeeded",
         "start": start,
@@ -186,6 +235,16 @@ def write_record(context: Context, start: float, error: TrunklineError | None) -
     name = f"{context.stage}.{context.task}" if context.task else context.stage
     data = json.dumps(record, indent=1, sort_keys=True).encode()
     context.store.objects.write(f"runs/{context.run_id}/{name}.json", data)
+
+
+def _conclude(context: Context, error: TrunklineError | None) -> None:
+    """The exit record, where closing is not to write it: see `exit_record`."""
+    from components.lib.storage import exit_record
+
+    if error is None and context.stage == LAST:
+        exit_record.write(context.store, context.run_id, read_records(context), exit_record.SUCCEEDED)
+    elif error is not None and exit_record.read(context.store, context.run_id):  # a Retry
+        exit_record.write(context.store, context.run_id, read_records(context), exit_record.FAILED)
 
 
 def read_records(context: Context) -> list[dict[str, Any]]:

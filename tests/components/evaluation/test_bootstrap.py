@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.evaluation import bootstrap
+from components.lib.core import bootstrap
 
 
 def mean_of(values):

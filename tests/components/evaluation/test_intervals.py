@@ -5,7 +5,9 @@ import pytest
 from scipy import stats
 
 from components.evaluation.config import Config
-from components.evaluation.intervals import estimates, summary
+from components.evaluation.intervals import estimates
+from components.lib.core import bootstrap
+from components.lib.core.bootstrap import summary
 from tests.components.evaluation.test_comparison import SHARE, share
 
 
@@ -19,7 +21,10 @@ def test_metric_intervals_match_scipy() -> None:
 
     config = Config("m", replicates=8000)
     systems = {"challenger": metrics(correct), "champion": metrics(other)}
-    found, difference = estimates(config, systems, 300, {})
+    found, difference, _ = estimates(config, systems, 300, {})
+    apart = [estimates(config, {name: system}, 300, {})[2] for name, system in systems.items()]
+    kept = [bootstrap.unpacked(bootstrap.packed(drawn), drawn) for drawn in apart]
+    assert bootstrap.paired(*kept, 300, config.confidence, {}) == difference, "in two jobs as in one"
     options: dict[str, Any] = {"method": "percentile", "n_resamples": 8000, "vectorized": True}
     for values, name in ((correct, "challenger"), (other, "champion")):
         theirs = stats.bootstrap((values,), np.mean, rng=generator, **options).confidence_interval
@@ -42,7 +47,7 @@ def test_metrics_of_few_examples_say_how_few_they_are() -> None:
         return {"accuracy": np.ones(len(weights)), "other": np.ones(len(weights))}
 
     systems = {"challenger": right, "champion": right}
-    found, gaps = estimates(Config("m", replicates=100), systems, 20, {"accuracy": SHARE})
+    found, gaps, _ = estimates(Config("m", replicates=100), systems, 20, {"accuracy": SHARE})
     least = stats.binomtest(20, 20).proportion_ci(0.95, "exact").low
     assert found["challenger"]["accuracy"] == {
         "value": 1.0,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.evaluation import bootstrap
+from components.lib.core import bootstrap
 from components.lib.core.errors import ConfigErrors
 from components.promotion import gate
 

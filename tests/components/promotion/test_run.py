@@ -3,9 +3,10 @@ import json
 
 import pytest
 
-from components.lib.core.errors import ConfigErrors, DataError, ServiceError
+from components.lib.core.errors import ConfigErrors, DataError
 from components.lib.registry import links
 from components.lib.registry.registered_models import Registry
+from components.promotion import champion
 from components.promotion.config import Config
 from components.promotion.run import run
 from components.registration.config import Config as Registration
@@ -157,18 +158,70 @@ def test_the_same_again_is_reused_and_changes_nothing(tracked, tmp_path, trunk):
     assert second == first and decision["tasks"][0]["verdict"] == "promoted"
 
 
-def test_a_champion_that_was_not_scored_is_a_retriable_error(tracked, tmp_path, trunk):
-    old, new, late = (models.branch(tracked.store, trunk, seed) for seed in (0, 1, 2))
+@pytest.mark.parametrize(("wrong", "verdict", "first"), [(60, "promoted", True), (130, "rejected", False)])
+def test_the_later_of_two_runs_is_compared_with_the_earlier(tracked, tmp_path, trunk, wrong, verdict, first):
+    """Both were scored against the champion before, or none; the later passes or fails by the new one."""
+    old, early, late = (models.branch(tracked.store, trunk, seed) for seed in (0, 1, 2))
+    before = {} if first else {"champion": (old, "1"), "difference": PASSES}
+    if not first:
+        gated(tracked, tmp_path, [models.evaluation(tracked.store, old)])
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, early, drawn=100, **before)])
+    previous = holder(tracked, "previous")
+    later = models.evaluation(tracked.store, late, drawn=wrong, **before)
+    made, decision = gated(tracked, tmp_path, [later])
+    (task,) = decision["tasks"]
+    assert task["verdict"] == verdict and task["champion"]["reference"] == early.reference
+    assert task["difference"]["accuracy"]["value"] == pytest.approx((100 - wrong) / 500)
+    assert "became champion since the evaluation: compared with it" in " ".join(task["reasons"])
+    moved = verdict == "promoted"
+    assert holder(tracked, "champion") == (late if moved else early).reference
+    assert holder(tracked, "previous") == (early.reference if moved else previous)
+    with dying(0):  # whoever was killed at the end finds its own decision
+        assert gated(tracked, tmp_path, [later])[0] == made
+
+
+def test_a_champion_without_outcomes_on_these_examples_is_no_error_for_good(tracked, tmp_path, trunk):
+    old, late = (models.branch(tracked.store, trunk, seed) for seed in (0, 1))
     gated(tracked, tmp_path, [models.evaluation(tracked.store, old)])
-    stale = models.evaluation(tracked.store, late)  # as if there had been no champion
-    with pytest.raises(ServiceError, match="another than the one") as caught:
-        gated(tracked, tmp_path, [stale])
-    assert caught.value.retriable and caught.value.fix == "evaluate again"
-    gated(tracked, tmp_path, [models.evaluation(tracked.store, new, (old, "1"), difference=PASSES)])
-    stale = models.evaluation(tracked.store, late, (old, "1"), difference=PASSES)
-    with pytest.raises(ServiceError, match="another than the one"):
-        gated(tracked, tmp_path, [stale])
-    assert holder(tracked, "champion") == new.reference
+    _, decision = gated(tracked, tmp_path, [models.evaluation(tracked.store, late, drawn=10)])
+    (task,) = decision["tasks"]
+    assert task["verdict"] == "rejected" and "the next run does" in " ".join(task["reasons"])
+    assert (holder(tracked, "champion"), holder(tracked, "challenger")) == (old.reference, late.reference)
+
+
+def test_a_champion_that_was_taken_away_is_none(tracked, tmp_path, trunk):
+    old, late = (models.branch(tracked.store, trunk, seed) for seed in (0, 1))
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, old)])
+    scored = models.evaluation(tracked.store, late, champion=(old, "1"), difference=FAILS)
+    Registry(tracked.tracking_uri).client.delete_registered_model_alias("news-topics", "champion")
+    _, decision = gated(tracked, tmp_path, [scored])
+    assert decision["tasks"][0]["verdict"] == "promoted" and holder(tracked, "champion") == late.reference
+
+
+def test_an_alias_that_a_run_on_another_store_moves_meanwhile_is_met_by_a_second_look(
+    tracked, tmp_path, trunk, monkeypatch
+):
+    """The lease is of one store; what is left to MLflow alone is read back, and compared anew."""
+    old, early, late = (models.branch(tracked.store, trunk, seed) for seed in (0, 1, 2))
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, old, drawn=100)])
+    better = {"champion": (old, "1"), "difference": PASSES}
+    gated(tracked, tmp_path, [models.evaluation(tracked.store, early, drawn=90, **better)])
+    registry, looks = Registry(tracked.tracking_uri), []
+    back = registry.version("news-topics", old.reference)
+    real = champion.candidate
+
+    def look(*arguments):
+        found = real(*arguments)
+        looks.append(found.champion.reference)
+        if len(looks) == 1:  # somebody puts the old one back
+            registry.set_alias(back, "champion")
+        return found
+
+    monkeypatch.setattr(champion, "candidate", look)
+    later = models.evaluation(tracked.store, late, drawn=95, champion=(early, "2"))
+    _, decision = gated(tracked, tmp_path, [later])
+    assert looks == [early.reference, old.reference] and decision["tasks"][0]["verdict"] == "promoted"
+    assert (holder(tracked, "champion"), holder(tracked, "previous")) == (late.reference, old.reference)
 
 
 def test_the_trunk_follows_only_when_every_branch_passed(tracked, tmp_path, trunk):

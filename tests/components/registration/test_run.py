@@ -46,6 +46,22 @@ def test_a_trunk_is_registered_with_all_that_is_known_of_it(tracked, tmp_path):
     assert version.tags["trunkline.git"] == "0" * 40 and version.tags["kfp.pipeline_run_id"] == "run-1"
 
 
+def test_a_run_that_takes_what_another_has_made_says_so(tracked, tmp_path):
+    _, path = given(tracked, tmp_path)
+    made = registered(tracked, tmp_path, path)
+    later = dataclasses.replace(tracked, run_id="run-2")
+    for _ in range(2):
+        assert registered(later, tmp_path, path).facts == made.facts
+    client = Registry(tracked.tracking_uri).client
+    (experiment,) = [one for one in client.search_experiments() if one.name == "smoke"]
+    query = "tags.`kfp.pipeline_run_id` = 'run-2'"
+    (run,) = client.search_runs([experiment.experiment_id], query)
+    assert run.info.status == "FINISHED" and run.info.run_name == "news"
+    assert run.data.tags["trunkline.made_by"] == "run-1"
+    assert run.data.tags["trunkline.adopted"] == made.key.inputs["trunk"]
+    assert "Adopted: run run-1" in run.data.tags["mlflow.note.content"]
+
+
 @pytest.mark.parametrize("plugin", [True, False, "of another server"])
 def test_with_and_without_the_mlflow_plugin_of_kfp(plugin, tracked, tmp_path, monkeypatch):
     """The plugin opens a run a task and names it in the environment: the version then belongs to it."""

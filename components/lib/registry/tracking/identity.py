@@ -36,6 +36,31 @@ def conclude(context: Context, key: str, status: str) -> None:
         print(f"tracking: the run could not be marked as {status}: {error.what}", flush=True)
 
 
+def adopt(context: Context, key: str, reference: str, maker: str, name: str) -> None:
+    """Gives this pipeline run a finished MLflow run that says that it took what another one had made.
+
+    Args:
+        key: by which the run that made it is known; where that is one of this pipeline run, nothing is done.
+        reference: of what was taken.
+        maker: the pipeline run that made it.
+        name: shown in the list of runs.
+    """
+    if not context.tracking_uri:
+        return
+    try:
+        client, tags = connect(context.tracking_uri), identity(context, "")
+        with explained(context.tracking_uri):
+            runs = _runs(client, [experiment(client, _experiment(context))], identity(context, key))
+            if any(run.data.tags.get(PIPELINE_RUN) == context.run_id for run in runs):
+                return
+            told = {"trunkline.adopted": reference, "trunkline.made_by": maker}
+            told["mlflow.note.content"] = f"Adopted: run {maker} had made the same, {reference}."
+            run = resume_or_start(client, context, {**tags, **told}, name)
+            client.set_terminated(run.info.run_id, "FINISHED")
+    except TrunklineError as error:
+        print(f"tracking: it is not told that {reference} was adopted: {error.what}", flush=True)
+
+
 def identity(context: Context, key: str) -> dict[str, str]:
     """The tags by which a run is found again."""
     tags = {"trunkline.stage": context.stage, "trunkline.task": context.task, "trunkline.key": key}

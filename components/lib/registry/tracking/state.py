@@ -10,7 +10,7 @@ import http.client
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -21,7 +21,7 @@ from components.lib.registry.tracking.server import EXPECTED, access_fix, check,
 
 REFERENCE, MODEL_ID = "trunkline.reference", "trunkline.model_id"  # tags of a version that is ours
 ALIASES = ("champion", "challenger")
-MOST = 1 << 20  # bytes of an answer
+MOST = 16 << 20  # bytes of an answer
 
 
 def probe(
@@ -109,7 +109,7 @@ class _Server:
         """The answer; empty where there is no such thing, or a proxy does not let us ask."""
         url = f"{self.uri.rstrip('/')}/api/2.0/mlflow/{call}?{urlencode(values)}"
         try:
-            status, body = _get(url, self.timeout)
+            status, body = request(url, self.timeout)
             found = json.loads(body) if status == 200 else {}
         except (OSError, http.client.HTTPException, ValueError):
             return {}
@@ -133,7 +133,7 @@ class _Server:
 
 def _probe_server(uri: str, timeout: float) -> None:
     try:
-        status, body = _get(f"{uri.rstrip('/')}/version", timeout)
+        status, body = request(f"{uri.rstrip('/')}/version", timeout)
     except ValueError as error:
         raise ConfigError("the tracking URI is not a URL", where="tracking_uri", found=uri) from error
     except (OSError, http.client.HTTPException) as error:
@@ -150,13 +150,18 @@ def _probe_server(uri: str, timeout: float) -> None:
         raise ConfigError("the MLflow server is too old", where=uri, found=body, expected="3.17 or newer")
 
 
-def _get(url: str, timeout: float) -> tuple[int, str]:
-    """Status and the beginning of the body; follows no redirect."""
+def request(url: str, timeout: float, body: Mapping[str, Any] | None = None) -> tuple[int, str]:
+    """Status and the beginning of the body of a GET, or of a POST of JSON; follows no redirect."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     with closing(kind(parts.hostname or "", parts.port, timeout=timeout)) as connection:
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        connection.request("GET", path, headers={"User-Agent": "trunkline", **_authorization()})
+        headers = {"User-Agent": "trunkline", **_authorization()}
+        if body is None:
+            connection.request("GET", path, headers=headers)
+        else:
+            headers["Content-Type"] = "application/json"
+            connection.request("POST", path, json.dumps(body).encode(), headers)
         response = connection.getresponse()
         return response.status, response.read(MOST).decode("utf-8", "replace").strip()
 

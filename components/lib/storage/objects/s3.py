@@ -23,6 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from components.lib.core import patience
 from components.lib.core.errors import (
     AccessError,
     ConfigError,
@@ -41,7 +42,6 @@ UNMET = {"412", "PreconditionFailed"}
 CONFLICT = {"409", "ConditionalRequestConflict"}
 DIGEST = "sha256"  # metadata of what `write` has put: small objects, which no manifest vouches for
 TRIES = 4
-PATIENCE = 20.0  # seconds of an outage that are sat out: botocore's own six attempts are over in one or two
 T = TypeVar("T")
 
 
@@ -187,11 +187,14 @@ class CredentialsExpired(AccessError):
 
 
 def _exhausted(state: RetryCallState) -> bool:
-    """Stops retrying an outage after PATIENCE seconds, damaged answers and conflicts after TRIES attempts."""
+    """Whether to retry no more: an outage for as long as `patience` says, damage and conflicts TRIES times.
+
+    botocore's own six attempts are over in one or two seconds.
+    """
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, IntegrityError | Broken | Conflict):
         return state.attempt_number >= TRIES
-    return (state.seconds_since_start or 0.0) > PATIENCE
+    return (state.seconds_since_start or 0.0) > patience.seconds()
 
 
 @contextmanager

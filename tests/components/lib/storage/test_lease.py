@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from components.lib.storage.lease import VARIABLE, Lease
+from components.lib.storage import lease as lease_module
+from components.lib.storage.lease import VARIABLE, Lease, machine
 from components.lib.storage.objects import connect
 
 PREFIX = "launches/0123"
@@ -81,16 +82,21 @@ def test_a_live_one_is_not_taken_whatever_its_clock_says(store, monkeypatch, ahe
     assert other.take()
 
 
-def _hold(folder):
+def _hold(folder, elsewhere):
+    lease_module.machine = lambda: "another" if elsewhere else machine()
     one = Lease(connect(folder), PREFIX, "a")
     one.take()
     with one.kept():
         time.sleep(60)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_dead_one_is_taken_over(store, how):
-    process = multiprocessing.get_context("spawn").Process(target=_hold, args=(store.uri,))
+@pytest.mark.parametrize(
+    ("how", "elsewhere"), [(signal.SIGKILL, True), (signal.SIGSTOP, True), (signal.SIGKILL, False)]
+)
+def test_a_dead_one_is_taken_over(store, how, elsewhere, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "0.1" if elsewhere else "20")
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_hold, args=(store.uri, elsewhere))
     process.start()
     try:
         other, told = lease(store, "b"), []
@@ -98,9 +104,14 @@ def test_a_dead_one_is_taken_over(store, how):
             time.sleep(0.02)
         assert not taken(other, 0.6), "it is renewed"
         os.kill(process.pid, how)
-        assert other.wait(lambda: False, told.append) and told == ["a"]
-        os.kill(process.pid, signal.SIGCONT) if how == signal.SIGSTOP else None
-        time.sleep(0.3)
+        if not elsewhere:
+            process.join()
+        began = time.monotonic()
+        assert other.wait(lambda: False, told.append)
+        assert told == ["a"] if elsewhere else time.monotonic() - began < 1
+        if how == signal.SIGSTOP:
+            os.kill(process.pid, signal.SIGCONT)
+            time.sleep(0.3)
         assert other.holder().owner == "b", "a zombie renews nothing"
     finally:
         process.kill()

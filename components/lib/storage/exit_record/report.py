@@ -16,16 +16,15 @@ def write(store: Store, record: Mapping[str, Any], records: Sequence[Mapping[str
         record: the exit record.
         records: the run's ledger.
     """
-    if ledger.account(records) and not any(
-        one["stage"] == "promotion" and not one["passed_on"] for one in records
-    ):
+    reported = any(one["stage"] == "promotion" and not one["passed_on"] for one in records)
+    if ledger.account(records) and not reported:
         store.objects.write(f"runs/{record['run_id']}/report.html", render(record, records).encode())
 
 
 def render(record: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> str:
     """The page."""
     return page.render(
-        "closing/report.html.j2",
+        "lib/storage/exit_record/report.html.j2",
         str((record.get("details") or {}).get("preset") or record["run_id"]),
         lead=f"Run {record['run_id']}: {record['status']}",
         footer="Made by Trunkline.",

@@ -31,7 +31,9 @@ def render(records: list[dict[str, Any]], reports: set[str]) -> str:
     """
     count = f"{len(records):,} run{'s' if len(records) != 1 else ''}"
     rows = [_row(record, record["run_id"] in reports) for record in records]
-    return page.render("closing/index.html.j2", "Runs", lead=f"{count} that ended, newest first", rows=rows)
+    return page.render(
+        "lib/storage/exit_record/index.html.j2", "Runs", lead=f"{count} that ended, newest first", rows=rows
+    )
 
 
 def _row(record: Mapping[str, Any], has_report: bool) -> list[object]:
