@@ -1,6 +1,6 @@
 # Every command of the project. CI calls nothing but these targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run decide submit schedule ui serve screenshots garbage test faults fuzz check fix compile golden images e2e locks chart scan bench clean
+.PHONY: help setup run decide submit schedule ui serve screenshots garbage test faults fuzz check fix compile golden images e2e acceptance locks chart scan bench clean
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
@@ -12,6 +12,7 @@ MODEL ?= trunkline-20news-topics@champion
 CLUSTER ?= default
 ENDPOINT ?= $(KF_PIPELINES_ENDPOINT)
 export PIPELINE PRESET SOURCE LABELS SET BRANCH  # read in the shell, so that any character may be in them
+REMOTE = --endpoint '$(ENDPOINT)' $(if $(STORE),--store '$(STORE)')
 WORDS = --pipeline "$$PIPELINE" --preset "$$PRESET" --source "$$SOURCE" --labels "$$LABELS" --branch "$$BRANCH" --set "$$SET"
 
 ##@ Use
@@ -27,8 +28,7 @@ decide: setup ## Does pre-training pay? SOURCE=my/texts LABELS=my/labels.csv MIN
 	@$(BIN)/python -m pipelines.decide $(WORDS) --minutes $(or $(MINUTES),10)
 
 submit: setup ## Run on a cluster: PRESET=... ENDPOINT=https://... STORE=s3://... SET='...' WAIT=1
-	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.submit $(WORDS) --endpoint '$(ENDPOINT)' \
-	  $(if $(STORE),--store '$(STORE)') $(if $(WAIT),--wait)
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.submit $(WORDS) $(REMOTE) $(if $(WAIT),--wait)
 
 schedule: setup ## Make recurring runs what pipelines/schedules declares: ENDPOINT=... ACTION=diff or apply
 	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m pipelines.schedule $(or $(ACTION),apply) --endpoint '$(ENDPOINT)'
@@ -78,6 +78,9 @@ e2e: setup ## Whole runs: as text grows, on images, by the rules of KFP, in cont
 	@$(BIN)/python -m pytest -q -m long -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder tests/pipelines tests/benchmarks
 	@PACKAGES=postgresql images/engine.sh bash -c '$(BIN)/python -m images.build >/dev/null && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
 
+acceptance: setup ## What a cluster (kubectl's) keeps of all promises: ENDPOINT=... CLUSTER=... TRAINER=1 SECONDS=1500 ROWS='success digest'
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m tests.acceptance $(REMOTE) --rows '$(ROWS)' $(if $(TRAINER),--trainer) $(if $(SECONDS),--seconds $(SECONDS))
+
 locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install -q uv; }
 	@$(BIN)/python -m images.locks build/uv/bin/uv
@@ -98,13 +101,10 @@ clean: ## Remove what can be made again; runs/ stays
 	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer with venv is needed: apt-get install python3 python3-venv, or PYTHON=..."; exit 69; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	  groups = [project["dependencies"], *project["optional-dependencies"].values()]; \
-	  print(*sum(groups, []), sep="\n")' > .venv/requirements.txt
+	@$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*sum( \
+	  [project["dependencies"], *project["optional-dependencies"].values()], []), sep="\n")' > .venv/requirements.txt
 	@echo "Installing into .venv, once; this takes some minutes"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r .venv/requirements.txt
-	@touch $@
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -r .venv/requirements.txt && touch $@
 
 .venv-%/ready: tests/%/lock.txt
-	@$(PYTHON) -m venv .venv-$* && .venv-$*/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
-	@touch $@
+	@$(PYTHON) -m venv .venv-$* && .venv-$*/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $< && touch $@

@@ -83,10 +83,11 @@ class KubernetesAPI:
         return 201, body
 
     def put(self, kind: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Makes a plain object, or another of its name."""
+        """Makes a plain object, or another of its name; a pod runs at once."""
         metadata = {"namespace": "team", "creationTimestamp": stamp(time.time()), "uid": uuid.uuid4().hex}
         given = body.get("metadata") or {}
         body = {**body, "metadata": {**metadata, **given, "name": name}}
+        body |= {"status": {"phase": "Running"}} if kind == "pods" and "status" not in body else {}
         self.objects.setdefault(kind, {})[name] = body
         return body
 
@@ -94,7 +95,8 @@ class KubernetesAPI:
         """All objects of a kind."""
         kept = list(self.objects.get(kind, {}).values())
         if kind == "trainjobs":
-            return [self.get(name)[1] for name in list(self.jobs)]
+            found = [self.get(name) for name in list(self.jobs)]
+            return [job for status, job in found if status == 200]
         if kind == "pods":
             running = [pod.body() for pods in self.pods.values() for pod in pods]
             return kept + running + [pod for played in self.played.values() for pod in played.pods()]
@@ -116,7 +118,11 @@ class KubernetesAPI:
             process = next((pod for pods in self.pods.values() for pod in pods if pod.name == name), None)
             if process:
                 process.process.kill()
-            answer = (200, {}) if found or process or name in _names(self.items(kind)) else (404, {})
+            answer = (
+                (200, {})
+                if found or process or name in [item["metadata"]["name"] for item in self.items(kind)]
+                else (404, {})
+            )
         self.deleted(kind, name)
         return answer
 
@@ -184,10 +190,6 @@ class KubernetesAPI:
             ]
 
 
-def _names(items: list[dict]) -> set[str]:
-    return {item["metadata"]["name"] for item in items}
-
-
 def condition(kind: str, reason: str, message: str = "") -> dict:
     when = stamp(time.time())
     return {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": when}
@@ -212,13 +214,15 @@ class Handler(http_server.Handler):
 
     def do_GET(self) -> None:
         kind, name, part, query = objects.parsed(self.path)
+        if not kind:  # /version
+            return self.send(200, {"major": "1", "minor": "34", "gitVersion": "v1.34.4"})
         if part == "exec":
             return objects.execute(self, self.api.exec, name)
         if part == "log":
             return self._log(name, int(query.get("sinceSeconds", 1_000_000)))
         if kind == "trainjobs" and name:
             return self._answer(lambda _: self.api.get(name))
-        if name or not kind:  # such as /version
+        if name:
             found = next((one for one in self.api.items(kind) if one["metadata"]["name"] == name), None)
             return self._answer(lambda _: (200, found) if found else (404, {"message": "NotFound"}))
         if query.get("watch", "").lower() == "true":
@@ -230,6 +234,10 @@ class Handler(http_server.Handler):
         kind, *_ = objects.parsed(self.path)
         if kind == "trainjobs":
             return self._answer(self.api.create)
+        if kind.endswith("accessreviews"):
+            return self._answer(
+                lambda body: (201, {"status": {"allowed": rights.reviewed(self.api.rules, body["spec"])}})
+            )
         return self._answer(lambda body: (201, self.api.put(kind, body["metadata"].get("name", ""), body)))
 
     def do_DELETE(self) -> None:

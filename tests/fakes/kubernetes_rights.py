@@ -60,6 +60,13 @@ def allowed(rules: list[dict], wanted: Act) -> bool:
     )
 
 
+def reviewed(rules: list[dict], spec: dict) -> bool:
+    """What an access review answers about an account; whoever asks for himself may do all."""
+    asked = spec["resourceAttributes"]
+    resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+    return "user" not in spec or allowed(rules, Act(asked["verb"], asked["group"], resource))
+
+
 def without(rules: list[dict], taken: Act) -> list[dict]:
     """The rules without a right."""
     left = []

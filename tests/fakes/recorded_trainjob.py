@@ -16,9 +16,13 @@ class RecordedTrainJob:
     Args:
         case: a key of recordings/trainjobs.json.
         name: of the TrainJob that takes the place of the recorded one.
+
+    Attributes:
+        limit: the step at which it rests, if there is one.
     """
 
     def __init__(self, case: str, name: str) -> None:
+        self.limit: int | None = None
         self.case, self.name, self.recording = case, name, RECORDINGS[case]
         self.step, self.steps = 0, max(len(states) for states in self.recording.values())
         self.begin = time.time()
@@ -26,7 +30,7 @@ class RecordedTrainJob:
     def look(self) -> dict[str, Any]:
         """The status at this step; the next one is a step further."""
         status = self._until("TrainJob")[-1]
-        self.step = min(self.step + 1, self.steps - 1)
+        self.step = min(self.step + 1, self.steps - 1 if self.limit is None else self.limit)
         return copy.deepcopy(status or {})
 
     def pods(self) -> list[dict[str, Any]]:

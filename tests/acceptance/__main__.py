@@ -1,0 +1,129 @@
+"""`make acceptance`: asks a cluster every row, prints a line for each, and removes what it has made.
+
+The exit code is 0 only if everything that was asked held, and nothing of it is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+
+from components.lib.core.errors import ConfigError, TrunklineError
+from pipelines import cluster
+from pipelines.kubeflow import Kubeflow
+from tests.acceptance import preflight, removal, rows, trainer_rows
+from tests.acceptance.asking import Asking, NotAsked, Unmet
+from tests.acceptance.cluster import Site
+from tests.acceptance.inside import Inside
+
+FAILED, INTERRUPTED = 1, 130
+Row = Callable[[Asking], str]
+
+
+def main(words: list[str] | None = None) -> int:
+    """Asks; returns the exit code."""
+    arguments = _parser().parse_args(words)
+    try:
+        asking = _asking(arguments)
+    except TrunklineError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return ask(asking, arguments.rows.split(), lambda line: print(line, flush=True))
+
+
+def ask(asking: Asking, wanted: list[str], say: Callable[[str], None]) -> int:
+    """Asks the rows, those of these names or all, and removes what was made, whatever happens."""
+    codes, before = [0], signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        for name, row in _rows(asking, wanted):
+            line = _answer(asking, row if asking.known or name in preflight.ROWS else _unknown)
+            say(f"{name:<10} {line}")
+            codes.append(FAILED if line.startswith("FAILED") else 0)
+    except KeyboardInterrupt:
+        say("interrupted: what was made is removed")
+        codes.append(INTERRUPTED)
+    finally:
+        ignored = [
+            (number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)
+        ]
+        left = removal.remove(asking)
+        for number, former in ignored:
+            signal.signal(number, former)
+        signal.signal(signal.SIGTERM, before)
+    say(f"{'removal':<10} {'FAILED: ' + '; '.join(left) if left else 'ok: all that was made is gone'}")
+    return max(*codes, FAILED if left else 0)
+
+
+def _rows(asking: Asking, wanted: list[str]) -> Iterator[tuple[str, Row]]:
+    """Preflight comes first, as others follow from what it finds."""
+    asked: Mapping[str, Row] = {**rows.ROWS, **trainer_rows.ROWS}
+    yield from preflight.ROWS.items()
+    for name, row in asked.items():
+        if not wanted or name in wanted:
+            yield name, row if asking.trainer or name not in trainer_rows.ROWS else preflight.trainer
+
+
+def _unknown(asking: Asking) -> str:
+    raise NotAsked("store and MLflow do not answer")
+
+
+def _answer(asking: Asking, row: Row) -> str:
+    begun = time.monotonic()
+    asking.deadline = begun + asking.seconds
+    try:
+        said = f"ok: {row(asking)}"
+    except NotAsked as reason:
+        said = f"not asked: {reason}"
+    except Unmet as found:
+        said = f"FAILED: {found}"
+    except Exception as error:  # a row that breaks keeps no other
+        kind = "" if isinstance(error, TrunklineError) else f"{type(error).__name__} "
+        said = f"FAILED: expected: an answer; found: {kind}{' '.join(str(error).split())[:400]}"
+    return f"{said} ({time.monotonic() - begun:.0f} s)"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _asking(arguments: argparse.Namespace) -> Asking:
+    from kubernetes.config import ConfigException
+
+    token, here = uuid.uuid4().hex[:8], cluster.load()
+    server = Kubeflow(arguments.endpoint)
+    try:
+        site = Site()
+    except ConfigException as error:
+        fix = "kubectl config use-context ..., or KUBECONFIG"
+        raise ConfigError("kubectl knows no cluster", where="KUBECONFIG", found=error, fix=fix) from error
+    inside = Inside(site, here, token, arguments.store, arguments.tracking_uri)
+    resources = {"cpu": arguments.cpu, "memory": arguments.memory}
+    words = (server, site, here, inside, arguments.trainer, arguments.seconds, arguments.steps, resources)
+    return Asking(*words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.acceptance", description=__doc__)
+    endpoint = os.environ.get("KF_PIPELINES_ENDPOINT", "")
+    parser.add_argument("--endpoint", default=endpoint, help="of Kubeflow Pipelines")
+    parser.add_argument("--trainer", action="store_true", help="asks the rows about Kubeflow Trainer, too")
+    parser.add_argument("--seconds", type=float, default=1500.0, help="that a row may take")
+    parser.add_argument("--rows", default="", help="names of rows; empty: all")
+    parser.add_argument("--store", default="", help="s3://bucket/prefix; empty: the cluster's own")
+    parser.add_argument("--tracking-uri", default="", help="MLflow; empty: the cluster's own")
+    parser.add_argument(
+        "--steps", type=int, default=6000, help="of a training that must last a minute or two"
+    )
+    parser.add_argument("--cpu", default="200m", help="of a pod of a TrainJob")
+    parser.add_argument("--memory", default="2Gi", help="of a pod of a TrainJob")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
