@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 
-from components.lib.core.errors import ConfigError, TrunklineError
+from components.lib.core.errors import ConfigError, TrunklineError, UsageError
 from pipelines import cluster
 from pipelines.kubeflow import Kubeflow
 from tests.acceptance import preflight, removal, rows, trainer_rows
@@ -24,17 +24,23 @@ from tests.acceptance.inside import Inside
 
 FAILED, INTERRUPTED = 1, 130
 Row = Callable[[Asking], str]
+ASKED: Mapping[str, Row] = {**rows.ROWS, **trainer_rows.ROWS}
 
 
 def main(words: list[str] | None = None) -> int:
     """Asks; returns the exit code."""
     arguments = _parser().parse_args(words)
     try:
+        wanted = arguments.rows.split()
+        if strange := sorted(set(wanted) - set(ASKED)):
+            what, expected = "there is no such row", ", ".join(ASKED)
+            raise UsageError(what, where="ROWS", found=", ".join(strange), expected=expected)
         asking = _asking(arguments)
     except TrunklineError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    return ask(asking, arguments.rows.split(), lambda line: print(line, flush=True))
+    print(f"all that is made is called {asking.inside.name}, and removed at the end", flush=True)
+    return ask(asking, wanted, lambda line: print(line, flush=True))
 
 
 def ask(asking: Asking, wanted: list[str], say: Callable[[str], None]) -> int:
@@ -62,9 +68,8 @@ def ask(asking: Asking, wanted: list[str], say: Callable[[str], None]) -> int:
 
 def _rows(asking: Asking, wanted: list[str]) -> Iterator[tuple[str, Row]]:
     """Preflight comes first, as others follow from what it finds."""
-    asked: Mapping[str, Row] = {**rows.ROWS, **trainer_rows.ROWS}
     yield from preflight.ROWS.items()
-    for name, row in asked.items():
+    for name, row in ASKED.items():
         if not wanted or name in wanted:
             yield name, row if asking.trainer or name not in trainer_rows.ROWS else preflight.trainer
 
@@ -74,7 +79,7 @@ def _unknown(asking: Asking) -> str:
 
 
 def _answer(asking: Asking, row: Row) -> str:
-    begun = time.monotonic()
+    begun, before = time.monotonic(), set(asking.started)
     asking.deadline = begun + asking.seconds
     try:
         said = f"ok: {row(asking)}"
@@ -85,6 +90,8 @@ def _answer(asking: Asking, row: Row) -> str:
     except Exception as error:  # a row that breaks keeps no other
         kind = "" if isinstance(error, TrunklineError) else f"{type(error).__name__} "
         said = f"FAILED: expected: an answer; found: {kind}{' '.join(str(error).split())[:400]}"
+    if said.startswith("FAILED"):
+        asking.abandon(set(asking.started) - before)
     return f"{said} ({time.monotonic() - begun:.0f} s)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from components.lib.core.errors import ServiceError
+from components.lib.core.errors import ServiceError, TrunklineError
 from components.lib.storage.store import Store
 from pipelines import submit
 from pipelines.cluster import Cluster
@@ -130,6 +131,13 @@ class Asking:
             if time.monotonic() >= end:
                 raise Unmet(expected, f"{said or 'nothing'}, after {time.monotonic() - begun:.0f} s")
             time.sleep(self.every)
+
+    def abandon(self, runs: Collection[str]) -> None:
+        """Terminates runs of a row that failed, if they live: the next row needs their room."""
+        for run_id in runs:
+            with contextlib.suppress(TrunklineError, *PASSING):
+                if self.state(run_id) not in submit.ENDS:
+                    self.server.terminate_run(run_id)
 
     def settings(self, **overrides: Any) -> dict[str, Any]:
         """Overrides of a run: its model has a name of ours, and its trunk is of no other row."""

@@ -124,6 +124,7 @@ def test_each_row_fails_for_what_it_asks(played, monkeypatch):
     for name, (_, words) in FAULTS.items():
         assert "FAILED" in played.lines[name] and words in played.lines[name], played.lines[name]
     assert all("ok" in played.lines[name] for name in preflight.ROWS)
+    assert {run["state"] for run in played.cluster.backend.runs.values()} == {"SUCCEEDED", "FAILED"}
 
 
 def test_a_retry_that_the_record_does_not_know_is_seen(played):
@@ -155,9 +156,14 @@ def test_what_a_cluster_lacks_is_told_before_anything_runs(played):
     assert not [name for name in api.objects["pods"] if "acceptance" in name]
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # a socket that was interrupted
+def test_a_row_that_is_not_there_is_told(capsys):
+    assert acceptance.main(["--rows", "sucess"]) == 64 and "success, digest" in capsys.readouterr().err
+
+
+INTERRUPTED = "ignore::pytest.PytestUnraisableExceptionWarning"  # a socket in the midst of an answer
+
+
+@pytest.mark.filterwarnings(INTERRUPTED)
 def test_interrupted_it_removes_what_it_has_made(played, tmp_path):
     def terminated():
         """While the next row waits for what does not come."""
