@@ -112,7 +112,7 @@ def _asking(arguments: argparse.Namespace) -> Asking:
     inside = Inside(site, here, token, arguments.store, arguments.tracking_uri)
     resources = {"cpu": arguments.cpu, "memory": arguments.memory}
     words = (server, site, here, inside, arguments.trainer, arguments.seconds, arguments.steps, resources)
-    return Asking(*words)
+    return Asking(*words, every=arguments.every)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--steps", type=int, default=6000, help="of a training that must last a minute or two"
     )
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks")
     parser.add_argument("--cpu", default="200m", help="of a pod of a TrainJob")
     parser.add_argument("--memory", default="2Gi", help="of a pod of a TrainJob")
     return parser

@@ -9,7 +9,15 @@ from components.lib.core.errors import MissingError
 from components.lib.kubernetes.manifest import GROUP, VERSION
 from tests.acceptance.asking import Asking, NotAsked, expect
 
-OURS = ("list pods", "delete pods", "create pods", "create pods/exec", "get pods/log", "get configmaps")
+OURS = (
+    "list workflows.argoproj.io",
+    "list pods",
+    "delete pods",
+    "create pods",
+    "create pods/exec",
+    "get pods/log",
+    "get configmaps",
+)
 TRAINER = f"list trainjobs.{GROUP}|create trainjobs.{GROUP}|delete trainjobs.{GROUP}".split("|")
 RUNS = ("list pods", "list workflows.argoproj.io", "list events", "get pods/log", *TRAINER)
 MEANINGS = {"OnError": (True, False), "OnFailure": (False, True), "Always": (True, True)}

@@ -156,6 +156,15 @@ def test_what_a_cluster_lacks_is_told_before_anything_runs(played):
     assert not [name for name in api.objects["pods"] if "acceptance" in name]
 
 
+def test_one_row_by_its_name(played, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "admin"))
+    words = ["--endpoint", played.asking.server.endpoint, "--rows", "success", "--every", "0.05"]
+    assert acceptance.main(words) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^success +ok: ", said, re.MULTILINE) and not re.search("^digest", said, re.MULTILINE)
+    assert re.search(r"^trainer +not asked: TRAINER=1 asks it", said, re.MULTILINE)
+
+
 def test_a_row_that_is_not_there_is_told(capsys):
     assert acceptance.main(["--rows", "sucess"]) == 64 and "success, digest" in capsys.readouterr().err
 
