@@ -79,7 +79,7 @@ e2e: setup ## Whole runs: as text grows, on images, by the rules of KFP, in cont
 	@PACKAGES=postgresql images/engine.sh bash -c '$(BIN)/python -m images.build >/dev/null && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
 
 acceptance: setup ## What a cluster (kubectl's) keeps of all promises: ENDPOINT=... CLUSTER=... TRAINER=1 SECONDS=1500 ROWS='success digest'
-	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m tests.acceptance $(REMOTE) --rows '$(ROWS)' $(if $(TRAINER),--trainer) $(if $(SECONDS),--seconds $(SECONDS))
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m tests.acceptance $(REMOTE) --rows '$(ROWS)' $(if $(TRAINER),--trainer) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STEPS),--steps $(STEPS))
 
 locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install -q uv; }

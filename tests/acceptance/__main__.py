@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", default="", help="s3://bucket/prefix; empty: the cluster's own")
     parser.add_argument("--tracking-uri", default="", help="MLflow; empty: the cluster's own")
     parser.add_argument(
-        "--steps", type=int, default=6000, help="of a training that must last a minute or two"
+        "--steps", type=int, default=12_000, help="of a training that must last a minute or two"
     )
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks")
     parser.add_argument("--cpu", default="200m", help="of a pod of a TrainJob")

@@ -26,6 +26,7 @@ from tests.acceptance.cluster import LIVE, Site
 from tests.acceptance.inside import Inside
 from tests.architecture.imports import ROOT
 
+LASTS = "a training that lasts until something happens to it (STEPS=... makes it longer)"
 CLOSED = 60.0  # seconds after the end of a run in which MLflow must know of it
 PASSING = (ServiceError, ApiException, HTTPError, OSError)  # asked again, until the time is over
 Found = tuple[Any, str]  # what was waited for, or None; what there is instead
@@ -200,7 +201,7 @@ class Asking:
         """The pod of the pretraining stage, when its training is under way."""
 
         def look() -> Found:
-            state, pod = self.live(run_id, "a training that lasts"), self.site.step(run_id, "pretraining")
+            state, pod = self.live(run_id, LASTS), self.site.step(run_id, "pretraining")
             if pod is None or pod.status.phase != "Running":
                 return None, f"{state}, {self.waiting(run_id)}"
             began = [one for one in self.tracked(run_id) if one["stage"] == "pretraining"]

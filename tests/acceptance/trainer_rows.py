@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.asking import Asking, Found, expect, why
+from tests.acceptance.asking import LASTS, Asking, Found, expect, why
 from tests.acceptance.rows import cancelled, same_bytes, trained_by
 
 IMAGE = "nowhere.example/x:1"
@@ -15,7 +15,7 @@ def lost(asking: Asking) -> str:
     run_id = asking.start(asking.long(trainer=True))
 
     def both() -> Found:
-        asking.live(run_id, "a training that lasts")
+        asking.live(run_id, LASTS)
         pods = trained_by(asking, run_id)
         learns = any(" loss " in asking.site.log(pod.metadata.name, "node") for pod in pods)
         return pods if len(pods) == 2 and learns else None, f"{len(pods)} pods, {asking.waiting(run_id)}"
