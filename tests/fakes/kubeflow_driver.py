@@ -156,8 +156,8 @@ class Cluster:
         return found
 
     def _step(self, component: dict, given: Values, where: str, retries: int) -> Values:
-        """Starts a step until it ends well, at most so often more."""
-        for _ in range(retries + 1):
+        """Starts a step until it ends well, at most so often more; 2.17 as it ships never if it failed."""
+        for _ in range(1 if self.release >= "2.17" else retries + 1):
             self.attempts[where] = number = self.attempts.get(where, 0) + 1
             folder = self.folder / f"{where}-{number}"
             for name in ("scratch", "presets", "inputs", "outputs", "bucket"):

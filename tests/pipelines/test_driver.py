@@ -85,7 +85,7 @@ def test_new_branches_on_the_registered_trunk(place, first):
 
 
 @pytest.mark.parametrize("release", ["2.16", "2.17"])
-def test_a_stage_that_fails_is_retried_and_named(place, release):
+def test_a_stage_that_fails_is_named_and_retried_by_older_releases(place, release):
     name = f"failing-{release}"
     run = started(place, name, release)
     bad = place / "bad.jsonl"
@@ -97,7 +97,7 @@ def test_a_stage_that_fails_is_retried_and_named(place, release):
     assert found["failure"]["error"]["exit_code"] == 65
     assert run.attempts == {
         "root.exit-handler-1.preflight": 1,
-        "root.exit-handler-1.ingest": 3,
+        "root.exit-handler-1.ingest": {"2.16": 3, "2.17": 1}[release],  # 2.17: pods that were deleted alone
         "root.close": 1,
     }
 
