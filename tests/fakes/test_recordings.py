@@ -87,10 +87,10 @@ def test_errors_are_those_of_the_real_server():
     backend = Backend()
     with serving(backend) as uri:
         server = Kubeflow(uri)
-        server._create("trunkline-training")
+        server._create("trunkline-training", "")
         for status, kind, act in (
             ("404", MissingError, lambda: server.get_run("unknown-id")),
-            ("409", ConfigError, lambda: server._create("trunkline-training")),
+            ("409", ConfigError, lambda: server._create("trunkline-training", "")),
         ):
             there = ERRORS[status]
             assert there["code"] == CODES[int(status)]
