@@ -54,6 +54,7 @@ fi
 
 if [ -z "${TORCH_INDEX:-}" ]; then
   python="$here/.venv/bin/python"
+  rm -rf "$root/index" # of the time before
   PYTHONPATH="$here" "$python" -m images.torch_index "$root/index"
   if [ -e "$root/index/torch/index.html" ]; then
     port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
