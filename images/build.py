@@ -1,5 +1,6 @@
 """Builds images: `python -m images.build [IMAGE ...]`, all of them without a name; see `make images`.
 
+Each is started once it is built, and imports what it is for: a build that ends well may still lack a library.
 Their names go to build/images.yaml too, as values for the chart.
 
 Settings of pip (an own index, a proxy) and certificates are handed in as secrets: no image keeps them.
@@ -21,6 +22,26 @@ PATTERN = "{image}:{tag}"
 # Value of the chart -> image: MLflow and the garbage collector, pods of a TrainJob, what applies schedules.
 CHART = {"tracking": "registration", "training": "pretraining", "pipelines": "pipelines"}
 
+PACKAGES = {  # of each family; what `registration` is besides a stage: MLflow's server, the garbage collector
+    "base": ("numpy", "pyarrow", "kfp.dsl.executor_main"),
+    "data": ("datasets", "kubernetes"),
+    "training": ("torch", "transformers", "mlflow", "kubernetes"),
+    "tracking": ("mlflow", "psycopg", "kubernetes"),
+    "registration": ("mlflow.server", "psycopg", "components.lib.registry.retention.orphans"),
+    "kubeflow": ("kfp", "kubernetes"),
+    "pipelines": ("pipelines.submit", "pipelines.schedule", "pipelines.compile"),
+}
+STARTED = """
+import importlib, os, sys
+for name in sys.argv[1:]:
+    if name == "kfp.dsl.executor_main":  # without what compiles
+        os.environ["_KFP_RUNTIME"] = "true"
+    importlib.import_module(name)
+torch = sys.modules.get("torch")
+if torch and torch.ones(2).sum() == 2:
+    print(f"torch {torch.__version__}, CUDA {torch.version.cuda}")
+"""
+
 
 def main(words: list[str] | None = None) -> int:
     """Builds what is named and all below it; returns the exit code of the build that failed, or 0."""
@@ -34,9 +55,13 @@ def main(words: list[str] | None = None) -> int:
             code = _build(image, target, arguments)
             if code:
                 return code
+        code, said = _start(image, arguments)
+        if code:
+            print(f"{name(image, arguments.pattern)} was built, but does not start:\n{said}", file=sys.stderr)
+            return code
         if arguments.push and image in wanted:
             subprocess.run([arguments.docker, "push", name(image, arguments.pattern)], check=True)
-        print(name(image, arguments.pattern), flush=True)
+        print(f"{name(image, arguments.pattern)} {said}".rstrip(), flush=True)
     path = ROOT / "build" / "images.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(values(arguments.pattern), encoding="utf-8")
@@ -92,6 +117,22 @@ def _build(image: str, target: str, arguments: argparse.Namespace) -> int:
     if done.returncode:
         sys.stderr.buffer.write(done.stdout + done.stderr)
     return done.returncode
+
+
+def _start(image: str, arguments: argparse.Namespace) -> tuple[int, str]:
+    """Exit code and words of a container that imports what the image is for, and tells its torch."""
+    run = [arguments.docker, "run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp"]
+    command = [*run, name(image, arguments.pattern), "python", "-c", STARTED, *_purpose(image)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, (done.stdout if done.returncode == 0 else done.stdout + done.stderr).strip()
+
+
+def _purpose(image: str) -> list[str]:
+    """The modules that the image has to import: every one of a stage, all that its packages are for."""
+    own = PACKAGES.get(image) or PACKAGES.get(parent(image), ())
+    files = [entry for entry in contents(image) if entry.startswith(f"components/{image}/")]
+    modules = [entry.removesuffix(".py") for entry in files if entry.endswith(".py")]
+    return [*own, *(entry.removesuffix("/__init__").replace("/", ".") for entry in modules)]
 
 
 def _context(image: str) -> bytes:

@@ -4,8 +4,8 @@
 #   images/engine.sh docker run ...     make images and make e2e call it
 #
 # Where there is none, on Debian or Ubuntu as root: installs Debian's Docker, starts its daemon in a folder of
-# its own, makes a base image from Debian's packages where Docker Hub cannot be reached, serves the build of
-# torch that this machine's pip finds, and hands pip's settings and certificates in as secrets. At the end
+# its own, makes a base image from Debian's packages where Docker Hub cannot be reached, serves the CPU build of
+# torch if this machine's pip finds one, and hands pip's settings and certificates in as secrets. At the end
 # the daemon is stopped and all that it made is removed; ENGINE_ROOT names a folder to keep for the next time,
 # PACKAGES what the command needs of Debian besides.
 set -euo pipefail
@@ -54,19 +54,14 @@ fi
 
 if [ -z "${TORCH_INDEX:-}" ]; then
   python="$here/.venv/bin/python"
-  pin=$(grep -o '^torch==[^ ]*' "$here/images/training/lock.txt")
-  mkdir -p "$root/index/torch"
-  "$python" -m pip download --quiet --no-deps --only-binary :all: --dest "$root/index/torch" "$pin"
-  (
-    cd "$root/index/torch"
-    for wheel in *.whl; do # an index whose links have hashes: pip prefers these
-      echo "<a href=\"${wheel/+/%2B}#sha256=$(sha256sum "$wheel" | cut -c1-64)\">$wheel</a>"
-    done >index.html
-  )
-  port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-  "$python" -m http.server "$port" --bind 127.0.0.1 --directory "$root/index" >"$root/index.log" 2>&1 &
-  processes+=($!)
-  export TORCH_INDEX="http://127.0.0.1:$port"
+  rm -rf "$root/index" # of the time before
+  PYTHONPATH="$here" "$python" -m images.torch_index "$root/index"
+  if [ -e "$root/index/torch/index.html" ]; then
+    port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    "$python" -m http.server "$port" --bind 127.0.0.1 --directory "$root/index" >"$root/index.log" 2>&1 &
+    processes+=($!)
+    export TORCH_INDEX="http://127.0.0.1:$port"
+  fi
 fi
 
 certificates=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}

@@ -33,10 +33,12 @@ class Waiting:
             step = _step(pending[name], tasks)
             if now - since >= PATIENCE and step not in self._told:
                 self._told.add(step)
-                print(self._sentence(step, run.run_id), file=sys.stderr, flush=True)
+                print(self._sentence(step, tasks), file=sys.stderr, flush=True)
 
-    def _sentence(self, step: str, run_id: str) -> str:
-        which = f"--namespace {self._namespace} --selector pipeline/runid={run_id}"
+    def _sentence(self, step: str, tasks: list[Any]) -> str:
+        nodes = [str(child.pod_name) for task in tasks for child in task.child_tasks or ()]
+        workflow = nodes[0].rpartition("-")[0] if nodes else ""  # a node is named <workflow>-<number>
+        which = f"--namespace {self._namespace} --selector workflows.argoproj.io/workflow={workflow}"
         pods = f"kubectl get pods {which} --field-selector status.phase=Pending --output name"
         why = f"kubectl describe --namespace {self._namespace} $({pods})"
         return f"{step} has waited for its pod for more than {PATIENCE / 60:.0f} minutes; why: {why}"

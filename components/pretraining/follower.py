@@ -21,6 +21,7 @@ from components.lib.kubernetes.pod_watch import PodWatch
 from components.lib.kubernetes.pods import moment
 from components.lib.storage.lease import Lease
 from components.lib.storage.store import Store
+from components.pretraining import job as jobs
 from components.pretraining.job import Job
 
 POLL = 5.0  # seconds between two looks at the job
@@ -55,7 +56,7 @@ class TrainJobFollower:
                     raise
                 spent += 1
                 print(f"pretraining: a new TrainJob, number {spent}: {error}", flush=True)
-        self._clear()
+        self._clear(jobs.NAME, "errors/")
 
     def _once(self, body: dict[str, Any]) -> None:
         name = body["metadata"]["name"]
@@ -192,10 +193,10 @@ class TrainJobFollower:
         keys = list(self.store.objects.keys(f"{self._prefix}errors/"))
         return [revived(json.loads(self.store.objects.read(key))) for key in keys]
 
-    def _clear(self, part: str = "") -> None:
-        """Deletes what was told to the pods and by them; the lease is that of the run."""
-        for key in list(self.store.objects.keys(self._prefix + part)):
-            if not key.startswith(f"{self._prefix}lease."):
+    def _clear(self, *parts: str) -> None:
+        """Deletes what was told to the pods and by them; the lease beside it is that of the run."""
+        for part in parts:
+            for key in list(self.store.objects.keys(self._prefix + part)):
                 self.store.objects.delete(key)
 
     @property

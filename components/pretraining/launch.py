@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.lib.core import plugins
-from components.lib.core.errors import WorkerLost
+from components.lib.core.errors import Interrupted, TrunklineError, WorkerLost
 from components.lib.core.settings import from_dict, to_dict
 from components.lib.registry import tracking
 from components.lib.storage.artifacts import Key, Manifest
@@ -26,6 +26,7 @@ def launch(config: Config, context: Context, tokens: Manifest, key: Key) -> None
     job = Job(context.store.uri, key, tokens.reference, to_dict(config), run)
     try:
         launcher.launch(job, options)
-    except WorkerLost:
-        tracking.conclude(context, key.digest, "KILLED")
+    except TrunklineError as error:  # the processes may have been killed before they could say so
+        if isinstance(error, WorkerLost) or not isinstance(error, Interrupted):
+            tracking.conclude(context, key.digest, "KILLED" if isinstance(error, WorkerLost) else "FAILED")
         raise

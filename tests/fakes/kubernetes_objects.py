@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import io
 import json
 import re
 import time
@@ -47,7 +48,7 @@ def stream(handler: http_server.Handler, items: Callable[[], list | None], query
     handler.send_header("Transfer-Encoding", "chunked")
     handler.end_headers()
     end = time.monotonic() + float(query["timeoutSeconds"])
-    with contextlib.suppress(OSError):  # whoever watched has gone
+    try:
         while time.monotonic() < end and (found := items()) is not None:
             there = {item["metadata"]["name"]: json.dumps(item) for item in selected(found, query)}
             for name, item in {**known, **there}.items():
@@ -57,6 +58,8 @@ def stream(handler: http_server.Handler, items: Callable[[], list | None], query
             known = there
             time.sleep(0.05)
         handler.wfile.write(b"0\r\n\r\n")
+    except OSError:  # whoever watched has gone
+        handler.wfile, handler.close_connection = io.BytesIO(), True
 
 
 def chunk(handler: http_server.Handler, data: bytes) -> None:

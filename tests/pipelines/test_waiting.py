@@ -55,7 +55,7 @@ def test_a_step_that_waits_for_its_pod_is_named_once_with_the_command_that_tells
             "--wait",
         ]
         assert submit.main(words) == 75
-    (run_id,) = backend.runs
     said = [line for line in capsys.readouterr().err.splitlines() if "has waited for its pod" in line]
     assert [line.partition(" has waited")[0] for line in said] == ([step] if step else [])
-    assert all(f"--selector pipeline/runid={run_id} " in line and "kubectl describe" in line for line in said)
+    which = "--selector workflows.argoproj.io/workflow=training-lw7k2 "
+    assert all(which in line and "kubectl describe" in line for line in said)

@@ -45,14 +45,23 @@ def test_a_right_on_trainjobs_that_is_taken_away_ends_the_stage_with_the_fix(api
     assert f"cannot {verb} trainjobs.{GROUP}" in caught.value.found
 
 
-@pytest.mark.parametrize(("verb", "resource"), [("list", "pods"), ("get", "pods/log")])
-def test_without_a_right_on_logs_the_training_goes_on_and_it_is_told(api, s3, verb, resource, capsys):
+@pytest.mark.parametrize(
+    ("verb", "resource", "shown", "told"),
+    [
+        ("list", "pods", False, ["the log of the pods is not shown", "pods of the TrainJob are not shown"]),
+        ("get", "pods/log", False, ["the log of the pods is not shown"]),
+        ("list", "events", True, ["events of the TrainJob are not shown"]),
+    ],
+)
+def test_without_a_right_on_pods_the_training_goes_on_and_it_is_told(
+    api, s3, verb, resource, shown, told, capsys
+):
     api.rules = rights.without(api.rules, Act(verb, "", resource))
     api.program = pod("time.sleep(1)\n" + FINE)
     launch(job(s3), Config())
     said = capsys.readouterr().out
-    assert committed(s3) and "line 8" not in said
-    assert said.count("the log of the pods is not shown") == 1 and f"cannot {verb} {resource}" in said
+    assert committed(s3) and ("line 8" in said) == shown
+    assert [said.count(line) for line in told] == [1] * len(told) and f"cannot {verb} {resource}" in said
 
 
 @pytest.mark.parametrize("account", ["pipeline-runner", "default-editor", "trunkline"])
