@@ -17,21 +17,24 @@ TRUNK = {
     "text": {"architecture": "modernbert", "size": "nano", "sequence_length": 24},
     "width": 32,
 }
-LABELLED: dict[str, dict[str, str]] = {}
+LABELLED = {"image_captioning": {"text": "caption"}}
 WORDS = ("small", "plain", "lonely", "drawn", "painted", "strange", "quiet", "old")
 
 
 def record(draw: random.Random) -> dict[str, Any]:
     """A shape, two captions of it, and its class."""
     made = image.record(draw)
-    captions = [f"a {draw.choice(WORDS)} {made['label']}", f"{made['label']} number {draw.randrange(1000)}"]
-    return {"image": made["image"], "text": captions, "label": made["label"]}
+    kind, number = made["label"], draw.randrange(10**6)
+    captions = [f"a {draw.choice(WORDS)} {kind}", f"{kind} number {number}"]
+    own = {"text": captions, "name": captions[1], "caption": f"this is a drawing of a {kind}"}
+    return {"image": made["image"], "label": kind, **own}
 
 
 def longer(record: dict[str, Any]) -> dict[str, Any]:
     """The same with a picture of fifty times as many pixels a side and a caption of 20,000 words."""
     grown = [[pixel for pixel in row for _ in range(50)] for row in record["image"] for _ in range(50)]
-    return {**record, "image": grown, "text": [f"{record['text'][0]} " * 5000]}
+    long = f"{record['caption']} " * 4000
+    return {**record, "image": grown, "text": [long], "name": long, "caption": long}
 
 
 def sent(value: bytes | str) -> str:

@@ -7,6 +7,7 @@ that `AutoModel` loads, with the files of its reader.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,8 +32,16 @@ class DualEncoderConfig(PretrainedConfig):  # type: ignore[misc]
 
     model_type = "dual_encoder"
 
-    def __init__(self, image: Any = None, text: Any = None, projection: int = 128, **options: Any) -> None:
+    def __init__(
+        self,
+        image: Any = None,
+        text: Any = None,
+        projection: int = 128,
+        towers: Sequence[str] = TOWERS,
+        **options: Any,
+    ) -> None:
         self.image, self.text, self.projection = dict(image or {}), dict(text or {}), projection
+        self.towers = list(towers)  # that there are: some branches need but one
         super().__init__(**options)
 
     @property
@@ -54,11 +63,10 @@ class DualEncoder(PreTrainedModel):  # type: ignore[misc]
 
     def __init__(self, config: DualEncoderConfig, towers: dict[str, Any] | None = None) -> None:
         super().__init__(config)
-        made = towers or {name: AutoModel.from_config(config.tower(name)) for name in TOWERS}
-        self.image, self.text = (made[name] for name in TOWERS)
-        self.to_image, self.to_text = (
-            nn.Linear(width(made[name].config), config.projection, bias=False) for name in TOWERS
-        )
+        made = towers or {name: AutoModel.from_config(config.tower(name)) for name in config.towers}
+        for name, tower in made.items():
+            self.add_module(name, tower)
+            self.add_module(f"to_{name}", nn.Linear(width(tower.config), config.projection, bias=False))
         self.scale = nn.Parameter(torch.full((1,), -math.log(TEMPERATURE)))
         self.all_tied_weights_keys: dict[str, str] = {}
 
