@@ -3,9 +3,20 @@
 It is the one place that talks to MLflow runs; `registry.registered_models` talks to registered models.
 """
 
-from components.lib.registry.tracking.identity import conclude, whole
+from components.lib.registry.tracking.identity import conclude, finish, whole
 from components.lib.registry.tracking.run import Tracker, track
 from components.lib.registry.tracking.server import ambient, connect, experiment, explained
 from components.lib.registry.tracking.state import probe
 
-__all__ = ["Tracker", "ambient", "conclude", "connect", "experiment", "explained", "probe", "track", "whole"]
+__all__ = [
+    "Tracker",
+    "ambient",
+    "conclude",
+    "connect",
+    "experiment",
+    "explained",
+    "finish",
+    "probe",
+    "track",
+    "whole",
+]
