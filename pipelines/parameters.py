@@ -33,7 +33,7 @@ def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> No
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting that differs"
     )
-    parser.add_argument("--skip-unchanged", action="store_true", help="end early if the data is known")
+    parser.add_argument("--skip-unchanged", action="store_true", help="nothing to do if the data is known")
     parser.add_argument("--store", default=store, help="a folder or s3://")
     parser.add_argument("--tracking-uri", default=tracking_uri, help="MLflow")
 

@@ -38,7 +38,7 @@ class Schedule:
     overrides: dict[str, Any] = setting({}, "settings that differ from the preset's")
     store: str = setting("", "s3://bucket/prefix; empty: TRUNKLINE_STORE of the cluster")
     tracking_uri: str = setting("", "MLflow server; empty: MLFLOW_TRACKING_URI of the cluster")
-    skip_unchanged: bool = setting(True, "end early where the champion knows all of the data")
+    skip_unchanged: bool = setting(True, "do nothing where the champion knows all of the data")
     enabled: bool = setting(True, "whether it starts runs")
 
     def check(self) -> Iterator[TrunklineError]:

@@ -62,7 +62,7 @@ class Config:
     )
     shard_bytes: int = setting(64 << 20, "bytes of data of one output shard", minimum=1 << 10)
     since: str = setting("", "reference of a corpus: only sources that it does not hold are taken")
-    known: str = setting("", "reference of a corpus with which a run ends early, set by `skip_unchanged`")
+    known: str = setting("", "corpus after which there is nothing to do, set by `skip_unchanged`")
     workers: int = setting(0, "processes that clean; 0: one a core, up to 16", minimum=0, maximum=1024)
 
     timeout: float = setting(

@@ -23,7 +23,7 @@ def settle(context: Context, stages: dict[str, dict[str, Any]], *, skip_unchange
 
     Args:
         stages: the settings of each stage; changed in place.
-        skip_unchanged: the run ends early if the champion was trained on the same corpus.
+        skip_unchanged: there is nothing to do if the champion was trained on the same corpus.
 
     Raises:
         MissingError: if the store does not hold the trunk.

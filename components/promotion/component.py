@@ -17,6 +17,7 @@ def promote(
 
     from components.lib.core.settings import from_dict
     from components.lib.registry import links
+    from components.lib.registry.tracking import finish
     from components.lib.storage import artifacts
     from components.lib.storage.stage import stage
     from components.promotion.config import Config
@@ -30,3 +31,5 @@ def promote(
             config = from_dict(Config, context.config, "promotion")
             run(config, context, registered=trunk, evaluations=scored, **paths)
             links.write(Path(link.path), context, map(artifacts.read, [trunk, *scored]))
+        if not artifacts.passed_on(trunk):  # else there is no run in MLflow
+            finish(context)

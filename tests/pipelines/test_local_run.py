@@ -18,7 +18,7 @@ from components import STAGES
 from components.closing import run as closing
 from components.lib.core import failpoints
 from components.lib.data.sources.sample import TOPICS
-from pipelines import execution
+from pipelines import execution, local
 from pipelines.console import Console
 from tests.architecture.imports import ROOT
 from tests.fakes.mlflow_server import free_port
@@ -194,6 +194,11 @@ def test_a_failed_run_says_why(place, words, stage, code, says):
     assert says in json.dumps(record["failure"])
 
 
+def test_a_store_of_no_known_scheme(place):
+    wrong = place.run("--store", "gs://bucket")
+    assert wrong.code == 78 and "Traceback" not in wrong.output and "s3://" in wrong.output
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -201,13 +206,13 @@ def test_a_failed_run_says_why(place, words, stage, code, says):
         ("--set =3", "--"),
         ("--set a=[1", "--"),
         ("--branch x", "--"),
-        ("--store gs://bucket", "s3://"),
         (f"--set ingestion.text={'x' * 70_000} --set ingestion.encoding={'x' * 70_000}", "a pattern such as"),
     ],
 )
-def test_wrong_words(place, words, says):
-    wrong = place.run(*words.split())
-    assert wrong.code in (64, 78) and "Traceback" not in wrong.output and says in wrong.output
+def test_wrong_words(words, says, capsys):
+    assert local.main(["--preset", "smoke", *words.split()]) in (64, 78)
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and says in said
 
 
 def test_a_fault_of_kfp_leaves_an_exit_record(tmp_path, capsys):

@@ -3,7 +3,7 @@
 It is the one place that talks to MLflow runs; `registry.registered_models` talks to registered models.
 """
 
-from components.lib.registry.tracking.identity import adopt, conclude, whole
+from components.lib.registry.tracking.identity import adopt, conclude, finish, whole
 from components.lib.registry.tracking.run import Tracker, track
 from components.lib.registry.tracking.server import ambient, connect, experiment, explained
 from components.lib.registry.tracking.state import probe
@@ -16,6 +16,7 @@ __all__ = [
     "connect",
     "experiment",
     "explained",
+    "finish",
     "probe",
     "track",
     "whole",

@@ -110,6 +110,14 @@ def whole(client: Any, context: Context) -> str:
         return str(first.info.run_id)
 
 
+def finish(context: Context) -> None:
+    """Ends the run of `whole`, as all of its stages have ended well; KFP's MLflow plugin ends its own."""
+    if context.tracking_uri and not _ambient(context):
+        client = connect(context.tracking_uri)
+        with explained(context.tracking_uri):
+            client.set_terminated(whole(client, context), "FINISHED")
+
+
 def _note(context: Context) -> str:
     """The description of a parent run: Markdown with a link, where the address of Kubeflow's UI is known."""
     page, name = context.details.get("page"), context.details.get("run_name") or context.run_id

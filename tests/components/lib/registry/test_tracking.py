@@ -9,7 +9,7 @@ import time
 import pytest
 
 from components.lib.core.errors import AccessError, ConfigError, Interrupted
-from components.lib.registry.tracking import connect, experiment, probe, track
+from components.lib.registry.tracking import connect, experiment, finish, probe, track
 from components.lib.registry.tracking.outbox import BATCH, Item, Outbox
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
@@ -62,6 +62,9 @@ def test_the_runs_of_a_pipeline_run_have_one_parent_however_often_it_is_asked_fo
         run.data.tags["trunkline.run"]: run.info.run_id for run in runs if "trunkline.run" in run.data.tags
     }
     assert len(runs) == 5 and nested == parents, "three of stages in two of whole runs"
+    finish(tracked)
+    states = {name: read(tracked, run_id).info.status for name, run_id in parents.items()}
+    assert states == {"run-1": "FINISHED", "run-2": "RUNNING"}
 
 
 def test_infinities_do_not_ruin_charts(tracked):
