@@ -1,8 +1,8 @@
 """CIDEr-D of captions: Vedantam et al., "CIDEr: consensus-based image description evaluation", CVPR 2015.
 
 How alike a caption and each of its references are, as TF-IDF vectors of runs of one to four words: a run
-counts no more often than in the reference, and another length costs. As `pycocoevalcap` computes it, whose package
-brings 100 MB of Java for other metrics; values are the same.
+counts no more often than in the reference, and another length costs. As `pycocoevalcap` computes it, whose
+package brings 100 MB of Java for other metrics; values are the same.
 """
 
 from __future__ import annotations
