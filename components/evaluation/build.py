@@ -101,7 +101,17 @@ def _details(
         "worst_confusions": drawn("the frequent confusions", frequent, []),
         "confident_errors": drawn("the surest errors", shown, []),
         "pictures": drawn("the pictures", partial(_pictures, system, task, test), {}),
+        "shown": drawn("the examples", partial(_shown, system, task, test), {}),
     }
+
+
+def _shown(system: System, task: ModuleType, test: Examples) -> dict[str, Any]:
+    """What a task shows of the first examples in a table: how to read it, headers and rows."""
+    if not hasattr(task, "shown"):
+        return {}
+    first = {role: values[: 2 * SHOWN] for role, values in test.inputs.items()}
+    note, headers, rows = task.shown(system.model, system.reader, first, test.labels[: 2 * SHOWN])
+    return {"note": note, "headers": headers, "rows": rows}
 
 
 def _pictures(system: System, task: ModuleType, test: Examples) -> dict[str, Any]:

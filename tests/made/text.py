@@ -12,14 +12,28 @@ LABELLED = {"token_classification": {"text": "tokens", "label": "labels"}}
 
 
 def record(draw: random.Random) -> dict[str, Any]:
-    """Text and topic of one, words and names of another."""
-    return {**sample._document(draw), **sample._sentence(draw)}
+    """Text and topic of one, words and names of another, and a question for one of the names."""
+    found = {**sample._document(draw), **sample._sentence(draw)}
+    return {**found, **asked(found["tokens"], found["labels"])}
+
+
+def asked(words: list[str], labels: list[str]) -> dict[str, Any]:
+    """SQuAD's fields: which person, place or organisation a sentence names first; or none."""
+    kind = next((name[2:] for name in labels if name != "O"), "person")
+    inside = [word for word, name in zip(words, labels, strict=True) if name[2:] == kind]
+    context, answers = " ".join(words), []
+    if inside:
+        text = inside[0] if len(inside) < 2 or kind != "person" else " ".join(inside[:2])
+        text = text if text in context else inside[0]
+        answers = [{"text": text, "answer_start": context.index(text)}]
+    return {"question": f"Which {kind} is it?", "context": context, "answers": answers}
 
 
 def longer(record: dict[str, Any]) -> dict[str, Any]:
     """The same record with more than any model reads: 24,000 words and more."""
     many = 24_000 // len(record["tokens"]) + 1
     words = {name: record[name] * many for name in ("tokens", "labels")}
+    words["context"] = " ".join(words["tokens"])
     return {**record, **words, "text": f"{record['text']} " * (24_000 // len(record["text"].split()) + 1)}
 
 

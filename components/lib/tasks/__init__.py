@@ -25,11 +25,16 @@ and the functions
     metrics(outcomes, weights, names) -> metric -> (r,)     under r weightings (r, n) of the examples
     answer(branch, reader, inputs) -> rows  what is served
 
-and may declare `Config`, settings of how its labels are read (it needs no import but `setting`),
+and may declare CORPUS, the roles whose values could stand in a corpus, if none is named as its field is,
+`Config`, settings of how its labels are read (it needs no import but `setting`),
 `Probe` and `features(probe, samples)` where it offers a linear probe,
-LINEAR ("sample" or "word": what the start `linear` answers for) with `compared(labels, answers, names) ->
+LINEAR ("sample", "word", ...: what the start `linear` answers for) with `compared(labels, answers, names) ->
 columns`, the outcomes of its answers: for each example an array of class probabilities, or of a number,
-`pictures(branch, reader, inputs, labels)`, what it draws of examples for a report, and TRAINS = False where
+`linear_inputs(inputs) -> inputs`, what those features are computed of where that is not what `parse` returns,
+`linear_targets(inputs, labels, names) -> targets, names, labels`, a target or a list of them for each
+example, where they are not the labels (with the names, and the labels that `compared` then gets),
+`pictures(branch, reader, inputs, labels)`, what it draws of examples for a report, `shown` with the same
+arguments, what a report shows of them in a table: (note, headers, rows), and TRAINS = False where
 nothing is learnt from labels (zero-shot).
 """
 
@@ -53,11 +58,13 @@ class Reading:
     Attributes:
         missing: words that say that there is no label.
         options: the task's `Config`.
+        raw: role -> value as the record has it, of the inputs of the record at hand: labels may count in it.
         notices: what is told -> of how many records.
     """
 
     missing: Collection[str] = MISSING
     options: Any = None
+    raw: dict[str, Any] = field(default_factory=dict)
     notices: Counter[str] = field(default_factory=Counter)
 
     def tell(self, what: str) -> None:

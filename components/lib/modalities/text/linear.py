@@ -20,7 +20,7 @@ from components.lib.storage import lineage
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
-UNITS = ("sample", "word")
+UNITS = ("sample", "word", "answer")
 TEXTS, CHARACTERS = 50_000, 100_000_000  # of the corpus, from its beginning, that LSA is fitted to, at most
 DIMENSIONS = 300  # of LSA
 VOCABULARY = 50_000  # words that LSA knows
@@ -38,6 +38,8 @@ def features(unit: str, store: Store, trunk: Manifest, folder: Path) -> dict[str
     """What is known of a text ("sample") or of each of its words ("word"); reads the trunk's corpus once."""
     if unit == "word":
         return {"word shapes": WordShapes()}
+    if unit == "answer":
+        return {"words of both": QuestionWords()}
     found: dict[str, Features] = {"TF-IDF": NGrams()}
     if semantic := Semantics.of(_texts(store, lineage.ancestors(store, trunk)["ingestion"])):
         found["LSA"] = semantic
@@ -142,6 +144,28 @@ class WordShapes:
     def weigh(self, rows: Any) -> Weigh:
         """As they are."""
         return plain(rows)
+
+
+class QuestionWords(WordShapes):
+    """Each word of a context as `WordShapes` has it, and whether its question has it; with which words."""
+
+    def rows(self, inputs: Mapping[str, Sequence[Sequence[str]]]) -> Any:
+        """(words of the contexts, 2 ** 20); of a question and of a context the words."""
+        hasher = FeatureHasher(2**20, input_type="string", alternate_sign=False, dtype=np.float32)
+        pairs = zip(inputs["question"], inputs["context"], strict=True)
+        return hasher.transform(names for asked, words in pairs for names in _asked_features(asked, words))
+
+
+def _asked_features(asked: Sequence[str], words: Sequence[str]) -> Iterator[list[str]]:
+    """The names of what is true of each word of a context, with the words of its question."""
+    question, lower = {word.lower() for word in asked}, [word.lower() for word in words]
+    shared = np.array([word in question for word in lower])
+    places = np.flatnonzero(shared)
+    for place, names in enumerate(_word_features(words)):
+        apart = int(np.abs(places - place).min()) if len(places) else -1
+        own = [f"shared={shared[place]}", f"apart={min(apart, 8)}"]
+        kinds = (f"word={lower[place]}", f"short={REPEATED.sub(FIRST, _shape(words[place]))}", own[1])
+        yield [*names, *own, *(f"{word}&{kind}" for word in sorted(question) for kind in kinds)]
 
 
 def _word_features(words: Sequence[str]) -> Iterator[list[str]]:
