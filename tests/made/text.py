@@ -8,13 +8,25 @@ from components.lib.data.sources import sample
 INGESTION: dict[str, Any] = {"near_duplicates": 0.8}
 TOKENIZATION = {"kind": "wordpiece", "vocabulary_size": 300}
 TRUNK = {"size": "nano", "sequence_length": 24}
-LABELLED = {"token_classification": {"text": "tokens", "label": "labels"}}
+LABELLED = {
+    "token_classification": {"text": "tokens", "label": "labels"},
+    "regression": {"label": "length"},
+    "multi_label_classification": {"labels": "tags"},
+    "sentence_pair": {"label": "label"},
+}
 
 
 def record(draw: random.Random) -> dict[str, Any]:
     """Text and topic of one, words and names of another, and a question for one of the names."""
     found = {**sample._document(draw), **sample._sentence(draw)}
-    return {**found, **asked(found["tokens"], found["labels"])}
+    other = sample._document(draw)
+    pair = {"sentence1": found["text"], "sentence2": other["text"]}
+    said = [
+        word for word in ("planet", "garlic", "soil", "violin", "anchor", "nurse") if word in found["text"]
+    ]
+    numbers = {"score": float(found["label"] == other["label"]), "length": float(len(found["text"]))}
+    tags = {"tags": [*said, found["label"]]}
+    return {**found, **asked(found["tokens"], found["labels"]), **pair, **numbers, **tags}
 
 
 def asked(words: list[str], labels: list[str]) -> dict[str, Any]:
@@ -34,7 +46,13 @@ def longer(record: dict[str, Any]) -> dict[str, Any]:
     many = 24_000 // len(record["tokens"]) + 1
     words = {name: record[name] * many for name in ("tokens", "labels")}
     words["context"] = " ".join(words["tokens"])
-    return {**record, **words, "text": f"{record['text']} " * (24_000 // len(record["text"].split()) + 1)}
+    pair = {name: f"{record[name]} " * 800 for name in ("sentence1", "sentence2")}
+    return {
+        **record,
+        **words,
+        **pair,
+        "text": f"{record['text']} " * (24_000 // len(record["text"].split()) + 1),
+    }
 
 
 def sent(value: str | list[str]) -> str:

@@ -128,7 +128,8 @@ def _save(
         import mlflow.pyfunc
     from mlflow.models import Model
 
-    example = modalities.load(use.modality).EXAMPLE if len(use.inputs) == 1 else None
+    example = modalities.load(use.modality).EXAMPLE
+    given = [example] if len(use.inputs) == 1 else {role: [example] for role in use.inputs}
     mlflow.pyfunc.save_model(
         str(target),
         python_model=str(place / "server.py"),
@@ -137,7 +138,7 @@ def _save(
         model_config={"modality": names[0], "task": names[1], "inputs": use.inputs},
         pip_requirements=requirements,
         signature=_signature(use),
-        input_example=None if example is None else [example],
+        input_example=None if example is None else given,
         mlflow_model=Model(run_id=run_id, model_id=model_id),
     )
 

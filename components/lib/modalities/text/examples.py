@@ -23,7 +23,6 @@ class Examples:
         ids: token ids of each example, bos and eos included.
         targets: (n,) class of each example, or a list of classes as long as its ids.
         cut: (n,) whether an input is longer than what is read of it.
-        words: where words have classes, of each example the class and the first token, or -1, of all words.
         types: of pairs of texts, 0 for each token of the first and 1 for each of the second.
     """
 
@@ -31,7 +30,6 @@ class Examples:
     targets: list[Any]
     padding: int
     cut: Sequence[bool] = ()
-    words: Sequence[list[tuple[int, int]]] = ()
     types: Sequence[list[int]] = ()
 
     def __len__(self) -> int:
@@ -49,7 +47,7 @@ class Examples:
     def batch(self, chosen: Sequence[int] | Ints) -> Padded:
         """These examples, padded to the longest."""
         ids = [self.ids[i] for i in chosen]
-        width = max(map(len, ids))
+        width = max(1, *map(len, ids))
         table = np.full((len(ids), width), self.padding, dtype=np.int64)
         mask = np.zeros((len(ids), width), dtype=np.int64)
         for row, tokens in enumerate(ids):
@@ -85,6 +83,8 @@ class Padded:
     @property
     def weight(self) -> float:
         """Targets that count."""
+        if self.targets.is_floating_point():
+            return float(self.targets.numel())
         return float((self.targets != IGNORED).sum())
 
     def arguments(self, model: Any) -> dict[str, Tensor]:

@@ -15,12 +15,12 @@ from sklearn.preprocessing import normalize
 
 from components.lib.modalities.text.tokenization.corpus_texts import Texts
 from components.lib.modalities.text.words import CONTINUOUS
-from components.lib.models.linear import Features, Weigh, plain
+from components.lib.models.linear import Features, Weigh, plain, standard
 from components.lib.storage import lineage
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
-UNITS = ("sample", "word", "answer")
+UNITS = ("sample", "word", "answer", "pair")
 TEXTS, CHARACTERS = 50_000, 100_000_000  # of the corpus, from its beginning, that LSA is fitted to, at most
 DIMENSIONS = 300  # of LSA
 VOCABULARY = 50_000  # words that LSA knows
@@ -40,10 +40,12 @@ def features(unit: str, store: Store, trunk: Manifest, folder: Path) -> dict[str
         return {"word shapes": WordShapes()}
     if unit == "answer":
         return {"words of both": QuestionWords()}
+    semantic = Semantics.of(_texts(store, lineage.ancestors(store, trunk)["ingestion"]))
+    if unit == "pair":
+        shared: dict[str, Features] = {"shared words": SharedWords()}
+        return {**shared, "LSA of both": Nearness(semantic)} if semantic else shared
     found: dict[str, Features] = {"TF-IDF": NGrams()}
-    if semantic := Semantics.of(_texts(store, lineage.ancestors(store, trunk)["ingestion"])):
-        found["LSA"] = semantic
-    return found
+    return {**found, "LSA": semantic} if semantic else found
 
 
 def _texts(store: Store, corpus: Manifest) -> list[str]:
@@ -128,6 +130,49 @@ class Semantics:
     def weigh(self, rows: Any) -> Weigh:
         """As they are."""
         return plain(rows)
+
+
+class SharedWords:
+    """Words that both texts of a pair have, or one of them alone, and how many they share; hashed."""
+
+    megabytes = 0.0
+
+    def rows(self, inputs: Mapping[str, Sequence[str]]) -> Any:
+        """(n, 2 ** 20)."""
+        hasher = FeatureHasher(2**20, input_type="string", alternate_sign=False, dtype=np.float32)
+        find = re.compile(TOKEN).findall
+        sides = [[set(find(text.lower())) for text in texts] for texts in inputs.values()]
+        return hasher.transform(_shared(*pair) for pair in zip(*sides, strict=True))
+
+    def weigh(self, rows: Any) -> Weigh:
+        """As they are."""
+        return plain(rows)
+
+
+def _shared(first: set[str], second: set[str]) -> Iterator[str]:
+    """The names of what is true of a pair of texts."""
+    common = first & second
+    for size, side in ((len(first), "first"), (len(second), "second"), (len(first | second), "either")):
+        for step in range(1, 1 + round(10 * len(common) / max(1, size))):
+            yield f"{step} tenths of {side}"
+    for side, words in (("both", common), ("first", first - common), ("second", second - common)):
+        yield from (f"{side}={word}" for word in sorted(words))
+
+
+class Nearness:
+    """LSA of both texts of a pair: how far they are apart and how far they agree, axis by axis."""
+
+    def __init__(self, semantic: Semantics) -> None:
+        self.semantic, self.megabytes = semantic, semantic.megabytes
+
+    def rows(self, inputs: Mapping[str, Sequence[str]]) -> Any:
+        """(n, 2 dimensions + 1), the last of which is the cosine."""
+        a, b = (self.semantic.rows({role: texts}) for role, texts in inputs.items())
+        return np.hstack([np.abs(a - b), a * b, (a * b).sum(axis=1, keepdims=True)]).astype(np.float32)
+
+    def weigh(self, rows: Any) -> Weigh:
+        """In deviations from the mean."""
+        return standard(rows)
 
 
 class WordShapes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.lib.core.errors import DataError
 from components.lib.modalities.text.examples import Examples
 
 if TYPE_CHECKING:
@@ -61,3 +62,12 @@ def encoded_pairs(
         rows.append((*frame.row(a, b), cut))
     ids, types, cuts = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
     return Examples(ids, list(targets), reader.tokenizer.pad_token_id, cuts, types=types)
+
+
+def checked_pair(values: Mapping[str, Any]) -> dict[str, str]:
+    """The roles `first` and `second` of a record; raises DataError if one is no text, or an empty one."""
+    for role in ("first", "second"):
+        if not isinstance(values[role], str) or not values[role].strip():
+            what = f"the {role} text is none, or an empty one"
+            raise DataError(what, found=repr(values[role])[:80])
+    return {role: values[role] for role in ("first", "second")}

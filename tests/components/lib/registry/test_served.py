@@ -65,7 +65,7 @@ uvicorn.run(every, host='127.0.0.1', port=port, log_level='error')
 
 @dataclass
 class Case:
-    """A model that is served: its inputs by role, and what evaluation knows of them."""
+    """A model that is served: its inputs, of several roles as tuples, and what evaluation knows of them."""
 
     kind: str
     modality: str
@@ -77,6 +77,21 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.kind}-{self.modality}"
+
+    @property
+    def roles(self) -> list[str]:
+        return Use.of(self.kind, self.modality).inputs
+
+    def given(self, inputs: list) -> dict[str, list]:
+        """Role -> values."""
+        columns = [inputs] if len(self.roles) == 1 else map(list, zip(*inputs, strict=True))
+        return dict(zip(self.roles, columns, strict=True))
+
+    def sent(self, inputs: list) -> object:
+        """As a client sends them: a list, or columns by name."""
+        sent = made.of(self.modality).sent
+        columns = {role: [sent(value) for value in values] for role, values in self.given(inputs).items()}
+        return columns if len(self.roles) > 1 else columns[self.roles[0]]
 
     def make(self, registry: Registry, folder: Path) -> None:
         """Registers it as the champion, as promotion does."""
@@ -92,7 +107,8 @@ class Case:
             source = self.branch.save(self.branch.model, folder / "saved" / self.name)
             reader = self.branch.reader
         inputs, self.labels = made.labelled(kind, self.modality, reader, records)
-        (self.inputs,) = inputs.values()
+        several = len(self.roles) > 1
+        self.inputs = list(zip(*inputs.values(), strict=True) if several else inputs[self.roles[0]])
         digests = {path.name: sha256_of(path) for path in source.iterdir()}
         use, about = Use.of(self.kind, self.modality), {"experiment_id": "0", "tags": {}, "card": "# card"}
         run = registry.client.create_run("0").info.run_id
@@ -127,8 +143,7 @@ class Server:
 
     def ask(self, case: Case, inputs: list) -> list:
         """The answers to inputs."""
-        sent = [made.of(case.modality).sent(value) for value in inputs]
-        status, answer = self.post(case.name, {"inputs": sent})
+        status, answer = self.post(case.name, {"inputs": case.sent(inputs)})
         assert status == 200, answer
         return answer["predictions"]
 
@@ -207,8 +222,7 @@ def test_a_branch_answers_as_it_was_evaluated(server, names):
     case = server.cases[Case(*names).name]
     one = case.branch
     assert one is not None
-    (role,) = one.inputs
-    samples = one.plugin.encode(one.reader, {role: case.inputs}, case.labels, one.names)
+    samples = one.plugin.encode(one.reader, case.given(case.inputs), case.labels, one.names)
     evaluated = one.plugin.outcomes(one.model, samples, one.names)
     answers = server.ask(case, case.inputs)
     compare(SCORED[tuple(answers[0])](answers, samples, case, one.names), evaluated)
@@ -252,6 +266,13 @@ def tagged(answers, samples, case, names):
     return found
 
 
+def answered(answers, samples, case, names):
+    found = [(answer["start"], answer["end"]) for answer in answers]
+    for (_, context), answer in zip(case.inputs, answers, strict=True):
+        assert answer["answer"] == (context[answer["start"] : answer["end"]] if answer["start"] >= 0 else "")
+    return dict(zip(("begin", "end"), zip(*found, strict=True), strict=True))
+
+
 def boxed(answers, samples, case, names):
     objects = [json.loads(answer["objects"]) for answer in answers]
     return {
@@ -278,6 +299,7 @@ def masked(answers, samples, case, names):
 SCORED = {  # what a task answers -> its outcomes, as evaluation has them
     ("label", "score"): classified,
     ("entities",): tagged,
+    ("answer", "score", "start", "end"): answered,
     ("objects",): boxed,
     ("mask",): masked,
 }
@@ -287,11 +309,14 @@ SCORED = {  # what a task answers -> its outcomes, as evaluation has them
 def test_what_is_no_input_is_refused_in_our_words(server, names):
     """One broken input refuses a request, and is named; the server goes on."""
     case = server.cases[Case(*names).name]
-    good = made.of(case.modality).sent(case.inputs[0])
-    status, answer = server.post(case.name, {"inputs": []})
-    assert status == 400 and "0 inputs" in answer["message"] and "stack_trace" not in answer, answer
+    if len(case.roles) == 1:
+        status, answer = server.post(case.name, {"inputs": []})
+        assert status == 400 and "0 inputs" in answer["message"] and "stack_trace" not in answer, answer
     for broken in made.of(case.modality).BROKEN:
-        status, answer = server.post(case.name, {"inputs": [good, broken]})
+        good = case.sent(case.inputs[:1] * 2)
+        column = good if len(case.roles) == 1 else good[case.roles[-1]]
+        column[1] = broken
+        status, answer = server.post(case.name, {"inputs": good})
         assert status == 400 and "stack_trace" not in answer, answer
         assert "input 2" in answer["message"] and "Traceback" not in answer["message"], answer
     assert len(server.ask(case, case.inputs[:1])) == 1

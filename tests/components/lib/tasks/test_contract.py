@@ -204,6 +204,8 @@ def test_learns_its_examples_by_heart(name, modality, architecture):
         outcomes = one.plugin.outcomes(one.model, one.samples, one.names)
         return one.plugin.metrics(outcomes, ones, one.names)[one.plugin.PRIMARY][0]
 
+    if hasattr(one.plugin, "begin"):
+        one.plugin.begin(one.model, one.samples)
     before = score()
     one.model.train()
     term = WeightedSum({name: one.plugin.Objective(one.model)}, {name: 1.0})
