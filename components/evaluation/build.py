@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import ModuleType
@@ -22,12 +23,15 @@ from components.evaluation.outcomes import Columns
 from components.evaluation.recommendation import recommend
 from components.evaluation.system import System
 from components.lib import tasks
+from components.lib.core import plugins
 from components.lib.core.errors import DataError
 from components.lib.registry.registered_models import Registered
+from components.lib.storage import lineage
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
 
+MODALITIES = "components.lib.modalities"
 SHOWN = 6  # examples that a task may draw
 
 
@@ -72,7 +76,7 @@ def build(
     )
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
-    details = _details(context, systems["challenger"], task, facts, scored["challenger"], test)
+    details = _details(context, branch, systems["challenger"], facts, scored["challenger"], test)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **details}, indent=1, sort_keys=True))
@@ -82,7 +86,7 @@ def build(
 
 
 def _details(
-    context: Context, system: System, task: ModuleType, facts: dict[str, Any], scored: Columns, test: Examples
+    context: Context, branch: Manifest, system: System, facts: dict[str, Any], scored: Columns, test: Examples
 ) -> dict[str, Any]:
     """What the page shows and nothing decides: confusions, surest errors, pictures; a failure is told."""
     classes, inputs = facts["classes"], next(iter(test.inputs.values()))
@@ -96,26 +100,37 @@ def _details(
             return instead
 
     shown = partial(confusion.confident_errors, scored, inputs, classes, system.reader.excerpt)
+    corpus = partial(_corpus, context, branch)
     frequent = partial(confusion.worst, facts["confusion"] or [], classes)
     return {
         "worst_confusions": drawn("the frequent confusions", frequent, []),
         "confident_errors": drawn("the surest errors", shown, []),
-        "pictures": drawn("the pictures", partial(_pictures, system, task, test), {}),
-        "shown": drawn("the examples", partial(_shown, system, task, test), {}),
+        "pictures": drawn("the pictures", partial(_pictures, system, test), {}),
+        "shown": drawn("the examples", partial(_shown, system, test, corpus), {}),
     }
 
 
-def _shown(system: System, task: ModuleType, test: Examples) -> dict[str, Any]:
+def _corpus(context: Context, branch: Manifest) -> Iterator[list[str]]:
+    """Batches of the texts of pre-training; of other modalities none."""
+    found = lineage.ancestors(context.store, branch).get("ingestion")
+    if found is not None and plugins.offers(MODALITIES, branch.facts["modality"], "corpus"):
+        yield from plugins.load(MODALITIES, branch.facts["modality"], "corpus").texts(context.store, found)
+
+
+def _shown(system: System, test: Examples, corpus: Callable[[], Iterator[list[str]]]) -> dict[str, Any]:
     """What a task shows of the first examples in a table: how to read it, headers and rows."""
+    task = system.task
     if not hasattr(task, "shown"):
         return {}
     first = {role: values[: 2 * SHOWN] for role, values in test.inputs.items()}
-    note, headers, rows = task.shown(system.model, system.reader, first, test.labels[: 2 * SHOWN])
+    given = {"corpus": corpus()} if "corpus" in inspect.signature(task.shown).parameters else {}
+    note, headers, rows = task.shown(system.model, system.reader, first, test.labels[: 2 * SHOWN], **given)
     return {"note": note, "headers": headers, "rows": rows}
 
 
-def _pictures(system: System, task: ModuleType, test: Examples) -> dict[str, Any]:
+def _pictures(system: System, test: Examples) -> dict[str, Any]:
     """What a task draws of the first examples: how to read it, and PNG files in base64 with captions."""
+    task = system.task
     if not hasattr(task, "pictures"):
         return {}
     first = {role: values[:SHOWN] for role, values in test.inputs.items()}

@@ -11,6 +11,7 @@ TRUNK = {"size": "nano", "sequence_length": 24}
 LABELLED = {
     "token_classification": {"text": "tokens", "label": "labels"},
     "regression": {"label": "length"},
+    "text_generation": {"prompt": "context", "answer": "label"},
     "multi_label_classification": {"labels": "tags"},
     "sentence_pair": {"label": "label"},
 }
@@ -25,6 +26,7 @@ def record(draw: random.Random) -> dict[str, Any]:
         word for word in ("planet", "garlic", "soil", "violin", "anchor", "nurse") if word in found["text"]
     ]
     numbers = {"score": float(found["label"] == other["label"]), "length": float(len(found["text"]))}
+    numbers |= {"query": " ".join(found["text"].split()[:6]), "document": found["text"]}
     tags = {"tags": [*said, found["label"]]}
     return {**found, **asked(found["tokens"], found["labels"]), **pair, **numbers, **tags}
 
@@ -46,7 +48,7 @@ def longer(record: dict[str, Any]) -> dict[str, Any]:
     many = 24_000 // len(record["tokens"]) + 1
     words = {name: record[name] * many for name in ("tokens", "labels")}
     words["context"] = " ".join(words["tokens"])
-    pair = {name: f"{record[name]} " * 800 for name in ("sentence1", "sentence2")}
+    pair = {name: f"{record[name]} " * 800 for name in ("sentence1", "sentence2", "query", "document")}
     return {
         **record,
         **words,

@@ -43,6 +43,7 @@ class Use:
         name: on the Hugging Face hub.
         inputs: roles that are inputs.
         outputs: (name, MLflow type); empty: a vector of doubles.
+        params: (name, what is usual) of what a client may set.
     """
 
     modality: str
@@ -50,6 +51,7 @@ class Use:
     name: str
     inputs: list[str]
     outputs: tuple[tuple[str, str], ...] = ()
+    params: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def of(cls, kind: str, modality: str) -> Use:
@@ -58,7 +60,8 @@ class Use:
             declared = modalities.load(modality)
             return cls(modality, "", declared.USE, list(declared.FIELDS)[:1])
         says = plugins.declared("components.lib.tasks", kind).constants
-        return cls(modality, kind, says["USE"], inputs_of(says["ROLES"]), says["OUTPUTS"])
+        params = tuple((name, usual) for name, (usual, *_) in says.get("PARAMS", {}).items())
+        return cls(modality, kind, says["USE"], inputs_of(says["ROLES"]), says["OUTPUTS"], params)
 
 
 def write(
@@ -150,7 +153,7 @@ def _signature(use: Use) -> Any:
     anything, and the server says what it cannot read.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType, Array
     from numpy import dtype
 
@@ -161,7 +164,9 @@ def _signature(use: Use) -> Any:
     inputs = [ColSpec(kind, name if named else None) for name in use.inputs]
     vector = TensorSpec(dtype("float64"), (-1,), "double")
     answers = [ColSpec(kind, name) for name, kind in use.outputs] or [vector]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema(answers))
+    kinds = {int: DataType.long, float: DataType.double}
+    params = [ParamSpec(name, kinds[type(usual)], usual) for name, usual in use.params]
+    return ModelSignature(Schema(inputs), Schema(answers), ParamSchema(params) if params else None)
 
 
 @contextmanager

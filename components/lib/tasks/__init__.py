@@ -34,9 +34,11 @@ columns`, the outcomes of its answers: for each example an array of class probab
 `linear_inputs(inputs) -> inputs`, what those features are computed of where that is not what `parse` returns,
 `linear_targets(inputs, labels, names) -> targets, names, labels`, a target or a list of them for each
 example, where they are not the labels (with the names, and the labels that `compared` then gets),
-`pictures(branch, reader, inputs, labels)`, what it draws of examples for a report, `shown` with the same
-arguments, what a report shows of them in a table: (note, headers, rows), and TRAINS = False where
-nothing is learnt from labels (zero-shot).
+`pictures(branch, reader, inputs, labels)`, what it draws of examples for a report,
+`shown` with the same arguments, what a report has of them in a table: (note, headers, rows); if it takes
+`corpus`, it gets batches of the texts of pre-training,
+PARAMS, name -> (usual, least, most) of what a client of a served branch may set: keywords of `answer`,
+and TRAINS = False where nothing is learnt from labels (zero-shot).
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from components.lib.data.classes import Unlabelled
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.text.answers import Answer, listed, outcome_columns, placed, scores
 from components.lib.modalities.text.examples import Padded
-from components.lib.modalities.text.windows import ANSWER, LONGEST, Passages, best_spans, windowed
+from components.lib.modalities.text.long_texts import LONGEST
+from components.lib.modalities.text.passages import ANSWER, Passages, best_spans, windowed
 from components.lib.modalities.text.words import CONTINUOUS
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
@@ -132,8 +133,8 @@ def outcomes(model: nn.Module, samples: Passages, names: list[str], size: int = 
 
 def _answered(model: nn.Module, samples: Passages, size: int = 64) -> list[tuple[float, tuple[int, int]]]:
     """Per example by how much a span is above no answer, its begin and end; (-1, -1) if it is below."""
-    chosen = samples.windows(range(len(samples)))
-    rows, found = samples.rows.subset(chosen), np.zeros((len(chosen), 3))
+    rows, chosen = samples.windows()
+    found = np.zeros((len(chosen), 3))
     inside = np.array([samples.inside[one] for one in chosen])
     last = inside + np.array([len(samples.offsets[one]) for one in chosen])
     for places, batch in batches(model, rows, size):

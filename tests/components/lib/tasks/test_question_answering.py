@@ -16,7 +16,7 @@ from components.lib.engine.randomness import Draw
 from components.lib.modalities.text.answers import scores
 from components.lib.modalities.text.labelled import Reader
 from components.lib.modalities.text.normalization import normalised
-from components.lib.modalities.text.windows import ANSWER, best_spans, windowed
+from components.lib.modalities.text.passages import ANSWER, best_spans, windowed
 from components.lib.tasks import Reading, question_answering
 from tests import made
 

@@ -7,81 +7,54 @@ row stands for "no answer". Of all windows the span counts that is most above "n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from components.lib.engine.randomness import Draw, Ints
+from components.lib.engine.randomness import Draw
 from components.lib.modalities.text.answers import Answer
 from components.lib.modalities.text.examples import Examples, Padded
+from components.lib.modalities.text.long_texts import LONGEST, Windows, starts
 from components.lib.modalities.text.text_pairs import PairFrame
 
 if TYPE_CHECKING:
     from components.lib.modalities.text.labelled import Reader
 
-LONGEST = 200_000  # characters of a context that are read
 QUESTION = 0.5  # of a row, at most
-STRIDE = 0.5  # of a window, from one to the next
 ANSWER = 30  # tokens of an answer, at most (BERT's)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class Passages:
+class Passages(Windows):
     """Questions with the windows of their contexts.
 
+    A target is the first and the last token of the answer: 0, 0 for none.
+
     Attributes:
-        rows: all windows, whose targets are the first and the last token of the answer: 0, 0 for none.
-        first: (n,) place among `rows` of each example's first window.
-        many: (n,) number of its windows.
         offsets: of each window (tokens, 2) begin and end in the context of its tokens of the context.
         inside: of each window the place of the first of them.
         contexts, answers: of each example.
         cut: of each example, whether its question, or its context, is longer than what is read of it.
     """
 
-    rows: Examples
-    first: Ints
-    many: Ints
+    SHARED = ("rows", "offsets", "inside")
+
     offsets: list[Array]
     inside: list[int]
     contexts: list[str]
     answers: list[list[Answer]]
     cut: list[bool]
 
-    def __len__(self) -> int:
-        return len(self.contexts)
-
-    def subset(self, chosen: Sequence[int] | Ints) -> Passages:
-        """The examples at these places, in this order; the windows are shared."""
-        places = np.asarray(chosen, np.int64)
-        return replace(
-            self,
-            first=self.first[places],
-            many=self.many[places],
-            contexts=[self.contexts[i] for i in places],
-            answers=[self.answers[i] for i in places],
-            cut=[self.cut[i] for i in places],
-        )
-
-    def windows(self, chosen: Sequence[int] | Ints) -> Ints:
-        """Places among `rows` of all windows of these examples."""
-        return np.concatenate([np.arange(self.first[i], self.first[i] + self.many[i]) for i in chosen])
-
-    def batches(self, size: int) -> list[Ints]:
-        """Places of examples in batches of similar length."""
-        order = np.argsort(self.many, kind="stable")
-        return [order[at : at + size] for at in range(0, len(order), size)]
-
     def drawn(self, draw: Draw) -> Padded:
         """One window an example: every second time any of them, else one that has the answer, if one has."""
         chosen = []
         for place, (which, where) in zip(draw.ids, draw.uniform("window", 2), strict=True):
-            windows = self.windows([place])
+            windows = range(self.first[place], self.first[place] + self.many[place])
             having = [one for one in windows if self.rows.targets[one][1]]
             among = having if having and which < 0.5 else windows
             chosen.append(int(among[int(where * len(among))]))
@@ -108,10 +81,9 @@ def windowed(
         )
         spans = np.array(tokens["offset_mapping"], np.int64).reshape(-1, 2)
         room = reader.length - len(frame) - len(question)
-        step = max(1, int(room * STRIDE))
-        starts = range(0, max(1, len(spans) - room + step), step)
+        begins = starts(len(spans), room)
         at = _tokens(spans, known[0]) if known else None
-        for start in starts:
+        for start in begins.tolist():
             row, kinds = frame.row(question, tokens["input_ids"][start : start + room])
             shift = len(row) - len(frame.behind) - len(tokens["input_ids"][start : start + room])
             held = at is not None and start <= at[0] <= at[1] < start + room
@@ -120,7 +92,7 @@ def windowed(
             types.append(kinds)
             offsets.append(spans[start : start + room])
             inside.append(shift)
-        many.append(len(starts))
+        many.append(len(begins))
     counts = np.array(many, np.int64)
     rows = Examples(ids, targets, reader.tokenizer.pad_token_id, types=types)
     first, wanted = np.cumsum(counts) - counts, [list(one) for one in answers]
