@@ -130,9 +130,12 @@ def _save(
         warnings.filterwarnings("ignore", ".*type hint is inferred", UserWarning)
         import mlflow.pyfunc
     from mlflow.models import Model
+    from pandas import DataFrame, Index
 
     example = modalities.load(use.modality).EXAMPLE
-    given = [example] if len(use.inputs) == 1 else {role: [example] for role in use.inputs}
+    given: Any = [example]
+    if len(use.inputs) > 1:  # mlflow 3.17 compares the names with a range, of which pandas 3 warns for texts
+        given = DataFrame([[example] * len(use.inputs)], columns=Index(use.inputs, dtype=object))
     mlflow.pyfunc.save_model(
         str(target),
         python_model=str(place / "server.py"),

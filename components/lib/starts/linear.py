@@ -89,14 +89,14 @@ class Learner:
 
     def encode(self, inputs: Mapping[str, Sequence[Any]], labels: Sequence[Any], names: list[str]) -> Table:
         """All features of these examples; a list of targets is one for each row of an example."""
-        task, targets = tasks.load(self.task), labels
+        task, targets, labelled = tasks.load(self.task), labels, labels
         if hasattr(task, "linear_targets"):
             targets, names, labels = task.linear_targets(inputs, labels, names)
         flat = [part for one in targets for part in (one if isinstance(one, list) else [one])]
         index = {name: place for place, name in enumerate(names)}
         values = np.array([index[part] if isinstance(part, str) else part for part in flat])
         ends = np.cumsum([len(one) if isinstance(one, list) else 1 for one in targets])
-        given = _given(self.task, inputs)
+        given = _given(self.task, inputs, labelled)
         rows = {name: kind.rows(given) for name, kind in self.features.items()}
         return Table(rows, ends, values, list(labels), names)
 
@@ -163,14 +163,15 @@ class Fitted:
 
     def answer(self, inputs: Mapping[str, Sequence[Any]]) -> Any:
         """Probabilities or numbers, row by row."""
-        return self.model.answers(self.weigh(self.features.rows(_given(self.task, inputs))))
+        return self.model.answers(self.weigh(self.features.rows(_given(self.task, inputs, None))))
 
 
-def _given(task: str, inputs: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
+def _given(
+    task: str, inputs: Mapping[str, Sequence[Any]], labels: Sequence[Any] | None
+) -> Mapping[str, Sequence[Any]]:
     """What the features are computed of."""
-    plugin = tasks.load(task)
-    found: Mapping[str, Sequence[Any]] = getattr(plugin, "linear_inputs", lambda given: given)(inputs)
-    return found
+    hook = getattr(tasks.load(task), "linear_inputs", None)
+    return inputs if hook is None else hook(inputs, labels)
 
 
 def _compared(task: str, samples: Table, answers: Any) -> dict[str, Any]:

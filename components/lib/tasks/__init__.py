@@ -31,7 +31,8 @@ and may declare CORPUS, the roles whose values could stand in a corpus, if none 
 LINEAR ("sample", "word", ...: what the start `linear` answers for) with `compared(labels, answers, names) ->
 columns`, the outcomes of its answers: for each example an array of class probabilities, or of a number,
 `begin(branch, samples)`, what a branch takes from its labels before it learns, such as their scale,
-`linear_inputs(inputs) -> inputs`, what those features are computed of where that is not what `parse` returns,
+`linear_inputs(inputs, labels) -> inputs`, what those features are computed of where that is not what `parse`
+returns (without labels where a served model is timed),
 `linear_targets(inputs, labels, names) -> targets, names, labels`, a target or a list of them for each
 example, where they are not the labels (with the names, and the labels that `compared` then gets),
 `pictures(branch, reader, inputs, labels)`, what it draws of examples for a report,

@@ -160,7 +160,7 @@ def worded(text: str) -> list[tuple[str, tuple[int, int]]]:
     return [(match.group(), match.span()) for match in WORD.finditer(text[:LONGEST])]
 
 
-def linear_inputs(inputs: Mapping[str, Sequence[str]]) -> dict[str, list[list[str]]]:
+def linear_inputs(inputs: Mapping[str, Sequence[str]], labels: Any) -> dict[str, list[list[str]]]:
     """The words of questions and contexts."""
     return {role: [[word for word, _ in worded(text)] for text in texts] for role, texts in inputs.items()}
 

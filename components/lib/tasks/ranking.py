@@ -33,6 +33,7 @@ from components.lib.tasks import Reading
 
 NEEDS = ("text",)
 OFFERS = ()
+LINEAR = "match"
 ROLES = {"query": "query", "documents": "document"}
 CORPUS = ("documents",)
 METRICS = {
@@ -132,6 +133,31 @@ def outcomes(model: nn.Module, samples: Retrieval, names: list[str], size: int =
     """Per query: nDCG, reciprocal rank and recall within ten documents, rank of the first relevant one."""
     scores = vectors(model, samples.queries, size) @ vectors(model, samples.documents, size).T
     return rankings(np.round(scores, 6), samples.grades)  # beyond it lies the order of summation
+
+
+def linear_inputs(
+    inputs: Mapping[str, Sequence[str]], labels: Sequence[Relevant] | None
+) -> dict[str, Sequence[str]]:
+    """Queries, and all documents: each query is compared with each document."""
+    documents = collected(labels)[0] if labels is not None else inputs["query"]
+    return {"query": inputs["query"], "document": documents}
+
+
+def linear_targets(
+    inputs: Mapping[str, Sequence[str]], labels: Sequence[Relevant], names: list[str]
+) -> tuple[list[list[str]], list[str], list[dict[int, float]]]:
+    """Whether each document is relevant."""
+    documents, grades = collected(labels)
+    places = range(len(documents))
+    targets = [["yes" if each.get(place, 0) > 0 else "no" for place in places] for each in grades]
+    return targets, ["no", "yes"], grades
+
+
+def compared(
+    labels: Sequence[dict[int, float]], answers: Sequence[Array], names: list[str]
+) -> dict[str, Array]:
+    """Outcomes of probabilities, (documents, 2) a query."""
+    return rankings(np.stack([chances[:, 1] for chances in answers]), labels)
 
 
 def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> dict[str, Array]:

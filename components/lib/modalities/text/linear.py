@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from components.lib.storage import lineage
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
-UNITS = ("sample", "word", "answer", "pair")
+UNITS = ("sample", "word", "answer", "pair", "match")
 TEXTS, CHARACTERS = 50_000, 100_000_000  # of the corpus, from its beginning, that LSA is fitted to, at most
 DIMENSIONS = 300  # of LSA
 VOCABULARY = 50_000  # words that LSA knows
@@ -44,6 +44,9 @@ def features(unit: str, store: Store, trunk: Manifest, folder: Path) -> dict[str
     if unit == "pair":
         shared: dict[str, Features] = {"shared words": SharedWords()}
         return {**shared, "LSA of both": Nearness(semantic)} if semantic else shared
+    if unit == "match":
+        alike: dict[str, Features] = {"BM25": Matches(bm25), "TF-IDF": Matches(cosines)}
+        return {**alike, "LSA": Matches(semantic.alike)} if semantic else alike
     found: dict[str, Features] = {"TF-IDF": NGrams()}
     return {**found, "LSA": semantic} if semantic else found
 
@@ -127,9 +130,54 @@ class Semantics:
         """(n, dimensions)."""
         return normalize(np.asarray(self.words.transform(_only(inputs)) @ self.axes))
 
+    def alike(self, first: Sequence[str], second: Sequence[str]) -> Any:
+        """(n, m) cosines."""
+        return self.rows({"text": first}) @ self.rows({"text": second}).T
+
     def weigh(self, rows: Any) -> Weigh:
         """As they are."""
         return plain(rows)
+
+
+class Matches:
+    """How much each query is like each document, by one measure: held-out labels choose among several."""
+
+    megabytes = 0.0
+
+    def __init__(self, measure: Callable[[Sequence[str], Sequence[str]], Any]) -> None:
+        self.measure = measure
+
+    def rows(self, inputs: Mapping[str, Sequence[str]]) -> Any:
+        """(queries x documents, 1), query after query."""
+        return np.asarray(self.measure(inputs["query"], inputs["document"]), np.float32).reshape(-1, 1)
+
+    def weigh(self, rows: Any) -> Weigh:
+        """In deviations from the mean."""
+        return standard(rows)
+
+
+def _counts(texts: Sequence[str]) -> Any:
+    options = {"n_features": BINS, "norm": None, "alternate_sign": False, "token_pattern": TOKEN}
+    return HashingVectorizer(**options, dtype=np.float64).transform(texts)
+
+
+def cosines(queries: Sequence[str], documents: Sequence[str]) -> Any:
+    """(n, m) of TF-IDF with logarithmic counts; how rare a word is, the documents say."""
+    counts = _counts(documents)
+    weights = TfidfTransformer(sublinear_tf=True).fit(counts)
+    return (weights.transform(_counts(queries)) @ weights.transform(counts).T).toarray()
+
+
+def bm25(queries: Sequence[str], documents: Sequence[str], k1: float = 1.2, b: float = 0.75) -> Any:
+    """(n, m) scores of Okapi BM25 (Robertson et al., TREC-3, 1994), with the logarithm of Lucene."""
+    counts = _counts(documents).tocsr()
+    lengths = np.asarray(counts.sum(axis=1)).ravel()
+    having = np.bincount(counts.indices, minlength=BINS)
+    rare = np.log1p((len(documents) - having + 0.5) / (having + 0.5))
+    norms = k1 * (1 - b + b * lengths / max(lengths.mean(), 1e-9))
+    owners = np.repeat(np.arange(len(documents)), np.diff(counts.indptr))
+    counts.data = rare[counts.indices] * counts.data * (k1 + 1) / (counts.data + norms[owners])
+    return (_counts(queries) @ counts.T).toarray()
 
 
 class SharedWords:

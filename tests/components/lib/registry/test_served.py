@@ -273,6 +273,21 @@ def answered(answers, samples, case, names):
     return dict(zip(("begin", "end"), zip(*found, strict=True), strict=True))
 
 
+def numbered(answers, samples, case, names):
+    return {"prediction": [next(iter(answer.values())) for answer in answers]}
+
+
+def chances(answers, samples, case, names):
+    found = [json.loads(answer["scores"]) for answer in answers]
+    return {f"chance/{name}": [one[name] for one in found] for name in names}
+
+
+def unscored(answers, samples, case, names):
+    """What no column of the outcomes says: vectors, written texts."""
+    assert all(json.loads(answer["vector"]) if "vector" in answer else answer["tokens"] for answer in answers)
+    return {}
+
+
 def boxed(answers, samples, case, names):
     objects = [json.loads(answer["objects"]) for answer in answers]
     return {
@@ -300,6 +315,11 @@ SCORED = {  # what a task answers -> its outcomes, as evaluation has them
     ("label", "score"): classified,
     ("entities",): tagged,
     ("answer", "score", "start", "end"): answered,
+    ("value",): numbered,
+    ("score",): numbered,
+    ("labels", "scores"): chances,
+    ("vector",): unscored,
+    ("text", "tokens"): unscored,
     ("objects",): boxed,
     ("mask",): masked,
 }
