@@ -49,6 +49,7 @@ def _task(rules: list[Rule], evaluation: Manifest, champion: bool, number: int) 
     return {
         "task": facts["task"],
         "model": facts["model"],
+        "kind": facts["kind"],
         "modality": facts["modality"],
         "verdict": verdict,
         **judged,

@@ -38,6 +38,7 @@ example, where they are not the labels (with the names, and the labels that `com
 `pictures(branch, reader, inputs, labels)`, what it draws of examples for a report,
 `shown` with the same arguments, what a report has of them in a table: (note, headers, rows); if it takes
 `corpus`, it gets batches of the texts of pre-training,
+`constant(outcomes, names)`, the best answer that is the same for all examples, in words, and its outcomes,
 PARAMS, name -> (usual, least, most) of what a client of a served branch may set: keywords of `answer`,
 and TRAINS = False where nothing is learnt from labels (zero-shot).
 """
@@ -84,6 +85,11 @@ def load(name: str) -> Any:
 def inputs_of(roles: Mapping[str, str]) -> list[str]:
     """The roles of a task that are inputs: all but the last."""
     return list(roles)[:-1]
+
+
+def served(kind: str) -> list[str]:
+    """The roles of a task that a client sends; reads its file, imports nothing."""
+    return inputs_of(plugins.declared(__name__, kind).constants["ROLES"])
 
 
 def target_of(roles: Mapping[str, str]) -> str:

@@ -164,6 +164,15 @@ def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> d
     }
 
 
+def constant(outcomes: dict[str, Array], classes: list[str]) -> tuple[str, dict[str, Array]]:
+    """The most frequent class for every text."""
+    best = max(classes, key=lambda name: int(outcomes[f"real/{name}"].sum()))
+    chances = {
+        f"chance/{name}": np.full(len(outcomes[f"real/{best}"]), name == best, float) for name in classes
+    }
+    return best, {**outcomes, **chances}
+
+
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """The classes of each text as a JSON list, and the probability of every class as a JSON object."""
     names, rows = classifiers.names(model), []

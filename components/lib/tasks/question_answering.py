@@ -221,6 +221,12 @@ def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> d
     }
 
 
+def constant(outcomes: dict[str, Array], classes: list[str]) -> tuple[str, dict[str, Array]]:
+    """No answer to any question."""
+    right = 1 - outcomes["answerable"]
+    return "no answer", {**outcomes, "exact": right, "f1": right.astype(np.float64)}
+
+
 @torch.no_grad()
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """The span that answers each question, how sure it is that there is one, and its place in the context.

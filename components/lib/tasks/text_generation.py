@@ -167,6 +167,12 @@ def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> d
     }
 
 
+def constant(outcomes: dict[str, Array], classes: list[str]) -> tuple[str, dict[str, Array]]:
+    """Every byte is as likely as any other."""
+    nats = outcomes["bytes"] * np.log(256)
+    return "any byte", {**outcomes, "nats": nats, "correct": np.zeros_like(outcomes["correct"])}
+
+
 def answer(
     model: Any, reader: Any, inputs: Mapping[str, Sequence[str]], **params: float
 ) -> list[dict[str, Any]]:

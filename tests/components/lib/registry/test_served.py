@@ -155,7 +155,7 @@ class Server:
 
 def snippets(cases: dict[str, Case]) -> list[str]:
     """What cards and reports say of loading each model, and what the README says."""
-    told = [modalities.snippet(case.modality, name) for name, case in cases.items()]
+    told = [modalities.snippet(case.modality, name, inputs=case.roles) for name, case in cases.items()]
     readme = (ROOT / "README.md").read_text()
     shown = re.findall(r"`(mlflow\.pyfunc\.load_model\(\"models:/[^\"]*\"\)\.predict\(.*?\))`", readme)
     text = next(case.name for case in cases.values() if case.modality == "text" and case.branch)
