@@ -13,7 +13,7 @@ from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
 
-VERSION = 4
+VERSION = 5
 
 
 def run(config: Config, context: Context, *, branch: Path, evaluation: Path, card: Path) -> dict[str, float]:

@@ -18,7 +18,7 @@ from components.promotion.application import apply
 from components.promotion.config import Config
 from components.promotion.decision import PROMOTED, REJECTED, decide
 
-VERSION = 4
+VERSION = 5
 
 
 def run(
