@@ -80,6 +80,10 @@ class Server(PythonModel):  # type: ignore[misc]
             columns = {role: given[name].tolist() for role, name in zip(self.inputs, names, strict=False)}
         else:
             columns = {self.inputs[0]: given.tolist() if hasattr(given, "tolist") else list(given)}
+        if len(self.inputs) > 1 and all(len(one) == 1 and _is_list(one[0]) for one in columns.values()):
+            columns = {role: list(one[0]) for role, one in columns.items()}  # of columns mlflow makes a row
+        if len({len(one) for one in columns.values()}) > 1:
+            raise DataError("columns have different lengths", found={r: len(v) for r, v in columns.items()})
         if not columns or not all(columns.values()):
             raise DataError("there are no inputs", expected=f"one {' and '.join(self.inputs)} or more")
         for values in columns.values():
@@ -125,6 +129,10 @@ class Server(PythonModel):  # type: ignore[misc]
             given = self.reader.tensors(next(iter(part.values())))
             there = moved(given, next(self.model.parameters()).device)
             return pooled(self.model, there).double().cpu().numpy()
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) or getattr(value, "ndim", 0) == 1
 
 
 @contextmanager
