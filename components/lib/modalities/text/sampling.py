@@ -46,8 +46,7 @@ def sampled(
         found = model(**given, past_key_values=past)
         past, logits = found.past_key_values, found.logits[:, -1].double()
         logits[:, [one for one in never if one != end]] = -torch.inf
-        draw = float(uniform(seed, "sample", step)[0])
-        chosen = _chosen(logits, temperature, top_p, draw)
+        chosen = _chosen(logits, temperature, top_p, float(uniform(seed, "sample", step)[0]))
         written = np.column_stack([written, chosen.cpu().numpy()])
         done |= written[:, -1] == (-1 if end is None else end)
         if done.all():
