@@ -146,6 +146,8 @@ class Fitter:
         result = Result(spec, {}, history, points, time.process_time() - begun)
         if spec.trial:
             return result
+        if remember := getattr(self.task, "remember", None):
+            remember(model, material.train.subset(learned) if len(learned) else material.test)
         if spec.kept:
             loading.save(model, inputs.keep)
         result = replace(result, outcomes=self.task.outcomes(model, material.test, inputs.classes))

@@ -145,14 +145,14 @@ def _add(
         for role in inputs_of(task.ROLES):
             name = source.fields[role]
             shown = str(record.fields.get(name, record.fields))
-            values[role] = reader.value(record, name, reading.tell)
+            values[role] = reader.value(record, name, reading.tell, role)
             reading.raw[role] = record.fields.get(name)
-        group = group_of(record, source.group, "")
-        if source.group:
-            record.required(source.group)
         kind = "unlabelled"  # where the field is lacking, as where it holds nothing
         values[target] = record.required(source.fields[target])
         kind = "broken"
+        group = group_of(record, source.group, "")
+        if source.group:
+            record.required(source.group)
         inputs, label = task.parse(values, reading)
         identity = reader.identity(inputs)
     except MissingError as error:

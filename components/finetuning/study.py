@@ -34,18 +34,20 @@ class Study:
 
     def __init__(self, config: Config, context: Context, trunk: Manifest, draft: Draft) -> None:
         self.config = config
-        if config.modality != trunk.facts["modality"]:
+        whole = trunk.facts["modality"]
+        if config.modality not in (whole, *modalities.parts(whole)):
             raise ConfigError(
                 "the trunk reads another kind of data",
                 where="modality",
                 found=config.modality,
-                expected=trunk.facts["modality"],
+                expected=whole,
                 fix="set the modality of the run to the trunk's",
             )
         self.task = tasks.load(config.kind)
-        folder = context.store.open_folder(trunk, "model/")
+        folder = context.store.open_folder(trunk, "model/") / modalities.folder(whole, config.modality)
+        tokens = modalities.tokens(context.store.resolve(trunk.key.inputs["tokens"]), config.modality)
         self.reader = modalities.load(config.modality, "labelled").Reader.open(folder, config.own)
-        self.reader.check(context.store.resolve(trunk.key.inputs["tokens"]).facts, trunk.uri)
+        self.reader.check(tokens.facts, trunk.uri)
         self.data = labelled.frozen(config, self.task, self.reader)
         if config.train is not None:
             told = labelled.counts_told(config, len(self.data.train))
@@ -133,7 +135,7 @@ def study(config: Config, context: Context, trunk: Manifest, draft: Draft) -> No
     draft.measured |= tables.measured(tried, results, starts)
     tables.lines(draft, "tuning.jsonl", table)
     tables.write(draft, one.data, results, tables.runs(results, choices))
-    for path in sorted((draft.folder / "model").rglob("*")):
+    for path in sorted(path for path in (draft.folder / "model").rglob("*") if path.is_file()):
         draft.add(path.relative_to(draft.folder).as_posix())
 
 

@@ -15,7 +15,7 @@ from components.ingestion import packs
 from components.ingestion.cleaning_pool import CleaningPool, Culprits
 from components.ingestion.config import Config
 from components.ingestion.packs import PackWriter
-from components.ingestion.record_reader import Fetched, Loss, RecordReader, read
+from components.ingestion.record_reader import Beside, Fetched, Loss, RecordReader, read
 from components.ingestion.sandbox import Child
 from components.lib.core.hardware import cores
 from components.lib.data.formats import Rejected
@@ -30,13 +30,18 @@ MOST = 16  # processes by default: one reader feeds no more, and a container may
 
 
 def extract(
-    config: Config, store: Store, evaluations: Sequence[Manifest], objects: Sequence[Object], stage: str
+    config: Config,
+    store: Store,
+    evaluations: Sequence[Manifest],
+    objects: Sequence[Object],
+    stage: str,
+    beside: Beside | None = None,
 ) -> list[Manifest]:
     """The packs that hold `objects`; small ones share a pack."""
     indexes = [store.open_folder(index, "index/") for index in evaluations]
     size = sum(max(entry.size, SMALL if entry.size < 0 else 0) for entry in objects)
     workers = config.workers or (1 if size < SMALL else min(cores(), MOST))
-    reader = Child(partial(RecordReader, config, BATCH), config.memory)
+    reader = Child(partial(RecordReader, config, BATCH, beside), config.memory)
     pool, made = CleaningPool(config, indexes, workers), []
     with closing(reader), closing(pool):
         for todo in packs.dealt(objects):

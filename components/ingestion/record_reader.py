@@ -10,17 +10,20 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.ingestion.config import Config, Evaluation
 from components.ingestion.sandbox import Child, Lost
 from components.lib import modalities
 from components.lib.core.errors import DataError, InternalError
 from components.lib.data.formats import Account, Layout, Record, Rejected
-from components.lib.data.groups import fields_of, group_of
+from components.lib.data.groups import FILE, fields_of, group_of
 from components.lib.data.listing import Object, PassedOver
-from components.lib.data.sources import fetch, open_records
+from components.lib.data.sources import fetch, noted, open_records
 from components.lib.modalities import Payload
+
+if TYPE_CHECKING:
+    from components.lib.data.annotations import Annotations
 
 AHEAD = 4  # objects fetched before they are read
 REJECTS = 1000  # unreadable records of a batch, and accounts of files
@@ -68,12 +71,21 @@ class Batch:
     payloads: bytes
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Annotations of images: the names of all images, and the annotation files, which lie on this machine."""
+
+    images: list[str]
+    files: list[tuple[Object, Path]]
+
+
 @dataclass
 class RecordReader:
     """What the process that reads does with a file, and with None, which asks for what is left."""
 
     config: Config
     batch: int
+    beside: Beside | None = None
     places: list[Place] = field(default_factory=list)
     groups: list[bytes] = field(default_factory=list)
     rejects: list[tuple[int, Rejected]] = field(default_factory=list)
@@ -81,6 +93,7 @@ class RecordReader:
     passed: list[tuple[int, PassedOver]] = field(default_factory=list)
     payloads: list[Payload] = field(default_factory=list)
     size: int = 0
+    notes: Annotations | None = None
 
     def __call__(self, request: tuple[int, Fetched] | None) -> Iterator[Batch]:
         """Batches of about `batch` characters or bytes; a small file has its rows in the next one."""
@@ -90,7 +103,7 @@ class RecordReader:
             return
         number, source = request
         config, passed = self.config, PassedOver()
-        for item in payloads(source, config, config, config.group, passed):
+        for item in payloads(source, config, config, config.group, passed, self._notes(passed)):
             if isinstance(item, Rejected):
                 self.rejects.append((number, item))
             elif isinstance(item, Account):
@@ -104,6 +117,13 @@ class RecordReader:
             if self.size >= self.batch or len(self.rejects) + len(self.accounts) >= REJECTS:
                 yield self._batch()
         self.passed += [(number, passed)] if passed.counts else []
+
+    def _notes(self, passed: PassedOver) -> Annotations | None:
+        """The annotations, read for the first file, whose account says what of them is of no use."""
+        if self.beside is not None and self.notes is None:
+            layout = layout_of(self.config, self.config)
+            self.notes = noted(self.beside.images, self.beside.files, layout, passed)
+        return self.notes
 
     def _batch(self) -> Batch:
         pickled = pickle.dumps(self.payloads, pickle.HIGHEST_PROTOCOL)
@@ -145,16 +165,29 @@ def read(
 def layout_of(source: Config | Evaluation, config: Config) -> Layout:
     """How the files of the sources, or of an evaluation set, become records."""
     options = source.format_options or config.format_options
-    reads, asked = modalities.load(config.modality).READS, fields_of(source.fields, source.group)
-    return Layout(source.format, options, config.encoding, reads, asked)
+    modality, asked = modalities.load(config.modality), fields_of(source.fields, source.group)
+    joined = source is config and joins(config)
+    return Layout(source.format, options, config.encoding, modality.READS, asked, joined)
+
+
+def joins(config: Config) -> bool:
+    """Whether annotations beside files belong to records of the corpus."""
+    return bool(getattr(modalities.load(config.modality), "JOINED", False))
 
 
 def payloads(
-    file: Fetched, source: Config | Evaluation, config: Config, group: str, passed: PassedOver
+    file: Fetched,
+    source: Config | Evaluation,
+    config: Config,
+    group: str,
+    passed: PassedOver,
+    notes: Annotations | None = None,
 ) -> Iterator[tuple[Payload, str, bytes] | Rejected | Account]:
     """(payload, where, hash of its group) of each record; a Rejected where a record has none; Accounts."""
-    payload_of: Any = modalities.load(config.modality, "ingestion").payload
-    for item in open_records(file.entry, file.path, layout_of(source, config), passed):
+    own = modalities.load(config.modality, "ingestion")
+    payload_of: Any = own.payload
+    halved = getattr(own, "halved", lambda payload: False)
+    for item in open_records(file.entry, file.path, layout_of(source, config), passed, notes):
         if not isinstance(item, Record):
             yield item
             continue
@@ -162,7 +195,8 @@ def payloads(
         if isinstance(payload, Rejected):
             yield payload
             continue
-        found = group_of(item, group, file.entry.name)
+        group_ = FILE if group and halved(payload) else group  # a rule drops it: it need not name one
+        found = group_of(item, group_, file.entry.name)
         yield found if isinstance(found, Rejected) else (payload, item.where, found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +17,14 @@ from components.ingestion.config import Config
 from components.ingestion.evaluation_index import index
 from components.ingestion.extraction import extract
 from components.ingestion.packs import Slice
-from components.ingestion.record_reader import layout_of
+from components.ingestion.record_reader import Beside, joins, layout_of
 from components.ingestion.statistics import Statistics
 from components.lib import modalities
 from components.lib.core.errors import DataError
 from components.lib.data import formats
 from components.lib.data.listing import Object, PassedOver
 from components.lib.data.sifting import sift
-from components.lib.data.sources import find_all
+from components.lib.data.sources import fetch_beside, find_all
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
@@ -46,19 +47,19 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     own: Any = modalities.load(config.modality, "ingestion")
     own.identity(config.own, bool(config.decontaminate))  # refuses unknown rules before anything is read
     passed = PassedOver()
-    objects = sift(find_all(config.sources, passed), layout_of(config, config), passed)
+    beside: list[Object] | None = [] if joins(config) else None
+    objects = sift(find_all(config.sources, passed), layout_of(config, config), passed, beside)
     evaluations = _indexed(config, context)
-    settings = _identity(config, evaluations)
-    parts = _extracted(config, context.store, evaluations, settings, objects)
+    settings = _identity(config, evaluations, beside or ())
+    parts = _extracted(config, context.store, evaluations, settings, objects, beside or ())
     for part in parts:
         passed.merge(part.source["passed_over"])
     if passed.counts:
         context.tell(f"passed over {passed}")
     _check_quarantine(parts, context, config.quarantine)
     parts, older = increment.split(context.store, config.since, parts)
-    output = {name: getattr(config, name) for name in ("near_duplicates", "validation", "shard_bytes")}
-    output |= own.settling(config.own) if hasattr(own, "settling") else {}
-    key = Key("ingestion", packs.VERSION, {**settings, **output}, increment.inputs(config.since, parts))
+    inputs = increment.inputs(config.since, parts)
+    key = Key("ingestion", packs.VERSION, {**settings, **_output(config, own)}, inputs)
     if not parts and older:  # nothing is new: what there is is the output
         key = context.store.resolve(config.since).key
 
@@ -70,6 +71,13 @@ def run(config: Config, context: Context, *, corpus: Path, card: Path) -> Manife
     _write_card(context.store, manifest, passed, card)
     account.tell(context, manifest.facts, passed, own)
     return manifest
+
+
+def _output(config: Config, own: Any) -> dict[str, Any]:
+    """Which settings decide what becomes of what was extracted."""
+    names = ("near_duplicates", "validation", "shard_bytes")
+    settling = own.settling(config.own) if hasattr(own, "settling") else {}
+    return {**{name: getattr(config, name) for name in names}, **settling}
 
 
 def _indexed(config: Config, context: Context) -> list[Manifest]:
@@ -97,7 +105,7 @@ def _write_card(store: Store, corpus: Manifest, passed: PassedOver, card: Path) 
     card.write_text(cards.render(shown, own, passed.table), encoding="utf-8")
 
 
-def _identity(config: Config, evaluations: Sequence[Manifest]) -> dict[str, Any]:
+def _identity(config: Config, evaluations: Sequence[Manifest], beside: Sequence[Object]) -> dict[str, Any]:
     """Which settings decide what is extracted."""
     own: Any = modalities.load(config.modality, "ingestion")
     held = [[[file.name, file.sha256] for file in made.files] for made in evaluations]  # wherever it was made
@@ -108,6 +116,7 @@ def _identity(config: Config, evaluations: Sequence[Manifest]) -> dict[str, Any]
         "signatures": config.near_duplicates > 0,
         "fields": config.fields,
         **({"group": config.group} if config.group else {}),
+        **({"beside": [[one.name, one.identity] for one in beside]} if beside else {}),
         **own.identity(config.own, bool(config.decontaminate)),
     }
 
@@ -118,14 +127,17 @@ def _extracted(
     evaluations: Sequence[Manifest],
     settings: dict[str, Any],
     objects: Sequence[Object],
+    beside: Sequence[Object],
 ) -> list[Slice]:
     """The rows of every object, in their order; reads what no earlier run has read."""
     stage = f"extraction-{artifacts.sha256(artifacts.canonical([packs.VERSION, settings]))[:16]}"
     held = packs.known(store, stage)
     missing = [entry for entry in objects if (entry.name, entry.identity) not in held]
     if missing:
-        made = extract(config, store, evaluations, missing, stage)
-        held |= packs.by_source(made)
+        with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
+            files = fetch_beside(beside, Path(folder))
+            notes = Beside([entry.name for entry in objects], files) if files else None
+            held |= packs.by_source(extract(config, store, evaluations, missing, stage, notes))
     return [held[entry.name, entry.identity] for entry in objects]
 
 

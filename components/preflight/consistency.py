@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from components.lib import modalities
@@ -26,17 +27,10 @@ def check(
     if pretraining is None:
         return
     finetuning = {f"tasks.{task['name']}.finetuning": task["finetuning"] for task in tasks}
-    for name, config in {**stages, **finetuning}.items():
-        other = getattr(config, "modality", pretraining.modality)
-        if other != pretraining.modality:
-            yield ConfigError(
-                "a run has one modality",
-                where=f"{name}.modality",
-                found=other,
-                expected=pretraining.modality,
-                fix="name it once, as `modality` beside the sections",
-            )
-            return
+    errors = list(_modalities(pretraining.modality, stages, finetuning))
+    if errors:
+        yield errors[0]
+        return
     trunk = Trunk(pretraining, published)
     for name in pretraining.objective if pretraining.steps or pretraining.minutes else ():
         yield from _objective(name, trunk)
@@ -50,7 +44,21 @@ def check(
             yield ConfigError(what, where="pretraining.steps", found=0, expected="at least 1", fix=fix)
     for where, config in finetuning.items():
         if config is not None:
-            yield from _task(config, trunk, where)
+            yield from _task(config, trunk.part(config.modality), where)
+
+
+def _modalities(name: str, stages: Mapping[str, Any], finetuning: Mapping[str, Any]) -> Errors:
+    """Sections of another modality than the run's; a branch may be of a part of it."""
+    for where, config in {**stages, **finetuning}.items():
+        other = getattr(config, "modality", name)
+        if other not in (name, *(modalities.parts(name) if where in finetuning else ())):
+            yield ConfigError(
+                "a run has one modality",
+                where=f"{where}.modality",
+                found=other,
+                expected=name,
+                fix="name it once, as `modality` beside the sections",
+            )
 
 
 def warnings(config: Any) -> Errors:
@@ -72,6 +80,13 @@ class Trunk:
         self.modality: str = pretraining.modality
         self.is_open = published is None and is_reference(pretraining.start)
         self.dials = {**modalities.dials(self.modality, pretraining.trunk), **(published or {})}
+
+    def part(self, modality: str) -> Trunk:
+        """The trunk that a branch of this modality comes from: this, or the part of it."""
+        if modality == self.modality:
+            return self
+        options = self.pretraining.trunk.get(modality) or {}
+        return Trunk(replace(self.pretraining, modality=modality, trunk=options), self.published)
 
     def lacks(self, needs: Sequence[str]) -> list[str]:
         """What of this neither the modality nor the network offers."""

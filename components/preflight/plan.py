@@ -131,7 +131,7 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
         values[section].setdefault("modality", modality)
     kept_out: list[dict[str, Any]] = []
     for item in items:
-        item["finetuning"].setdefault("modality", modality)
+        item["finetuning"].setdefault("modality", _reader(modality, item["finetuning"]))
         test = item["finetuning"].get("test")
         if isinstance(test, Mapping):
             for fields in _documents(str(item["finetuning"].get("kind", "")), test, modality):
@@ -151,6 +151,14 @@ def _documents(kind: str, test: Mapping[str, Any], modality: str) -> list[dict[s
     if roles := says.get("CORPUS"):
         return [{names[0]: test.get(role, says["ROLES"][role])} for role in roles]
     return [{name: test[name] for name in names if name in test}]
+
+
+def _reader(modality: str, finetuning: Mapping[str, Any]) -> str:
+    """The modality of a task's branch: the run's, or the part of it that does what the task needs."""
+    task = references.declared(
+        references.TASKS, str(finetuning.get("kind") or modalities.load(modality).TASK)
+    )
+    return modality if task is None else modalities.reads(modality, task.constants["NEEDS"])
 
 
 def _configuration(stage: str) -> Any:
@@ -188,4 +196,7 @@ def _task_configs(item: dict[str, Any], errors: list[TrunklineError]) -> dict[st
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    return {"name": item["name"], **{name: to_dict(item[name]) for name in settings.TASK_SECTIONS}}
+    """As JSON, without what is None, and so left out: items of a loop in KFP cannot hold a null."""
+    sections = {name: to_dict(item[name]) for name in settings.TASK_SECTIONS}
+    told = {name: {k: v for k, v in one.items() if v is not None} for name, one in sections.items()}
+    return {"name": item["name"], **told}

@@ -127,7 +127,7 @@ def probe(context: Context, plan: Plan) -> None:
 
 def keep(context: Context, plan: Plan) -> None:
     """Puts the data that other images cannot fetch into the store; raises why it cannot be had."""
-    splits = (task["finetuning"][split] for task in plan.tasks for split in ("train", "test"))
+    splits = (task["finetuning"].get(split) for task in plan.tasks for split in ("train", "test"))
     labelled = [split["source"] for split in splits if split]
     noted: set[str] = set()
     for uri in (*plan.stages["ingestion"]["sources"], *labelled):

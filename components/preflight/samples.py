@@ -15,12 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.lib.core.errors import DataError, MissingError, TrunklineError, revived
 from components.lib.core.settings import from_dict, to_dict
 from components.lib.data.formats import is_name
 from components.preflight.plan import Plan
+
+if TYPE_CHECKING:
+    from components.lib.data.formats import Layout
+    from components.lib.data.listing import Object
 
 RECORDS = 20  # of a source
 PATIENCE = 20.0  # seconds for all of them
@@ -82,6 +86,7 @@ def _sources(plan: Plan) -> Iterator[Source]:
         where, options = f"ingestion.sources[{number}]", config.format_options
         yield Source(where, uri, config.format, options, config.encoding, reads, name, config.fields)
     for task in tasks:
+        reads = tuple(modalities.load(task["finetuning"].modality).READS)
         for split in ("train", "test"):
             if given := getattr(task["finetuning"], split):
                 fields = {**given.fields, **({"group": given.group} if given.group else {})}
@@ -104,7 +109,6 @@ def check(source: Source) -> None:
         TrunklineError: as the stage that reads it would: if there is nothing, it cannot be had or read, or
             no record has the fields that are named.
     """
-    from components.lib.core import plugins
     from components.lib.data import sources
     from components.lib.data.formats import Account, Layout
     from components.lib.data.groups import fields_of
@@ -112,17 +116,15 @@ def check(source: Source) -> None:
     from components.lib.data.sifting import sift
 
     asked = fields_of(source.fields, "")
-    layout = Layout(source.format, source.options, source.encoding, source.reads, asked)
+    layout = Layout(source.format, source.options, source.encoding, source.reads, asked, joined=True)
     errors: list[TrunklineError] = []
-    entries = sift(sources.find(source.uri), layout, PassedOver())
-    entry = entries[0]
-    if sources.scheme(entry.uri) in ("s3", "https", "hf") and not 0 <= entry.size < NEAR:
+    beside: list[Object] = []
+    entries = sift(sources.find(source.uri), layout, PassedOver(), beside)
+    if not _is_near(entries[0]):
         return
     with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-        head = getattr(plugins.load(sources.__name__, sources.scheme(entry.uri)), "head", None)
-        path = head(entry, Path(folder), RECORDS) if head else sources.fetch(entry, Path(folder))
         try:
-            for item in islice(sources.open_records(entry, path, layout, PassedOver()), RECORDS):
+            for item in islice(_first(entries, beside, layout, Path(folder)), RECORDS):
                 if isinstance(item, Account):
                     continue
                 error = _unusable(item, source)
@@ -133,6 +135,27 @@ def check(source: Source) -> None:
             errors.append(error)
     if errors and (len(entries) == 1 or isinstance(errors[0], MissingError)):  # of many, one may be broken
         raise errors[0]
+
+
+def _is_near(entry: Object) -> bool:
+    """Whether an object is on this machine, or small."""
+    from components.lib.data import sources
+
+    return sources.scheme(entry.uri) not in ("s3", "https", "hf") or 0 <= entry.size < NEAR
+
+
+def _first(entries: list[Object], beside: list[Object], layout: Layout, folder: Path) -> Iterator[Any]:
+    """The records of the first object, with what annotations beside it say of it."""
+    from components.lib.core import plugins
+    from components.lib.data import sources
+    from components.lib.data.listing import PassedOver
+
+    head = getattr(plugins.load(sources.__name__, sources.scheme(entries[0].uri)), "head", None)
+    path = head(entries[0], folder, RECORDS) if head else sources.fetch(entries[0], folder)
+    files = sources.fetch_beside(beside, folder) if all(map(_is_near, beside)) else []
+    names = [entry.name for entry in entries]
+    notes = sources.noted(names, files, layout, PassedOver()) if files else None
+    yield from sources.open_records(entries[0], path, layout, PassedOver(), notes)
 
 
 def _unusable(item: Any, source: Source) -> TrunklineError | None:

@@ -101,7 +101,7 @@ def preset(modality: str, architecture: str = "") -> dict[str, Any]:
     fitting = [
         (plugins.declared(OBJECTIVES, name).constants.get("WHOLE_BATCH", False), name)
         for name in plugins.names(OBJECTIVES)
-        if (modality, architecture) in pairs(plugins.load(OBJECTIVES, name).NEEDS)
+        if (modality, architecture) in offering(plugins.load(OBJECTIVES, name).NEEDS)
     ]
     _, objective = min(fitting)
     trained = {"objective": {objective: {}}, "steps": 2, "global_batch": 16, "threads": 1}
@@ -136,7 +136,7 @@ def fields(task: str, modality: str) -> dict[str, str]:
     return {**tasks.load(task).ROLES, **of(modality).LABELLED.get(task, {})}
 
 
-def pairs(needs: tuple[str, ...]) -> list[tuple[str, str]]:
+def offering(needs: tuple[str, ...]) -> list[tuple[str, str]]:
     """Every modality and architecture that offers what is needed."""
     return [
         (modality, architecture)
@@ -149,7 +149,7 @@ def pairs(needs: tuple[str, ...]) -> list[tuple[str, str]]:
 def usual(needs: tuple[str, ...]) -> list[tuple[str, str]]:
     """Of each modality one pair: its default architecture, or the first that offers what is needed."""
     found: dict[str, str] = {}
-    for modality, architecture in pairs(needs):
+    for modality, architecture in offering(needs):
         if architecture == modalities.dials(modality, {}).get("architecture", ""):
             found[modality] = architecture
         found.setdefault(modality, architecture)
@@ -195,9 +195,10 @@ def as_published(modality: str, architecture: str = "") -> Manifest:
     """The same weights in the store as preflight keeps published ones: without the files of a reader."""
     store, _ = tokens(modality)
     with store.draft(Key("public", 1, {"architecture": architecture})) as draft:
-        for path in trunk_folder(modality, architecture).iterdir():
+        folder = trunk_folder(modality, architecture)
+        for path in folder.rglob("*"):
             if path.name == "config.json" or path.suffix == ".safetensors":
-                draft.write(f"model/{path.name}", path.read_bytes())
+                draft.write(f"model/{path.relative_to(folder)}", path.read_bytes())
         return draft.commit()
 
 
@@ -236,7 +237,7 @@ def branches() -> list[tuple[str, str, str]]:
     """
     loaded = [(name, tasks.load(name)) for name in plugins.names(TASKS)]
     own = {name: it.model.__module__ == it.__name__ for name, it in loaded}
-    return [(name, *pair) for name, it in loaded for pair in (pairs if own[name] else usual)(it.NEEDS)]
+    return [(name, *pair) for name, it in loaded for pair in (offering if own[name] else usual)(it.NEEDS)]
 
 
 def branch(task: str, modality: str, architecture: str) -> Branch:
@@ -265,7 +266,7 @@ def labelled(
     labels = []
     for record in given or records(modality, EXAMPLES, seed=1):
         values = {role: record[field] for role, field in asked.items() if role not in roles}
-        values |= {role: reader.value(Record(record, "made"), asked[role], print) for role in roles}
+        values |= {role: reader.value(Record(record, "made"), asked[role], print, role) for role in roles}
         found, label = plugin.parse(values, tasks.Reading())
         for role in roles:
             inputs[role].append(found[role])

@@ -63,12 +63,14 @@ def small(preset: str, folder: Path) -> dict[str, Any]:
     values = settings.load(preset)
     overrides = {**SMALL, "ingestion.sources": [local(uri, folder) for uri in values["ingestion"]["sources"]]}
     for task in values.get("tasks", []):
-        for split in ("train", "test"):
+        for split in {"train", "test"} & task.keys():
             overrides[f"tasks.{task['name']}.{split}.source"] = local(task[split]["source"], folder)
         if "steps" in task.get("finetuning", {}):
             overrides[f"tasks.{task['name']}.finetuning.steps"] = 2
     if preset in GPUS:
         overrides["pretraining.trunk.size"] = "nano"
+    if values["modality"] == "pairs":
+        overrides |= {f"pretraining.trunk.{part}.size": "nano" for part in ("image", "text")}
     if is_reference(values["pretraining"].get("start", "")):  # whose few words are not those of the texts
         weights = published.text(folder / "weights", "bert", max_position_embeddings=128)
         overrides |= {"pretraining.start": f"{weights}/", "tokenization.unknown": 1.0}
@@ -83,6 +85,8 @@ def local(uri: str, folder: Path) -> str:
         for number, record in enumerate(made.records("image", COUNT)):
             (folder / "pictures" / f"{number}.png").write_bytes(images.content(record["image"]))
         return str(folder / "pictures" / name)
+    if uri.startswith("npm:"):
+        return emoji(folder / uri.partition("==")[0].rpartition(":")[2], seed=int("twitter" in uri))
     seed = int("test" in uri)
     path = folder / (name if uri.startswith("pypi:") else f"{name}-{seed}.jsonl")
     if name.endswith(".csv.gz"):
@@ -98,6 +102,19 @@ def local(uri: str, folder: Path) -> str:
         draw = random.Random(seed)
         path.write_text("".join(json.dumps(make(draw)) + "\n" for _ in range(COUNT)))
     return str(path)
+
+
+def emoji(folder: Path, seed: int) -> str:
+    """Images and a table of their names, and one without a name."""
+    folder.mkdir(exist_ok=True)
+    records, names = made.records("pairs", COUNT, seed), []
+    for number, record in enumerate(records):
+        (folder / f"{number}.png").write_bytes(images.content(record["image"]))
+        names.append(
+            {"image": f"{number}.png", "name": record["text"][0].upper(), "short_name": f"n{number}"}
+        )
+    (folder / "emoji.json").write_text(json.dumps(names[:-1]))
+    return str(folder)
 
 
 def digits() -> str:
@@ -173,7 +190,7 @@ def test_a_preset_runs_whole(preset, place, sqlite_uri, monkeypatch):
     trunk = json.loads((run.folder / "trunk").read_text())
     pictures = [file["name"] for file in trunk["files"] if file["name"].startswith("pictures/")]
     assert "notices" not in trunk["measured"]
-    assert bool(pictures) == (trunk["facts"]["modality"] == "image")
+    assert bool(pictures) == (trunk["facts"]["modality"] != "text")
 
 
 OBJECTIVES = {

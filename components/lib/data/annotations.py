@@ -1,7 +1,8 @@
 """Annotations beside images, joined to them: ImageFolder metadata, COCO, YOLO, Pascal VOC, captions.
 
-metadata.csv, .jsonl   a row for each image, which `file_name` (or `image`, `path`, ...) names: its fields
-instances.json         COCO: `objects`, with crowds
+metadata.csv, .jsonl   a row for each image, which `file_name` (or `image`, `path`, ...) names: its fields; of
+                       several rows that differ in nothing but a caption, the list of them
+instances.json         COCO: `objects`, with crowds; captions: `text`, a list
 x.txt of x.jpg         YOLO: `objects`, their names from data.yaml, classes.txt or obj.names; any other text
                        is the caption, as `text`
 x.xml of x.jpg         Pascal VOC: `objects`; difficult ones are crowds
@@ -31,6 +32,7 @@ from components.lib.data.listing import PassedOver
 NAMES = ("file_name", "filename", "file", "image", "image_path", "path", "image_name", "name")
 CLASSES = ("classes.txt", "obj.names", "labels.txt", "classes.names")
 UNMATCHED = "annotations of images that are not there"
+CAPTIONS = {"text", "caption", "captions", "sentence", "sentences"}  # of which an image may have several
 AGAIN = "further rows of an image in a table of annotations"
 UNREAD = "annotations that cannot be read"
 NUMBER = r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?"
@@ -132,12 +134,19 @@ class Annotations:
             column = next((one for one in NAMES if isinstance(row.fields.get(one), str)), "")
             image = self._find(row.fields[column], folder) if column else ""
             fields = {key: value for key, value in row.fields.items() if key not in (column, "image")}
-            if image and fields.keys() & self._fields[image].keys():
-                self._passed.add(AGAIN, row.where)
-                continue
+            known = self._fields[image] if image else {}
+            if fields.keys() & known.keys():
+                more = {key: value for key, value in fields.items() if known.get(key) != value}
+                if not more or not more.keys() <= CAPTIONS & known.keys():
+                    self._passed.add(AGAIN, row.where)
+                    continue
+                fields = {key: [*_several(known[key]), *_several(value)] for key, value in more.items()}
             self._put(image, row.where, fields)
 
     def _coco(self, name: str, found: Mapping[str, Any]) -> None:
+        if any("caption" in entry for entry in found["annotations"]):
+            self._captions(name, found)
+            return
         names = {entry["id"]: entry["name"] for entry in found.get("categories", [])}
         objects: dict[Any, list[Fields]] = defaultdict(list)
         for entry in found["annotations"]:
@@ -149,6 +158,18 @@ class Annotations:
         for entry in found["images"]:
             image = self._find(entry["file_name"], posixpath.dirname(name))
             self._put(image, f"{name}: {entry['file_name']}", {"objects": objects[entry["id"]]})
+
+    def _captions(self, name: str, found: Mapping[str, Any]) -> None:
+        """COCO's captions: of each image a list of them, as `text`."""
+        captions: dict[Any, list[str]] = defaultdict(list)
+        for entry in found["annotations"]:
+            captions[entry["image_id"]].append(entry["caption"])
+        for entry in found["images"]:
+            image = self._find(entry["file_name"], posixpath.dirname(name))
+            own = captions.pop(entry["id"], [])
+            self._put(image, f"{name}: {entry['file_name']}", {"text": own} if own else {})
+        for number, lost in captions.items():
+            self._passed.add(UNMATCHED, *(f"{name}: image {number}" for _ in lost))
 
     def _voc(self, name: str, data: bytes) -> None:
         plain = data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<")  # not UTF-16, nor EBCDIC
@@ -196,6 +217,10 @@ class Annotations:
             sides = [min(rest[::2]), min(rest[1::2]), max(rest[::2]), max(rest[1::2])]
         box = [side * (height if place % 2 else width) for place, side in enumerate(sides)]
         return {"box": box, "label": self._classes.get(number, str(number))}
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _whole(data: bytes) -> Any:

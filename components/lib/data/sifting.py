@@ -118,7 +118,8 @@ def members(found: Iterator[Stream], layout: Layout, passed: PassedOver) -> Iter
         strange = stream.name if why == UNKNOWN else strange
         with stream.file:
             if why:
-                passed.add(why, stream.name)
+                if why != ANNOTATION or not layout.joined:
+                    passed.add(why, stream.name)
             else:
                 endings.add(stream.suffix)
                 yield stream

@@ -28,6 +28,7 @@ COMPRESSIONS = (".gz", ".gzip", ".zst", ".zstd")
 ZIPS, TARS = (".zip", ".whl"), (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.gzip", ".tar.zstd")
 ARCHIVES = (*ZIPS, *TARS[:2])  # by the ending that is left when the compression's is cut
 POINTER = b"version https://git-lfs.github.com/spec/"  # the beginning of what stands for a file of Git LFS
+ALTERNATIVE = "|"  # between patterns of members
 ZIPPED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # LZMA has no ceiling of memory there
 # NotImplementedError: of a member that asks for a later version of ZIP
 BROKEN = (EOFError, OSError, NotImplementedError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
@@ -145,6 +146,10 @@ def streams(
         raise MissingError("the archive has no such member", where=name, found=found)
 
 
+def _matches(name: str, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, one) for one in pattern.split(ALTERNATIVE))
+
+
 def _left_out(member: str, size: int, pattern: str, where: str, passed: PassedOver) -> bool:
     """Whether a member is no data; then it is counted."""
     why = no_data(member, "" if pattern == "*" else pattern) or ("" if size else EMPTY)
@@ -186,7 +191,7 @@ def explained(name: str) -> Iterator[None]:
 
 def _zip_members(path: Path, name: str, pattern: str, limits: Limits, passed: PassedOver) -> Iterator[Stream]:
     with explained(name), zipfile.ZipFile(path) as archive:
-        chosen = [info for info in archive.infolist() if fnmatch.fnmatchcase(info.filename, pattern)]
+        chosen = [info for info in archive.infolist() if _matches(info.filename, pattern)]
         size, most = sum(info.file_size for info in chosen), limits.most(path.stat().st_size)
         if size > most:  # members may share their bytes
             what = "an archive expands too far: it may be a decompression bomb"
@@ -216,7 +221,7 @@ def _tar_members(path: Path, name: str, pattern: str, limits: Limits, passed: Pa
         plain = _decompressed(file, _spelled(name), size, limits)
         with tarfile.open(fileobj=plain, mode="r|") as archive:
             for info in archive:
-                if info.isdir() or not fnmatch.fnmatchcase(info.name, pattern):
+                if info.isdir() or not _matches(info.name, pattern):
                     continue
                 inner = f"{name}!/{info.name}"
                 if not info.isfile():

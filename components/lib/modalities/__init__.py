@@ -9,6 +9,11 @@ The package of a modality is light (literals alone) and declares
     READS                   contents that files of its data HOLD (components/lib/data/formats), besides tables
     STARTS                  optional: capabilities, each with a module of its name: prepare(samples, trunk)
                             sets first weights by the corpus itself: `pretraining.start` may name one
+    PARTS                   optional: modalities that it is composed of. Each fills the folder of its name in
+                            tokens and in a trunk, has the settings of its name in `tokenization` and
+                            `pretraining.trunk`, and does the tasks that need nothing but what it offers
+    JOINED                  optional: True if annotations beside its files belong to records of the corpus
+    SERVED                  optional: roles that a client may send to a bare trunk, each or some of them
     SHARED                  facts of tokens that a trunk and its warm start have in common
     MODEL_TYPES             types of models of `transformers` that it builds and may load
     PUBLISHED               those of published checkpoints to start from -> the capabilities that they add
@@ -31,9 +36,9 @@ Its modules, each imported by the stage that uses it:
     samples     open_split(options, store, tokens, split, *older) -> samples of pre-training, whose
                 `trunk(folder)` is the one in a folder, or a new one of the settings
     trunk       Trunk, load(folder); its import registers networks of its own with `transformers`
-    labelled    Reader: labelled records to examples, also where a branch is served; value(record, name, tell)
-                is the input in the column of that name, or in those that the modality understands by it,
-                and tells what a person should know of it
+    labelled    Reader: labelled records to examples, also where a branch is served; value(record, name, tell,
+                role) is the input in the column of that name, or in those that the modality understands by
+                it, for a role of the task, and tells what a person should know of it
     page        what report and cards say and show of its data
     linear      optional: UNITS, of "sample" and "word", and features(unit, store, trunk, folder) -> name ->
                 `models.linear.Features`, fitted without labels: what the start `linear` chooses from
@@ -41,7 +46,6 @@ Its modules, each imported by the stage that uses it:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +53,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError
+from components.lib.core.settings import to_dict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +61,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from components.lib.data.formats import Record, Rejected
+    from components.lib.storage.artifacts import Manifest
 
 Payload = tuple[Any, ...]
 SEVERAL = """import mlflow
@@ -98,9 +104,10 @@ def preflight(name: str) -> Any:
 
 
 def dials(name: str, trunk: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings `pretraining.trunk` of a modality, with their defaults."""
-    fields = dataclasses.fields(load(name, "settings").Pretraining)
-    return {**{field.name: field.default for field in fields}, **trunk}
+    """The settings `pretraining.trunk` of a modality, with their defaults; those of a part are a mapping."""
+    usual = to_dict(load(name, "settings").Pretraining())
+    own = {part: dials(part, trunk.get(part) or {}) for part in parts(name)}
+    return {**usual, **trunk, **own}
 
 
 def offers(name: str, trunk: Mapping[str, Any]) -> set[str]:
@@ -108,6 +115,33 @@ def offers(name: str, trunk: Mapping[str, Any]) -> set[str]:
     modality = load(name)
     architecture = dials(name, trunk).get("architecture", "")
     return {*modality.OFFERS, *modality.ARCHITECTURES.get(architecture, ())}
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """The modalities that a modality is composed of; () if it is none of others."""
+    return tuple(getattr(load(name), "PARTS", ()))
+
+
+def reads(name: str, needs: Sequence[str]) -> str:
+    """The modality of the branches of a task on trunks of `name`: the part that does what the task needs.
+
+    It is `name` itself if no part does, or a part alone cannot.
+    """
+    for part in parts(name):
+        architectures = load(part).ARCHITECTURES or {"": ()}
+        if any(set(needs) <= {*load(part).OFFERS, *added} for added in architectures.values()):
+            return part
+    return name
+
+
+def folder(name: str, part: str) -> str:
+    """Where in a trunk's folder of `name` the trunk is whose modality is `part`."""
+    return "" if part == name else f"{part}/"
+
+
+def tokens(manifest: Manifest, part: str) -> Manifest:
+    """What tokens hold of a modality: all, or what they keep for a part."""
+    return manifest if manifest.facts.get("modality", part) == part else manifest.part(part)
 
 
 def starts(name: str) -> tuple[str, ...]:
@@ -197,7 +231,8 @@ class Indexer(Protocol):
 class Ingestion(Protocol):
     """What a modality's module `ingestion` holds; `options` are those of its `settings.Ingestion`.
 
-    Two functions are optional: settle(documents, options, held) -> facts, notices, which sees all documents
+    Three functions are optional: halved(payload), whether it lacks so much that a rule will drop it, and it
+    need not name a group; settle(documents, options, held) -> facts, notices, which sees all documents
     at once before copies are dropped, and may drop some (`held`: facts of the corpus that is continued); and
     settling(options), which settings decide it.
 

@@ -43,6 +43,7 @@ class Use:
         name: on the Hugging Face hub.
         inputs: roles that are inputs.
         outputs: (name, MLflow type); empty: a vector of doubles.
+        optional: whether a client may leave some of the inputs out.
         params: (name, what is usual) of what a client may set.
     """
 
@@ -51,6 +52,7 @@ class Use:
     name: str
     inputs: list[str]
     outputs: tuple[tuple[str, str], ...] = ()
+    optional: bool = False
     params: tuple[tuple[str, float], ...] = ()
 
     @classmethod
@@ -58,10 +60,14 @@ class Use:
         """The use of a task's kind, or of a "trunk"; reads files, imports nothing heavy."""
         if kind == TRUNK:
             declared = modalities.load(modality)
-            return cls(modality, "", declared.USE, list(declared.FIELDS)[:1])
+            served = getattr(declared, "SERVED", ())
+            roles = list(served or declared.FIELDS)[: len(served) or 1]
+            return cls(modality, "", declared.USE, roles, optional=bool(served))
         says = plugins.declared("components.lib.tasks", kind).constants
+        served = list(says.get("SERVED", ()))
+        inputs = served or inputs_of(says["ROLES"])
         params = tuple((name, usual) for name, (usual, *_) in says.get("PARAMS", {}).items())
-        return cls(modality, kind, says["USE"], inputs_of(says["ROLES"]), says["OUTPUTS"], params)
+        return cls(modality, kind, says["USE"], inputs, says["OUTPUTS"], bool(served), params)
 
 
 def write(
@@ -95,7 +101,7 @@ def write(
     with tempfile.TemporaryDirectory(prefix="trunkline-") as scratch:
         place = Path(scratch)
         package, names = _server(place, use)
-        with _importable(place / "code", package):
+        with _importable(place / "code", package), warnings.catch_warnings():
             _save(
                 place, model, target, use, names, _requirements(config, use), model_id=model_id, run_id=run_id
             )
@@ -126,9 +132,9 @@ def _save(
     model_id: str,
     run_id: str,
 ) -> None:
-    with warnings.catch_warnings():  # of mlflow 3.17 about its own classes
-        warnings.filterwarnings("ignore", ".*type hint is inferred", UserWarning)
-        import mlflow.pyfunc
+    warnings.filterwarnings("ignore", ".*type hint is inferred", UserWarning)  # of its own classes
+    warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
+    import mlflow.pyfunc
     from mlflow.models import Model
     from pandas import DataFrame, Index
 
@@ -144,7 +150,7 @@ def _save(
         model_config={"modality": names[0], "task": names[1], "inputs": use.inputs},
         pip_requirements=requirements,
         signature=_signature(use),
-        input_example=None if example is None else given,
+        input_example=None if example is None or use.optional else given,
         mlflow_model=Model(run_id=run_id, model_id=model_id),
     )
 
@@ -164,7 +170,7 @@ def _signature(use: Use) -> Any:
     plain = declared.removesuffix("[]")
     named = len(use.inputs) > 1 or plain != declared
     kind = Array(DataType[plain]) if plain != declared else AnyType() if plain == "string" else plain
-    inputs = [ColSpec(kind, name if named else None) for name in use.inputs]
+    inputs = [ColSpec(kind, name if named else None, not use.optional) for name in use.inputs]
     vector = TensorSpec(dtype("float64"), (-1,), "double")
     answers = [ColSpec(kind, name) for name, kind in use.outputs] or [vector]
     kinds = {int: DataType.long, float: DataType.double}

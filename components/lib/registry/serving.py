@@ -77,7 +77,8 @@ class Server(PythonModel):  # type: ignore[misc]
         """Role -> inputs; raises DataError that names the first one which is none."""
         if hasattr(given, "columns"):
             names = list(given.columns) if len(self.inputs) == 1 else self.inputs
-            columns = {role: given[name].tolist() for role, name in zip(self.inputs, names, strict=False)}
+            found = {role: name for role, name in zip(self.inputs, names, strict=False) if name in given}
+            columns = {role: given[name].tolist() for role, name in found.items()}
         else:
             columns = {self.inputs[0]: given.tolist() if hasattr(given, "tolist") else list(given)}
         if len(self.inputs) > 1 and all(len(one) == 1 and _is_list(one[0]) for one in columns.values()):
@@ -86,10 +87,10 @@ class Server(PythonModel):  # type: ignore[misc]
             raise DataError("columns have different lengths", found={r: len(v) for r, v in columns.items()})
         if not columns or not all(columns.values()):
             raise DataError("there are no inputs", expected=f"one {' and '.join(self.inputs)} or more")
-        for values in columns.values():
+        for role, values in columns.items():
             for place, value in enumerate(values):
                 with _located(place):
-                    (values[place],) = self.reader.served([value])
+                    (values[place],) = self.reader.served([value], role)
         return columns
 
     def _known(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class Server(PythonModel):  # type: ignore[misc]
         if self.task is not None:
             return self.task.answer(self.model, self.reader, part, **params)
         with torch.no_grad():
-            given = self.reader.tensors(next(iter(part.values())))
+            given = self.reader.tensors(part if len(self.inputs) > 1 else next(iter(part.values())))
             there = moved(given, next(self.model.parameters()).device)
             return pooled(self.model, there).double().cpu().numpy()
 

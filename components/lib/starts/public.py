@@ -33,9 +33,12 @@ def folder(origin: Origin) -> Path:
     weights = origin.store.open_folder(manifest, "model/")
     view = Path(tempfile.mkdtemp(prefix="trunkline-"))
     atexit.register(shutil.rmtree, view, ignore_errors=True)
-    for path in [*origin.folder.iterdir(), *weights.iterdir()]:
-        if path.is_file() and bool(OWN.fullmatch(path.name)) == (path.parent == weights):
-            (view / path.name).symlink_to(path.resolve())
+    for root in (origin.folder, weights):
+        for path in root.rglob("*"):  # a composed trunk has folders of its parts
+            if path.is_file() and bool(OWN.fullmatch(path.name)) == (root == weights):
+                link = view / path.relative_to(root)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path.resolve())
     return view
 
 

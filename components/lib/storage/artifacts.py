@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,13 @@ class Manifest:
         found = (entry.name for entry in self.files)
         return sorted(name for name in found if name.startswith(prefix) and name.endswith(suffix))
 
+    def part(self, name: str) -> Manifest:
+        """What a composed modality keeps for the modality `name`: its files by their own names, its facts."""
+        own = {inner: one for one in self.files if (inner := _without(one.name, name))}
+        files = tuple(replace(one, name=inner) for inner, one in own.items())
+        facts = {"modality": name, **self.facts.get(name, {})}
+        return replace(self, uri=f"{self.uri}/{name}", files=files, facts=facts)
+
     def to_json(self) -> str:
         """The manifest as it stands in the store and in a KFP artifact."""
         return json.dumps({"format": FORMAT, **self._plain()}, indent=1, sort_keys=True)
@@ -95,6 +102,11 @@ class Manifest:
         """Writes the JSON to a file, making its folder."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.to_json(), encoding="utf-8")
+
+
+def _without(path: str, part: str) -> str:
+    """The name within the folder `part`; '' if it is not in it."""
+    return path.removeprefix(f"{part}/") if path.startswith(f"{part}/") else ""
 
 
 def parse(text: str | bytes, where: str) -> Manifest:

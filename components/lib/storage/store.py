@@ -178,6 +178,10 @@ class Draft:
         path.write_bytes(data.encode() if isinstance(data, str) else data)
         self.add(name, rows)
 
+    def part(self, name: str) -> Draft:
+        """What of it a composed modality has the modality `name` fill, with files and facts of its own."""
+        return _PartDraft(self, name)
+
     def commit(self) -> Manifest:
         """Makes the output exist. If another writer was first, returns theirs and drops this attempt."""
         self.measured.setdefault("seconds", round(time.monotonic() - self._start, 3))
@@ -193,6 +197,24 @@ class Draft:
         self.committed = self.store.find(self.key)
         assert self.committed is not None
         return self.committed
+
+
+class _PartDraft(Draft):
+    """A folder of another draft: `x` becomes `part/x` there, and `folder/x` becomes `folder/part/x`."""
+
+    def __init__(self, whole: Draft, name: str) -> None:
+        folder = whole.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(whole.store, whole.key, f"{whole._attempt}/{name}", folder)
+        self._whole, self._name = whole, name
+
+    def add(self, name: str, rows: int = 0) -> None:
+        """Publishes `folder/name` as a file of the whole."""
+        place = (Path(name).parent / self._name / Path(name).name).as_posix()
+        if place != f"{self._name}/{name}":
+            (self._whole.folder / place).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.folder / name, self._whole.folder / place)
+        self._whole.add(place, rows)
 
 
 def verify(path: Path, entry: File) -> None:

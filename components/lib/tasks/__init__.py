@@ -10,6 +10,7 @@ A task declares, as literals,
     FEWEST      least number of classes that make sense
     USE         its name on the Hugging Face hub
     OUTPUTS     (name, MLflow type) of what it answers
+    SERVED      optional: roles that a client may send, each or some of them, where they are not the inputs
 
 and the functions
 
@@ -24,6 +25,8 @@ and the functions
     outcomes(branch, samples, names) -> columns     per example, on the host
     metrics(outcomes, weights, names) -> metric -> (r,)     under r weightings (r, n) of the examples
     answer(branch, reader, inputs) -> rows  what is served
+    remember(branch, samples)               optional: keeps in the branch what it answers from: the examples
+                                            that it learnt from, or those of the test split if there are none
 
 and may declare CORPUS, the roles whose values could stand in a corpus, if none is named as its field is,
 `Config`, settings of how its labels are read (it needs no import but `setting`),
@@ -88,8 +91,9 @@ def inputs_of(roles: Mapping[str, str]) -> list[str]:
 
 
 def served(kind: str) -> list[str]:
-    """The roles of a task that a client sends; reads its file, imports nothing."""
-    return inputs_of(plugins.declared(__name__, kind).constants["ROLES"])
+    """The roles of a task that a client sends, all of them; none of a task that has SERVED."""
+    says = plugins.declared(__name__, kind).constants
+    return [] if "SERVED" in says else inputs_of(says["ROLES"])
 
 
 def target_of(roles: Mapping[str, str]) -> str:

@@ -51,6 +51,15 @@ WORDS = Config(
     checkpoint_every=4,
     threads=1,
 )
+PAIRS = Config(
+    modality="pairs",
+    trunk={**made.trunk_settings("pairs"), "text": {"architecture": "bert", "size": "nano", "dropout": 0.1}},
+    objective={"clip": {}},
+    steps=12,
+    global_batch=16,
+    checkpoint_every=4,
+    threads=1,
+)
 TITLES = ["Views", "Map", "Nearest neighbours", "Generated", "Rotation"]
 
 
@@ -127,7 +136,10 @@ def test_a_spectral_start_is_no_trunk_that_came_before(folder):
     assert spectral.key.inputs == random.key.inputs and spectral.facts["loss"] != random.facts["loss"]
 
 
-@pytest.mark.parametrize(("whole", "failed", "config"), [("whole", "failed", IMAGE), ("words", "cut", WORDS)])
+@pytest.mark.parametrize(
+    ("whole", "failed", "config"),
+    [("whole", "failed", IMAGE), ("words", "cut", WORDS), ("pairs", "torn", PAIRS)],
+)
 def test_a_failed_run_resumes_to_the_same_bytes(whole, failed, config, folder, tmp_path, monkeypatch):
     """Teacher, batch statistics and both players: it fails after the tenth step, two after a checkpoint."""
     expected = train(folder, whole, config)

@@ -81,6 +81,7 @@ class Layout:
         encoding: a codec of Python for text formats, or 'auto' to detect it.
         reads: contents that are wanted besides tables, such as "image"; None: all.
         fields: of the records, that are asked for; empty: all. A table may leave the others out.
+        joined: whether annotations inside an archive are joined to its images.
     """
 
     format: str = "auto"
@@ -88,6 +89,7 @@ class Layout:
     encoding: str = "auto"
     reads: tuple[str, ...] | None = None
     fields: tuple[str, ...] = ()
+    joined: bool = False
 
 
 def is_name(field: str) -> bool:

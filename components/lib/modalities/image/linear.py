@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
+from components.lib import modalities
 from components.lib.data.images import Pixels
 from components.lib.engine.randomness import hashed
 from components.lib.modalities.image.labelled import Reader
@@ -31,7 +32,8 @@ CHUNK = 256  # images at once
 
 def features(unit: str, store: Store, trunk: Manifest, folder: Path) -> dict[str, Features]:
     """What is known of an image at the trunk's size; reads the trunk's corpus once."""
-    shards = PixelShards(store, lineage.ancestors(store, trunk)["tokenization"], "train")
+    tokens = modalities.tokens(lineage.ancestors(store, trunk)["tokenization"], "image")
+    shards = PixelShards(store, tokens, "train")
     chosen = np.argsort(hashed(0, "linear", np.arange(len(shards))), kind="stable")[:IMAGES]
     images = shards.gather(np.sort(chosen))
     reader = Reader.open(folder)

@@ -48,9 +48,10 @@ class Reader:
         tokenizer = loading.tokenizer(folder)
         if options is not None:
             tokenizer.model_max_length = options.max_length
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        told = folder / "config.json"  # of a branch of several modalities there is but its tokenizer
+        config = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
         limits = [config.get(name, UNLIMITED) for name in ("max_position_embeddings", "n_positions")]
-        family = FAMILIES.get(config.get("model_type"))
+        family = FAMILIES.get(config.get("model_type", ""))
         limits[0] -= config["pad_token_id"] + 1 if family and family.offset else 0
         if tokenizer.model_max_length >= UNLIMITED:  # nobody has said: as published weights are used
             limits.append(config.get("max_seq_length", UNLIMITED))
@@ -63,7 +64,7 @@ class Reader:
 
         check_probes(self.tokenizer, dict(facts))
 
-    def value(self, record: Record, name: str, tell: Callable[[str], None]) -> Any:
+    def value(self, record: Record, name: str, tell: Callable[[str], None], role: str = "") -> Any:
         """A text, or a list of words, normalised as the corpus is; the task says whether it can use it."""
         given = record.required(name)
         words = given if isinstance(given, list) else [given]
@@ -104,7 +105,7 @@ class Reader:
         batch = Examples(ids, [0] * len(ids), self.tokenizer.pad_token_id).batch(range(len(ids)))
         return {"input_ids": batch.ids, "attention_mask": batch.mask}
 
-    def served(self, values: Sequence[Any]) -> list[str]:
+    def served(self, values: Sequence[Any], role: str = "") -> list[str]:
         """What a server was sent, normalised; raises DataError for what is no text, or an empty one."""
         texts = [normalised(value) if isinstance(value, str) else value for value in values]
         for value, text in zip(values, texts, strict=True):

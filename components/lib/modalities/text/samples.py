@@ -76,9 +76,9 @@ class Text:
         taken = np.minimum(most, high - low)
         shift = low + np.floor(draw.uniform(stream)[:, 0] * (high - low - taken + 1)).astype(np.int64)
         flat, _ = self.shards.gather(self.document[draw.ids], self.begin[draw.ids] + shift, taken)
-        return self._batch(flat, taken)
+        return self.batch(flat, taken)
 
-    def _batch(self, flat: Any, sizes: Ints) -> Any:
+    def batch(self, flat: Any, sizes: Ints) -> Any:
         """One segment a text: its tokens in their frame."""
         before, behind = self.frame
         starts = np.concatenate([[0], np.cumsum(sizes + len(before) + len(behind))])
@@ -135,7 +135,7 @@ class WordBags(Text):
             trunk.model.idf *= torch.from_numpy(inverse_frequencies(self.shards, self.facts["vocab_size"]))
         return trunk
 
-    def _batch(self, flat: Any, sizes: Ints) -> Bags:
+    def batch(self, flat: Any, sizes: Ints) -> Bags:
         """The distinct tokens of each text, with their counts."""
         return bags(flat, sizes, self.facts["vocab_size"], self.cost[2])
 

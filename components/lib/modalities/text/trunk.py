@@ -164,7 +164,7 @@ def load(folder: Path, dropout: float | None = None) -> Trunk | StaticTrunk:
     Raises:
         DataError: if the weights are not those of config.json.
     """
-    return _trunk(loading.trunk(folder, **loading.rates(folder, dropout)), loading.head(folder))
+    return of(loading.trunk(folder, **loading.rates(folder, dropout)), loading.head(folder))
 
 
 def check(trunk: Trunk | StaticTrunk, length: int, vocabulary: int) -> None:
@@ -181,8 +181,9 @@ def check(trunk: Trunk | StaticTrunk, length: int, vocabulary: int) -> None:
 
 def built(config: Any) -> Trunk | StaticTrunk:
     """A trunk with random weights."""
-    return _trunk(AutoModel.from_config(config))
+    return of(AutoModel.from_config(config))
 
 
-def _trunk(model: Any, head: Mapping[str, Tensor] | None = None) -> Trunk | StaticTrunk:
+def of(model: Any, head: Mapping[str, Tensor] | None = None) -> Trunk | StaticTrunk:
+    """The trunk that reads by a model."""
     return StaticTrunk(model) if isinstance(model, static.StaticEmbeddings) else Trunk(model, head)

@@ -59,7 +59,7 @@ def test_what_it_declares(name):
     assert set(chosen.metadata["choices"] if chosen else ()) == set(says.ARCHITECTURES)
     for part in ("Ingestion", "Tokenization", "Pretraining", "Finetuning"):
         assert from_dict(getattr(settings, part), {}) is not None
-    assert made.pairs(tasks.load(says.TASK).NEEDS) and "-" in says.USE
+    assert made.offering(tasks.load(says.TASK).NEEDS) and "-" in says.USE
     ast.parse(modalities.snippet(name, "a-model"))
     assert "models:/a-model@challenger" in modalities.snippet(name, "a-model")
     assert all(any(mark in pin for mark in "<>=") for pin in says.LIBRARIES)
@@ -71,7 +71,7 @@ def test_what_it_declares(name):
 def test_every_task_and_objective_that_it_offers_for_has_made_up_data(name):
     (record,) = made.records(name, 1)
     for task in plugins.names(made.TASKS):
-        if name in dict(made.pairs(tasks.load(task).NEEDS)):
+        if name in dict(made.offering(tasks.load(task).NEEDS)):
             assert set(made.fields(task, name).values()) <= set(record), "tests/made has no examples of it"
 
 
@@ -166,9 +166,9 @@ def test_a_trunk_is_served_as_vectors(name, architecture, tmp_path):
     reader = reader_of.open(folder, modalities.load(name, "settings").Finetuning())
     reader.check(made.tokens(name)[1].facts, "here")
     role, example = next(iter(modalities.load(name).FIELDS)), made.example(name)
-    (value,) = reader.served([example])
+    (value,) = reader.served([example], role)
     assert len(reader.identity({role: value})) == 32 and reader.identity({role: value}) == reader.identity(
-        {role: reader.served([example])[0]}
+        {role: reader.served([example], role)[0]}
     )
     shown = reader.excerpt(value)
     assert set(shown) <= {"text", "picture"} and all(isinstance(text, str) for text in shown.values())
@@ -195,9 +195,9 @@ def test_preflight_resolves_a_run_and_knows_its_layers(name, architecture, tmp_p
     assert resolve("made", {"pretraining.micro_batch": 16}).warnings is not None
     hooks = modalities.preflight(name)
     dials = modalities.dials(name, made.trunk_settings(name, architecture))
-    files = tuple(
-        File(f"model/{path.name}", 1, "0") for path in made.trunk_folder(name, architecture).iterdir()
-    )
+    trunk = made.trunk_folder(name, architecture)
+    paths = (path.relative_to(trunk) for path in trunk.rglob("*"))
+    files = tuple(File(f"model/{path}", 1, "0") for path in paths)
     manifest = Manifest(Key("pretraining", 1, {}), "file:///trunk", files)
     if hasattr(hooks, "follow"):
         known = {field.name for field in dataclasses.fields(modalities.load(name, "settings").Tokenization)}

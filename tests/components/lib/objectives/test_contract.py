@@ -29,7 +29,7 @@ from tests.made.in_memory import draw
 
 FOLDER = "components.lib.objectives"
 NAMES = plugins.names(FOLDER)
-CASES = [(name, *pair) for name in NAMES for pair in made.pairs(plugins.load(FOLDER, name).NEEDS)]
+CASES = [(name, *pair) for name in NAMES for pair in made.offering(plugins.load(FOLDER, name).NEEDS)]
 USUAL = [(name, *pair) for name in NAMES for pair in made.usual(plugins.load(FOLDER, name).NEEDS)]
 ALONE = World(0, 1, DEVICE)
 

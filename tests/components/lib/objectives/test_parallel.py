@@ -20,6 +20,7 @@ OPTIONS = {  # that change how the samples of a batch meet
     "words": ("contrastive", "text", "static", {"projection": 0}),
     "regularised": ("autoencoder", "image", "cnn", {"sparsity": 0.1, "decorrelation": 0.5}),
     "plain patches": ("masked_image", "image", "vit", {"normalised": False}),
+    "sigmoid": ("clip", "pairs", "", {"loss": "sigmoid"}),
 }
 CASES = {"-".join(case[:2]): (*case, {}) for case in USUAL}
 ALL = [

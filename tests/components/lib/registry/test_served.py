@@ -72,14 +72,11 @@ class Case:
     branch: made.Branch | None = None
     inputs: list = field(default_factory=list)
     labels: list = field(default_factory=list)
+    roles: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return f"{self.kind}-{self.modality}"
-
-    @property
-    def roles(self) -> list[str]:
-        return Use.of(self.kind, self.modality).inputs
 
     def given(self, inputs: list) -> dict[str, list]:
         """Role -> values."""
@@ -90,7 +87,8 @@ class Case:
         """As a client sends them: a list, or columns by name."""
         sent = made.of(self.modality).sent
         columns = {role: [sent(value) for value in values] for role, values in self.given(inputs).items()}
-        return columns if len(self.roles) > 1 else columns[self.roles[0]]
+        named = len(Use.of(self.kind, self.modality).inputs) > 1
+        return columns if named else columns[self.roles[0]]
 
     def make(self, registry: Registry, folder: Path) -> None:
         """Registers it as the champion, as promotion does."""
@@ -106,8 +104,11 @@ class Case:
             source = self.branch.save(self.branch.model, folder / "saved" / self.name)
             reader = self.branch.reader
         inputs, self.labels = made.labelled(kind, self.modality, reader, records)
+        self.roles = [role for role in Use.of(self.kind, self.modality).inputs if role in inputs]
+        self.roles = self.roles or list(inputs)  # of a bare trunk
         several = len(self.roles) > 1
-        self.inputs = list(zip(*inputs.values(), strict=True) if several else inputs[self.roles[0]])
+        columns = [inputs[role] for role in self.roles]
+        self.inputs = list(zip(*columns, strict=True)) if several else columns[0]
         digests = {path.name: sha256_of(path) for path in source.iterdir()}
         use, about = Use.of(self.kind, self.modality), {"experiment_id": "0", "tags": {}, "card": "# card"}
         run = registry.client.create_run("0").info.run_id
@@ -152,9 +153,13 @@ class Server:
         return 1024 * int(re.search(rf"{which}:\s+(\d+)", status)[1])
 
 
+def served(kind: str) -> list[str]:
+    return [] if kind == TRUNK else tasks.served(kind)
+
+
 def snippets(cases: dict[str, Case]) -> list[str]:
     """What cards and reports say of loading each model, and what the README says."""
-    told = [modalities.snippet(case.modality, name, inputs=case.roles) for name, case in cases.items()]
+    told = [modalities.snippet(case.modality, name, inputs=served(case.kind)) for name, case in cases.items()]
     readme = (ROOT / "README.md").read_text()
     shown = re.findall(r"`(mlflow\.pyfunc\.load_model\(\"models:/[^\"]*\"\)\.predict\(.*?\))`", readme)
     text = next(case.name for case in cases.values() if case.modality == "text" and case.branch)

@@ -151,7 +151,7 @@ def test_a_branch_is_kept_scored_and_served_as_it_is(name, modality, architectur
     example = made.example(modality)
     if len(one.inputs) == 1:
         (role,) = one.inputs
-        expected = one.plugin.answer(model, one.reader, {role: one.reader.served([example] * 2)})
+        expected = one.plugin.answer(model, one.reader, {role: one.reader.served([example] * 2, role)})
         assert server.predict(None, [example] * 2) == expected
 
 
@@ -188,7 +188,7 @@ def test_what_is_no_example_is_refused_by_name(name, modality, architecture):
             changed = Record({**record, fields[role]: odd}, "made")
             values = {key: changed.fields[field] for key, field in fields.items() if key not in inputs}
             try:
-                values |= {key: one.reader.value(changed, fields[key], print) for key in inputs}
+                values |= {key: one.reader.value(changed, fields[key], print, key) for key in inputs}
                 found, label = one.plugin.parse(values, tasks.Reading())
                 one.reader.identity(found)
                 assert list(found) == inputs and one.plugin.classes([label]) is not None

@@ -36,7 +36,7 @@ class Reader:
         if found != expected:
             raise IntegrityError("the trunk reads other numbers", where=where, found=found, expected=expected)
 
-    def value(self, record: Record, names: str, tell: Callable[[str], None]) -> list[float]:
+    def value(self, record: Record, names: str, tell: Callable[[str], None], role: str = "") -> list[float]:
         """The numbers of the trunk's columns, whatever the others of the record."""
         return columns.values({name: record.required(name) for name in self.columns}, self.columns)
 
@@ -50,7 +50,7 @@ class Reader:
 
         return {"numbers": torch.from_numpy(self.scaling.scaled(rows))}
 
-    def served(self, rows: Sequence[Any]) -> list[list[float]]:
+    def served(self, rows: Sequence[Any], role: str = "") -> list[list[float]]:
         """What a server was sent; raises DataError for a row of another width."""
         for row in rows:
             if len(row) != len(self.columns):

@@ -15,9 +15,13 @@ from components.lib.storage.store import Draft, Store
 
 
 def plan(
-    options: Tokenization, workers: int
+    options: Tokenization, workers: int, texts: Any = None
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
-    """What decides the output, and what builds it; raises ConfigError if a given tokenizer cannot be read."""
+    """What decides the output, and what builds it; raises ConfigError if a given tokenizer cannot be read.
+
+    Args:
+        texts: what reads the texts of a split, a `Texts`; None: that itself, a text a document.
+    """
     given = (
         read_named(options.tokenizer, "tokenization.tokenizer", "a path or URI of a tokenizer.json")
         if options.kind == "given"
@@ -31,8 +35,9 @@ def plan(
     settings = {name: value for name, value in settings.items() if name not in unused}
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
+        from components.lib.modalities.text.tokenization.corpus_texts import Texts
         from components.lib.modalities.text.tokenization.token_shards import tokenize
 
-        tokenize(options, workers or cores(), store, corpus, given, draft)
+        tokenize(options, workers or cores(), store, corpus, given, draft, texts or Texts)
 
     return settings, build

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import ClassVar
 
 from pyarrow import parquet
 
@@ -31,11 +32,18 @@ class Texts:
         documents, bytes: what `training` chose, once a pass over it has ended.
     """
 
+    KEPT: ClassVar[bool] = False  # whether a text without a token keeps its place
+
     store: Store
     corpus: Manifest
     split: str
     documents: int = 0
     bytes: int = 0
+
+    @property
+    def told(self) -> int:
+        """How many texts the manifest tells of."""
+        return int(self.corpus.facts["documents"].get(self.split, 0))
 
     def batches(self) -> Iterator[list[str]]:
         """All texts."""

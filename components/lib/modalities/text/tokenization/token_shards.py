@@ -25,17 +25,26 @@ Ints = npt.NDArray[np.int64]
 
 
 def tokenize(
-    options: Tokenization, workers: int, store: Store, corpus: Manifest, file: bytes, draft: Draft
+    options: Tokenization,
+    workers: int,
+    store: Store,
+    corpus: Manifest,
+    file: bytes,
+    draft: Draft,
+    texts: type[Texts] = Texts,
 ) -> None:
     """Fills the draft.
+
+    Args:
+        texts: what reads the texts of a split; where it says KEPT, those without a token keep their places.
 
     Raises:
         DataError: if the corpus is empty, the given tokenizer is unfit, or too much is unknown to it.
         IntegrityError: if the corpus does not hold the documents that its manifest tells of.
     """
     start = time.monotonic()
-    splits = {name: Texts(store, corpus, name) for name in SPLITS}
-    if not corpus.facts["documents"].get("train"):
+    splits = {name: texts(store, corpus, name) for name in SPLITS}
+    if not splits["train"].told:
         what = "the corpus has no document to train on"
         raise DataError(what, where=corpus.uri, fix="add data to the sources")
     if options.kind == "given":
@@ -62,13 +71,13 @@ def _encode(encoder: Encoder, texts: Texts, options: Tokenization, draft: Draft)
 
     The share of unknown tokens is judged at the end, over all of them.
     """
-    writer = Writer(draft, texts.split, options.shard_tokens)
+    writer = Writer(draft, texts.split, options.shard_tokens, kept=texts.KEPT)
     unknown, example = 0, ""
     for part in encoder.encode(texts.batches()):
         writer.add(part.ids, part.lengths)
         unknown, example = unknown + part.unknown, example or part.example
     writer.close()
-    told, found = texts.corpus.facts["documents"].get(texts.split, 0), writer.documents + writer.dropped
+    told, found = texts.told, writer.documents + writer.dropped
     if found != told:
         what, where = "the corpus is not what its manifest tells", f"{texts.corpus.uri} ({texts.split})"
         raise IntegrityError(what, where=where, found=f"{found} documents", expected=f"{told} documents")
@@ -113,13 +122,16 @@ class Writer:
 
     A shard is closed by the document that fills it.
 
+    Args:
+        kept: whether documents that have no tokens are written, too.
+
     Attributes:
         documents, tokens: what was written.
         dropped: documents that have no tokens.
     """
 
-    def __init__(self, draft: Draft, split: str, most: int) -> None:
-        self._draft, self._split, self._most = draft, split, most
+    def __init__(self, draft: Draft, split: str, most: int, *, kept: bool = False) -> None:
+        self._draft, self._split, self._most, self._kept = draft, split, most, kept
         self._count, self._held = 0, 0
         self._file: BinaryIO | None = None
         self._lengths: list[Ints] = []
@@ -127,8 +139,9 @@ class Writer:
 
     def add(self, ids: npt.NDArray[np.unsignedinteger[Any]], lengths: Ints) -> None:
         """Appends documents: `ids` are those of all, one after the other."""
-        self.dropped += int((lengths == 0).sum())
-        lengths = lengths[lengths > 0]
+        if not self._kept:
+            self.dropped += int((lengths == 0).sum())
+            lengths = lengths[lengths > 0]
         self.documents, self.tokens = self.documents + len(lengths), self.tokens + len(ids)
         while len(lengths):
             sums = np.cumsum(lengths)

@@ -54,7 +54,7 @@ def test_a_damaged_cache_is_fetched_again(wheel, tmp_path):
 class Texts:
     """Reads inputs of a task as they are."""
 
-    def value(self, record, name, tell):
+    def value(self, record, name, tell, role):
         return record.required(name)
 
     def identity(self, inputs):
