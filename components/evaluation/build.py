@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import partial
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.evaluation import confusion, constant, outcomes, rivals
@@ -20,6 +18,7 @@ from components.evaluation.gaps import gaps
 from components.evaluation.intervals import estimates
 from components.evaluation.outcomes import Columns
 from components.evaluation.recommendation import recommend
+from components.evaluation.shown import Examples, details
 from components.evaluation.system import System
 from components.lib import tasks
 from components.lib.core import bootstrap
@@ -29,15 +28,6 @@ from components.lib.registry.registered_models import Registered
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
-
-SHOWN = 6  # examples that a task may draw
-
-
-class Examples(NamedTuple):
-    """The test set: role -> values, and labels."""
-
-    inputs: dict[str, list[Any]]
-    labels: list[Any]
 
 
 def build(
@@ -49,11 +39,7 @@ def build(
         others: champion and anchor, each by its alias, where they are other models than the branch.
     """
     task = tasks.load(branch.facts["kind"])
-    examples = pq.read_table(context.store.open(branch, "examples.parquet"))
-    if not len(examples):
-        raise DataError("there are no examples to score", where=branch.uri, expected="labelled test records")
-    inputs = {role: examples.column(role).to_pylist() for role in tasks.inputs_of(task.ROLES)}
-    test = Examples(inputs, examples.column("label").to_pylist())
+    examples, test = _frozen(context, branch, task)
     with ExitStack() as stack:
         folders = {"challenger": context.store.open_folder(branch, "model/")}
         for alias, version in rivals.distinct(others).items():
@@ -75,46 +61,23 @@ def build(
     )
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
-    details = _details(context, systems["challenger"], task, facts, scored["challenger"], test)
+    found = details(context, branch, systems["challenger"], facts, scored["challenger"], test)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
-    draft.write("evaluation.json", json.dumps({**facts, **details}, indent=1, sort_keys=True))
+    draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))
     draft.write(bootstrap.FILE, bootstrap.packed(drawn))
     table = outcomes.table(scored, examples)
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))
 
 
-def _details(
-    context: Context, system: System, task: ModuleType, facts: dict[str, Any], scored: Columns, test: Examples
-) -> dict[str, Any]:
-    """What the page shows and nothing decides: confusions, surest errors, pictures; a failure is told."""
-    classes, inputs = facts["classes"], next(iter(test.inputs.values()))
-
-    def drawn(what: str, draw: Callable[[], Any], instead: Any) -> Any:
-        try:
-            return draw()
-        except Exception as error:
-            traceback.print_exc()
-            context.tell(f"{facts['task']}: {what} could not be drawn: {error!r}")
-            return instead
-
-    shown = partial(confusion.confident_errors, scored, inputs, classes, system.reader.excerpt)
-    frequent = partial(confusion.worst, facts["confusion"] or [], classes)
-    return {
-        "worst_confusions": drawn("the frequent confusions", frequent, []),
-        "confident_errors": drawn("the surest errors", shown, []),
-        "pictures": drawn("the pictures", partial(_pictures, system, task, test), {}),
-    }
-
-
-def _pictures(system: System, task: ModuleType, test: Examples) -> dict[str, Any]:
-    """What a task draws of the first examples: how to read it, and PNG files in base64 with captions."""
-    if not hasattr(task, "pictures"):
-        return {}
-    first = {role: values[:SHOWN] for role, values in test.inputs.items()}
-    note, shown = task.pictures(system.model, system.reader, first, test.labels[:SHOWN])
-    return {"note": note, "items": [[base64.b64encode(png).decode(), caption] for png, caption in shown]}
+def _frozen(context: Context, branch: Manifest, task: ModuleType) -> tuple[pa.Table, Examples]:
+    """The frozen examples of a branch; raises DataError if there are none."""
+    table = pq.read_table(context.store.open(branch, "examples.parquet"))
+    if not len(table):
+        raise DataError("there are no examples to score", where=branch.uri, expected="labelled test records")
+    inputs = {role: table.column(role).to_pylist() for role in tasks.inputs_of(task.ROLES)}
+    return table, Examples(inputs, table.column("label").to_pylist())
 
 
 def _facts(
@@ -129,16 +92,6 @@ def _facts(
     statistics = {name: _statistic(task, columns, classes[name]) for name, columns in systems.items()}
     compared = {name: one for name, one in statistics.items() if name != "anchor"}
     metrics, difference, drawn = estimates(config, compared, n, task.METRICS)
-    serving = {
-        alias: {"name": one.name, "version": one.version, "reference": one.reference}
-        for alias, one in others.items()
-    }
-    anchored = None
-    if "anchor" in others:
-        same = "anchor" if "anchor" in statistics else "champion"
-        anchored = gaps(
-            statistics["challenger"], statistics[same], n, task.PRIMARY, task.METRICS[task.PRIMARY]
-        )
     frozen = branch.file("examples.parquet").sha256
     facts = {
         "task": branch.facts["task"],
@@ -153,14 +106,26 @@ def _facts(
         "replicates": config.replicates,
         "classes": branch.facts["classes"],
         "metrics": metrics["challenger"],
-        "champion": serving.get("champion"),
+        "champion": _named(others.get("champion")),
         "champion_metrics": metrics.get("champion"),
         "difference": difference or None,
-        "anchor": serving.get("anchor"),
-        "anchor_gaps": anchored,
+        "anchor": _named(others.get("anchor")),
+        "anchor_gaps": _anchor_gaps(task, statistics, n) if "anchor" in others else None,
         "test_set": frozen,
     }
     return facts, drawn
+
+
+def _named(version: Registered | None) -> dict[str, str] | None:
+    if version is None:
+        return None
+    return {"name": version.name, "version": version.version, "reference": version.reference}
+
+
+def _anchor_gaps(task: ModuleType, statistics: Mapping[str, Statistic], n: int) -> dict[str, Any]:
+    """Differences by example from the anchor, which may be the champion."""
+    anchor = statistics.get("anchor") or statistics["champion"]
+    return gaps(statistics["challenger"], anchor, n, task.PRIMARY, task.METRICS[task.PRIMARY])
 
 
 def _statistic(task: ModuleType, columns: Columns, classes: list[str]) -> Statistic:

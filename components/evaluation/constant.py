@@ -19,8 +19,8 @@ def gain(
 ) -> dict[str, Any]:
     """The primary metric of the best constant answer, and of the branch minus it, paired.
 
-    The most frequent class of the examples, or the mean of their numbers. Where an example has not one answer
-    (spans, boxes, masks), it is the worst value of the metric: that of answering nothing.
+    The most frequent class of the examples, the mean of their numbers, or what the task has as `constant`.
+    Where there is none (boxes, masks), it is the worst value of the metric: that of answering nothing.
 
     Args:
         scored: outcomes of the branch, whose metrics are `measured`.
@@ -37,13 +37,10 @@ def gain(
 
         return metric
 
-    label = scored.get("label")
-    if label is not None and label.ndim == 1 and "prediction" in scored:
-        best = np.bincount(label.astype(np.int64)).argmax() if names else label.mean()
-        same = {**scored, "prediction": np.full_like(scored["prediction"], best)}
-        systems = {"branch": primary(scored), "constant": primary(same)}
+    if same := _same(task, scored, names):
+        answer, columns = same
+        systems = {"branch": primary(scored), "constant": primary(columns)}
         metrics, differences, _ = estimates(config, systems, n, task.METRICS)
-        answer = names[int(best)] if names else f"{best:.4g}"
         value, difference = metrics["constant"][task.PRIMARY]["value"], differences[task.PRIMARY]
     else:
         answer, value = "", declared["high" if lower else "low"]
@@ -53,3 +50,16 @@ def gain(
     end = difference["high" if lower else "low"]
     better = end is not None and (end < 0 if lower else end > 0)
     return {"answer": answer, "value": value, "difference": difference, "better": better}
+
+
+def _same(task: ModuleType, scored: Columns, names: list[str]) -> tuple[str, Columns] | None:
+    """The constant answer in words, and the outcomes of giving it to every example."""
+    if hasattr(task, "constant"):
+        found: tuple[str, Columns] = task.constant(scored, names)
+        return found
+    label = scored.get("label")
+    if label is None or label.ndim != 1 or "prediction" not in scored:
+        return None
+    best = np.bincount(label.astype(np.int64)).argmax() if names else label.mean()
+    answer = names[int(best)] if names else f"{best:.4g}"
+    return answer, {**scored, "prediction": np.full_like(scored["prediction"], best)}

@@ -210,6 +210,8 @@ class Fitter:
             )
             return run.train()
 
+        if hasattr(self.task, "begin"):
+            self.task.begin(model, samples)
         before = classifiers.fingerprint(model.base_model)
         fit = Fit(self.task, model, samples, self.config.adaptation, spec.seed, train)
         branch, history = self.mode.learn(fit)

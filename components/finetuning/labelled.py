@@ -140,12 +140,13 @@ def _add(
     split: Split, record: Record, source: Labelled, task: Any, reader: Any, reading: Reading, where: str
 ) -> None:
     shown, target, values = "", target_of(task.ROLES), {}
-    kind = "broken"
+    kind, reading.raw = "broken", {}
     try:
         for role in inputs_of(task.ROLES):
             name = source.fields[role]
             shown = str(record.fields.get(name, record.fields))
             values[role] = reader.value(record, name, reading.tell, role)
+            reading.raw[role] = record.fields.get(name)
         kind = "unlabelled"  # where the field is lacking, as where it holds nothing
         values[target] = record.required(source.fields[target])
         kind = "broken"

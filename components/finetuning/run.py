@@ -11,7 +11,7 @@ from components.lib.storage.artifacts import Key, canonical, sha256
 from components.lib.storage.stage import Context, patient
 from components.lib.storage.store import Draft
 
-VERSION = 6
+VERSION = 7
 
 
 @patient

@@ -12,12 +12,14 @@ from functools import partial
 from typing import Any
 
 from components.lib import modalities
+from components.lib.core import plugins
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError, collected
 from components.lib.core.settings import ARGUMENT, did_you_mean, from_dict, to_dict
 from components.lib.storage.artifacts import Manifest
 from components.preflight import consistency, references, settings
 
 PUBLIC = "public"  # stage of published weights in the store, and the start that they are
+TASKS = "components.lib.tasks"
 EVALUATION = ("source", "format", "format_options", "share", "group")  # of a test set, for ingestion
 
 
@@ -132,15 +134,23 @@ def _derive(values: dict[str, Any], items: list[dict[str, Any]], modality: str) 
         item["finetuning"].setdefault("modality", _reader(modality, item["finetuning"]))
         test = item["finetuning"].get("test")
         if isinstance(test, Mapping):
-            entry = {
-                name: test[name] for name in (*EVALUATION, *modalities.load(modality).FIELDS) if name in test
-            }
-            kept_out += [entry] if entry not in kept_out else []
+            for fields in _documents(str(item["finetuning"].get("kind", "")), test, modality):
+                entry = {**{name: test[name] for name in EVALUATION if name in test}, **fields}
+                kept_out += [entry] if entry not in kept_out else []
     values["ingestion"].setdefault("decontaminate", kept_out)
     for item in items:
         item["evaluation"].setdefault(
             "model", f"{values['registration'].get('name', 'trunkline')}-{item['name']}"
         )
+
+
+def _documents(kind: str, test: Mapping[str, Any], modality: str) -> list[dict[str, Any]]:
+    """The fields of a test set that could stand in a corpus: those of the task's CORPUS, one by one."""
+    names = list(modalities.load(modality).FIELDS)
+    says = plugins.declared(TASKS, kind).constants if kind in plugins.names(TASKS) else {}
+    if roles := says.get("CORPUS"):
+        return [{names[0]: test.get(role, says["ROLES"][role])} for role in roles]
+    return [{name: test[name] for name in names if name in test}]
 
 
 def _reader(modality: str, finetuning: Mapping[str, Any]) -> str:

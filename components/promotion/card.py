@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.lib import tasks
 from components.lib.modalities import snippet
 from components.lib.pages import model_card, scorecard, starts
 from components.lib.pages.model_card import flat
@@ -26,7 +27,7 @@ def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
         metrics=metrics,
         settings=flat(branch.key.config),
         lineage=[*lineage, *sorted(branch.key.inputs.items())],
-        load=snippet(branch.facts["modality"], name),
+        load=snippet(branch.facts["modality"], name, inputs=tasks.served(branch.facts["kind"])),
     )
 
 

@@ -40,6 +40,7 @@ def _task(rules: list[Rule], candidate: Candidate) -> dict[str, Any]:
     return {
         "task": facts["task"],
         "model": facts["model"],
+        "kind": facts["kind"],
         "modality": facts["modality"],
         "verdict": verdict,
         **judged,

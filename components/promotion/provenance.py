@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.lib import tasks
 from components.lib.modalities import snippet
 from components.lib.pages import page
 from components.lib.pages.model_card import flat
@@ -32,7 +33,12 @@ def settings(ancestors: Sequence[Ancestor]) -> list[tuple[str, dict[str, Any]]]:
 def loading(decision: Mapping[str, Any]) -> list[str]:
     """Lines of Python that load each branch and ask it."""
     return [
-        snippet(task["modality"], task["model"], "champion" if task.get("passed") else "challenger")
+        snippet(
+            task["modality"],
+            task["model"],
+            "champion" if task.get("passed") else "challenger",
+            tasks.served(task["kind"]),
+        )
         for task in decision["tasks"]
     ]
 

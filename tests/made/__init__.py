@@ -231,8 +231,13 @@ class Branch:
 
 
 def branches() -> list[tuple[str, str, str]]:
-    """Every task with every modality and architecture that offers what it needs."""
-    return [(task, *pair) for task in plugins.names(TASKS) for pair in offering(tasks.load(task).NEEDS)]
+    """Every task with every modality and architecture that offers what it needs.
+
+    One whose network is that of another task, with the usual architecture alone.
+    """
+    loaded = [(name, tasks.load(name)) for name in plugins.names(TASKS)]
+    own = {name: it.model.__module__ == it.__name__ for name, it in loaded}
+    return [(name, *pair) for name, it in loaded for pair in (offering if own[name] else usual)(it.NEEDS)]
 
 
 def branch(task: str, modality: str, architecture: str) -> Branch:

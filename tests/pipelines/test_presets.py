@@ -21,7 +21,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from components.lib.core.settings import from_dict
-from components.lib.data import images, shapes
+from components.lib.data import images
 from components.lib.data.sources import sample
 from components.preflight import settings
 from components.preflight.plan import resolve
@@ -98,7 +98,7 @@ def local(uri: str, folder: Path) -> str:
         path.write_text("\n".join([*rows, *(f"{one['label']}\t{one['text']}" for one in made_up)]) + "\n")
     else:
         assert uri.startswith(("sample:", "hf:")), f"say here what a small file of {uri} is"
-        make = shapes.record if "shapes" in uri else sample._document
+        make = sample.MAKERS.get(uri.removeprefix("sample:").partition("/")[0], sample._document)
         draw = random.Random(seed)
         path.write_text("".join(json.dumps(make(draw)) + "\n" for _ in range(COUNT)))
     return str(path)

@@ -66,3 +66,18 @@ def _looks(name: str) -> str:
     plain = unicodedata.normalize("NFKC", name)
     seen = "".join(character for character in plain if unicodedata.category(character) not in ("Cf", "Cc"))
     return " ".join(seen.casefold().split())
+
+
+def number(value: Any, missing: Collection[str] = ()) -> float:
+    """A label that is a number, or text of one; raises Unlabelled as `named` does, DataError for others."""
+    value = value.item() if getattr(value, "shape", None) == () else value
+    absent = value is None or (isinstance(value, float) and math.isnan(value))
+    if absent or (isinstance(value, str) and (not value.strip() or value.strip() in missing)):
+        raise Unlabelled("there is no label", found=repr(value))
+    try:
+        found = math.nan if isinstance(value, bool | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise DataError("the label is no number", found=repr(value)[:80], expected="a finite number")
+    return found

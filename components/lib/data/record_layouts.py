@@ -1,8 +1,9 @@
-"""Layouts that hold for records of several formats: hive folders, Label Studio exports, Git LFS pointers."""
+"""Layouts of records: hive folders, exports of Label Studio, articles of SQuAD, Git LFS pointers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -41,7 +42,7 @@ def columns(name: str) -> dict[str, str | None]:
 def completed(
     items: Iterator[Record | Rejected | Account], name: str, suffix: str
 ) -> Iterator[Record | Rejected | Account]:
-    """The items of a file with the columns of its folders, and with exports of Label Studio laid flat."""
+    """The items of a file with the columns of its folders; exports of Label Studio and SQuAD laid flat."""
     partition = columns(name) if "=" in name else {}
     return _completed(items, partition) if partition or suffix == ".json" else items
 
@@ -49,12 +50,51 @@ def completed(
 def _completed(
     items: Iterator[Record | Rejected | Account], partition: Mapping[str, str | None]
 ) -> Iterator[Record | Rejected | Account]:
+    articles, more, broken = 0, 0, 0  # records than the file has, as its articles are taken apart
     for item in items:
+        if isinstance(item, Record) and isinstance(item.fields.get("paragraphs"), list):
+            articles += 1
+            found = list(questions(item, articles, partition))
+            broken += sum(isinstance(one, Rejected) for one in found)
+            more += len(found) - 1
+            yield from found
+            continue
         if isinstance(item, Record):
             exported = "data" in item.fields and "annotations" in item.fields
             fields = labelled(item.fields) if exported else item.fields
             item = Record({**fields, **partition}, item.where, item.span)
+        elif isinstance(item, Account) and articles:
+            notes = (*item.notes, f"{articles:,} articles of SQuAD: each of their questions is a record")
+            read, records = item.read + more, item.records + more - broken
+            item = replace(
+                item, read=read, records=records, quarantined=item.quarantined + broken, notes=notes
+            )
         yield item
+
+
+def questions(
+    article: Record, number: int, partition: Mapping[str, str | None]
+) -> Iterator[Record | Rejected]:
+    """The questions of an article in SQuAD's JSON, each with its context; an article without one as it is.
+
+    Rajpurkar et al., "SQuAD", EMNLP 2016: {title, paragraphs: [{context, qas: [{question, answers}]}]}. What
+    is no such question is a Rejected.
+    """
+    rest = {name: value for name, value in article.fields.items() if name != "paragraphs"}
+    count = 0
+    for paragraph, held in enumerate(article.fields["paragraphs"], 1):
+        fields = held if isinstance(held, Mapping) else {}
+        asked = fields.get("qas")
+        for place, question in enumerate(asked if isinstance(asked, list) else [None], 1):
+            where = f"{article.where}, article {number}, paragraph {paragraph}, question {place}"
+            count += 1
+            if isinstance(question, Mapping):
+                own = {name: value for name, value in fields.items() if name != "qas"}
+                yield Record({**rest, **own, **question, **partition}, where)
+            else:
+                yield rejected(where, "no question of a paragraph: {context, qas: [{question}]}", held)
+    if not count:
+        yield article
 
 
 def labelled(fields: Mapping[str, Any]) -> dict[str, Any]:

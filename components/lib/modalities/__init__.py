@@ -64,6 +64,13 @@ if TYPE_CHECKING:
     from components.lib.storage.artifacts import Manifest
 
 Payload = tuple[Any, ...]
+SEVERAL = """import mlflow
+from pandas import DataFrame
+
+model = mlflow.pyfunc.load_model("{uri}")
+record = {record}
+model.predict(DataFrame([record]))
+"""
 
 
 def names() -> list[str]:
@@ -79,10 +86,16 @@ def load(name: str, part: str = "") -> Any:
     return plugins.load(__name__, name, part)
 
 
-def snippet(name: str, model: str, alias: str = "challenger") -> str:
-    """Lines of Python that load a registered model and ask it; its newest version, promoted or not."""
-    text: str = load(name).SNIPPET
-    return text.format(uri=f"models:/{model}@{alias}")
+def snippet(name: str, model: str, alias: str = "challenger", inputs: Sequence[str] = ()) -> str:
+    """Lines of Python that load a registered model and ask it; its newest version, promoted or not.
+
+    Args:
+        inputs: the roles of its task that are inputs.
+    """
+    uri, declared = f"models:/{model}@{alias}", load(name)
+    if len(inputs) < 2:
+        return str(declared.SNIPPET.format(uri=uri))
+    return SEVERAL.format(uri=uri, record=dict.fromkeys(inputs, declared.EXAMPLE or "..."))
 
 
 def preflight(name: str) -> Any:

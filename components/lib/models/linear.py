@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,12 +68,14 @@ class Linear:
     Attributes:
         weights: (d, k), of the features that count.
         columns: their places among all features; None: all.
+        independent: whether any number of classes may be there at once.
     """
 
     weights: Floats
     offsets: Floats
     classes: int
     columns: Ints | None = None
+    independent: bool = False
 
     def answers(self, rows: Any) -> Floats:
         """(rows, classes) probabilities, or (rows,) numbers where there are no classes."""
@@ -81,6 +83,8 @@ class Linear:
         values = np.asarray(rows @ self.weights) + self.offsets
         if not self.classes:
             return values[:, 0]
+        if self.independent:
+            return 1 / (1 + np.exp(-np.clip(values, -700, 700)))
         powers = np.exp(values - values.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 
@@ -97,6 +101,11 @@ def solve(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
 
+    if targets.ndim == 2:
+        parts = [solve(rows, column.astype(np.int64), 2, penalty, balance) for column in targets.T]
+        logits = [(one.weights[:, 1] - one.weights[:, 0], one.offsets[1] - one.offsets[0]) for one in parts]
+        weights, offsets = (np.stack(side, axis=-1) for side in zip(*logits, strict=True))
+        return Linear(weights, offsets, classes, independent=True)
     if not classes:
         ridge = Ridge(alpha=1 / penalty).fit(rows, targets)
         return Linear(ridge.coef_.reshape(-1, 1), np.atleast_1d(ridge.intercept_), 0)
@@ -182,7 +191,7 @@ class Problem:
 
         exact = LogisticRegression(max_iter=1000, tol=1e-6 if len(targets) <= SPAN else 1e-4)
         found = solve(self.rows, targets, classes, penalty, balance, exact)
-        return Linear(self.back(found.weights), found.offsets, classes, self.columns)
+        return replace(found, weights=self.back(found.weights), columns=self.columns)
 
     def held_out(
         self, targets: Any, classes: int, tried: Sequence[Tried], parts: list[tuple[Ints, Ints]]

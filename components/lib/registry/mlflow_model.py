@@ -44,6 +44,7 @@ class Use:
         inputs: roles that are inputs.
         outputs: (name, MLflow type); empty: a vector of doubles.
         optional: whether a client may leave some of the inputs out.
+        params: (name, what is usual) of what a client may set.
     """
 
     modality: str
@@ -52,6 +53,7 @@ class Use:
     inputs: list[str]
     outputs: tuple[tuple[str, str], ...] = ()
     optional: bool = False
+    params: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def of(cls, kind: str, modality: str) -> Use:
@@ -64,7 +66,8 @@ class Use:
         says = plugins.declared("components.lib.tasks", kind).constants
         served = list(says.get("SERVED", ()))
         inputs = served or inputs_of(says["ROLES"])
-        return cls(modality, kind, says["USE"], inputs, says["OUTPUTS"], bool(served))
+        params = tuple((name, usual) for name, (usual, *_) in says.get("PARAMS", {}).items())
+        return cls(modality, kind, says["USE"], inputs, says["OUTPUTS"], bool(served), params)
 
 
 def write(
@@ -133,8 +136,12 @@ def _save(
     warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
     import mlflow.pyfunc
     from mlflow.models import Model
+    from pandas import DataFrame, Index
 
-    example = modalities.load(use.modality).EXAMPLE if len(use.inputs) == 1 else None
+    example = modalities.load(use.modality).EXAMPLE
+    given: Any = [example]
+    if len(use.inputs) > 1:  # mlflow 3.17 compares the names with a range, of which pandas 3 warns for texts
+        given = DataFrame([[example] * len(use.inputs)], columns=Index(use.inputs, dtype=object))
     mlflow.pyfunc.save_model(
         str(target),
         python_model=str(place / "server.py"),
@@ -143,7 +150,7 @@ def _save(
         model_config={"modality": names[0], "task": names[1], "inputs": use.inputs},
         pip_requirements=requirements,
         signature=_signature(use),
-        input_example=None if example is None else [example],
+        input_example=None if example is None or use.optional else given,
         mlflow_model=Model(run_id=run_id, model_id=model_id),
     )
 
@@ -155,7 +162,7 @@ def _signature(use: Use) -> Any:
     anything, and the server says what it cannot read.
     """
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import AnyType, Array
     from numpy import dtype
 
@@ -166,7 +173,9 @@ def _signature(use: Use) -> Any:
     inputs = [ColSpec(kind, name if named else None, not use.optional) for name in use.inputs]
     vector = TensorSpec(dtype("float64"), (-1,), "double")
     answers = [ColSpec(kind, name) for name, kind in use.outputs] or [vector]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema(answers))
+    kinds = {int: DataType.long, float: DataType.double}
+    params = [ParamSpec(name, kinds[type(usual)], usual) for name, usual in use.params]
+    return ModelSignature(Schema(inputs), Schema(answers), ParamSchema(params) if params else None)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class Server(PythonModel):  # type: ignore[misc]
         Args:
             context: of `load_context`.
             model_input: a table with a column for each input, or a list of values where there is but one.
-            params: none are known.
+            params: those that the task names in PARAMS, such as how a text is sampled.
 
         Returns:
             A list of dicts, or (n, width) float64 of a trunk.
@@ -67,7 +67,8 @@ class Server(PythonModel):  # type: ignore[misc]
         import numpy as np
 
         try:
-            parts = list(self._parts(self._columns(model_input)))
+            known = self._known(params or {})
+            parts = list(self._parts(self._columns(model_input), known))
         except DataError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
         return np.concatenate(parts) if self.task is None else [row for part in parts for row in part]
@@ -80,6 +81,10 @@ class Server(PythonModel):  # type: ignore[misc]
             columns = {role: given[name].tolist() for role, name in found.items()}
         else:
             columns = {self.inputs[0]: given.tolist() if hasattr(given, "tolist") else list(given)}
+        if len(self.inputs) > 1 and all(len(one) == 1 and _is_list(one[0]) for one in columns.values()):
+            columns = {role: list(one[0]) for role, one in columns.items()}  # of columns mlflow makes a row
+        if len({len(one) for one in columns.values()}) > 1:
+            raise DataError("columns have different lengths", found={r: len(v) for r, v in columns.items()})
         if not columns or not all(columns.values()):
             raise DataError("there are no inputs", expected=f"one {' and '.join(self.inputs)} or more")
         for role, values in columns.items():
@@ -88,31 +93,47 @@ class Server(PythonModel):  # type: ignore[misc]
                     (values[place],) = self.reader.served([value], role)
         return columns
 
-    def _parts(self, inputs: Mapping[str, list[Any]]) -> Iterator[Any]:
+    def _known(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters within their bounds; raises DataError for others."""
+        declared = getattr(self.task, "PARAMS", {})
+        found = {name: value for name, value in params.items() if name in declared and value is not None}
+        for name, value in found.items():
+            _, low, high = declared[name]
+            if not low <= value <= high:
+                raise DataError(
+                    "a parameter is out of bounds", found=value, expected=f"{name}: {low} to {high}"
+                )
+        return found
+
+    def _parts(self, inputs: Mapping[str, list[Any]], params: Mapping[str, Any]) -> Iterator[Any]:
         """Answers of bounded batches; raises DataError that names the first input which has none."""
         count = len(next(iter(inputs.values())))
         for at in range(0, count, BATCH):
             part = {role: values[at : at + BATCH] for role, values in inputs.items()}
             try:
-                yield self._answer(part)
+                yield self._answer(part, params)
             except DataError:
                 for place in range(at, min(count, at + BATCH)):
                     with _located(place):
-                        self._answer({role: [values[place]] for role, values in inputs.items()})
+                        self._answer({role: [values[place]] for role, values in inputs.items()}, params)
                 raise
 
-    def _answer(self, part: Mapping[str, list[Any]]) -> Any:
+    def _answer(self, part: Mapping[str, list[Any]], params: Mapping[str, Any]) -> Any:
         import torch
 
         from components.lib.engine.transfer import moved
         from components.lib.models.branch import pooled
 
         if self.task is not None:
-            return self.task.answer(self.model, self.reader, part)
+            return self.task.answer(self.model, self.reader, part, **params)
         with torch.no_grad():
             given = self.reader.tensors(part if len(self.inputs) > 1 else next(iter(part.values())))
             there = moved(given, next(self.model.parameters()).device)
             return pooled(self.model, there).double().cpu().numpy()
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) or getattr(value, "ndim", 0) == 1
 
 
 @contextmanager

@@ -43,8 +43,8 @@ class Table:
     Attributes:
         rows: name of the features -> (rows, d).
         ends: (n,) number of rows of the first 1, 2, ... examples.
-        targets: (rows,) class indices, or numbers.
-        labels: (n,) as the task parses them.
+        targets: (rows,) class indices, or numbers; or (rows, classes) whether each class is there.
+        labels: (n,) as the task's `compared` reads them.
         names: the classes; none where labels are numbers.
     """
 
@@ -88,15 +88,17 @@ class Learner:
     features: dict[str, Features]
 
     def encode(self, inputs: Mapping[str, Sequence[Any]], labels: Sequence[Any], names: list[str]) -> Table:
-        """All features of these examples."""
-        flat = [part for label in labels for part in (label if isinstance(label, list) else [label])]
+        """All features of these examples; a list of targets is one for each row of an example."""
+        task, targets, labelled = tasks.load(self.task), labels, labels
+        if hasattr(task, "linear_targets"):
+            targets, names, labels = task.linear_targets(inputs, labels, names)
+        flat = [part for one in targets for part in (one if isinstance(one, list) else [one])]
         index = {name: place for place, name in enumerate(names)}
-        targets = np.array(
-            [index[part] for part in flat] if names else flat, np.int64 if names else np.float64
-        )
-        ends = np.cumsum([len(label) if isinstance(label, list) else 1 for label in labels])
-        rows = {name: kind.rows(inputs) for name, kind in self.features.items()}
-        return Table(rows, ends, targets, list(labels), names)
+        values = np.array([index[part] if isinstance(part, str) else part for part in flat])
+        ends = np.cumsum([len(one) if isinstance(one, list) else 1 for one in targets])
+        given = _given(self.task, inputs, labelled)
+        rows = {name: kind.rows(given) for name, kind in self.features.items()}
+        return Table(rows, ends, values, list(labels), names)
 
     def fit(self, samples: Table, groups: Sequence[str], seed: int) -> Fitted:
         """The features and the penalty by which held-out labels are predicted best, fitted to all."""
@@ -161,7 +163,15 @@ class Fitted:
 
     def answer(self, inputs: Mapping[str, Sequence[Any]]) -> Any:
         """Probabilities or numbers, row by row."""
-        return self.model.answers(self.weigh(self.features.rows(inputs)))
+        return self.model.answers(self.weigh(self.features.rows(_given(self.task, inputs, None))))
+
+
+def _given(
+    task: str, inputs: Mapping[str, Sequence[Any]], labels: Sequence[Any] | None
+) -> Mapping[str, Sequence[Any]]:
+    """What the features are computed of."""
+    hook = getattr(tasks.load(task), "linear_inputs", None)
+    return inputs if hook is None else hook(inputs, labels)
 
 
 def _compared(task: str, samples: Table, answers: Any) -> dict[str, Any]:

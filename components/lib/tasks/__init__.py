@@ -28,12 +28,22 @@ and the functions
     remember(branch, samples)               optional: keeps in the branch what it answers from: the examples
                                             that it learnt from, or those of the test split if there are none
 
-and may declare `Config`, settings of how its labels are read (it needs no import but `setting`),
+and may declare CORPUS, the roles whose values could stand in a corpus, if none is named as its field is,
+`Config`, settings of how its labels are read (it needs no import but `setting`),
 `Probe` and `features(probe, samples)` where it offers a linear probe,
-LINEAR ("sample" or "word": what the start `linear` answers for) with `compared(labels, answers, names) ->
+LINEAR ("sample", "word", ...: what the start `linear` answers for) with `compared(labels, answers, names) ->
 columns`, the outcomes of its answers: for each example an array of class probabilities, or of a number,
-`pictures(branch, reader, inputs, labels)`, what it draws of examples for a report, and TRAINS = False where
-nothing is learnt from labels (zero-shot).
+`begin(branch, samples)`, what a branch takes from its labels before it learns, such as their scale,
+`linear_inputs(inputs, labels) -> inputs`, what those features are computed of where that is not what `parse`
+returns (without labels where a served model is timed),
+`linear_targets(inputs, labels, names) -> targets, names, labels`, a target or a list of them for each
+example, where they are not the labels (with the names, and the labels that `compared` then gets),
+`pictures(branch, reader, inputs, labels)`, what it draws of examples for a report,
+`shown` with the same arguments, what a report has of them in a table: (note, headers, rows); if it takes
+`corpus`, it gets batches of the texts of pre-training,
+`constant(outcomes, names)`, the best answer that is the same for all examples, in words, and its outcomes,
+PARAMS, name -> (usual, least, most) of what a client of a served branch may set: keywords of `answer`,
+and TRAINS = False where nothing is learnt from labels (zero-shot).
 """
 
 from __future__ import annotations
@@ -56,11 +66,13 @@ class Reading:
     Attributes:
         missing: words that say that there is no label.
         options: the task's `Config`.
+        raw: role -> value as the record has it, of the inputs of the record at hand: labels may count in it.
         notices: what is told -> of how many records.
     """
 
     missing: Collection[str] = MISSING
     options: Any = None
+    raw: dict[str, Any] = field(default_factory=dict)
     notices: Counter[str] = field(default_factory=Counter)
 
     def tell(self, what: str) -> None:
@@ -76,6 +88,12 @@ def load(name: str) -> Any:
 def inputs_of(roles: Mapping[str, str]) -> list[str]:
     """The roles of a task that are inputs: all but the last."""
     return list(roles)[:-1]
+
+
+def served(kind: str) -> list[str]:
+    """The roles of a task that a client sends, all of them; none of a task that has SERVED."""
+    says = plugins.declared(__name__, kind).constants
+    return [] if "SERVED" in says else inputs_of(says["ROLES"])
 
 
 def target_of(roles: Mapping[str, str]) -> str:

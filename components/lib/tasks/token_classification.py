@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from components.lib.core.errors import DataError
 from components.lib.data.classes import Unlabelled
+from components.lib.engine.randomness import Draw, Ints
 from components.lib.engine.trainable import Loss
-from components.lib.modalities.text.examples import IGNORED, Examples, Padded, prepare
+from components.lib.modalities.text.examples import IGNORED, Padded
+from components.lib.modalities.text.word_windows import WordWindows, word_windows
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearTagger
@@ -72,25 +74,10 @@ def classes(labels: Iterable[list[str]]) -> list[str]:
 
 def encode(
     reader: Any, inputs: Mapping[str, Sequence[list[str]]], labels: Sequence[list[str]], names: list[str]
-) -> Examples:
-    """Token ids; the first token of a word carries its class, the others none.
-
-    A word without a token, as it is beyond the length that is read or holds nothing, is none of the targets.
-    """
-    encoded, cut = reader.encode(inputs["text"], is_split_into_words=True)
+) -> WordWindows:
+    """Token ids in windows; the first token of a word carries its class in one of them, the others none."""
     index = {name: number for number, name in enumerate(names)}
-    words, targets = [], []
-    for row, sequence in enumerate(labels):
-        first: dict[int | None, int] = {}
-        for place, word in enumerate(encoded.word_ids(row)):
-            first.setdefault(word, place)
-        words.append([(index[name], first.get(number, -1)) for number, name in enumerate(sequence)])
-        target = [IGNORED] * len(encoded["input_ids"][row])
-        for kind, place in words[-1]:
-            if place >= 0:
-                target[place] = kind
-        targets.append(target)
-    return Examples(encoded["input_ids"], targets, reader.tokenizer.pad_token_id, cut, words)
+    return word_windows(reader, inputs["text"], [[index[name] for name in each] for each in labels])
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
@@ -118,7 +105,9 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    prepare = staticmethod(prepare)
+    def prepare(self, samples: WordWindows, draw: Draw) -> Padded:
+        """A window of each example."""
+        return samples.drawn(draw)
 
     def forward(self, batch: Padded) -> Loss:
         """The loss, summed over words."""
@@ -130,12 +119,12 @@ class Objective(nn.Module):
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per example: tp, fp and fn of spans, and correct of tokens words; a word that is not read is O."""
+def outcomes(model: nn.Module, samples: WordWindows, names: list[str], size: int = 64) -> dict[str, Array]:
+    """Per example: tp, fp and fn of spans, and correct of tokens words; a word without a token is O."""
     table = np.zeros((len(samples), len(COLUMNS)), dtype=np.int64)
-    for place, guessed in _guessed(model, samples, size):
-        real = [names[kind] for kind, _ in samples.words[place]]
-        table[place] = _compare(real, _named(samples, place, guessed, names))
+    for place, guessed in enumerate(_guessed(model, samples, size)):
+        real = [names[kind] for kind in samples.words[place][:, 0]]
+        table[place] = _compare(real, [names[kind] for kind in guessed])
     return {name: table[:, number] for number, name in enumerate(COLUMNS)}
 
 
@@ -146,24 +135,22 @@ def compared(labels: Sequence[list[str]], answers: Sequence[Array], names: list[
     return {name: table[:, number] for number, name in enumerate(COLUMNS)}
 
 
-def _guessed(model: nn.Module, samples: Examples, size: int = 64) -> Iterable[tuple[int, Array]]:
-    """Place of an example, and the class index of each of its tokens."""
-    for places, batch in batches(model, samples, size):
+def _guessed(model: nn.Module, samples: WordWindows, size: int = 64) -> list[Ints]:
+    """Of each example the class index of each word."""
+    rows, _ = samples.windows()
+    tokens: list[Ints] = [np.empty(0, np.int64)] * len(rows)
+    for places, batch in batches(model, rows, size):
         guesses = model(input_ids=batch.ids, attention_mask=batch.mask).logits.argmax(-1).cpu().numpy()
         for place, row in zip(places.tolist(), guesses, strict=True):
-            yield place, row[: len(samples.ids[place])]
-
-
-def _named(samples: Examples, place: int, guessed: Array, names: list[str]) -> list[str]:
-    """The answer for each word of an example; O for one without a token."""
-    return [names[guessed[token]] if token >= 0 else "O" for _, token in samples.words[place]]
+            tokens[place] = row
+    return samples.answers(tokens, 0)
 
 
 @torch.no_grad()
-def features(probe: LinearTagger, samples: Examples) -> tuple[Tensor, Tensor]:
+def features(probe: LinearTagger, samples: WordWindows) -> tuple[Tensor, Tensor]:
     """(words, width) and their classes (words,), in an order of their own."""
     parts = []
-    for _, batch in batches(probe, samples):
+    for _, batch in batches(probe, samples.windows()[0]):
         hidden = probe.features({"input_ids": batch.ids, "attention_mask": batch.mask})
         real = batch.targets != IGNORED
         parts.append((hidden[real], batch.targets[real]))
@@ -176,14 +163,14 @@ def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[Any]]) -> list
     names = classifiers.names(model)
     words = [text.split() if isinstance(text, str) else list(map(str, text)) for text in inputs["text"]]
     samples = encode(reader, {"text": words}, [["O"] * len(row) for row in words], names)
-    rows: list[dict[str, Any]] = [{}] * len(words)
-    for place, guessed in _guessed(model, samples):
-        found = sorted(spans(_named(samples, place, guessed, names)), key=lambda span: span[1])
+    rows = []
+    for place, guessed in enumerate(_guessed(model, samples)):
+        found = sorted(spans([names[kind] for kind in guessed]), key=lambda span: span[1])
         entities = [
             {"type": kind, "text": " ".join(words[place][first : last + 1]), "first": first, "last": last}
             for kind, first, last in found
         ]
-        rows[place] = {"entities": json.dumps(entities, ensure_ascii=False)}
+        rows.append({"entities": json.dumps(entities, ensure_ascii=False)})
     return rows
 
 

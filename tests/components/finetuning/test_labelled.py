@@ -13,6 +13,7 @@ from components.finetuning import labelled
 from components.finetuning.config import configured
 from components.lib import tasks
 from components.lib.core.errors import DataError, MissingError
+from components.lib.modalities.text import word_windows
 from components.lib.modalities.text.labelled import Reader
 from components.lib.tasks import token_classification
 from tests import made
@@ -126,8 +127,8 @@ def test_label_counts_that_are_not_what_they_seem_are_told(wanted, words):
     assert len(notices) == bool(words) and all(word in notices[0] for word in words)
 
 
-def test_entities_beyond_what_is_read_are_misses():
-    """And words in the middle that hold nothing shift none: answers stand at the words that they are of."""
+def test_entities_beyond_a_window_are_in_another_and_none_leaves_the_count(monkeypatch):
+    """Words that hold nothing, or are beyond all that is read, are O: their spans are misses."""
     one = made.branch("token_classification", "text", "modernbert")
     reader = type(one.reader)(one.reader.tokenizer)
     reader.length = 12
@@ -135,12 +136,25 @@ def test_entities_beyond_what_is_read_are_misses():
     words = [words[0], "", *words[1:], *words * 10]
     labels = ["O", "O", "B-X", "I-X", *["O"] * (len(words) - 6), "B-X", "I-X"]
     names = ["O", "B-X", "I-X"]
-    samples = token_classification.encode(reader, {"text": [words, ["a"]]}, [labels, ["O"]], names)
-    assert list(samples.cut) == [True, False] and list(samples.subset([1]).cut) == [False]
-    assert samples.words[0][1] == (0, -1) and samples.words[0][-1] == (2, -1) and samples.words[0][2][1] > 0
 
-    guessed = np.maximum(samples.targets[0], 0)  # all that is read is right
-    named = token_classification._named(samples, 0, guessed, names)
+    def encoded():
+        return token_classification.encode(reader, {"text": [words, ["a"]]}, [labels, ["O"]], names)
+
+    samples = encoded()
+    assert not any(samples.cut) and samples.many[0] > 5 and samples.many[1] == 1
+    assert max(map(len, samples.rows.ids)) == 12 and len(samples.subset([1]).windows()[0]) == 1
+    rows, _ = samples.windows()
+    right = samples.answers([np.maximum(row, 0) for row in rows.targets], 0)  # all that is read is right
+    for text, kinds, known in ((words, labels, right[0]), (["a"], ["O"], right[1])):
+        assert [names[kind] for kind in known] == kinds and len(known) == len(text)
+    assert samples.words[0][1].tolist() == [0, -1, -1]  # the word that holds nothing
+    counted = sum(np.sum(np.array(row) != -100) for row in rows.targets)
+    assert counted == len(words) - 1 + 1  # each word in one window alone
+    monkeypatch.setattr(word_windows, "LONGEST", 30)
+    samples = encoded()
+    assert list(samples.cut) == [True, False]
+    beyond = samples.answers([np.maximum(row, 0) for row in samples.windows()[0].targets], 0)[0]
+    named = [names[kind] for kind in beyond]
     assert named[2:4] == ["B-X", "I-X"] and named[-2:] == ["O", "O"] and len(named) == len(words)
     assert token_classification._compare(labels, named)[:3] == (1, 0, 1)
 

@@ -182,6 +182,7 @@ def decision(evaluations: list[Manifest], verdicts: list[str]) -> dict[str, Any]
     tasks = [
         {
             "task": e.facts["task"],
+            "kind": "sequence_classification",
             "modality": "text",
             "model": e.facts["model"],
             "verdict": verdict,

@@ -6,20 +6,22 @@ sample:entities/train    600 sentences as `tokens` and IOB2 `labels`
 sample:entities/test     150 sentences
 sample:shapes/train    1,200 pictures as `image`, with `label`, `mask` and `objects`
 sample:shapes/test       300 pictures
+sample:questions/train 3,000 passages as `context`, with `question` and `answers` as SQuAD has them
+sample:questions/test    500 passages
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import MissingError
 from components.lib.core.settings import did_you_mean
-from components.lib.data import shapes
+from components.lib.data import questions, shapes
 from components.lib.data.listing import Object
 
 VERSION = 1  # part of the identity: raise it when the data change
@@ -30,6 +32,8 @@ SIZES = {
     "entities/test": 150,
     "shapes/train": 1200,
     "shapes/test": 300,
+    "questions/train": 3000,
+    "questions/test": 500,
 }
 TOPICS = {
     "astronomy": "orbit planet comet telescope galaxy star lunar eclipse asteroid nebula satellite gravity "
@@ -91,7 +95,7 @@ def head(entry: Object, folder: Path, count: int | None) -> Path:
 
 def _records(name: str) -> Iterator[dict[str, Any]]:
     draw = random.Random(f"{VERSION} {name}")
-    make = {"topics": _document, "entities": _sentence, "shapes": shapes.record}[name.partition("/")[0]]
+    make = MAKERS[name.partition("/")[0]]
     return (make(draw) for _ in range(SIZES[name]))
 
 
@@ -120,3 +124,11 @@ def _sentence(draw: random.Random) -> dict[str, Any]:
         tokens += name
         labels += [f"{'I' if i else 'B'}-{kind}" if kind else "O" for i in range(len(name))]
     return {"tokens": tokens, "labels": labels}
+
+
+MAKERS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
+    "topics": _document,
+    "entities": _sentence,
+    "shapes": shapes.record,
+    "questions": questions.record,
+}

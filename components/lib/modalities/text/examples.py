@@ -23,14 +23,14 @@ class Examples:
         ids: token ids of each example, bos and eos included.
         targets: (n,) class of each example, or a list of classes as long as its ids.
         cut: (n,) whether an input is longer than what is read of it.
-        words: where words have classes, of each example the class and the first token, or -1, of all words.
+        types: of pairs of texts, 0 for each token of the first and 1 for each of the second.
     """
 
     ids: list[list[int]]
     targets: list[Any]
     padding: int
     cut: Sequence[bool] = ()
-    words: Sequence[list[tuple[int, int]]] = ()
+    types: Sequence[list[int]] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,7 +47,7 @@ class Examples:
     def batch(self, chosen: Sequence[int] | Ints) -> Padded:
         """These examples, padded to the longest."""
         ids = [self.ids[i] for i in chosen]
-        width = max(map(len, ids))
+        width = max(1, *map(len, ids))
         table = np.full((len(ids), width), self.padding, dtype=np.int64)
         mask = np.zeros((len(ids), width), dtype=np.int64)
         for row, tokens in enumerate(ids):
@@ -55,7 +55,11 @@ class Examples:
         targets = [self.targets[i] for i in chosen]
         if targets and isinstance(targets[0], list):
             targets = [labels + [IGNORED] * (width - len(labels)) for labels in targets]
-        arrays = (table, mask, np.asarray(targets, dtype=np.int64))
+        kind = np.float32 if targets and isinstance(targets[0], float) else np.int64
+        types = np.zeros_like(table)
+        for row, place in enumerate(chosen if self.types else ()):
+            types[row, : len(ids[row])] = self.types[place]
+        arrays = (table, mask, np.asarray(targets, dtype=kind), types)
         return Padded(*(torch.from_numpy(array) for array in arrays))
 
     def batches(self, size: int) -> list[Ints]:
@@ -66,11 +70,12 @@ class Examples:
 
 @dataclass(frozen=True)
 class Padded:
-    """(n, L) ids and mask; targets are (n,) or (n, L)."""
+    """(n, L) ids, mask and types; targets are (n,) or (n, L)."""
 
     ids: Tensor
     mask: Tensor
     targets: Tensor
+    types: Tensor
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -78,7 +83,15 @@ class Padded:
     @property
     def weight(self) -> float:
         """Targets that count."""
+        if self.targets.is_floating_point():
+            return float(self.targets.numel())
         return float((self.targets != IGNORED).sum())
+
+    def arguments(self, model: Any) -> dict[str, Tensor]:
+        """Of a pass of a model on pairs of texts: with their types, where it has vectors for them."""
+        given = {"input_ids": self.ids, "attention_mask": self.mask}
+        typed = getattr(model.config, "type_vocab_size", 0) or 0
+        return {**given, "token_type_ids": self.types} if typed > 1 else given
 
     @property
     def real(self) -> int:

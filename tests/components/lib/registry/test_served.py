@@ -23,15 +23,14 @@ import torch
 
 from components.lib import modalities, tasks
 from components.lib.core import plugins
-from components.lib.data import images
 from components.lib.models.branch import load_trunk, pooled
 from components.lib.registry import tracking
 from components.lib.registry.mlflow_model import TRUNK, Use, write
 from components.lib.registry.registered_models import CHALLENGER, CHAMPION, Registry
 from components.lib.storage.artifacts import sha256_of
-from components.lib.tasks import token_classification
 from tests import made
 from tests.architecture.imports import ROOT
+from tests.components.lib.registry.answers import SCORED
 from tests.fakes.mlflow_server import free_port
 
 TRUNKS = [(TRUNK, *pair) for pair in made.usual(())]
@@ -65,7 +64,7 @@ uvicorn.run(every, host='127.0.0.1', port=port, log_level='error')
 
 @dataclass
 class Case:
-    """A model that is served: its inputs by role, and what evaluation knows of them."""
+    """A model that is served: its inputs, of several roles as tuples, and what evaluation knows of them."""
 
     kind: str
     modality: str
@@ -73,10 +72,23 @@ class Case:
     branch: made.Branch | None = None
     inputs: list = field(default_factory=list)
     labels: list = field(default_factory=list)
+    roles: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return f"{self.kind}-{self.modality}"
+
+    def given(self, inputs: list) -> dict[str, list]:
+        """Role -> values."""
+        columns = [inputs] if len(self.roles) == 1 else map(list, zip(*inputs, strict=True))
+        return dict(zip(self.roles, columns, strict=True))
+
+    def sent(self, inputs: list) -> object:
+        """As a client sends them: a list, or columns by name."""
+        sent = made.of(self.modality).sent
+        columns = {role: [sent(value) for value in values] for role, values in self.given(inputs).items()}
+        named = len(Use.of(self.kind, self.modality).inputs) > 1
+        return columns if named else columns[self.roles[0]]
 
     def make(self, registry: Registry, folder: Path) -> None:
         """Registers it as the champion, as promotion does."""
@@ -92,7 +104,11 @@ class Case:
             source = self.branch.save(self.branch.model, folder / "saved" / self.name)
             reader = self.branch.reader
         inputs, self.labels = made.labelled(kind, self.modality, reader, records)
-        (self.inputs,) = inputs.values()
+        self.roles = [role for role in Use.of(self.kind, self.modality).inputs if role in inputs]
+        self.roles = self.roles or list(inputs)  # of a bare trunk
+        several = len(self.roles) > 1
+        columns = [inputs[role] for role in self.roles]
+        self.inputs = list(zip(*columns, strict=True)) if several else columns[0]
         digests = {path.name: sha256_of(path) for path in source.iterdir()}
         use, about = Use.of(self.kind, self.modality), {"experiment_id": "0", "tags": {}, "card": "# card"}
         run = registry.client.create_run("0").info.run_id
@@ -127,8 +143,7 @@ class Server:
 
     def ask(self, case: Case, inputs: list) -> list:
         """The answers to inputs."""
-        sent = [made.of(case.modality).sent(value) for value in inputs]
-        status, answer = self.post(case.name, {"inputs": sent})
+        status, answer = self.post(case.name, {"inputs": case.sent(inputs)})
         assert status == 200, answer
         return answer["predictions"]
 
@@ -138,9 +153,13 @@ class Server:
         return 1024 * int(re.search(rf"{which}:\s+(\d+)", status)[1])
 
 
+def served(kind: str) -> list[str]:
+    return [] if kind == TRUNK else tasks.served(kind)
+
+
 def snippets(cases: dict[str, Case]) -> list[str]:
     """What cards and reports say of loading each model, and what the README says."""
-    told = [modalities.snippet(case.modality, name) for name, case in cases.items()]
+    told = [modalities.snippet(case.modality, name, inputs=served(case.kind)) for name, case in cases.items()]
     readme = (ROOT / "README.md").read_text()
     shown = re.findall(r"`(mlflow\.pyfunc\.load_model\(\"models:/[^\"]*\"\)\.predict\(.*?\))`", readme)
     text = next(case.name for case in cases.values() if case.modality == "text" and case.branch)
@@ -207,8 +226,7 @@ def test_a_branch_answers_as_it_was_evaluated(server, names):
     case = server.cases[Case(*names).name]
     one = case.branch
     assert one is not None
-    (role,) = one.inputs
-    samples = one.plugin.encode(one.reader, {role: case.inputs}, case.labels, one.names)
+    samples = one.plugin.encode(one.reader, case.given(case.inputs), case.labels, one.names)
     evaluated = one.plugin.outcomes(one.model, samples, one.names)
     answers = server.ask(case, case.inputs)
     compare(SCORED[tuple(answers[0])](answers, samples, case, one.names), evaluated)
@@ -232,66 +250,18 @@ def compare(found: dict, evaluated: dict) -> None:
             np.testing.assert_allclose(value, expected, atol=1e-3, err_msg=name)
 
 
-def classified(answers, samples, case, names):
-    return {
-        "label": [names.index(label) for label in case.labels],
-        "prediction": [names.index(answer["label"]) for answer in answers],
-        "confidence": [answer["score"] for answer in answers],
-    }
-
-
-def tagged(answers, samples, case, names):
-    """Spans of all words: what was cut off answers nothing, and its spans are misses."""
-    found = {"tp": [], "fp": [], "fn": []}
-    for answer, labels in zip(answers, case.labels, strict=True):
-        guessed = {(one["type"], one["first"], one["last"]) for one in json.loads(answer["entities"])}
-        real = token_classification.spans(labels)
-        found["tp"].append(len(guessed & real))
-        found["fp"].append(len(guessed - real))
-        found["fn"].append(len(real - guessed))
-    return found
-
-
-def boxed(answers, samples, case, names):
-    objects = [json.loads(answer["objects"]) for answer in answers]
-    return {
-        "found": [len(one) for one in objects],
-        "class": [[names.index(found["label"]) for found in one] for one in objects],
-        "score": [[found["score"] for found in one] for one in objects],
-    }
-
-
-def masked(answers, samples, case, names):
-    masks = [images.decode(base64.b64decode(answer["mask"]))[:, :, 0] for answer in answers]
-    index = {int(name): place for place, name in enumerate(names)}
-    guesses = [np.vectorize(index.get)(mask) for mask in masks]
-    return {
-        f"{which}/{name}": [
-            int(join(guess == place, truth == place).sum())
-            for guess, truth in zip(guesses, samples.targets, strict=True)
-        ]
-        for place, name in enumerate(names)
-        for which, join in (("both", np.logical_and), ("either", np.logical_or))
-    }
-
-
-SCORED = {  # what a task answers -> its outcomes, as evaluation has them
-    ("label", "score"): classified,
-    ("entities",): tagged,
-    ("objects",): boxed,
-    ("mask",): masked,
-}
-
-
 @pytest.mark.parametrize("names", CASES, ids=str)
 def test_what_is_no_input_is_refused_in_our_words(server, names):
     """One broken input refuses a request, and is named; the server goes on."""
     case = server.cases[Case(*names).name]
-    good = made.of(case.modality).sent(case.inputs[0])
-    status, answer = server.post(case.name, {"inputs": []})
-    assert status == 400 and "0 inputs" in answer["message"] and "stack_trace" not in answer, answer
+    if len(case.roles) == 1:
+        status, answer = server.post(case.name, {"inputs": []})
+        assert status == 400 and "0 inputs" in answer["message"] and "stack_trace" not in answer, answer
     for broken in made.of(case.modality).BROKEN:
-        status, answer = server.post(case.name, {"inputs": [good, broken]})
+        good = case.sent(case.inputs[:1] * 2)
+        column = good if len(case.roles) == 1 else good[case.roles[-1]]
+        column[1] = broken
+        status, answer = server.post(case.name, {"inputs": good})
         assert status == 400 and "stack_trace" not in answer, answer
         assert "input 2" in answer["message"] and "Traceback" not in answer["message"], answer
     assert len(server.ask(case, case.inputs[:1])) == 1

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
-from components.lib.modalities.text.linear import NGrams, Semantics, WordShapes
+from components.lib.modalities.text.linear import NGrams, Semantics, WordShapes, bm25
 from components.lib.models import linear
 from components.lib.models.linear import Problem, folds, solve
 from components.lib.starts.linear import Learner
@@ -155,3 +155,32 @@ def test_many_sparse_rows_keep_the_usual_columns(monkeypatch):
     assert fitted.parameters == 40 * len(names) + len(names)
     found = fitted.outcomes(samples)
     assert (found["label"] == found["prediction"]).mean() > 0.9
+
+
+def test_bm25_is_that_of_rank_bm25():
+    """Its BM25Okapi 0.2.2, but for the logarithm, which is Lucene's."""
+    documents = [
+        "the planet and its star",
+        "soil and mulch in the garden",
+        "the garden of the planet",
+        "violin and cello music",
+        "star star star of the show",
+    ]
+    expected = [
+        [1.7789, 0.0, 0.8895, 0.0, 1.3318],
+        [0.0, 2.1278, 0.8895, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 1.5308, 0.0],
+    ]
+    assert np.allclose(bm25(["planet star", "garden soil", "music"], documents), expected, atol=1e-4)
+
+
+def test_several_classes_at_once_are_scikit_learn_s_one_against_the_rest():
+    rows, _ = dense(120, 30, 2)
+    targets = (rows[:, :3] + RANDOM.normal(size=(120, 3)) > 0).astype(np.int64)
+    targets[:, 2] = 0  # a class without a label
+    found = Problem.of(rows).solved(targets, 3, 10.0).answers(rows)
+    usual = 10.0 / np.square(rows).sum(axis=1).mean()
+    for place in (0, 1):
+        oracle = LogisticRegression(C=usual, max_iter=10_000, tol=1e-8).fit(rows, targets[:, place])
+        assert np.allclose(found[:, place], oracle.predict_proba(rows)[:, 1], atol=5e-3)
+    assert (found[:, 2] < 1e-9).all()

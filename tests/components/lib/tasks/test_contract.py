@@ -109,6 +109,12 @@ def test_metrics_weigh_examples_as_repetitions(name, modality, architecture):
     counts = np.random.default_rng(1).integers(0, 4, (3, len(one.labels)))
     found = one.plugin.metrics(outcomes, counts, one.names)
     assert set(one.plugin.METRICS) <= set(found)
+    if hasattr(one.plugin, "constant"):
+        words, same = one.plugin.constant(outcomes, one.names)
+        assert words and {name: len(column) for name, column in same.items()} == {
+            name: len(column) for name, column in outcomes.items()
+        }
+        assert np.isfinite(one.plugin.metrics(same, counts, one.names)[one.plugin.PRIMARY]).all()
     for row, repeats in enumerate(counts):
         repeated = {column: np.repeat(values, repeats) for column, values in outcomes.items()}
         expected = one.plugin.metrics(repeated, np.ones((1, repeats.sum())), one.names)
@@ -204,6 +210,8 @@ def test_learns_its_examples_by_heart(name, modality, architecture):
         outcomes = one.plugin.outcomes(one.model, one.samples, one.names)
         return one.plugin.metrics(outcomes, ones, one.names)[one.plugin.PRIMARY][0]
 
+    if hasattr(one.plugin, "begin"):
+        one.plugin.begin(one.model, one.samples)
     before = score()
     one.model.train()
     term = WeightedSum({name: one.plugin.Objective(one.model)}, {name: 1.0})
