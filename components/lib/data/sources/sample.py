@@ -6,6 +6,8 @@ sample:entities/train    600 sentences as `tokens` and IOB2 `labels`
 sample:entities/test     150 sentences
 sample:shapes/train    1,200 pictures as `image`, with `label`, `mask` and `objects`
 sample:shapes/test       300 pictures
+sample:sounds/train      600 clips as `audio`, with `label`, `text` and `speaker`
+sample:sounds/test       200 clips
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 
 from components.lib.core.errors import MissingError
 from components.lib.core.settings import did_you_mean
-from components.lib.data import shapes
+from components.lib.data import shapes, tones
 from components.lib.data.listing import Object
 
 VERSION = 1  # part of the identity: raise it when the data change
@@ -30,6 +32,8 @@ SIZES = {
     "entities/test": 150,
     "shapes/train": 1200,
     "shapes/test": 300,
+    "sounds/train": 600,
+    "sounds/test": 200,
 }
 TOPICS = {
     "astronomy": "orbit planet comet telescope galaxy star lunar eclipse asteroid nebula satellite gravity "
@@ -91,7 +95,8 @@ def head(entry: Object, folder: Path, count: int | None) -> Path:
 
 def _records(name: str) -> Iterator[dict[str, Any]]:
     draw = random.Random(f"{VERSION} {name}")
-    make = {"topics": _document, "entities": _sentence, "shapes": shapes.record}[name.partition("/")[0]]
+    made = {"topics": _document, "entities": _sentence, "shapes": shapes.record, "sounds": tones.record}
+    make = made[name.partition("/")[0]]
     return (make(draw) for _ in range(SIZES[name]))
 
 
