@@ -21,7 +21,7 @@ from components.lib.engine import device_noise
 from components.lib.engine.distributed import all_reduce
 from components.lib.engine.randomness import Draw, hashed
 from components.lib.engine.trainable import Loss
-from components.lib.modalities.audio.samples import spans
+from components.lib.modalities.audio.samples import hiding
 from components.lib.modalities.audio.views import View
 
 NEEDS = ("waveform", "frames")
@@ -65,13 +65,10 @@ class Objective(nn.Module):
 
     def prepare(self, samples: Any, draw: Draw) -> View:
         """Crops, the frames that are hidden, which others each is told from, and keys of Gumbel noise."""
-        view: View = samples.view(draw, "view")
-        real = view.frames.numpy()
-        hidden = spans(draw, "hide", real, self.config.hidden, self.config.span)
+        view = hiding(samples.view(draw, "view"), draw, self.config.hidden, self.config.span)
+        others = _others(draw, view.extra["hidden"].numpy(), self.config.negatives)
         keys = (hashed(draw.seed, "gumbel", draw.epochs, draw.ids) >> np.uint64(33)).astype(np.int32)
-        tensors = {"hidden": hidden, "negatives": _others(draw, hidden, self.config.negatives), "gumbel": keys}
-        found = view.plus(**{name: torch.from_numpy(array) for name, array in tensors.items()})
-        return Hidden(**{**vars(found), "count": float(hidden.sum())})
+        return view.plus(negatives=torch.from_numpy(others), gumbel=torch.from_numpy(keys))
 
     def forward(self, batch: View) -> Loss:
         """Contrastive and diversity loss, summed over hidden frames."""
@@ -139,22 +136,6 @@ class Objective(nn.Module):
         done = min(1.0, (step + 1) / max(1, steps))
         start, end = self.config.gumbel_start, self.config.gumbel_end
         self.temperature.fill_(start * math.exp(done * math.log(end / start)))
-
-
-@dataclass(frozen=True)
-class Hidden(View):
-    """A view whose loss is over its hidden frames.
-
-    Attributes:
-        count: of them.
-    """
-
-    count: float = 0.0
-
-    @property
-    def weight(self) -> float:
-        """Hidden frames."""
-        return self.count
 
 
 def promoted(values: Tensor) -> Tensor:

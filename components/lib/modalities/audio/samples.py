@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,12 @@ def spans(draw: Draw, stream: str, real: Any, share: float, longest: int, least:
         for begin in order[row, : many[row]]:
             hidden[row, begin : begin + length[row]] = True
     return hidden[:, :width] & real
+
+
+def hiding(view: View, draw: Draw, share: float, longest: int) -> View:
+    """The view with spans of hidden frames, which a loss is over; see `spans`."""
+    hidden = spans(draw, "hide", view.frames.numpy(), share, longest)
+    return replace(view.plus(hidden=torch.from_numpy(hidden)), counted=float(hidden.sum()))
 
 
 def open_split(config: Pretraining, store: Store, tokens: Manifest, split: str, *older: Manifest) -> Clips:

@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.float32]
 WINDOW, HOP = 0.025, 0.010  # seconds
 FLOOR = 1e-6  # power below which there is silence
 PART = 4096  # frames at a time
+QUIET, RANGE = 7.0, 12.0  # of fingerprints, in nepers of power: 30 and 52 decibels below the loudest
 
 
 @cache
@@ -85,9 +86,12 @@ def drawn(waveform: npt.NDArray[np.int16], rate: int) -> bytes:
 
 
 def fingerprint(waveform: npt.NDArray[np.int16], rate: int, side: int = 32) -> Pixels:
-    """(side, side, 1) bands over time in grey, the same however loud: what near copies share."""
-    mel = log_mel(waveform, rate, side)
-    seen = resized(mel, side).T
-    top = seen.max()
-    shown = 255 * np.clip((seen - top) / 12 + 1, 0, 1)  # down to 52 dB below the loudest
+    """(side, side, 1) bands over time in grey, the same however loud: what near copies share.
+
+    From the first frame that is nearly as loud as the loudest to the last, as encoders add silence.
+    """
+    mel = log_mel(waveform, rate, side, HOP / 2)
+    loud = np.flatnonzero(mel.max(axis=1) > mel.max() - QUIET)
+    seen = resized(mel[loud[0] : loud[-1] + 1], side).T
+    shown = 255 * np.clip((seen - seen.max()) / RANGE + 1, 0, 1)
     return np.rint(shown).astype(np.uint8)[:, :, None]

@@ -23,7 +23,10 @@ class View:
         extra: tensors that go with the clips: `hidden` (n, frames) frames not to be shown, `bands` (n, 2)
             where hidden features begin and end, `noise` (n,) deviation, `keys` (n,) of it; an objective's own.
         rate: samples a second.
-        seconds: of all clips; and the FLOPs of a forward and backward pass of the trunk.
+        seconds: of all clips.
+        flops: of a forward and backward pass of the trunk.
+        normalize: whether inputs have mean 0 and variance 1.
+        counted: frames that a loss is over; None: it is over clips.
     """
 
     waves: Tensor
@@ -34,14 +37,15 @@ class View:
     seconds: float
     flops: float = 0.0
     normalize: bool = True
+    counted: float | None = None
 
     def __len__(self) -> int:
         return len(self.waves)
 
     @property
     def weight(self) -> float:
-        """Clips."""
-        return float(len(self.waves))
+        """What a loss is over: clips, or the frames that are counted."""
+        return float(len(self.waves)) if self.counted is None else self.counted
 
     @property
     def real(self) -> float:
