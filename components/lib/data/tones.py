@@ -9,7 +9,7 @@ import numpy as np
 
 RATE = 8_000  # samples a second
 TONES = {"a": 300.0, "e": 700.0, "o": 1500.0}  # letter -> hertz
-SECONDS = (0.08, 0.16)  # of a letter
+SECONDS = (0.11, 0.17)  # of a letter
 VOICES = "uvw"
 
 

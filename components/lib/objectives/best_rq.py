@@ -44,7 +44,7 @@ class Objective(nn.Module):
     def __init__(self, config: Config, trunk: Any) -> None:
         super().__init__()
         self.config, self.trunk = config, trunk
-        self.mel = LogMel(config.bands, *trunk.kernels)
+        self.mel = LogMel(config.bands, trunk.rate, *trunk.kernels)
         books = torch.randn(config.codebooks, config.codewords, config.width)
         projection = torch.empty(config.codebooks, config.bands, config.width)
         for one in projection:
@@ -65,7 +65,7 @@ class Objective(nn.Module):
         hidden = self.trunk.encode(self.trunk.hide(self.trunk.embed(waves)[0], batch), batch.frames)
         mask = batch.extra["hidden"]
         with torch.autocast(waves.device.type, enabled=False):
-            targets = self.targets(waves, batch.frames, batch.rate)
+            targets = self.targets(waves, batch.frames)
             logits = self.name(hidden.float()).unflatten(2, (self.config.codebooks, -1))
             losses = logits.logsumexp(dim=3) - logits.gather(3, targets[..., None])[..., 0]
             total = losses.mean(dim=2).masked_fill(~mask, 0.0).sum()
@@ -74,9 +74,9 @@ class Objective(nn.Module):
         return Loss(total, batch.weight, {"accuracy": right, "perplexity": perplexity})
 
     @torch.no_grad()
-    def targets(self, waves: Tensor, frames: Tensor, rate: int) -> Tensor:
+    def targets(self, waves: Tensor, frames: Tensor) -> Tensor:
         """(n, frames, codebooks) number of the nearest codeword by direction."""
-        seen = self.mel(waves, frames, rate)
+        seen = self.mel(waves, frames)
         projected = nn.functional.normalize(torch.einsum("nlb,cbw->nlcw", seen, self.projection), dim=3)
         return torch.einsum("nlcw,ckw->nlck", projected, self.books).argmax(dim=3)
 

@@ -17,29 +17,29 @@ class LogMel(nn.Module):
     """Bands with mean 0 and variance 1 over the real frames of a clip.
 
     Args:
+        rate: samples a second.
         kernels, strides: of the convolutions: what a place sees, and how far the next is.
     """
 
-    def __init__(self, bands: int, kernels: Sequence[int], strides: Sequence[int]) -> None:
+    def __init__(self, bands: int, rate: int, kernels: Sequence[int], strides: Sequence[int]) -> None:
         super().__init__()
-        self.bands, self.step = bands, math.prod(strides)
+        self.step = math.prod(strides)
         self.width = 1 + sum((k - 1) * math.prod(strides[:n]) for n, k in enumerate(kernels))
         bins = torch.arange(self.width // 2 + 1)[None, :] * torch.arange(self.width)[:, None]
         angles = 2 * math.pi * (bins % self.width) / self.width
-        window = torch.hann_window(self.width)[:, None]
+        waves = torch.cat([angles.cos(), angles.sin()], dim=1) * torch.hann_window(self.width)[:, None]
         self.waves: Tensor
-        self.register_buffer("waves", torch.cat([angles.cos(), angles.sin()], dim=1) * window, persistent=False)
-        self._filters: dict[int, Tensor] = {}
+        self.filters: Tensor
+        self.register_buffer("waves", waves, persistent=False)
+        self.register_buffer("filters", torch.as_tensor(filters(rate, self.width, bands)), persistent=False)
 
-    def forward(self, samples: Tensor, frames: Tensor, rate: int) -> Tensor:
+    def forward(self, samples: Tensor, frames: Tensor) -> Tensor:
         """(n, samples) -> (n, frames, bands)."""
-        cosine, sine = (samples.unfold(1, self.width, self.step) @ self.waves.to(samples.dtype)).chunk(2, dim=2)
-        if rate not in self._filters:
-            self._filters[rate] = torch.from_numpy(filters(rate, self.width, self.bands)).to(samples)
-        weights = self._filters[rate]
-        seen = ((cosine.square() + sine.square()) @ weights / self.width + FLOOR).log()
+        cosine, sine = (samples.unfold(1, self.width, self.step) @ self.waves).chunk(2, dim=2)
+        seen = ((cosine.square() + sine.square()) @ self.filters / self.width + FLOOR).log()
         real = frames[:, :, None]
         count = frames.sum(dim=1)[:, None, None].clamp(min=1)
-        centred = (seen - seen.masked_fill(~real, 0.0).sum(dim=1, keepdim=True) / count).masked_fill(~real, 0.0)
+        mean = seen.masked_fill(~real, 0.0).sum(dim=1, keepdim=True) / count
+        centred = (seen - mean).masked_fill(~real, 0.0)
         normal: Tensor = centred / (centred.square().sum(dim=1, keepdim=True) / count + 1e-5).sqrt()
         return normal

@@ -66,7 +66,7 @@ class Clips:
         """
         config = self.config
         trunk = load(folder, config.dropout) if folder else built(configured(config.size, config.dropout))
-        self.kernels, self.normalize = trunk.kernels, trunk.normalize
+        self.kernels, self.normalize, trunk.rate = trunk.kernels, trunk.normalize, self.rate
         if self.frames(np.array([self.crop]))[0] < 2:
             what, found = "samples are too short for the network", config.seconds
             raise ConfigError(what, where="pretraining.trunk.seconds", found=found, expected="2 frames or more")

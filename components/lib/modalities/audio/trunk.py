@@ -23,7 +23,7 @@ class Trunk(nn.Module):
         features: of what the convolutions give.
         kernels: sizes and strides of the convolutions.
         normalize: whether inputs have mean 0 and variance 1.
-        exact: whether padding changes nothing; else (group norm) inputs of one length are read together.
+        rate: samples a second, of the tokens that it reads.
     """
 
     def __init__(self, model: Any, normalize: bool = True) -> None:
@@ -33,7 +33,7 @@ class Trunk(nn.Module):
         self.width: int = config.hidden_size
         self.features: int = config.conv_dim[-1]
         self.kernels = tuple(config.conv_kernel), tuple(config.conv_stride)
-        self.normalize = normalize
+        self.normalize, self.rate = normalize, 16_000
 
     def forward(self, view: View) -> Tensor:
         """(n, frames, width): hidden states of the augmented clips."""
