@@ -50,7 +50,7 @@ def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, name
     """Waveforms at the trunk's rate, and class indices."""
     index = {name: number for number, name in enumerate(names)}
     targets = [index[label] for label in labels]
-    return ClipSet(reader.waveforms(inputs["audio"]), targets, reader.processor.normalize)
+    return reader.clips(inputs["audio"], targets)
 
 
 def model(config: Any, names: list[str]) -> nn.Module:

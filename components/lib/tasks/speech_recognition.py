@@ -38,6 +38,8 @@ FEWEST = 2
 USE = "automatic-speech-recognition"
 OUTPUTS = (("text", "string"), ("score", "double"))
 BLANK, SPACE = "<blank>", "|"  # names of the first class, and of the space
+UNKNOWN = "\ufffd"  # of characters that no transcript of the training has: they are wrong, whatever is heard
+OPEN = True  # transcripts of the test may have such
 COLUMNS = ("word_errors", "words", "character_errors", "characters")
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -72,9 +74,9 @@ def normalised(text: str, options: Config) -> str:
 
 
 def classes(labels: Iterable[str]) -> list[str]:
-    """The blank, then every character that occurs."""
+    """The blank, the space, what is not known, then every character that occurs."""
     characters = sorted({c for text in labels for c in text if c != " "})
-    return [BLANK, SPACE, *characters]
+    return [BLANK, SPACE, UNKNOWN, *characters]
 
 
 def with_unknown(names: list[str], labels: Iterable[str]) -> list[str]:
@@ -85,8 +87,9 @@ def with_unknown(names: list[str], labels: Iterable[str]) -> list[str]:
 def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, names: list[str]) -> ClipSet:
     """Waveforms at the trunk's rate, and the classes of their characters."""
     index = {name: number for number, name in enumerate(names)}
-    targets = [[index[SPACE if c == " " else c] for c in text] for text in labels]
-    return ClipSet(reader.waveforms(inputs["audio"]), targets, reader.processor.normalize)
+    other = index[UNKNOWN]
+    targets = [[index.get(SPACE if c == " " else c, other) for c in text] for text in labels]
+    return reader.clips(inputs["audio"], targets)
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
@@ -159,14 +162,11 @@ def errors(said: str, heard: str) -> tuple[int, int, int, int]:
     import jiwer
 
     words, letters = jiwer.process_words(said, heard), jiwer.process_characters(said, heard)
-    counts = ((one.substitutions + one.deletions + one.insertions, one) for one in (words, letters))
-    (wrong, one), (off, other) = counts
-    return wrong, wrong_of(one), off, wrong_of(other)
-
-
-def wrong_of(one: Any) -> int:
-    """How many words or characters were said."""
-    return int(one.hits + one.substitutions + one.deletions)
+    found = []
+    for one in (words, letters):
+        missed = one.substitutions + one.deletions
+        found += [int(missed + one.insertions), int(missed + one.hits)]
+    return found[0], found[1], found[2], found[3]
 
 
 def _heard(model: Any, samples: ClipSet, size: int) -> Iterable[tuple[int, str, float]]:
@@ -185,7 +185,7 @@ def _heard(model: Any, samples: ClipSet, size: int) -> Iterable[tuple[int, str, 
 @torch.no_grad()
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
     """What is said in each clip, and how sure that is."""
-    samples = ClipSet(reader.waveforms(inputs["audio"]), [[0]] * len(inputs["audio"]), reader.processor.normalize)
+    samples = reader.clips(inputs["audio"], [[0]] * len(inputs["audio"]))
     rows: list[dict[str, Any]] = [{}] * len(samples)
     for place, text, score in _heard(model, samples, 16):
         rows[place] = {"text": text, "score": score}

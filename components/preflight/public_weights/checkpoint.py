@@ -108,9 +108,11 @@ def _config(raw: Mapping[str, Any], reference: str) -> tuple[dict[str, Any], tup
             found=f"model_type {kind!r}",
             expected=", ".join(FAMILIES),
         )
-    fields = FAMILIES[kind].fields
-    wrong = {k: raw[k] for k, only in FIXED.items() if k in raw and k not in fields and raw[k] != only}
-    unknown = sorted(k for k in raw.keys() - fields - IDLE - FIXED.keys() if raw[k] is not None)
+    family = FAMILIES[kind]
+    fields, fixed = family.fields, {**FIXED, **family.fixed}
+    wrong = {k: raw[k] for k, only in fixed.items() if k in raw and k not in fields and raw[k] != only}
+    unknown = raw.keys() - fields - IDLE - family.idle - fixed.keys()
+    unknown = sorted(k for k in unknown if raw[k] is not None)
     if wrong or unknown:
         raise DataError(
             f"the settings of a {kind} checkpoint are not those of its family",

@@ -25,11 +25,13 @@ class ClipSet:
         waveforms: of each clip.
         targets: of each clip a class, or a list of the tokens that are spoken.
         normalize: whether inputs have mean 0 and variance 1.
+        padded: whether clips of other lengths may be in a batch where a model only reads.
     """
 
     waveforms: list[Waveform]
     targets: list[Any]
     normalize: bool = True
+    padded: bool = True
 
     def __len__(self) -> int:
         return len(self.waveforms)
@@ -52,8 +54,11 @@ class ClipSet:
 
     def batches(self, size: int) -> list[Ints]:
         """Places in batches of similar length, for inference without much padding."""
-        order = np.argsort([len(one) for one in self.waveforms], kind="stable")
-        return [order[at : at + size] for at in range(0, len(order), size)]
+        lengths = np.array([len(one) for one in self.waveforms], np.int64)
+        order = np.argsort(lengths, kind="stable")
+        bounds = [] if self.padded else (np.flatnonzero(np.diff(lengths[order])) + 1).tolist()
+        alike = np.split(order, bounds)
+        return [part[at : at + size] for part in alike for at in range(0, len(part), size)]
 
 
 def padded(rows: Sequence[Any], filler: int, dtype: Any) -> tuple[Any, Ints]:

@@ -65,10 +65,13 @@ class Reader:
 
     def tensors(self, files: Sequence[bytes]) -> dict[str, Any]:
         """Arguments of a pass of the trunk."""
+        return dict(self.clips(files, [0] * len(files)).batch(range(len(files))).inputs())
+
+    def clips(self, files: Sequence[bytes], targets: list[Any]) -> Any:
+        """A `ClipSet` of them."""
         from components.lib.modalities.audio.examples import ClipSet
 
-        clips = ClipSet(self.waveforms(files), [0] * len(files), self.processor.normalize)
-        return clips.batch(range(len(files))).inputs()
+        return ClipSet(self.waveforms(files), targets, self.processor.normalize, self.processor.padded)
 
     def served(self, values: Sequence[Any]) -> list[bytes]:
         """What a server was sent, bytes or base64 text, as files; raises DataError."""

@@ -24,10 +24,12 @@ class Processor:
     Attributes:
         rate: samples a second.
         normalize: whether each input is brought to mean 0 and variance 1.
+        padded: whether padding changes nothing; else (group norm) inputs of one length are read together.
     """
 
     rate: int
     normalize: bool = True
+    padded: bool = True
 
     def read(self, data: bytes, seconds: float = 1e9) -> Waveform:
         """The beginning of an audio file at this rate; raises DataError as `recordings.decode` does."""
@@ -35,6 +37,10 @@ class Processor:
 
     def save(self, folder: Path) -> None:
         """Writes the file that `Wav2Vec2FeatureExtractor` of `transformers` reads."""
+        (folder / PROCESSOR).write_text(self.file())
+
+    def file(self) -> str:
+        """What `save` writes."""
         values = {
             "feature_extractor_type": "Wav2Vec2FeatureExtractor",
             "feature_size": 1,
@@ -42,10 +48,10 @@ class Processor:
             "padding_value": 0.0,
             "padding_side": "right",
             "do_normalize": self.normalize,
-            "return_attention_mask": True,
+            "return_attention_mask": self.padded,
             "trunkline": asdict(self),
         }
-        (folder / PROCESSOR).write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
+        return json.dumps(values, indent=1, sort_keys=True) + "\n"
 
     @classmethod
     def open(cls, folder: Path) -> Processor:

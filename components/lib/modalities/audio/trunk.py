@@ -42,9 +42,11 @@ class Trunk(nn.Module):
 
     def embed(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """(n, samples) -> (n, frames, width) before the first layer, and (n, frames, features) normalised."""
-        found = self.model.feature_extractor(samples).transpose(1, 2)
-        hidden, features = self.model.feature_projection(found)
-        return hidden, features
+        found, project = self.model.feature_extractor(samples).transpose(1, 2), self.model.feature_projection
+        made = project(found)
+        if isinstance(made, tuple):
+            return made
+        return made, project.layer_norm(found) if hasattr(project, "layer_norm") else found  # HuBERT's
 
     def hide(self, hidden: Tensor, view: View) -> Tensor:
         """Puts a learnt vector in place of the frames, and 0 in place of the features, that are hidden."""
