@@ -30,6 +30,8 @@ class Config:
 
     def check(self) -> Iterator[ConfigError]:
         """Whether it is one that names fields."""
+        import re  # where a plugin's settings are read, nothing else of its file is
+
         try:
             if self.pattern and not re.compile(self.pattern).groupindex:
                 yield ConfigError("a pattern names no field", where="sound.pattern", expected="(?P<label>...)")

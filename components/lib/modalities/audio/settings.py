@@ -24,7 +24,7 @@ class Ingestion:
         0.05, "share of samples at full scale above which a clip is overdriven", minimum=0.0, maximum=1.0
     )
     near_duplicates: float = setting(
-        0.988,
+        0.985,
         "correlation, as spectrograms of 32 x 32, above which one clip is dropped; 0: off",
         minimum=0,
         maximum=1,

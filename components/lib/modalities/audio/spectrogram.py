@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 WINDOW, HOP = 0.025, 0.010  # seconds
 FLOOR = 1e-6  # power below which there is silence
 PART = 4096  # frames at a time
-QUIET, RANGE = 7.0, 12.0  # of fingerprints, in nepers of power: 30 and 52 decibels below the loudest
+QUIET, RANGE = 5.0, 8.0  # of fingerprints, as logarithms of power: 22 and 35 decibels below the loudest
 
 
 @cache

@@ -35,7 +35,11 @@ def pair():
     theirs = Wav2Vec2ForPreTraining(config).double()
     ours = wav2vec2.Objective(from_dict(wav2vec2.Config, OPTIONS), Trunk(theirs.wav2vec2)).double()
     ours.codewords = torch.nn.Parameter(theirs.quantizer.codevectors[0].detach().clone())
-    for mine, other in (("choose", "quantizer.weight_proj"), ("project_q", "project_q"), ("project_hid", "project_hid")):
+    for mine, other in (
+        ("choose", "quantizer.weight_proj"),
+        ("project_q", "project_q"),
+        ("project_hid", "project_hid"),
+    ):
         getattr(ours, mine).load_state_dict(theirs.get_submodule(other).state_dict())
     return theirs.train(), ours.train()
 
@@ -62,17 +66,27 @@ def test_wav2vec2_is_that_of_transformers(training, monkeypatch):
         return gumbel_softmax(logits, tau=tau, hard=hard)
 
     monkeypatch.setattr(torch.nn.functional, "gumbel_softmax", noted)
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # of which they are sure that it is enough
-    expected = theirs(waves, attention_mask=real.long(), mask_time_indices=mask, sampled_negative_indices=rows)
+    monkeypatch.setattr(
+        torch.Tensor, "float", torch.Tensor.double
+    )  # of which they are sure that it is enough
+    expected = theirs(
+        waves, attention_mask=real.long(), mask_time_indices=mask, sampled_negative_indices=rows
+    )
     monkeypatch.undo()
     hidden, features = ours.trunk.embed(waves)
     hidden = ours.trunk.encode(ours.trunk.hide(hidden, batch), batch.frames)
     noise = drawn[0].view(*features.shape[:2], -1) if training else None
     found = ours.loss(hidden, features, mask, others, noise, batch.weight)
-    for name, value in (("total", "loss"), ("contrastive", "contrastive_loss"), ("diversity", "diversity_loss")):
+    for name, value in (
+        ("total", "loss"),
+        ("contrastive", "contrastive_loss"),
+        ("diversity", "diversity_loss"),
+    ):
         mine = found.total if name == "total" else found.parts[name]
         assert mine.item() == pytest.approx(getattr(expected, value).item(), rel=1e-12)
-    assert found.parts["perplexity"].item() / batch.weight == pytest.approx(expected.codevector_perplexity.item())
+    assert found.parts["perplexity"].item() / batch.weight == pytest.approx(
+        expected.codevector_perplexity.item()
+    )
     if not training:
         return
     parameters = [*theirs.parameters()]

@@ -24,7 +24,11 @@ def test_features_are_those_of_transformers(tmp_path, kind):
     assert not reused and obtain(store, f"{hub}/", "audio") == (manifest, True)
     assert manifest.facts["layers"] == 2 and manifest.facts["rate"] == 16_000
     folder = store.open_folder(manifest, "model/")
-    ours, theirs, reader = trunk.load(folder).eval(), AutoModel.from_pretrained(hub).eval(), Reader.open(folder)
+    ours, theirs, reader = (
+        trunk.load(folder).eval(),
+        AutoModel.from_pretrained(hub).eval(),
+        Reader.open(folder),
+    )
     generator = np.random.default_rng(0)
     waves = [(9000 * generator.standard_normal(n)).clip(-32768, 32767).astype(np.int16) for n in LENGTHS]
     files = [recordings.encoded(wave, 16_000) for wave in waves]
@@ -32,7 +36,9 @@ def test_features_are_those_of_transformers(tmp_path, kind):
     with torch.no_grad():
         for file, wave in zip(files, waves, strict=True):
             given = reader.tensors([file])
-            values = extractor([wave / 32768], sampling_rate=16_000, return_tensors="pt")["input_values"].float()
+            values = extractor([wave / 32768], sampling_rate=16_000, return_tensors="pt")[
+                "input_values"
+            ].float()
             torch.testing.assert_close(given["input_values"], values, atol=1e-4, rtol=1e-3)
             hidden = theirs(given["input_values"]).last_hidden_state
             found = ours.encode(ours.embed(given["input_values"])[0], None)
