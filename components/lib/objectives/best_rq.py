@@ -28,8 +28,12 @@ NEEDS = ("waveform", "frames")
 class Config:
     """What is hidden, and the codebooks."""
 
-    hidden: float = setting(0.5, "share of frames in hidden spans, which may overlap", minimum=0.01, maximum=1.0)
-    span: int = setting(10, "frames of a span; in short clips a third of their frames", minimum=1, maximum=100)
+    hidden: float = setting(
+        0.5, "share of frames in hidden spans, which may overlap", minimum=0.01, maximum=1.0
+    )
+    span: int = setting(
+        10, "frames of a span; in short clips a third of their frames", minimum=1, maximum=100
+    )
     bands: int = setting(40, "of the log-mel frames that are projected", minimum=8, maximum=128)
     codebooks: int = setting(4, "independent projections, whose losses are averaged", minimum=1, maximum=64)
     codewords: int = setting(256, "of a codebook", minimum=2, maximum=65_536)

@@ -32,8 +32,12 @@ WHOLE_BATCH = True  # the diversity of codewords is that of the batch
 class Config:
     """What is hidden, the codebooks and the two losses."""
 
-    hidden: float = setting(0.65, "share of frames in hidden spans, which may overlap", minimum=0.01, maximum=1.0)
-    span: int = setting(10, "frames of a span; in short clips a third of their frames", minimum=1, maximum=100)
+    hidden: float = setting(
+        0.65, "share of frames in hidden spans, which may overlap", minimum=0.01, maximum=1.0
+    )
+    span: int = setting(
+        10, "frames of a span; in short clips a third of their frames", minimum=1, maximum=100
+    )
     negatives: int = setting(100, "frames that each hidden one is told from", minimum=1, maximum=1000)
     groups: int = setting(2, "codebooks", minimum=1, maximum=16)
     codewords: int = setting(64, "of a codebook", minimum=2, maximum=4096)
@@ -84,7 +88,13 @@ class Objective(nn.Module):
             return self.loss(promoted(hidden), promoted(features), mask, others, noise, batch.weight)
 
     def loss(
-        self, hidden: Tensor, features: Tensor, mask: Tensor, others: Tensor, noise: Tensor | None, weight: float
+        self,
+        hidden: Tensor,
+        features: Tensor,
+        mask: Tensor,
+        others: Tensor,
+        noise: Tensor | None,
+        weight: float,
     ) -> Loss:
         """Equations 2 to 4 of the paper.
 
@@ -109,7 +119,12 @@ class Objective(nn.Module):
         codes = len(self.codewords)
         diversity = (codes - perplexity) / codes * weight
         right = ((logits.argmax(dim=2) == 0) & mask).sum()
-        parts = {"contrastive": contrastive, "diversity": diversity, "accuracy": right, "perplexity": perplexity * weight}
+        parts = {
+            "contrastive": contrastive,
+            "diversity": diversity,
+            "accuracy": right,
+            "perplexity": perplexity * weight,
+        }
         return Loss(contrastive + config.diversity * diversity, weight, parts)
 
     def quantise(self, features: Tensor, mask: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:

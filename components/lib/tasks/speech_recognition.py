@@ -123,7 +123,7 @@ class Objective(nn.Module):
     prepare = staticmethod(prepare)
 
     def forward(self, batch: Padded) -> Loss:
-        """The loss of a character, summed over clips; a transcript that does not fit into its clip counts 0."""
+        """The loss of a character, summed over clips; of a transcript too long for its clip it is 0."""
         inputs = batch.inputs()
         logits = self.model(**inputs).logits.float()
         frames = _frames(self.model, batch.lengths)
@@ -138,7 +138,9 @@ class Objective(nn.Module):
                 reduction="none",
                 zero_infinity=True,
             )
-        return Loss((losses / lengths.clamp(min=1)).sum(), batch.weight, {"too_long": (lengths > frames).sum()})
+        return Loss(
+            (losses / lengths.clamp(min=1)).sum(), batch.weight, {"too_long": (lengths > frames).sum()}
+        )
 
 
 def _frames(model: Any, lengths: Tensor) -> Tensor:

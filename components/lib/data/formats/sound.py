@@ -34,7 +34,9 @@ class Config:
 
         try:
             if self.pattern and not re.compile(self.pattern).groupindex:
-                yield ConfigError("a pattern names no field", where="sound.pattern", expected="(?P<label>...)")
+                yield ConfigError(
+                    "a pattern names no field", where="sound.pattern", expected="(?P<label>...)"
+                )
         except re.error as error:
             yield ConfigError("a pattern is no regular expression", where="sound.pattern", found=error)
 

@@ -31,7 +31,8 @@ ARCHIVE = True  # reads the archive itself, not one member after the other
 MOST = 1 << 30  # members of a shard
 LARGEST = 1 << 28  # bytes of a member
 TEXTS = {"txt": "text", "caption": "caption"}  # ending -> field
-FIELD = "members of tar shards that are no image, recording, text, class or .json"  # each is a field of its own name
+# Each is a field of its own name.
+FIELD = "members of tar shards that are no image, recording, text, class or .json"
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,9 @@ def _record(
 
 
 def _apart(key: str, members: Mapping[str, bytes]) -> dict[str, Mapping[str, bytes]]:
-    """Name -> members: by the last dot if that gives each of several images a record of its own."""
-    several = [ending for ending in members if f".{ending.rpartition('.')[2]}" in IMAGES]
+    """Name -> members: by the last dot if that gives each image or recording a record."""
+    media = {one for endings in contents().values() for one in endings}
+    several = [ending for ending in members if f".{ending.rpartition('.')[2]}" in media]
     if not several or any("." not in ending for ending in members):
         return {key: members}
     found: dict[str, dict[str, bytes]] = {}
@@ -126,7 +128,7 @@ def _fields(
 
 
 def _holder(members: Mapping[str, bytes], endings: tuple[str, ...]) -> str:
-    """The ending of the member that holds a content: a whole ending of its files, or the only last part; ''."""
+    """The ending of the member that holds a content: one of its files', whole or as the only last part."""
     whole = [ending for ending in members if f".{ending}" in endings]
     deeper = [ending for ending in members if f".{ending.rpartition('.')[2]}" in endings]
     return whole[0] if whole else deeper[0] if len(deeper) == 1 else ""

@@ -26,7 +26,10 @@ def adopt(checkpoint: Any, reference: str) -> tuple[dict[str, Any], dict[str, An
     wrong = "" if isinstance(rate, int) and 4_000 <= rate <= 48_000 else f"sampling_rate {rate!r}"
     wrong = wrong or ("" if values.get("feature_size", 1) == 1 else f"feature_size {values['feature_size']}")
     if wrong:
-        what, expected = "recordings cannot be brought to this checkpoint's input", "one channel of 4 to 48 kHz"
+        what, expected = (
+            "recordings cannot be brought to this checkpoint's input",
+            "one channel of 4 to 48 kHz",
+        )
         raise DataError(what, where=reference, found=wrong, expected=expected)
     padded = config.get("feat_extract_norm", "group") != "group"
     processor = Processor(rate, bool(values.get("do_normalize", True)), padded)

@@ -50,7 +50,8 @@ class ClipSet:
             targets, _ = padded(part.targets, IGNORED, np.int64)
         else:
             targets = np.asarray(part.targets, np.int64)
-        return Padded(*(torch.from_numpy(array) for array in (waves, lengths, targets)), self.normalize)
+        tensors = [torch.from_numpy(array) for array in (waves, lengths, targets)]
+        return Padded(tensors[0], tensors[1], tensors[2], self.normalize)
 
     def batches(self, size: int) -> list[Ints]:
         """Places in batches of similar length, for inference without much padding."""

@@ -16,7 +16,7 @@ from components.lib.core.errors import DataError
 from components.lib.data import correlation
 from components.lib.data.formats import Record, Rejected, column, rejected
 from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
-from components.lib.modalities.audio import recordings, spectrogram
+from components.lib.modalities.audio import parts, recordings, spectrogram
 from components.lib.modalities.audio.recordings import Recording
 from components.lib.modalities.audio.settings import Ingestion
 
@@ -72,7 +72,7 @@ def payload(record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
     if isinstance(value, Rejected):
         return value
     try:
-        data, part = recordings.content(value), recordings.part(record, fields)
+        data, part = recordings.content(value), parts.part(record, fields)
     except DataError as error:
         return rejected(record.where, error.reason, "")
     label = record.fields.get(fields["label"], "")
@@ -119,14 +119,16 @@ def excerpts(table: pa.Table) -> pa.Array:
 def sample(row: Mapping[str, Any], settled: Mapping[str, Any]) -> str:
     """A clip's beginning as a WAV file and its spectrogram as a PNG, both in base64, after its class."""
     clip = recordings.decode(row["audio"], RATE, SHOWN).waveform
-    parts = (recordings.encoded(clip, RATE), spectrogram.drawn(clip, RATE))
-    return "\n".join([row["label"], *(base64.b64encode(part).decode() for part in parts)])
+    shown = (recordings.encoded(clip, RATE), spectrogram.drawn(clip, RATE))
+    return "\n".join([row["label"], *(base64.b64encode(part).decode() for part in shown)])
 
 
 def samples(samples: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Players with spectrograms."""
     parts = [sample["audio"].rsplit("\n", 2) for sample in samples]
-    note = f"Chosen by hash; the first {SHOWN:g} seconds of each. Time runs to the right, low pitches are below."
+    note = (
+        f"Chosen by hash; the first {SHOWN:g} seconds of each. Time runs to the right, low pitches are below."
+    )
     return {"note": note, "sounds": [(sound, png, label) for label, sound, png in parts]}
 
 
@@ -151,7 +153,7 @@ class Cleaner:
         rows, small = [], []
         for place, (data, label, part, _) in enumerate(payloads):
             try:
-                data, clean.altered = recordings.parted(data, part), clean.altered + bool(part)
+                data, clean.altered = parts.parted(data, part), clean.altered + bool(part)
                 found = recordings.decode(data, RATE, self._options.longest + 1)
             except DataError as error:
                 clean.broken[place] = error.reason
@@ -184,7 +186,7 @@ class Cleaner:
         if found.level >= options.silent:
             return f"silent: {found.level:.0f} decibels below full scale, at least {options.silent:g}"
         if found.clipped > options.clipped:
-            return f"clipped: {found.clipped:.1%} of its samples are at full scale, more than {options.clipped:.1%}"
+            return f"clipped: {found.clipped:.1%} of it are at full scale, more than {options.clipped:.1%}"
         return ""
 
 
@@ -197,7 +199,7 @@ class Collector:
 
     def add(self, payload: Payload) -> None:
         """Takes one clip."""
-        found = recordings.decode(recordings.parted(payload[0], payload[2]), RATE)
+        found = recordings.decode(parts.parted(payload[0], payload[2]), RATE)
         self._ids.append(found.identity)
         self._small.append(correlation.shrunk(spectrogram.fingerprint(found.waveform, RATE)))
 

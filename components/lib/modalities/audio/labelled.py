@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from components.lib.core.errors import DataError
-from components.lib.modalities.audio import recordings, spectrogram
+from components.lib.modalities.audio import parts, recordings, spectrogram
 from components.lib.modalities.audio.processor import Processor
 from components.lib.modalities.audio.recordings import Waveform
 from components.lib.modalities.audio.settings import Finetuning
@@ -45,7 +45,7 @@ class Reader:
             DataError: if they are no audio.
         """
         data = recordings.content(record.required(name))
-        data = recordings.parted(data, recordings.part(record, {"start": "start", "end": "end"}))
+        data = parts.parted(data, parts.part(record, {"start": "start", "end": "end"}))
         found = recordings.decode(data, 0, self.seconds + 1)
         if found.seconds > self.seconds:
             tell(f"recordings are longer than {self.seconds:g} seconds: their beginning is read")

@@ -70,7 +70,7 @@ def content(value: Any) -> bytes:
 
     Args:
         value: bytes, a `data:` URL, `{"bytes": ..., "path": ...}` or `{"array": ..., "sampling_rate": ...}`,
-            as `datasets` has it. An array becomes a WAV file: of whole numbers in 16 bits, of others in floats.
+            as `datasets` has it. An array becomes a WAV file, of whole numbers in 16 bits, of others in floats.
 
     Raises:
         DataError: if it is something else.
@@ -134,7 +134,7 @@ def decode(data: bytes, rate: int, most: float = math.inf, keep: bool = True) ->
         DataError: if it is broken, cut short, too long, or of a format, rate or number of channels that is
             not read.
     """
-    with _opened(data) as file:
+    with opened(data) as file:
         wanted = min(file.frames, MOST // file.channels + 1, math.ceil(min(most, 1e9) * file.samplerate))
         found = Reader(file.samplerate, rate or file.samplerate, keep)
         for block in _blocks(file, wanted):
@@ -144,36 +144,16 @@ def decode(data: bytes, rate: int, most: float = math.inf, keep: bool = True) ->
             told = f"{found.frames:,} of {wanted:,} samples"
             raise DataError("the recording is cut short", found=told, expected="as many as its header tells")
         if found.frames * file.channels > MOST:
-            raise DataError("the recording is too long", found="it goes on", expected=f"at most {MOST:,} values")
+            raise DataError(
+                "the recording is too long", found="it goes on", expected=f"at most {MOST:,} values"
+            )
         if not found.frames:
             raise DataError("the recording is empty", found="0 samples")
         return found.recording(file.channels, f"{file.format}/{file.subtype}")
 
 
-def cut(data: bytes, start: float, end: float) -> bytes:
-    """The part of an audio file between two times in seconds, as a WAV file of the same rate and channels.
-
-    16 bits stay 16 bits, and 24 bits 24; what was compressed by loss, or is floats, becomes floats.
-
-    Raises:
-        DataError: as `decode` does, or if there is no such part.
-    """
-    with _opened(data) as file:
-        first, last = round(start * file.samplerate), min(round(end * file.samplerate), file.frames)
-        if not 0 <= first < last or (last - first) * file.channels > MOST:
-            found, expected = f"{start:g} s to {end:g} s", f"within {file.frames / file.samplerate:g} s"
-            raise DataError("the recording has no such part", found=found, expected=expected)
-        subtype = file.subtype if file.subtype in ("PCM_16", "PCM_24", "PCM_U8", "PCM_32") else "FLOAT"
-        try:
-            file.seek(first)
-            samples = file.read(last - first, dtype="int32" if subtype != "FLOAT" else "float32", always_2d=True)
-        except (RuntimeError, OSError) as error:
-            raise DataError("the recording cannot be decoded", found=str(error)[:80]) from error
-        return encoded(samples, file.samplerate, subtype)
-
-
-def _opened(data: bytes) -> Any:
-    """libsndfile's file, of a kind and size that is read."""
+def opened(data: bytes) -> Any:
+    """Libsndfile's file, of a kind and size that is read."""
     import soundfile
 
     _check_riff(data)
@@ -181,7 +161,9 @@ def _opened(data: bytes) -> Any:
         file = soundfile.SoundFile(io.BytesIO(data))
     except (RuntimeError, TypeError, ValueError, OSError) as error:
         expected = "wav, flac, ogg, opus, mp3, aiff or au"
-        raise DataError("the recording cannot be decoded", found=str(error)[-80:], expected=expected) from error
+        raise DataError(
+            "the recording cannot be decoded", found=str(error)[-80:], expected=expected
+        ) from error
     wrong = ""
     if file.format not in FORMATS:
         wrong = f"a file of {file.format_info}"
@@ -279,31 +261,3 @@ class Reader:
 def quantised(samples: Floats) -> Waveform:
     """Floats from -1 to 1 in 16 bits, as libsndfile has them; others are cut off."""
     return np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
-
-
-def part(record: Any, fields: Mapping[str, str]) -> str:
-    """'start end' in seconds, where a record names a part of its recording; '' for all of it.
-
-    Raises:
-        DataError: if its times are no numbers, or in the wrong order.
-    """
-    given = [record.fields.get(fields[name]) for name in ("start", "end")]
-    if all(value is None or value == "" for value in given):
-        return ""
-    try:
-        start, end = (float(value) if value not in (None, "") else None for value in given)
-        start, end = start or 0.0, math.inf if end is None else end
-    except (TypeError, ValueError):
-        start, end = 1.0, 0.0
-    if not 0 <= start < end:
-        found, expected = f"{given[0]!r} to {given[1]!r}"[:80], "0 <= start < end, in seconds"
-        raise DataError("the part of a recording is none", found=found, expected=expected)
-    return f"{start!r} {end!r}"
-
-
-def parted(data: bytes, part: str) -> bytes:
-    """The part of an audio file that `part` has named; raises DataError as `cut` does."""
-    if not part:
-        return data
-    start, end = map(float, part.split())
-    return cut(data, start, min(end, 1e9))

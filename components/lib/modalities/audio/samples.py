@@ -51,8 +51,11 @@ class Clips:
         return self._view(draw, stream, augmented=draw.training)
 
     def views(self, draw: Draw, count: int) -> list[View]:
-        """`count` independent augmentations of each sample, for a contrastive loss: frames are hidden, too."""
-        return [self._hiding(self._view(draw, f"view {number}"), draw, f"view {number}") for number in range(count)]
+        """`count` independent augmentations of each sample, for a contrastive loss, with hidden frames."""
+        return [
+            self._hiding(self._view(draw, f"view {number}"), draw, f"view {number}")
+            for number in range(count)
+        ]
 
     def frames(self, lengths: Ints) -> Ints:
         """Places of the network for so many samples."""
@@ -69,7 +72,9 @@ class Clips:
         self.kernels, self.normalize, trunk.rate = trunk.kernels, trunk.normalize, self.rate
         if self.frames(np.array([self.crop]))[0] < 2:
             what, found = "samples are too short for the network", config.seconds
-            raise ConfigError(what, where="pretraining.trunk.seconds", found=found, expected="2 frames or more")
+            raise ConfigError(
+                what, where="pretraining.trunk.seconds", found=found, expected="2 frames or more"
+            )
         self.flops = 3.0 * _forward_flops(trunk, self.crop)
         return trunk
 
@@ -88,12 +93,18 @@ class Clips:
             waves[row, :count] = found[:count]
         extra: dict[str, Tensor] = {}
         if config.noise and augmented:
-            keys = (hashed(draw.seed, f"{stream} noise", draw.epochs, draw.ids) >> np.uint64(33)).astype(np.int32)
-            extra = {"noise": torch.from_numpy((config.noise * loud).astype(np.float32)), "keys": torch.from_numpy(keys)}
+            keys = (hashed(draw.seed, f"{stream} noise", draw.epochs, draw.ids) >> np.uint64(33)).astype(
+                np.int32
+            )
+            extra = {
+                "noise": torch.from_numpy((config.noise * loud).astype(np.float32)),
+                "keys": torch.from_numpy(keys),
+            }
         real = np.arange(self.frames(np.array([self.crop]))[0]) < np.maximum(1, self.frames(lengths))[:, None]
         seconds = float(lengths.sum()) / self.rate
-        tensors = (torch.from_numpy(array) for array in (waves, lengths, real))
-        return View(*tensors, extra, self.rate, seconds, self.flops * len(draw), self.normalize)
+        given = [torch.from_numpy(array) for array in (waves, lengths, real)]
+        flops = self.flops * len(draw)
+        return View(given[0], given[1], given[2], extra, self.rate, seconds, flops, self.normalize)
 
     def _hiding(self, view: View, draw: Draw, stream: str) -> View:
         """Hides spans of frames, one at least, and a band of features: SpecAugment (Park et al., 2019)."""
@@ -114,7 +125,9 @@ class Clips:
         features = torch.cat([trunk.pool(trunk(view), view).float() for view in there])
         shown = torch.cat([drawn(view) for view in views])
         return [
-            Picture("Map", scattered(shown, features), "held-out clips on two principal components of features"),
+            Picture(
+                "Map", scattered(shown, features), "held-out clips on two principal components of features"
+            ),
             Picture(
                 "Nearest neighbours",
                 neighbours(shown, features.cpu(), 8, SHOWN - 1),
@@ -126,7 +139,8 @@ class Clips:
 def drawn(view: View) -> Tensor:
     """(n, 1, 48, 64) spectrograms of the clips of a view, from 0 to 1."""
     rows = [
-        spectrogram.picture(wave[:length].numpy(), view.rate, 48, 64) for wave, length in zip(view.waves, view.lengths, strict=True)
+        spectrogram.picture(wave[:length].numpy(), view.rate, 48, 64)
+        for wave, length in zip(view.waves, view.lengths, strict=True)
     ]
     padded = [np.pad(row[:, :, 0], ((0, 0), (0, 64 - row.shape[1])), constant_values=255) for row in rows]
     return torch.from_numpy(np.stack(padded)).float()[:, None] / 255

@@ -34,7 +34,9 @@ class Ingestion:
         """Whether a clip can be long enough."""
         if self.shortest >= self.longest:
             found, expected = self.shortest, f"less than longest, {self.longest:g}"
-            yield ConfigError("no clip is long enough", where="ingestion.shortest", found=found, expected=expected)
+            yield ConfigError(
+                "no clip is long enough", where="ingestion.shortest", found=found, expected=expected
+            )
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,22 @@ class Pretraining:
     size: str = setting("micro", "layers and width, by name", choices=SIZES)
     seconds: float = setting(1.0, "of a sample: a crop of a clip", minimum=0.1, maximum=60.0)
     dropout: float = setting(0.0, "of hidden states", minimum=0.0, maximum=0.9)
-    noise: float = setting(0.0, "largest deviation of noise, in deviations of the clip", minimum=0.0, maximum=2.0)
+    noise: float = setting(
+        0.0, "largest deviation of noise, in deviations of the clip", minimum=0.0, maximum=2.0
+    )
     speed: float = setting(0.0, "a sample is up to this share faster or slower", minimum=0.0, maximum=0.5)
-    hidden: float = setting(0.2, "share of frames that a view does not show (SpecAugment)", minimum=0.0, maximum=0.9)
-    bands: float = setting(0.1, "largest share of features that a view does not show", minimum=0.0, maximum=0.9)
+    hidden: float = setting(
+        0.2, "share of frames that a view does not show (SpecAugment)", minimum=0.0, maximum=0.9
+    )
+    bands: float = setting(
+        0.1, "largest share of features that a view does not show", minimum=0.0, maximum=0.9
+    )
 
 
 @dataclass(frozen=True)
 class Finetuning:
     """How much of a clip a branch reads."""
 
-    seconds: float = setting(30.0, "that are read of an input, from its beginning", minimum=0.1, maximum=600.0)
+    seconds: float = setting(
+        30.0, "that are read of an input, from its beginning", minimum=0.1, maximum=600.0
+    )

@@ -80,7 +80,9 @@ def resample(
 def _notices(rate: int, corpus: Manifest) -> list[str]:
     """What is told of clips of another rate."""
     rates = {int(name): count for name, count in corpus.facts["rate"].items()}
-    lower, higher = (sum(count for one, count in rates.items() if side(one, rate)) for side in (_below, _above))
+    lower, higher = (
+        sum(count for one, count in rates.items() if side(one, rate)) for side in (_below, _above)
+    )
     told = {
         f"clips have a lower rate than {rate:,} Hz: above half of theirs they hold nothing": lower,
         f"clips have a higher rate than {rate:,} Hz: what is above half of that is left out": higher,

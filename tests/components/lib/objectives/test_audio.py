@@ -121,7 +121,7 @@ def test_a_negative_is_another_hidden_frame_of_the_clip():
 
 
 def test_spans_are_a_function_of_the_sample_and_as_many_as_asked_for():
-    """As in `transformers`: about share * frames of them, overlaps counted once; least of all in short clips."""
+    """As in `transformers`: about share * frames of them, overlaps counted once."""
     real = np.arange(200) < np.array([[200], [200], [40], [6], [1]])
     many = np.repeat(real, 40, axis=0)
     hidden = spans(draw(len(many)), "x", many, 0.65, 10)
