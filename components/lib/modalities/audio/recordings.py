@@ -70,7 +70,7 @@ def content(value: Any) -> bytes:
 
     Args:
         value: bytes, a `data:` URL, `{"bytes": ..., "path": ...}` or `{"array": ..., "sampling_rate": ...}`,
-            as `datasets` has it. An array becomes a WAV file, of whole numbers in 16 bits, of others in floats.
+            as `datasets` has it. An array becomes a WAV file, in 16 bits if it is of whole numbers.
 
     Raises:
         DataError: if it is something else.

@@ -21,7 +21,7 @@ class View:
         lengths: (n,) samples that are real.
         frames: (n, frames) bool: places of the network that are real.
         extra: tensors that go with the clips: `hidden` (n, frames) frames not to be shown, `bands` (n, 2)
-            where hidden features begin and end, `noise` (n,) deviation, `keys` (n,) of it; others of objectives.
+            where hidden features begin and end, `noise` (n,) deviation, `keys` (n,) of it.
         rate: samples a second.
         seconds: of all clips.
         flops: of a forward and backward pass of the trunk.
