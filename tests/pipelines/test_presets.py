@@ -128,7 +128,7 @@ def words(folder: Path, uri: str) -> str:
         record = tones.record(draw)
         place = folder / "words" / record["label"]
         place.mkdir(parents=True, exist_ok=True)
-        name = f"en_f{1 + 4 * (number % 3 == 2)}_{number}.wav"
+        name = f"en_{('f1', 'f2', 'm1', 'f5')[number % 4]}_{number}.wav"
         (place / name).write_bytes(recordings.content(record["audio"]))
     return str(folder / "words" / "*" / uri.rpartition("/")[2])
 
