@@ -7,13 +7,21 @@ from transformers import Wav2Vec2ForPreTraining
 from transformers.models.wav2vec2 import modeling_wav2vec2
 
 from components.lib.core.settings import from_dict
+from components.lib.engine.checkpoint.checkpoints import Checkpoints
+from components.lib.engine.distributed import ALONE
+from components.lib.engine.loop import Run
+from components.lib.engine.optimization import Schedule
+from components.lib.engine.order import Order
+from components.lib.engine.plan import Plan
 from components.lib.engine.randomness import Draw
+from components.lib.engine.trainable import WeightedSum
 from components.lib.modalities.audio import spectrogram
 from components.lib.modalities.audio.mel import LogMel
 from components.lib.modalities.audio.samples import spans
 from components.lib.modalities.audio.trunk import Trunk
 from components.lib.models.audio.architectures import configured
 from components.lib.objectives import best_rq, wav2vec2
+from components.lib.storage.objects import connect
 from tests import made
 
 OPTIONS = {"groups": 2, "codewords": 8, "width": 12, "projection": 10, "negatives": 7, "temperature": 0.3}
@@ -166,3 +174,30 @@ def test_log_mel_on_the_device_is_that_of_numpy():
     plain = np.log(power @ spectrogram.filters(rate, 400, 20) + 1e-4)
     expected = (plain - plain.mean(axis=0)) / np.sqrt(plain.var(axis=0) + 1e-5)
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("objective", [wav2vec2, best_rq])
+def test_a_killed_training_goes_on_to_the_bit(objective, tmp_path):
+    """Losses and every tensor: also the temperature of the choice, and codebooks that never move."""
+
+    def train(place, steps_until_killed=None):
+        samples = made.open_samples("audio")
+        torch.manual_seed(0)
+        term = objective.Objective(from_dict(objective.Config, {}), samples.trunk())
+        model = WeightedSum({"it": term}, {"it": 1.0})
+        plan = Plan(Schedule("cosine", 1e-3, 6, 0.1), quiet=True, report_every=1, checkpoint_every=2)
+        kept = Checkpoints(connect(str(place)), "checkpoints", {}, world=ALONE)
+
+        def killed(row):
+            if row["step"] == steps_until_killed:
+                raise KeyboardInterrupt
+
+        run = Run(model, samples, Order(len(samples), 8, 0), plan, ALONE, checkpoints=kept, report=killed)
+        return run.train(), model.state_dict()
+
+    history, whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", 5)
+    again, resumed = train(tmp_path / "killed")
+    assert [row["loss"] for row in again] == [row["loss"] for row in history] and len(history) == 6
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
