@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from components.lib.core.errors import DataError
-from components.lib.data import images
-from components.lib.modalities.image import correlation
+from components.lib.data import correlation, images
 from tests.bad_input.broken import tarred
 from tests.made.corpora import nonsense
 from tests.made.ingesting import Ingestion

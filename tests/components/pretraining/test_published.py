@@ -24,7 +24,7 @@ from components.tokenization import run as tokenization
 from tests import made
 from tests.made import published
 
-MINE = {"text": {"sequence_length": 24, "unit": "document"}, "image": {}}
+MINE = {"text": {"sequence_length": 24, "unit": "document"}, "image": {}, "audio": {}}
 
 
 def trained(folder: Path, hub: Path, modality: str, **settings: object) -> tuple[Store, Manifest]:
@@ -74,9 +74,21 @@ def test_image_weights_are_trained_on(tmp_path, kind):
     assert (reader.canvas.height, reader.canvas.width) == (published.SIDE, published.SIDE)
 
 
-@pytest.mark.parametrize("modality", ["text", "image"])
+@pytest.mark.filterwarnings("ignore:Support for mismatched")  # of torch, about WavLM's own masks
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert-large", "wavlm"])
+def test_speech_weights_are_trained_on(tmp_path, kind):
+    store, trunk = trained(
+        tmp_path, published.audio(tmp_path / "hub", kind), "audio", objective={"wav2vec2": {}}
+    )
+    assert trunk.facts["architecture"] == kind.partition("-")[0]
+    reader = modalities.load("audio", "labelled").Reader.open(store.open_folder(trunk, "model/"))
+    assert reader.processor.rate == 16_000 and reader.processor.padded == kind.endswith("large")
+
+
+@pytest.mark.parametrize("modality", ["text", "image", "audio"])
 def test_without_a_step_the_weights_are_adopted_byte_for_byte(tmp_path, modality):
-    make = {"text": ("bert", published.text), "image": ("vit", published.image)}[modality]
+    make = {"text": ("bert", published.text), "image": ("vit", published.image)}
+    make = {**make, "audio": ("wav2vec2", published.audio)}[modality]
     hub = make[1](tmp_path / "hub", make[0])
     store, trunk = trained(tmp_path, hub, modality, steps=0)
     assert trunk.facts["steps"] == 0 and trunk.facts["loss"] == {} and "cpu_seconds" not in trunk.measured
