@@ -38,7 +38,7 @@ class Reader:
         """Raises IntegrityError if the probes of the tokens' facts come out other than then."""
         self.processor.check(facts["probes"], where)
 
-    def value(self, record: Record, name: str, tell: Callable[[str], None]) -> bytes:
+    def value(self, record: Record, name: str, tell: Callable[[str], None], role: str = "") -> bytes:
         """The bytes of the recording, or of the part that `start` and `end` of its record name.
 
         Raises:
