@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from components.lib import modalities
-from components.lib.core.errors import DataError
+from components.lib.core.errors import ConfigError, DataError
 from components.lib.starts import Origin, public
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
@@ -112,6 +112,24 @@ def test_narrow_weights_in_parts_become_fp32(tmp_path, narrow):
     kept = load_file(store.open(trunk, "model/model.safetensors"))
     assert {tensor.dtype for tensor in kept.values()} == {torch.float32}
     assert all(torch.equal(kept[name], tensor.float()) for name, tensor in tensors.items() if name in kept)
+
+
+@pytest.mark.parametrize("learns", ["states", "vectors"])
+def test_a_small_trunk_learns_from_published_weights(tmp_path, learns):
+    """The teacher is in the lineage, and neither in the weights nor in what is told of them."""
+    hub = published.text(tmp_path / "hub", "bert")
+    weights, _ = obtain(made.tokens("text")[0], f"{hub}/", "text")
+    objective = {"distillation": {"teacher": weights.reference, "learns": learns}}
+    small = {"architecture": "bert", "size": "nano", **MINE["text"]}
+    store, trunk = trained(tmp_path, hub, "text", start="", objective=objective, trunk=small, steps=6)
+    assert trunk.key.inputs["teacher-distillation"] == weights.reference
+    assert ancestors(store, trunk)["public"] == weights and "public" not in trunk.facts
+    rows = [json.loads(row) for row in store.open(trunk, "history.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert losses[-1] < losses[0]
+    objective["distillation"]["teacher"] = "champion"
+    with pytest.raises(ConfigError, match="no reference"):
+        trained(tmp_path, hub, "text", start="", objective=objective, trunk=small)
 
 
 def test_a_tensor_that_is_missing_is_told(tmp_path):
