@@ -170,7 +170,7 @@ FACTS: dict[str, Any] = {
     "confidence": 0.95,
     "replicates": 2000,
     "examples": 500,
-    "resampled": ["examples", 500, 2000, 0],
+    "test_set": "0" * 64,
     "metric": {"accuracy": {"better": "higher", "low": 0.0, "high": 1.0}},
     "confusion": None,
 }
@@ -191,17 +191,14 @@ def evaluation(
 ) -> Manifest:
     """What evaluation hands over; `linear`: the difference from it, `champion`: its branch, its version,
     `drawn`: how many of 500 examples are wrong, of which replicates are kept; `more`: facts beside."""
-    files: dict[str, str | bytes] = {}
-    if drawn is not None:
-        files[bootstrap.FILE], accuracy = _replicates(drawn)
+    data, accuracy = _replicates(drawn) if drawn is not None else (b"", accuracy)
     entry = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
     gap = dict(zip(("value", "low", "high"), difference, strict=True))
     starts = {"trunk": entry, **({"linear": entry | {"value": accuracy - linear[0]}} if linear else {})}
     against = {"of": "trunk", "over": "linear", "detectable": 0.1}
     gaps = [against | dict(zip(("value", "low", "high"), linear, strict=True))] if linear else []
     rival = champion and {"name": model, "version": champion[1], "reference": champion[0].reference}
-    row = {"count": 20, "starts": starts, "differences": gaps}
-    comparison = COMPARISON | {"starts": list(starts), "labels": [row]}
+    labels = [{"count": 20, "starts": starts, "differences": gaps}]
     facts = FACTS | {
         "task": task,
         "kind": branch.facts["kind"],
@@ -211,13 +208,14 @@ def evaluation(
         "champion": rival,
         "champion_metrics": {"accuracy": entry} if champion else None,
         "difference": {"accuracy": gap} if champion else None,
-        "comparison": comparison,
+        "comparison": COMPARISON | {"starts": list(starts), "labels": labels},
         "constant": constant,
         **(more or {}),
     }
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
-    config = {"model": model, "accuracy": accuracy}
-    return commit(store, "evaluation", inputs, facts, config=config, files=files)
+    files = {bootstrap.FILE: data} if data else {}
+    made: Any = {"config": {"model": model, "accuracy": accuracy}, "files": files}
+    return commit(store, "evaluation", inputs, facts, **made)
 
 
 def _replicates(wrong: int) -> tuple[bytes, float]:

@@ -10,7 +10,8 @@ from components.lib.core.errors import IntegrityError, MissingError
 from components.lib.pages.charts import GREY, Series
 from components.lib.registry.registered_models import Registry
 from components.lib.storage.store import Store
-from components.promotion.champion import DECISION
+
+DECISION = "trunkline.decision"  # tag of a version: the reference of what judged it
 
 
 def decisions(store: Store, registry: Registry, name: str) -> list[dict[str, Any]]:
