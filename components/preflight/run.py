@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import AccessError, MissingError, Obstacles, ServiceError
+from components.lib.core.patience import patiently
 from components.lib.core.settings import ARGUMENT
 from components.lib.data import sources
 from components.lib.storage.artifacts import sha256
@@ -49,7 +50,10 @@ def run(
         context.details["sources"] = _named(plan.stages["ingestion"]["sources"])  # of every stage
         for warning in plan.warnings:
             print(f"preflight: warning: {warning}", flush=True)
-        probe(context, plan)
+        if os.environ.get("KUBERNETES_SERVICE_HOST"):  # on a laptop somebody waits to be told
+            patiently(lambda: probe(context, plan), context.stage)
+        else:
+            probe(context, plan)
         keep(context, plan)
         sample(context, plan)
         _settle(context, plan, config)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
+from components.lib.core.patience import patiently
 from components.lib.pages.model_card import escape
 from components.lib.registry.registered_models import ALIAS, Registered, Registry
 from components.lib.registry.tracking import whole
@@ -24,15 +25,20 @@ def write(path: Path, context: Context, manifests: Iterable[Manifest]) -> None:
         context: the stage's; its server is asked.
         manifests: of a registration, and of evaluations.
     """
+    behind = [_behind(manifest) for manifest in manifests]
+    lines = patiently(lambda: _lines(context, behind), context.stage)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _lines(context: Context, behind: list[tuple[str, str]]) -> list[str]:
     registry = Registry(context.tracking_uri)
     base = os.environ.get(INTERFACE) or context.tracking_uri
-    found = [registry.version(*_behind(manifest)) for manifest in manifests]
+    found = [registry.version(*one) for one in behind]
     lines = [_version(base, version) for version in found if version is not None]
     run = registry.client.get_run(whole(registry.client, context))
     page = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    lines.append(f"- the whole run: {_link(base, run.info.run_name, page)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return [*lines, f"- the whole run: {_link(base, run.info.run_name, page)}"]
 
 
 def _behind(manifest: Manifest) -> tuple[str, str]:
