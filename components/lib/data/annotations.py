@@ -1,7 +1,8 @@
-"""Annotations beside images, joined to them: ImageFolder metadata, COCO, YOLO, Pascal VOC, captions.
+"""Annotations beside images and recordings, joined to them: tables, COCO, YOLO, Pascal VOC, captions.
 
 metadata.csv, .jsonl   a row for each image, which `file_name` (or `image`, `path`, ...) names: its fields; of
-                       several rows that differ in nothing but a caption, the list of them
+                       several rows that differ in nothing but a caption, the list of them; rows with a
+                       `start` or an `end` are each a record, that part of a recording
 instances.json         COCO: `objects`, with crowds; captions: `text`, a list
 x.txt of x.jpg         YOLO: `objects`, their names from data.yaml, classes.txt or obj.names; any other text
                        is the caption, as `text`
@@ -19,17 +20,19 @@ import json
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
 import yaml
 
 from components.lib.core.errors import DataError
-from components.lib.data.formats import Record
+from components.lib.data.formats import Record, contents
 from components.lib.data.listing import PassedOver
 
-NAMES = ("file_name", "filename", "file", "image", "image_path", "path", "image_name", "name")
+NAMES = ("file_name", "filename", "file", "image", "image_path", "path", "image_name", "name", "audio")
+NAMES = (*NAMES, "audio_path", "audio_filepath", "wav")
+PARTS = ("start", "end")  # of rows that are records of their own: parts of one recording
 CLASSES = ("classes.txt", "obj.names", "labels.txt", "classes.names")
 UNMATCHED = "annotations of images that are not there"
 CAPTIONS = {"text", "caption", "captions", "sentence", "sentences"}  # of which an image may have several
@@ -59,6 +62,7 @@ class Annotations:
             self._ends[posixpath.basename(name)].append(name)
             self._stems[posixpath.splitext(posixpath.basename(name))[0]].append(name)
         self._fields: dict[str, Fields] = defaultdict(dict)
+        self._parts: dict[str, list[Fields]] = defaultdict(list)
         self._boxes: dict[str, list[list[float]]] = {}
         self._classes: dict[int, str] = {}
 
@@ -95,13 +99,16 @@ class Annotations:
         ):
             self._passed.add(UNREAD, name)
 
-    def join(self, name: str, record: Record) -> Record:
-        """The record of an image with what is known of it; its own fields are `image` and `label`."""
+    def join(self, name: str, record: Record) -> Iterator[Record]:
+        """The record of an image or a recording with what is known of it; one for each part that is named."""
         fields = self._fields.get(name, {})
         if self._boxes:
             size = _size(record.fields["image"])
             fields = {**fields, "objects": [self._box(row, *size) for row in self._boxes.get(name, [])]}
-        return Record({**record.fields, **fields}, record.where, record.span) if fields else record
+        parts = self._parts.get(name, [])
+        for number, part in enumerate(parts or [{}]):
+            where = f"{record.where}#{number + 1}" if len(parts) > 1 else record.where
+            yield Record({**record.fields, **fields, **part}, where, record.span)
 
     def _find(self, named: str, folder: str) -> str:
         """The image that a name means, or ''."""
@@ -133,7 +140,11 @@ class Annotations:
         for row in rows:
             column = next((one for one in NAMES if isinstance(row.fields.get(one), str)), "")
             image = self._find(row.fields[column], folder) if column else ""
-            fields = {key: value for key, value in row.fields.items() if key not in (column, "image")}
+            own = (column, *contents())
+            fields = {key: value for key, value in row.fields.items() if key not in own}
+            if image and any(fields.get(name) not in (None, "") for name in PARTS):
+                self._parts[image].append(fields)
+                continue
             known = self._fields[image] if image else {}
             if fields.keys() & known.keys():
                 more = {key: value for key, value in fields.items() if known.get(key) != value}

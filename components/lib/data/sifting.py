@@ -85,7 +85,9 @@ def _why(entry: Object, known: Collection[str], endings: set[str], layout: Layou
 def _annotations(endings: Collection[str], layout: Layout) -> tuple[str, ...]:
     """The endings that mean annotations, where there are files of these endings."""
     known = formats.suffixes(layout.reads)
-    if layout.reads is None or "image" not in {known.get(ending) for ending in endings}:
+    held = formats.contents()
+    media = {ending for name in layout.reads or () for ending in held.get(name, ())}
+    if not media.intersection(endings):
         return (CLASSES,) if {known.get(ending) for ending in endings} == {"idx"} else ()
     return ANNOTATIONS
 
@@ -97,7 +99,7 @@ def members(found: Iterator[Stream], layout: Layout, passed: PassedOver) -> Iter
         DataError: if there are members, and none of a known ending.
     """
     known, endings = formats.suffixes(layout.reads), set[str]()
-    late = () if layout.reads is None or "image" not in layout.reads else ANNOTATIONS  # if images follow
+    late = ANNOTATIONS if set(layout.reads or ()) & formats.contents().keys() else ()  # if images follow
     strange, held = "", list[Stream]()
     for stream in found:
         if not stream.member:

@@ -162,11 +162,12 @@ def _within(path: Path, name: str, member: str, layout: Layout) -> Annotations |
     """What an archive's own annotations say of the images in it; None if it has none of both."""
     from components.lib.data.annotations import LARGEST, Annotations
 
-    known = formats.suffixes(layout.reads)
+    known, contents = formats.suffixes(layout.reads), formats.contents().values()
+    media = {ending for endings in contents for ending in endings} & known.keys()
     images, found = list[str](), list[Stream]()
     with closing(streams(path, name, member, passed=PassedOver())) as opened:
         for stream in opened:
-            if known.get(stream.suffix) == "image":
+            if stream.suffix in media:
                 images.append(stream.name)
             elif stream.suffix in ANNOTATIONS and not is_documentation(stream.member):
                 found.append(replace(stream, file=io.BytesIO(stream.file.read(LARGEST))))
@@ -205,12 +206,15 @@ def open_records(
         return
     if notes is None and layout.joined and not whole and name.lower().endswith((*ZIPS, *TARS)):
         notes = _within(path, name, entry.member, layout)
+    media = formats.contents().keys()
     plain = (entry.member and ALTERNATIVE not in entry.member) or layout.format != "auto"
     with closing(streams(path, name, entry.member, whole=whole, passed=passed)) as found:
         for stream in found if plain else members(found, layout, passed):
             for item in completed(formats.read(stream, layout), stream.name, stream.suffix):
-                told = notes is not None and isinstance(item, Record) and "image" in item.fields
-                yield notes.join(stream.name, item) if told else item  # type: ignore[union-attr,arg-type]
+                if notes is not None and isinstance(item, Record) and item.fields.keys() & media:
+                    yield from notes.join(stream.name, item)
+                else:
+                    yield item
 
 
 @contextmanager

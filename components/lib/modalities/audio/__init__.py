@@ -8,6 +8,7 @@ ARCHITECTURES = {
 }
 FIELDS = {"audio": "audio", "label": "label", "start": "start", "end": "end"}
 READS = ("audio",)
+JOINED = True  # tables beside recordings say who speaks, and which parts are records
 SHARED = ("rate",)
 MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 PUBLISHED = {"hubert": ("frames",), "wav2vec2": ("frames",), "wavlm": ("frames",)}

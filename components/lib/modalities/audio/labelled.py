@@ -73,7 +73,7 @@ class Reader:
 
         return ClipSet(self.waveforms(files), targets, self.processor.normalize, self.processor.padded)
 
-    def served(self, values: Sequence[Any]) -> list[bytes]:
+    def served(self, values: Sequence[Any], role: str = "") -> list[bytes]:
         """What a server was sent, bytes or base64 text, as files; raises DataError."""
         try:
             files = [v if isinstance(v, bytes) else base64.b64decode(v, validate=True) for v in values]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.lib.core.errors import MissingError
-from components.lib.storage.exit_record import index, record, report
+from components.lib.storage.exit_record import record
 from components.lib.storage.store import Store
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
@@ -27,6 +27,8 @@ def write(
         status: one of the above.
         more: `state` and `message`, KFP's own words, and `failure`: of a stage that noted no error itself.
     """
+    from components.lib.storage.exit_record import index, report  # jinja2, which who only reads may lack
+
     written = record.make(store, run_id, ledger, status, **more)
     store.objects.write(_key(run_id), json.dumps(written, indent=1, sort_keys=True).encode())
     report.write(store, written, ledger)

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import tarfile
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,13 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
+from components.finetuning.config import Labelled
+from components.finetuning.labelled import read
+from components.lib import tasks
 from components.lib.core.errors import DataError
 from components.lib.modalities.audio import recordings
+from components.lib.modalities.audio.labelled import Reader
+from components.lib.modalities.audio.processor import Processor
 from tests.components.lib.modalities.audio.test_recordings import BROKEN, file
 from tests.made.ingesting import Ingestion
 
@@ -112,6 +118,33 @@ def test_speakers_of_file_names_never_cross_the_split(tmp_path):
     assert sum(corpus.facts["groups"].values()) == 6 and set(corpus.facts["label"]) == {"a", "b"}
     with pytest.raises(DataError):  # names that say nothing of a speaker
         ingest(tmp_path / "b", tmp_path / "clips.tar.gz", group="speaker", quarantine=0.0)
+
+
+def test_a_manifest_beside_recordings_names_parts_speakers_and_transcripts(tmp_path):
+    """A row of no file, and a part that is none, are told."""
+    rows = ["file_name,start,end,transcript,speaker"]
+    for number in range(6):
+        put(tmp_path / "data", f"clips/{number}.wav", file(clip(number, 3)))
+        rows += [
+            f"clips/{number}.wav,0,1.5,one,{'uv'[number % 2]}",
+            f"clips/{number}.wav,1.5,,two,{'uv'[number % 2]}",
+        ]
+    rows += ["clips/0.wav,2,1,none,u", "clips/9.wav,,,gone,u"]
+    put(tmp_path / "data", "metadata.csv", "\n".join(rows).encode())
+    made, corpus = ingest(tmp_path, tmp_path / "data", group="speaker", validation=0.4, near_duplicates=0)
+    assert corpus.facts["read"] == 13 and corpus.facts["quarantined"] == 1
+    assert sum(corpus.facts["documents"].values()) == 12 and corpus.facts["groups"] == {
+        "train": 1,
+        "validation": 1,
+    }
+    assert set(corpus.facts["milliseconds"].values()) == {9000}
+    assert "that are not there" in " ".join(made.notices)
+    task = tasks.load("speech_recognition")
+    given = Labelled(str(tmp_path / "data"), fields={"audio": "audio", "text": "transcript"})
+    reader = Reader(Processor(16_000), 30.0)
+    config = SimpleNamespace(missing=(), labels=None, modality="audio", reject_budget=0.5)
+    split = read(given, task, reader, config, "train")
+    assert sorted(split.labels) == ["one"] * 6 + ["two"] * 6 and len(split.rejected["broken"]) == 1
 
 
 def test_shards_tables_and_features_of_datasets(tmp_path):
