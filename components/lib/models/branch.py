@@ -88,7 +88,8 @@ def pooled(trunk: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     if pooling == "pooler":
         return answer.pooler_output.float().flatten(1)
     hidden, mask = answer.last_hidden_state.float(), inputs.get("attention_mask")
-    if mask is not None and mask.shape[1] != hidden.shape[1]:  # of samples, of which a place has many
+    spread = mask is not None and hidden.ndim == 3 and mask.shape[1] != hidden.shape[1]
+    if spread:  # of samples, of which a place has many
         mask = trunk._get_feature_vector_attention_mask(hidden.shape[1], mask)
     vectors = _vectors(hidden, mask, pooling)
     scaled = getattr(trunk.config, "normalize", False)
