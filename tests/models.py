@@ -189,19 +189,14 @@ def evaluation(
     more: dict[str, Any] | None = None,
     drawn: int | None = None,
 ) -> Manifest:
-    """What evaluation hands over; `linear`: the difference from it, `champion`: its branch, its version,
-    `drawn`: how many of 500 examples are wrong, of which replicates are kept; `more`: facts beside."""
+    """What evaluation hands over; `champion`: its branch and version; `drawn`: wrong ones among 500, of which
+    replicates are kept; `linear`: the difference from it; `more`: facts beside."""
     files: dict[str, str | bytes] = {}
     if drawn is not None:
         files[bootstrap.FILE], accuracy = _replicates(drawn)
     entry = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
     gap = dict(zip(("value", "low", "high"), difference, strict=True))
-    starts = {"trunk": entry, **({"linear": entry | {"value": accuracy - linear[0]}} if linear else {})}
-    against = {"of": "trunk", "over": "linear", "detectable": 0.1}
-    gaps = [against | dict(zip(("value", "low", "high"), linear, strict=True))] if linear else []
     rival = champion and {"name": model, "version": champion[1], "reference": champion[0].reference}
-    row = {"count": 20, "starts": starts, "differences": gaps}
-    comparison = COMPARISON | {"starts": list(starts), "labels": [row]}
     facts = FACTS | {
         "task": task,
         "kind": branch.facts["kind"],
@@ -211,13 +206,26 @@ def evaluation(
         "champion": rival,
         "champion_metrics": {"accuracy": entry} if champion else None,
         "difference": {"accuracy": gap} if champion else None,
-        "comparison": comparison,
+        "comparison": _compared(entry, linear),
         "constant": constant,
         **(more or {}),
     }
     inputs = {"branch": branch, **({"champion": champion[0]} if champion else {})}
     config = {"model": model, "accuracy": accuracy}
     return commit(store, "evaluation", inputs, facts, config=config, files=files)
+
+
+def _compared(entry: dict[str, float], linear: tuple[float, float, float] | None) -> dict[str, Any]:
+    """The comparison of starts, with a linear one if the difference from it is given."""
+    starts, gaps = {"trunk": entry}, []
+    if linear:
+        starts["linear"] = entry | {"value": entry["value"] - linear[0]}
+        against = {"of": "trunk", "over": "linear", "detectable": 0.1}
+        gaps = [against | dict(zip(("value", "low", "high"), linear, strict=True))]
+    return COMPARISON | {
+        "starts": list(starts),
+        "labels": [{"count": 20, "starts": starts, "differences": gaps}],
+    }
 
 
 def _replicates(wrong: int) -> tuple[bytes, float]:

@@ -115,6 +115,6 @@ def read(html: str, *, gaps: bool = False) -> Page:
     page = Page(html)
     assert gaps or not [text for text in page.texts if "could not be drawn" in text]
     assert page.findings == []
-    assert page.policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert page.policy == "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
     html.encode("utf-8")
     return page

@@ -109,6 +109,9 @@ def _objective(name: str, trunk: Trunk) -> Errors:
         return
     says = objective.constants
     yield from _needs(says["NEEDS"], trunk, where)
+    if says.get("TEACHER") and not config.start and not (config.objective[name] or {}).get("teacher"):
+        what = "there is nobody to learn from: a trunk that starts at random knows nothing"
+        yield ConfigError(what, where=f"{where}.teacher", fix="name a teacher, or pretraining.start")
     share = config.global_batch // max(1, config.nproc)
     if says.get("WHOLE_BATCH") and 0 < config.micro_batch < share:
         yield ConfigError(

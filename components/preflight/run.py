@@ -14,7 +14,7 @@ from components.lib.data import sources
 from components.lib.storage.artifacts import sha256
 from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.stage import STORED, Context, stage
-from components.preflight import probes, samples
+from components.preflight import probes, samples, teachers
 from components.preflight.config import Config
 from components.preflight.plan import Plan, resolve
 from components.preflight.public_weights.origin import is_reference
@@ -72,6 +72,12 @@ def _settle(context: Context, plan: Plan, config: Config) -> None:
         from components.preflight.public_weights import settling
 
         settling.settle(context, plan)
+    _start(context, plan, config)
+    teachers.settle(context, plan)
+
+
+def _start(context: Context, plan: Plan, config: Config) -> None:
+    start = plan.start
     if start or config.skip_unchanged:
         from components.preflight.continuation import settle
 

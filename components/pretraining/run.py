@@ -26,7 +26,12 @@ def run(config: Config, context: Context, *, tokens: Path, trunk: Path) -> dict[
     unused |= set() if config.start else {"start", "replay"}
     identity = {name: value for name, value in to_dict(config).items() if name not in unused}
     start = {"start": config.start} if REFERENCE.fullmatch(config.start) else {}
-    key = Key("pretraining", VERSION, identity, {"tokens": source.reference, **start})
+    teachers = {
+        f"teacher-{name}": options["teacher"]
+        for name, options in config.objective.items()
+        if REFERENCE.fullmatch((options or {}).get("teacher", ""))
+    }
+    key = Key("pretraining", VERSION, identity, {"tokens": source.reference, **start, **teachers})
 
     def make() -> None:
         if not config.steps and not config.minutes:

@@ -10,7 +10,7 @@ import faulthandler
 import gc
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -105,13 +105,14 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
 
 def _begun(config: Config, store: Store, world: World, samples: Any) -> tuple[Any, WeightedSum, Order, Plan]:
     """Trunk, objectives, order of the data and hyper-parameters as they are before the first step."""
+    teachers = warm_start.teachers(store, config.objective, samples)
     torch.manual_seed(config.seed)
     trunk = warm_start.trunk(store, config.start, samples)
     if config.start in modalities.starts(config.modality):
         modalities.load(config.modality, config.start).prepare(samples, trunk)
     plan = _plan(config, world, f"{modalities.load(config.modality).UNIT}s")
     order = replay.order(samples, config.global_batch, config.seed, config.replay)
-    return trunk, build(config, trunk), order, plan
+    return trunk, build(config, trunk, teachers), order, plan
 
 
 def _splits(config: Config, store: Store, tokens: Manifest) -> tuple[Any, Any]:
@@ -130,15 +131,16 @@ def _report(tracker: Tracker, row: Row) -> None:
     tracker.metrics({name: value for name, value in row.items() if name != "step"}, int(row["step"]))
 
 
-def build(config: Config, trunk: nn.Module) -> WeightedSum:
-    """The objectives of the settings on one trunk."""
+def build(config: Config, trunk: nn.Module, teachers: Mapping[str, Any] | None = None) -> WeightedSum:
+    """The objectives of the settings on one trunk; `teachers` are those that some learn from."""
     terms, coefficients = {}, {}
     for name, options in config.objective.items():
         given = dict(options or {})
         coefficients[name] = float(given.pop("weight", 1.0))
         objective = plugins.load(OBJECTIVES, name)
         settings = from_dict(objective.Config, given, f"pretraining.objective.{name}")
-        terms[name] = objective.Objective(settings, trunk)
+        more = (teachers[name],) if teachers and name in teachers else ()
+        terms[name] = objective.Objective(settings, trunk, *more)
     return WeightedSum(terms, coefficients)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.lib.core.errors import ConfigError
@@ -45,6 +45,20 @@ def tokens(store: Store, start: str, present: Manifest, shared: Sequence[str]) -
             found.append(manifest)
         start = trunk.key.inputs.get("start", "")
     return found
+
+
+def teachers(store: Store, objective: Mapping[str, Any], samples: Any) -> dict[str, Any]:
+    """The trunks that objectives learn from, by the name of the objective.
+
+    Raises:
+        ConfigError: as `trunk` does, or for a name that preflight did not turn into a reference.
+    """
+    named = {name: (options or {}).get("teacher", "") for name, options in objective.items()}
+    for name, teacher in named.items():
+        if teacher and not REFERENCE.fullmatch(teacher):
+            where = f"pretraining.objective.{name}.teacher"
+            raise ConfigError("a teacher is no reference of a trunk", where=where, found=teacher)
+    return {name: trunk(store, teacher, samples) for name, teacher in named.items() if teacher}
 
 
 def trunk(store: Store, start: str, samples: Any) -> Any:

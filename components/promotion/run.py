@@ -121,7 +121,7 @@ def _report(
     report: Path,
 ) -> None:
     from components.lib.pages.starts import verdict
-    from components.promotion.life import decisions
+    from components.promotion.history import decisions
     from components.promotion.page import render
 
     _tell(context, decided)

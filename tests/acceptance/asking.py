@@ -22,7 +22,7 @@ from pipelines import submit
 from pipelines.cluster import Cluster
 from pipelines.compile import PREFIX
 from pipelines.kubeflow import Kubeflow
-from tests.acceptance.cluster import LIVE, Site
+from tests.acceptance.cluster import LIVE, Site, stage_of
 from tests.acceptance.inside import Inside
 from tests.architecture.imports import ROOT
 
@@ -193,8 +193,7 @@ class Asking:
     def waiting(self, run_id: str) -> str:
         """Stages whose pods are there and have not ended."""
         pods = [pod for pod in self.site.of_run(run_id) if pod.status.phase in LIVE]
-        labels = [(pod.metadata.labels or {}).get("app.kubernetes.io/component", "") for pod in pods]
-        shown = [f"{label} {pod.status.phase}" for label, pod in zip(labels, pods, strict=True) if label]
+        shown = [f"{stage_of(pod)} {pod.status.phase}" for pod in pods if stage_of(pod)]
         return ", ".join(shown) or "no stage runs"
 
     def training(self, run_id: str) -> Any:

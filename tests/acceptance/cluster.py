@@ -11,11 +11,13 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 from websocket import WebSocketException
 
+from components import STAGES
 from components.lib.core.errors import MissingError, ServiceError
 from components.lib.kubernetes.manifest import GROUP, PLURAL, VERSION
 
 RUN = "pipeline/runid"  # KFP's label of a Workflow
 WORKFLOW, STAGE = "workflows.argoproj.io/workflow", "app.kubernetes.io/component"  # of a pod: Argo's, ours
+NODE = "workflows.argoproj.io/node-name"  # Argo's annotation, such as training-x.root.run.pretrain.executor
 JOB = "jobset.sigs.k8s.io/jobset-name"
 TIMEOUT = (5, 60)
 LIVE = ("Pending", "Running")
@@ -78,7 +80,8 @@ class Site:
             if not found["items"]:
                 return []
             self._workflows[run_id] = found["items"][0]["metadata"]["name"]
-        return self.pods(f"{WORKFLOW}={self._workflows[run_id]}" + (f",{STAGE}={stage}" if stage else ""))
+        pods = self.pods(f"{WORKFLOW}={self._workflows[run_id]}")
+        return [pod for pod in pods if not stage or stage_of(pod) == stage]
 
     def step(self, run_id: str, stage: str) -> Any:
         """The newest pod of a stage of a run, or None."""
@@ -213,6 +216,18 @@ class Site:
             _request_timeout=TIMEOUT,
         )
         return json.loads(answer[0].data)
+
+
+def stage_of(pod: Any) -> str:
+    """The stage that a pod runs: our label, else from Argo's path of the task; empty of a driver."""
+    label = (pod.metadata.labels or {}).get(STAGE, "")
+    path = (pod.metadata.annotations or {}).get(NODE, "").split(".")
+    task = path[-2] if len(path) > 1 and path[-1].startswith("executor") else ""
+    return (
+        label
+        if label in STAGES
+        else next((name for name in STAGES if task and task.startswith(name[:4])), "")
+    )
 
 
 def _code(answer: Any) -> int | None:

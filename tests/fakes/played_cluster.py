@@ -22,7 +22,7 @@ from components.lib.storage.artifacts import Key
 from components.lib.storage.stage import Context, read_records, write_record
 from components.lib.storage.store import Store
 from tests.acceptance import probe
-from tests.acceptance.cluster import KILL, RUN, STAGE, WORKFLOW
+from tests.acceptance.cluster import KILL, NODE, RUN, STAGE, WORKFLOW
 from tests.fakes.kubeflow_server import Backend
 from tests.fakes.kubernetes_api import KubernetesAPI
 from tests.fakes.played_trainjob import PlayedTrainJob
@@ -235,10 +235,12 @@ class PlayedCluster:
 
     def _pod(self, run: Run, stage: str) -> str:
         name = f"{run.name}-system-container-impl-{uuid.uuid4().int % 10**9}"
-        labels = {WORKFLOW: run.name, STAGE: stage, "app.kubernetes.io/part-of": "trunkline"}
+        ours = {} if stage == "pretraining" else {STAGE: stage}  # either names the stage: label or path
+        metadata = {"labels": {WORKFLOW: run.name, **ours}}
+        metadata["annotations"] = {NODE: f"{run.name}.root.run.{stage[:8]}.executor(0)"}
         status = {"phase": "Running", "containerStatuses": []}
         spec = {"containers": [{"name": "main"}]}
-        self.api.put("pods", name, {"metadata": {"labels": labels}, "spec": spec, "status": status})
+        self.api.put("pods", name, {"metadata": metadata, "spec": spec, "status": status})
         return name
 
     def _phase(self, pod: str, phase: str, code: int) -> None:

@@ -39,6 +39,18 @@ IMAGE = {
     "resnet": {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "layer_type": "basic"},
     "convnext": {"hidden_sizes": [16, 32], "depths": [1, 1], "num_stages": 2},
 }
+CONVOLVED = {"conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+SPEECH = {key: SIZES[key] for key in ("hidden_size", "num_attention_heads", "intermediate_size")}
+SPEECH = {**SPEECH, **CONVOLVED, "num_hidden_layers": 2}
+STABLE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+AUDIO = {
+    "wav2vec2": SPEECH,
+    "wav2vec2-large": {**SPEECH, **STABLE},
+    "hubert": SPEECH,
+    "hubert-large": {**SPEECH, **STABLE, "feat_proj_layer_norm": False},
+    "wavlm": SPEECH,
+    "wavlm-large": {**SPEECH, **STABLE},
+}
 OFFSET = ("roberta", "mpnet")
 CAUSAL = ("gpt2", "llama", "qwen2", "qwen3")
 UNFRAMED = ("gpt2", "qwen2", "qwen3")  # their tokenizers put nothing around a text
@@ -91,6 +103,23 @@ def image(folder: Path, kind: str) -> Path:
         "image_mean": [0.485, 0.456, 0.406],
         "image_std": [0.229, 0.224, 0.225],
     }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
+def audio(folder: Path, kind: str) -> Path:
+    """A checkpoint of a speech family: config.json, safetensors, preprocessor_config.json."""
+    torch.manual_seed(0)
+    model = AutoModel.from_config(AutoConfig.for_model(kind.partition("-")[0], **AUDIO[kind]))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.02)
+    model.save_pretrained(folder)
+    values = json.loads((folder / "config.json").read_text())  # as published ones have them
+    more = {"mask_channel_prob": 0.0, "freeze_feat_extract_train": True, "gradient_checkpointing": False}
+    (folder / "config.json").write_text(json.dumps({**values, **more}))
+    processor = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16000}
+    processor |= {"feature_size": 1, "do_normalize": True, "return_attention_mask": kind.endswith("large")}
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     return folder
 

@@ -21,8 +21,9 @@ import torch
 from sklearn.datasets import load_digits
 
 from components.lib.core.settings import from_dict
-from components.lib.data import images
+from components.lib.data import images, tones
 from components.lib.data.sources import sample
+from components.lib.modalities.audio import recordings
 from components.preflight import settings
 from components.preflight.plan import resolve
 from components.preflight.public_weights.origin import is_reference
@@ -87,6 +88,8 @@ def local(uri: str, folder: Path) -> str:
         return str(folder / "pictures" / name)
     if uri.startswith("npm:"):
         return emoji(folder / uri.partition("==")[0].rpartition(":")[2], seed=int("twitter" in uri))
+    if name.endswith(".wav"):
+        return words(folder, uri)
     seed = int("test" in uri)
     path = folder / (name if uri.startswith("pypi:") else f"{name}-{seed}.jsonl")
     if name.endswith(".csv.gz"):
@@ -115,6 +118,18 @@ def emoji(folder: Path, seed: int) -> str:
         )
     (folder / "emoji.json").write_text(json.dumps(names[:-1]))
     return str(folder)
+
+
+def words(folder: Path, uri: str) -> str:
+    """Folders of clips, named as those of the command in a preset; the glob that they are found by."""
+    draw = random.Random(0)
+    for number in range(COUNT):
+        record = tones.record(draw)
+        place = folder / "words" / record["label"]
+        place.mkdir(parents=True, exist_ok=True)
+        name = f"en_{('f1', 'f2', 'm1', 'f5')[number % 4]}_{number}.wav"
+        (place / name).write_bytes(recordings.content(record["audio"]))
+    return str(folder / "words" / "*" / uri.rpartition("/")[2])
 
 
 def digits() -> str:

@@ -1,4 +1,4 @@
-"""Layouts of records: hive folders, exports of Label Studio, articles of SQuAD, Git LFS pointers."""
+"""Layouts of records: files that are one record, hive folders, Label Studio, SQuAD, Git LFS pointers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from components.lib.data.formats import Account, Record, Rejected, rejected
+from components.lib.data.formats import Account, Record, Rejected, printable, rejected
 from components.lib.data.listing import COLUMN
+from components.lib.data.streams import Stream
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 LONGEST_POINTER = 1024  # bytes
@@ -27,6 +28,20 @@ def pointer(path: Path, where: str) -> Rejected | None:
     return rejected(
         where, "a Git LFS pointer, not the file: fetch it by 'git lfs pull'", head.decode("latin-1")
     )
+
+
+def whole(stream: Stream, field: str, largest: int) -> Iterator[Record | Rejected]:
+    """The one record of a file that is one: its bytes as `field`, and as `label` the folder that it is in."""
+    where = printable(stream.name)
+    stream.tally.read = 1
+    data = stream.file.read(largest + 1)
+    if len(data) > largest:
+        yield rejected(where, f"the file is larger than {largest:,} bytes", "")
+        return
+    archive = stream.name.removesuffix(f"!/{stream.member}")
+    name = f"{archive}/{stream.member}" if stream.member else archive
+    folders = [part for part in name.split("/")[:-1] if not COLUMN.fullmatch(part)]
+    yield Record({field: data, "label": folders[-1] if folders else ""}, where)
 
 
 def columns(name: str) -> dict[str, str | None]:

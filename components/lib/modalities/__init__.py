@@ -119,7 +119,8 @@ def offers(name: str, trunk: Mapping[str, Any]) -> set[str]:
 
 def parts(name: str) -> tuple[str, ...]:
     """The modalities that a modality is composed of; () if it is none of others."""
-    return tuple(getattr(load(name), "PARTS", ()))
+    known = name in plugins.names(__name__)  # else its own check tells it
+    return tuple(getattr(load(name), "PARTS", ())) if known else ()
 
 
 def reads(name: str, needs: Sequence[str]) -> str:

@@ -87,7 +87,10 @@ def pooled(trunk: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     answer, pooling = trunk(**inputs), getattr(trunk.config, "pooling", "mean")
     if pooling == "pooler":
         return answer.pooler_output.float().flatten(1)
-    vectors = _vectors(answer.last_hidden_state.float(), inputs.get("attention_mask"), pooling)
+    hidden, mask = answer.last_hidden_state.float(), inputs.get("attention_mask")
+    if mask is not None and mask.shape[1] != hidden.shape[1]:  # of samples, of which a place has many
+        mask = trunk._get_feature_vector_attention_mask(hidden.shape[1], mask)
+    vectors = _vectors(hidden, mask, pooling)
     scaled = getattr(trunk.config, "normalize", False)
     return nn.functional.normalize(vectors, dim=1) if scaled else vectors
 

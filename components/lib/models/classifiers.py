@@ -54,8 +54,9 @@ def freeze(model: Any, learning: int) -> None:
 
 
 def _layers(trunk: nn.Module) -> nn.ModuleList:
-    """The stack of blocks: the longest list of modules in the trunk."""
-    lists = [module for module in trunk.modules() if isinstance(module, nn.ModuleList)]
+    """The stack of blocks: the longest list of modules in the trunk, or in its encoder if it has one."""
+    encoder: Any = getattr(trunk, "encoder", trunk)
+    lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
     return max(lists, key=len)
 
 

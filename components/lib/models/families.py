@@ -27,6 +27,27 @@ VIT = (
     "layer_norm_eps num_attention_heads num_channels num_hidden_layers patch_size qkv_bias"
 )
 
+SPEECH = (
+    "activation_dropout apply_spec_augment attention_dropout classifier_proj_size conv_bias conv_dim "
+    "conv_kernel conv_stride ctc_loss_reduction ctc_zero_infinity do_stable_layer_norm "
+    "feat_extract_activation feat_extract_norm feat_proj_dropout final_dropout hidden_act hidden_dropout "
+    "hidden_size initializer_range intermediate_size layer_norm_eps layerdrop mask_feature_length "
+    "mask_feature_min_masks mask_feature_prob mask_time_length mask_time_min_masks mask_time_prob "
+    "num_attention_heads num_conv_pos_embedding_groups num_conv_pos_embeddings num_feat_extract_layers "
+    "num_hidden_layers"
+)
+# Of speech models: heads of theirs that are not taken, vocabularies, and masks of the program that they come
+# from.
+SPEECH_IDLE = (
+    "adapter_attn_dim adapter_kernel_size adapter_stride codevector_dim contrastive_logits_temperature "
+    "diversity_loss_weight feat_extract_dropout feat_quantizer_dropout freeze_feat_extract_train "
+    "hidden_dropout_prob mask_channel_length mask_channel_min_space mask_channel_other mask_channel_prob "
+    "mask_channel_selection mask_time_min_space mask_time_other mask_time_selection no_mask_channel_overlap "
+    "no_mask_time_overlap num_adapter_layers num_codevector_groups num_codevectors_per_group num_ctc_classes "
+    "num_negatives output_hidden_size proj_codevector_dim replace_prob tdnn_dilation tdnn_dim tdnn_kernel "
+    f"use_weighted_layer_sum vocab_size xvector_output_dim {IDS}"
+)
+
 
 def _head(dense: str, norm: str, bias: str) -> dict[str, str]:
     """The parts of a masked language model's head, by the names that they have in a checkpoint."""
@@ -45,6 +66,8 @@ class Family:
         table: the end of the token embedding's name.
         head: part of a language model's head -> its name in a checkpoint.
         offset: positions count from the padding id + 1 (RoBERTa).
+        idle: keys that decide nothing here, besides those that none of any family does.
+        fixed: keys that would change the network, with the only value that is built here.
     """
 
     fields: frozenset[str]
@@ -53,6 +76,8 @@ class Family:
     table: str = "embeddings.word_embeddings.weight"
     head: Mapping[str, str] = field(default_factory=dict)
     offset: bool = False
+    idle: frozenset[str] = frozenset()
+    fixed: Mapping[str, object] = field(default_factory=dict)
 
 
 def _fields(*parts: str) -> frozenset[str]:
@@ -61,6 +86,17 @@ def _fields(*parts: str) -> frozenset[str]:
 
 def _llama(*fields: str) -> Family:
     return Family(_fields(*fields), (), ("attention_dropout",), "embed_tokens.weight", _DECODER)
+
+
+def _speech(*fields: str) -> Family:
+    return Family(
+        _fields(SPEECH, *fields),
+        ("hidden_dropout", "activation_dropout", "feat_proj_dropout"),
+        ("attention_dropout", "layerdrop"),
+        "",
+        idle=_fields(SPEECH_IDLE),
+        fixed={"add_adapter": False, "conv_pos_batch_norm": False},
+    )
 
 
 _LM_HEAD = _head("lm_head.dense", "lm_head.layer_norm", "lm_head.bias")
@@ -152,4 +188,7 @@ FAMILIES = {
         ("drop_path_rate",),
         "",
     ),
+    "wav2vec2": _speech(),
+    "hubert": _speech("feat_proj_layer_norm"),
+    "wavlm": _speech("num_buckets max_bucket_distance"),
 }

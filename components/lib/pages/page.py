@@ -32,6 +32,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\u
 _SCHEME_OR_HOST = re.compile(r"[^/#?]*:|[/\\]{2}")
 _SIGNED = re.compile("[+\u2212-]?[0-9][0-9.,]*( ?%)?")
 _PNG = re.compile("iVBORw0KGgo[A-Za-z0-9+/]*={0,2}")  # the signature of a PNG file in base64
+_WAV = re.compile("UklGR[A-Za-z0-9+/]*={0,2}")  # that of a RIFF file
 Draw = TypeVar("Draw", bound=Callable[..., str])
 
 
@@ -188,6 +189,11 @@ def inline(png: bytes | str) -> str:
     return f"data:image/png;base64,{text}" if _PNG.fullmatch(text) else ""
 
 
+def playable(wav: str) -> str:
+    """The base64 of a WAV file as a data URL; nothing for anything else."""
+    return f"data:audio/wav;base64,{wav}" if _WAV.fullmatch(wav) else ""
+
+
 def _printed(value: object) -> object:
     """What `{{ value }}` prints, before it is escaped: control characters show, floats (pixels) are short."""
     if isinstance(value, str) and not isinstance(value, Markup):
@@ -226,5 +232,6 @@ ENVIRONMENT.filters |= {
     "numeric": numeric,
     "neighbour": neighbour,
     "inline": inline,
+    "playable": playable,
 }
 ENVIRONMENT.globals |= {"Figure": Figure, "section": section, "guarded": guarded}

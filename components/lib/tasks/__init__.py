@@ -30,6 +30,7 @@ and the functions
 
 and may declare CORPUS, the roles whose values could stand in a corpus, if none is named as its field is,
 `Config`, settings of how its labels are read (it needs no import but `setting`),
+OPEN = True where labels of the test may hold classes that are never trained on, which `encode` then takes,
 `Probe` and `features(probe, samples)` where it offers a linear probe,
 LINEAR ("sample", "word", ...: what the start `linear` answers for) with `compared(labels, answers, names) ->
 columns`, the outcomes of its answers: for each example an array of class probabilities, or of a number,

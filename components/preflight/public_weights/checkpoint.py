@@ -108,9 +108,11 @@ def _config(raw: Mapping[str, Any], reference: str) -> tuple[dict[str, Any], tup
             found=f"model_type {kind!r}",
             expected=", ".join(FAMILIES),
         )
-    fields = FAMILIES[kind].fields
-    wrong = {k: raw[k] for k, only in FIXED.items() if k in raw and k not in fields and raw[k] != only}
-    unknown = sorted(k for k in raw.keys() - fields - IDLE - FIXED.keys() if raw[k] is not None)
+    family = FAMILIES[kind]
+    fields, fixed = family.fields, {**FIXED, **family.fixed}
+    wrong = {k: raw[k] for k, only in fixed.items() if k in raw and k not in fields and raw[k] != only}
+    idle = {*IDLE, *family.idle}
+    unknown = sorted(k for k in raw.keys() - fields - idle - fixed.keys() if raw[k] is not None)
     if wrong or unknown:
         raise DataError(
             f"the settings of a {kind} checkpoint are not those of its family",
@@ -120,9 +122,9 @@ def _config(raw: Mapping[str, Any], reference: str) -> tuple[dict[str, Any], tup
             fix="if these settings change nothing, take them out of config.json in a folder of your own",
         )
     kept = {name: value for name, value in raw.items() if name in fields}
-    idle = tuple(sorted(raw.keys() - kept.keys() - {"model_type", "architectures"}))
+    left_out = tuple(sorted(raw.keys() - kept.keys() - {"model_type", "architectures"}))
     architectures = raw.get("architectures") or [kind]
-    return {**kept, "model_type": kind, "architectures": architectures}, idle
+    return {**kept, "model_type": kind, "architectures": architectures}, left_out
 
 
 def _weights(folder: Path, reference: str) -> tuple[str, ...]:

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from components.lib.core.errors import DataError
-from components.lib.data import images
-from components.lib.modalities.image import correlation
+from components.lib.data import correlation, images
 from tests.bad_input.broken import tarred
 from tests.made.corpora import nonsense
 from tests.made.ingesting import Ingestion
@@ -238,7 +237,7 @@ def test_tar_shards_are_read_by_every_modality_and_what_is_left_is_told(ingest, 
     assert set(kept(ingest, manifest)) == {data for name, data in members.items() if name.endswith("jpg")}
     assert manifest.facts["read"] == 40 and manifest.facts["quarantined"] == 0
     told = (
-        "40 members of tar shards that are no image, text, class or .json (0000.depth.png, 0001.depth.png, "
+        "40 members of tar shards that are no image, recording, text, class or .json (0000.depth.png, 0001.depth.png, "
     )
     assert told in ingest.notices[0]
     manifest = ingest(shard, format="webdataset", quarantine=0)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from components.lib import modalities
-from components.lib.core.errors import DataError
+from components.lib.core.errors import ConfigError, DataError
 from components.lib.starts import Origin, public
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
@@ -24,7 +24,7 @@ from components.tokenization import run as tokenization
 from tests import made
 from tests.made import published
 
-MINE = {"text": {"sequence_length": 24, "unit": "document"}, "image": {}}
+MINE = {"text": {"sequence_length": 24, "unit": "document"}, "image": {}, "audio": {}}
 
 
 def trained(folder: Path, hub: Path, modality: str, **settings: object) -> tuple[Store, Manifest]:
@@ -74,9 +74,21 @@ def test_image_weights_are_trained_on(tmp_path, kind):
     assert (reader.canvas.height, reader.canvas.width) == (published.SIDE, published.SIDE)
 
 
-@pytest.mark.parametrize("modality", ["text", "image"])
+@pytest.mark.filterwarnings("ignore:Support for mismatched")  # of torch, about WavLM's own masks
+@pytest.mark.parametrize("kind", ["wav2vec2", "hubert-large", "wavlm"])
+def test_speech_weights_are_trained_on(tmp_path, kind):
+    store, trunk = trained(
+        tmp_path, published.audio(tmp_path / "hub", kind), "audio", objective={"wav2vec2": {}}
+    )
+    assert trunk.facts["architecture"] == kind.partition("-")[0]
+    reader = modalities.load("audio", "labelled").Reader.open(store.open_folder(trunk, "model/"))
+    assert reader.processor.rate == 16_000 and reader.processor.padded == kind.endswith("large")
+
+
+@pytest.mark.parametrize("modality", ["text", "image", "audio"])
 def test_without_a_step_the_weights_are_adopted_byte_for_byte(tmp_path, modality):
-    make = {"text": ("bert", published.text), "image": ("vit", published.image)}[modality]
+    make = {"text": ("bert", published.text), "image": ("vit", published.image)}
+    make = {**make, "audio": ("wav2vec2", published.audio)}[modality]
     hub = make[1](tmp_path / "hub", make[0])
     store, trunk = trained(tmp_path, hub, modality, steps=0)
     assert trunk.facts["steps"] == 0 and trunk.facts["loss"] == {} and "cpu_seconds" not in trunk.measured
@@ -100,6 +112,24 @@ def test_narrow_weights_in_parts_become_fp32(tmp_path, narrow):
     kept = load_file(store.open(trunk, "model/model.safetensors"))
     assert {tensor.dtype for tensor in kept.values()} == {torch.float32}
     assert all(torch.equal(kept[name], tensor.float()) for name, tensor in tensors.items() if name in kept)
+
+
+@pytest.mark.parametrize("learns", ["states", "vectors"])
+def test_a_small_trunk_learns_from_published_weights(tmp_path, learns):
+    """The teacher is in the lineage, and neither in the weights nor in what is told of them."""
+    hub = published.text(tmp_path / "hub", "bert")
+    weights, _ = obtain(made.tokens("text")[0], f"{hub}/", "text")
+    objective = {"distillation": {"teacher": weights.reference, "learns": learns}}
+    small = {"architecture": "bert", "size": "nano", **MINE["text"]}
+    store, trunk = trained(tmp_path, hub, "text", start="", objective=objective, trunk=small, steps=6)
+    assert trunk.key.inputs["teacher-distillation"] == weights.reference
+    assert ancestors(store, trunk)["public"] == weights and "public" not in trunk.facts
+    rows = [json.loads(row) for row in store.open(trunk, "history.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert losses[-1] < losses[0]
+    objective["distillation"]["teacher"] = "champion"
+    with pytest.raises(ConfigError, match="no reference"):
+        trained(tmp_path, hub, "text", start="", objective=objective, trunk=small)
 
 
 def test_a_tensor_that_is_missing_is_told(tmp_path):

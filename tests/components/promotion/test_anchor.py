@@ -6,7 +6,7 @@ import pytest
 from components.evaluation.gaps import gaps, pseudo_values
 from components.lib import tasks
 from components.lib.registry.registered_models import Registry
-from components.promotion import betting, gate, life
+from components.promotion import betting, gate, history, life
 from components.promotion.config import Config
 from tests import models
 from tests.components.promotion.test_run import gated, holder, trunk  # noqa: F401  # a fixture
@@ -126,7 +126,7 @@ def test_many_small_losses_end_at_the_anchor_and_a_gain_moves_it(tracked, tmp_pa
     assert holder(tracked, "champion") == branches[4].reference
     page = (tmp_path / "report.html").read_text()
     assert "Life of news-topics: all decisions" in page and "fresh labels to get there" in page
-    found = life.curves(life.decisions(tracked.store, registry, "news-topics"))
+    found = life.curves(history.decisions(tracked.store, registry, "news-topics"))
     assert [(one.name, list(one.x)) for one in found] == [
         ("champion", [1, 2, 4, 5]),
         ("not promoted", [3]),

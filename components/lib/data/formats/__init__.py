@@ -1,7 +1,8 @@
 """File formats: files to records, one file a format. The file's name is the format's name.
 
 A format declares `SUFFIXES` (the endings that mean it), a `Config`, perhaps `HOLDS` (the one content that its
-files have, such as "image"; a table may have any) and `ARCHIVE` (it reads an archive as a whole), and
+files have, such as "image"; a table may have any), `WHOLE` (each of them is one record, its bytes a field of
+that name) and `ARCHIVE` (it reads an archive as a whole), and
 
     read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]
 
@@ -165,6 +166,17 @@ def suffixes(reads: tuple[str, ...] | None = None) -> dict[str, str]:
         constants = plugins.declared(__name__, name).constants
         if reads is None or constants.get("HOLDS") in (None, *reads):
             found.update(dict.fromkeys(constants["SUFFIXES"], name))
+    return found
+
+
+@cache
+def contents() -> dict[str, tuple[str, ...]]:
+    """Content that whole files hold, such as "image" -> their endings."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in plugins.names(__name__):
+        constants = plugins.declared(__name__, name).constants
+        if constants.get("WHOLE"):
+            found[constants["HOLDS"]] = (*found.get(constants["HOLDS"], ()), *constants["SUFFIXES"])
     return found
 
 

@@ -4,8 +4,10 @@
 000018.png  000018.txt  000018.json     an image, its caption as `text`, the object's fields by their names
 000019.jpg  000019.depth.png            an image, and the field `depth.png`
 a.1.jpg  a.1.txt  a.2.jpg  a.2.txt      two images, each with its caption: no member is called by `a` alone
+000020.flac 000020.txt                  a recording as `audio`, and what is said in it
 
-Every member is a field. `image` is the member whose whole ending is that of an image file, or the only image.
+Every member is a field. `image` is the member whose whole ending is that of an image file, or the only image;
+so is `audio`, and whatever else files of some format hold.
 Endings that mean nothing here name their fields themselves, and are counted among what is passed over.
 """
 
@@ -20,17 +22,17 @@ from typing import Any
 from components.lib.core.errors import DataError
 from components.lib.core.settings import setting
 from components.lib.data.encodings import known
-from components.lib.data.formats import Record, Rejected, printable, rejected
-from components.lib.data.formats.image import LARGEST
-from components.lib.data.formats.image import SUFFIXES as IMAGES
+from components.lib.data.formats import Record, Rejected, contents, printable, rejected
 from components.lib.data.listing import SPECIAL, no_data
 from components.lib.data.streams import Stream, explained
 
 SUFFIXES = ()
 ARCHIVE = True  # reads the archive itself, not one member after the other
 MOST = 1 << 30  # members of a shard
+LARGEST = 1 << 28  # bytes of a member
 TEXTS = {"txt": "text", "caption": "caption"}  # ending -> field
-FIELD = "members of tar shards that are no image, text, class or .json"  # each is a field of its own name
+# Each is a field of its own name.
+FIELD = "members of tar shards that are no image, recording, text, class or .json"
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,9 @@ def _record(
 
 
 def _apart(key: str, members: Mapping[str, bytes]) -> dict[str, Mapping[str, bytes]]:
-    """Name -> members: by the last dot if that gives each of several images a record of its own."""
-    several = [ending for ending in members if f".{ending.rpartition('.')[2]}" in IMAGES]
+    """Name -> members: by the last dot if that gives each image or recording a record."""
+    media = {one for endings in contents().values() for one in endings}
+    several = [ending for ending in members if f".{ending.rpartition('.')[2]}" in media]
     if not several or any("." not in ending for ending in members):
         return {key: members}
     found: dict[str, dict[str, bytes]] = {}
@@ -101,12 +104,10 @@ def _fields(
     """The fields of a record."""
     if not members:
         return
-    where, fields, described = f"{printable(stream.name)}!/{printable(key)}", dict[str, Any](), {}
-    images = [ending for ending in members if f".{ending}" in IMAGES]
-    deeper = [ending for ending in members if f".{ending.rpartition('.')[2]}" in IMAGES]
-    image = images[0] if images else deeper[0] if len(deeper) == 1 else None
-    if image is not None:
-        fields["image"] = members[image]
+    where, described = f"{printable(stream.name)}!/{printable(key)}", {}
+    fields = dict[str, Any]()
+    held = {name: _holder(members, endings) for name, endings in contents().items()}
+    fields |= {name: members[ending] for name, ending in held.items() if ending}
     try:
         for ending, data in members.items():
             if ending == label:
@@ -115,7 +116,7 @@ def _fields(
                 fields[TEXTS[ending]] = data.decode(codec)
             elif ending == "json":
                 described = json.loads(data)
-            elif ending != image:
+            elif ending not in held.values():
                 fields[ending] = data
                 stream.passed.add(FIELD, f"{where}.{ending}")
     except (ValueError, RecursionError) as error:  # of JSON and of codecs
@@ -124,3 +125,10 @@ def _fields(
     for name, value in (described if isinstance(described, dict) else {"json": described}).items():
         fields[f"json.{name}" if name in fields else name] = value
     yield Record(fields, where, len(members))
+
+
+def _holder(members: Mapping[str, bytes], endings: tuple[str, ...]) -> str:
+    """The ending of the member that holds a content: one of its files', whole or as the only last part."""
+    whole = [ending for ending in members if f".{ending}" in endings]
+    deeper = [ending for ending in members if f".{ending.rpartition('.')[2]}" in endings]
+    return whole[0] if whole else deeper[0] if len(deeper) == 1 else ""

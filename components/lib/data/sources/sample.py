@@ -8,6 +8,8 @@ sample:shapes/train    1,200 pictures as `image`, with `label`, `mask` and `obje
 sample:shapes/test       300 pictures
 sample:questions/train 3,000 passages as `context`, with `question` and `answers` as SQuAD has them
 sample:questions/test    500 passages
+sample:sounds/train      600 clips as `audio`, with `label`, `text` and `speaker`
+sample:sounds/test       200 clips
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any
 
 from components.lib.core.errors import MissingError
 from components.lib.core.settings import did_you_mean
-from components.lib.data import questions, shapes
+from components.lib.data import questions, shapes, tones
 from components.lib.data.listing import Object
 
 VERSION = 1  # part of the identity: raise it when the data change
@@ -34,6 +36,8 @@ SIZES = {
     "shapes/test": 300,
     "questions/train": 3000,
     "questions/test": 500,
+    "sounds/train": 600,
+    "sounds/test": 200,
 }
 TOPICS = {
     "astronomy": "orbit planet comet telescope galaxy star lunar eclipse asteroid nebula satellite gravity "
@@ -131,4 +135,5 @@ MAKERS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
     "entities": _sentence,
     "shapes": shapes.record,
     "questions": questions.record,
+    "sounds": tones.record,
 }

@@ -12,11 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.lib.core.errors import DataError
-from components.lib.data import images, pixel_range
+from components.lib.data import correlation, images, pixel_range
 from components.lib.data.formats import Record, Rejected, column, rejected
 from components.lib.data.images import Pixels
 from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
-from components.lib.modalities.image import correlation
 from components.lib.modalities.image.settings import Ingestion
 
 COLUMNS = Columns(

@@ -158,7 +158,7 @@ SHARD = {
     "5.png": FILES[5],
     "6.txt": b"\xff",
 }
-FIRST = {"image": FILES[0], "depth.png": FILES[1], "text": "a caption", "label": "a", "mp3": b"sound"}
+FIRST = {"image": FILES[0], "depth.png": FILES[1], "text": "a caption", "label": "a", "audio": b"sound"}
 
 
 def test_a_tar_shard_hands_over_every_member_of_a_record(tmp_path):
@@ -172,9 +172,9 @@ def test_a_tar_shard_hands_over_every_member_of_a_record(tmp_path):
         "3": {"text": "no image at all"},
         "4": {"image": FILES[5]},
     }
-    kinds = "members of tar shards that are no image, text, class or .json"
-    assert {name[place:] for name in passed.examples[kinds]} == {"0.depth.png", "0.mp3", "in/2.jpg"}
-    assert passed.counts == {kinds: 3, "hidden files": 1}
+    kinds = "members of tar shards that are no image, recording, text, class or .json"
+    assert {name[place:] for name in passed.examples[kinds]} == {"0.depth.png", "in/2.jpg"}
+    assert passed.counts == {kinds: 2, "hidden files": 1}
     broken = {one.where[place:]: one.reason for one in found if type(one) is Rejected}
     assert broken.pop("4.PNG") == "a member of this name stands before it"
     assert {place: reason.partition(":")[0] for place, reason in broken.items()} == {

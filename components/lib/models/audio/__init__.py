@@ -1,0 +1,1 @@
+"""Audio networks: wav2vec 2.0 by size."""

@@ -1,0 +1,51 @@
+"""Configurations of wav2vec 2.0 by size, built by `transformers` with random weights.
+
+Baevski et al., "wav2vec 2.0", NeurIPS 2020: seven convolutions over the waveform, a frame every 320 samples,
+then a transformer. Layer norms, as in its large model: a clip is read the same whatever it is padded to.
+`nano` and `micro` are for CPUs and tests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# name: layers, width, heads, feed-forward, channels of the convolutions
+SIZES = {
+    "nano": (2, 64, 2, 128, 32),
+    "micro": (3, 128, 4, 512, 64),
+    "tiny": (4, 192, 6, 768, 128),
+    "small": (6, 384, 6, 1536, 256),
+    "base": (12, 768, 12, 3072, 512),
+}
+KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
+REACH = 32  # frames that the positions of a small network see; base has 128
+
+
+def configured(size: str, dropout: float) -> Any:
+    """The settings of a network; no mask is drawn but by objectives, and none of attention weights."""
+    from transformers import Wav2Vec2Config
+
+    layers, width, heads, inner, channels = SIZES[size]
+    return Wav2Vec2Config(
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=inner,
+        conv_dim=(channels,) * len(KERNELS),
+        conv_kernel=KERNELS,
+        conv_stride=STRIDES,
+        conv_bias=False,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        num_conv_pos_embeddings=128 if size == "base" else REACH,
+        num_conv_pos_embedding_groups=16 if size == "base" else heads,
+        hidden_dropout=dropout,
+        activation_dropout=dropout,
+        feat_proj_dropout=dropout,
+        final_dropout=dropout,
+        attention_dropout=0.0,
+        layerdrop=0.0,
+        apply_spec_augment=False,
+        mask_time_prob=0.05,  # else there is no vector that stands for a hidden frame
+        classifier_proj_size=min(width, 256),
+    )
