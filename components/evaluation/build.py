@@ -92,7 +92,6 @@ def _facts(
     statistics = {name: _statistic(task, columns, classes[name]) for name, columns in systems.items()}
     compared = {name: one for name, one in statistics.items() if name != "anchor"}
     metrics, difference, drawn = estimates(config, compared, n, task.METRICS)
-    frozen = branch.file("examples.parquet").sha256
     facts = {
         "task": branch.facts["task"],
         "kind": branch.facts["kind"],
@@ -101,7 +100,6 @@ def _facts(
         "primary": task.PRIMARY,
         "metric": task.METRICS,
         "examples": n,
-        "resampled": [frozen, n, config.replicates, config.seed],  # equal: it can be compared by replicates
         "confidence": config.confidence,
         "replicates": config.replicates,
         "classes": branch.facts["classes"],
@@ -111,7 +109,7 @@ def _facts(
         "difference": difference or None,
         "anchor": _named(others.get("anchor")),
         "anchor_gaps": _anchor_gaps(task, statistics, n) if "anchor" in others else None,
-        "test_set": frozen,
+        "test_set": branch.file("examples.parquet").sha256,
     }
     return facts, drawn
 

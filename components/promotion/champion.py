@@ -15,8 +15,7 @@ from components.lib.storage.lease import Lease
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 
-EVALUATION, DECISION = "trunkline.evaluation", "trunkline.decision"  # tags of a version
-GATE = "trunkline.gate"  # passed or failed
+EVALUATION, GATE = "trunkline.evaluation", "trunkline.gate"  # tags of a version
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def candidate(store: Store, registry: Registry, evaluation: Manifest) -> Candida
         if EVALUATION not in found.tags:
             raise MissingError("its evaluation is not known")
         other = store.resolve(found.tags[EVALUATION])
-        if other.facts.get("resampled", ()) != facts.get("resampled"):
+        if _examples(other) != _examples(evaluation):
             raise MissingError("it was scored on other examples")
         mine, theirs = (_drawn(store, one) for one in (evaluation, other))
     except (MissingError, IntegrityError) as error:
@@ -78,6 +77,12 @@ def candidate(store: Store, registry: Registry, evaluation: Manifest) -> Candida
     told["champion_metrics"] = other.facts["metrics"]
     told["since"] = f"{since}: compared with it, on the same examples"
     return Candidate(evaluation, {**facts, **told}, found, other.reference)
+
+
+def _examples(evaluation: Manifest) -> tuple[Any, ...]:
+    """What decides which examples each replicate draws."""
+    facts = evaluation.facts
+    return facts.get("test_set"), facts["examples"], facts["replicates"], evaluation.key.config.get("seed")
 
 
 def _drawn(store: Store, evaluation: Manifest) -> bootstrap.Drawn:

@@ -8,7 +8,8 @@ from typing import Any
 from components.lib.core.errors import IntegrityError, MissingError
 from components.lib.registry.registered_models import Registry
 from components.lib.storage.store import Store
-from components.promotion.champion import DECISION
+
+DECISION = "trunkline.decision"  # tag of a version: the reference of what judged it
 
 
 def decisions(store: Store, registry: Registry, name: str) -> list[dict[str, Any]]:

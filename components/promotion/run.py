@@ -17,9 +17,10 @@ from components.lib.storage.stage import Context, patient, read_records
 from components.lib.storage.store import Draft, Store
 from components.promotion import champion, gate
 from components.promotion.application import apply
-from components.promotion.champion import DECISION, Candidate
+from components.promotion.champion import Candidate
 from components.promotion.config import Config
 from components.promotion.decision import PROMOTED, REJECTED, decide
+from components.promotion.history import DECISION, decisions
 
 VERSION = 5
 
@@ -121,7 +122,6 @@ def _report(
     report: Path,
 ) -> None:
     from components.lib.pages.starts import verdict
-    from components.promotion.history import decisions
     from components.promotion.page import render
 
     _tell(context, decided)

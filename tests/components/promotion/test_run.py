@@ -100,12 +100,14 @@ def test_the_branch_is_registered_with_its_numbers_and_linked_to(tracked, tmp_pa
     gated(tracked, tmp_path, [scored])
     registry = Registry(tracked.tracking_uri)
     links.write(tmp_path / "link", tracked, [scored])
-    assert r"- news\-topics version 1: challenger, champion" in (tmp_path / "link").read_text(), "a file"
+    assert r"- news\-topics version 1: anchor, challenger, champion" in (tmp_path / "link").read_text(), (
+        "a file"
+    )
     monkeypatch.setenv(links.INTERFACE, "https://mlflow.example/")
     links.write(tmp_path / "link", tracked, [scored])
     first, whole = (tmp_path / "link").read_text().splitlines()
     page = "https://mlflow.example/#/models/news-topics/versions/1"
-    assert first == rf"- [news\-topics version 1]({page}): challenger, champion"
+    assert first == rf"- [news\-topics version 1]({page}): anchor, challenger, champion"
     assert r"- the whole run: [run\-1](https://mlflow.example/#/experiments/" in whole
     version = registry.find("news-topics", "champion")
     found = registry.client.get_run(version.run_id)

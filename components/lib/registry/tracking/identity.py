@@ -50,11 +50,14 @@ def adopt(context: Context, key: str, reference: str, maker: str, name: str) -> 
     try:
         client, tags = connect(context.tracking_uri), identity(context, "")
         with explained(context.tracking_uri):
-            runs = _runs(client, [experiment(client, _experiment(context))], identity(context, key))
+            place, adopted = experiment(client, _experiment(context)), {"trunkline.adopted": reference}
+            runs = _runs(client, [place], identity(context, key)) + _runs(
+                client, [place], {**tags, **adopted}
+            )
             if any(run.data.tags.get(PIPELINE_RUN) == context.run_id for run in runs):
                 return
-            told = {"trunkline.adopted": reference, "trunkline.made_by": maker}
-            told["mlflow.note.content"] = f"Adopted: run {maker} had made the same, {reference}."
+            note = f"Adopted: run {maker} had made the same, {reference}."
+            told = {**adopted, "trunkline.made_by": maker, "mlflow.note.content": note}
             run = resume_or_start(client, context, {**tags, **told}, name)
             client.set_terminated(run.info.run_id, "FINISHED")
     except TrunklineError as error:
