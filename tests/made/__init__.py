@@ -38,6 +38,7 @@ from components.tokenization import config as tokenization_config
 from components.tokenization import run as tokenization
 
 OBJECTIVES, TASKS = "components.lib.objectives", "components.lib.tasks"
+HEADS = "components.lib.models.heads"
 COUNT, EXAMPLES = 60, 24  # records of a corpus, and labelled ones
 
 
@@ -233,11 +234,16 @@ class Branch:
 def branches() -> list[tuple[str, str, str]]:
     """Every task with every modality and architecture that offers what it needs.
 
-    One whose network is that of another task, with the usual architecture alone.
+    One whose network is that of another task, or a head on pooled states, with the usual architecture alone:
+    the network is tried with the others elsewhere.
     """
-    loaded = [(name, tasks.load(name)) for name in plugins.names(TASKS)]
-    own = {name: it.model.__module__ == it.__name__ for name, it in loaded}
-    return [(name, *pair) for name, it in loaded for pair in (offering if own[name] else usual)(it.NEEDS)]
+    found = []
+    for name in plugins.names(TASKS):
+        plugin = tasks.load(name)
+        own = plugin.model.__module__ == plugin.__name__
+        pooled = any(getattr(value, "__module__", "") == HEADS for value in vars(plugin).values())
+        found += [(name, *pair) for pair in (offering if own and not pooled else usual)(plugin.NEEDS)]
+    return found
 
 
 def branch(task: str, modality: str, architecture: str) -> Branch:

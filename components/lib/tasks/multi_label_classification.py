@@ -37,7 +37,7 @@ OUTPUTS = (("labels", "string"), ("scores", "string"))
 LEAST = 0.5  # probability of a class that is answered
 
 Array = np.ndarray[Any, np.dtype[Any]]
-load, with_unknown = one_class.load, classifiers.with_unknown
+load, model, with_unknown = one_class.load, one_class.model, classifiers.with_unknown
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,9 @@ def encode(reader: Any, inputs: Mapping[str, Sequence[str]], labels: Any, names:
     return Examples(encoded["input_ids"], targets, reader.tokenizer.pad_token_id, cut)
 
 
-def model(config: Any, names: list[str]) -> nn.Module:
-    """`AutoModelForSequenceClassification` of the trunk's architecture, with random weights."""
-    built: Any = one_class.model(config, names)
-    built.config.problem_type = "multi_label_classification"
-    return built
+def begin(model: Any, samples: Examples) -> None:
+    """Says to `transformers` that classes do not exclude each other."""
+    model.config.problem_type = "multi_label_classification"
 
 
 class Objective(nn.Module):
