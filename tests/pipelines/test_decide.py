@@ -81,7 +81,8 @@ def test_own_texts_and_labels_are_decided_on(tmp_path):
     texts.write_text("".join(json.dumps({"text": one["text"]}) + "\n" for one in records))
     rows = (f'"{one["text"]}",{one["label"]}' for one in records[:200])
     labels.write_text("\n".join(["text,label", *rows]) + "\n")
-    settings = ["finetuning.label_counts=[0.3,1.0]", "finetuning.seeds=[0,1]", "pretraining.global_batch=32"]
+    settings = ["finetuning.label_counts=[0.3,1.0]", "finetuning.seeds=[0]", "pretraining.global_batch=32"]
+    settings += ["finetuning.steps=3", "evaluation.replicates=100"]
     places = ["--store", tmp_path / "store", "--tracking-uri", f"sqlite:///{tmp_path / 'mlflow.db'}"]
     words = ["--preset", "smoke", "--source", texts, "--labels", labels, "--minutes", "0.4", *places]
     words += [word for one in settings for word in ("--set", one)]
