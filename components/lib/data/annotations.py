@@ -30,10 +30,7 @@ from components.lib.core.errors import DataError
 from components.lib.data.formats import Record, contents
 from components.lib.data.listing import PassedOver
 
-NAMES = (  # of columns that name a file
-    *("file_name", "filename", "file", "path", "name"),
-    *("image", "image_path", "image_name", "audio", "audio_path", "audio_filepath", "wav"),
-)
+NAMES = "file_name filename file image image_path path image_name name audio audio_path wav".split()
 PARTS = ("start", "end")  # of rows that are records of their own: parts of one recording
 CLASSES = ("classes.txt", "obj.names", "labels.txt", "classes.names")
 UNMATCHED = "annotations of images that are not there"

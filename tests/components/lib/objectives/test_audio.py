@@ -52,19 +52,11 @@ def pair():
     return theirs.train(), ours.train()
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_wav2vec2_is_that_of_transformers(training, monkeypatch):
-    """Loss, both its parts, perplexity and the gradient of every weight, with the same masks and noise."""
-    theirs, ours = pair()
-    theirs.train(training)
-    ours.train(training)
-    samples = made.open_samples("audio")
-    batch = ours.prepare(samples, draw())
-    waves = batch.samples().double()
-    mask, others = batch.extra["hidden"], batch.extra["negatives"]
+def answered(theirs, waves, batch, monkeypatch):
+    """What their model says of a batch, and the Gumbel noise that it drew."""
+    mask, others, drawn = batch.extra["hidden"], batch.extra["negatives"], []
     rows = others + torch.arange(len(mask))[:, None, None] * mask.shape[1]
     real = torch.arange(waves.shape[1]) < batch.lengths[:, None]
-    drawn = []
     gumbel_softmax = torch.nn.functional.gumbel_softmax
 
     def noted(logits, tau, hard):
@@ -73,44 +65,46 @@ def test_wav2vec2_is_that_of_transformers(training, monkeypatch):
         torch.set_rng_state(state)
         return gumbel_softmax(logits, tau=tau, hard=hard)
 
-    monkeypatch.setattr(torch.nn.functional, "gumbel_softmax", noted)
-    monkeypatch.setattr(
-        torch.Tensor, "float", torch.Tensor.double
-    )  # of which they are sure that it is enough
-    expected = theirs(
-        waves, attention_mask=real.long(), mask_time_indices=mask, sampled_negative_indices=rows
-    )
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.nn.functional, "gumbel_softmax", noted)
+        patched.setattr(
+            torch.Tensor, "float", torch.Tensor.double
+        )  # of which they are sure that it is enough
+        given = {"attention_mask": real.long(), "mask_time_indices": mask, "sampled_negative_indices": rows}
+        return theirs(waves, **given), drawn
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_wav2vec2_is_that_of_transformers(training, monkeypatch):
+    """Loss, both its parts, perplexity and the gradient of every weight, with the same masks and noise."""
+    theirs, ours = (model.train(training) for model in pair())
+    batch = ours.prepare(made.open_samples("audio"), draw())
+    waves = batch.samples().double()
+    expected, drawn = answered(theirs, waves, batch, monkeypatch)
     hidden, features = ours.trunk.embed(waves)
     hidden = ours.trunk.encode(ours.trunk.hide(hidden, batch), batch.frames)
     noise = drawn[0].view(*features.shape[:2], -1) if training else None
-    found = ours.loss(hidden, features, mask, others, noise, batch.weight)
-    for name, value in (
-        ("total", "loss"),
-        ("contrastive", "contrastive_loss"),
-        ("diversity", "diversity_loss"),
-    ):
-        mine = found.total if name == "total" else found.parts[name]
-        assert mine.item() == pytest.approx(getattr(expected, value).item(), rel=1e-12)
-    assert found.parts["perplexity"].item() / batch.weight == pytest.approx(
-        expected.codevector_perplexity.item()
-    )
+    found = ours.loss(hidden, features, batch.extra["hidden"], batch.extra["negatives"], noise, batch.weight)
+    values = {"contrastive_loss": found.parts["contrastive"], "diversity_loss": found.parts["diversity"]}
+    values |= {"loss": found.total, "codevector_perplexity": found.parts["perplexity"] / batch.weight}
+    for name, value in values.items():
+        assert value.item() == pytest.approx(getattr(expected, name).item(), rel=1e-12), name
     if not training:
         return
-    parameters = [*theirs.parameters()]
-    gradients = torch.autograd.grad(found.total, [*ours.parameters()])
-    ours_of = {id(p): gradient for p, gradient in zip(ours.parameters(), gradients, strict=True)}
-    same = {
-        "quantizer.codevectors": ours.codewords,
-        "quantizer.weight_proj.weight": ours.choose.weight,
-        "quantizer.weight_proj.bias": ours.choose.bias,
-        **{f"project_q.{kind}": one for kind, one in ours.project_q.named_parameters()},
-        **{f"project_hid.{kind}": one for kind, one in ours.project_hid.named_parameters()},
-    }
-    names = [name for name, _ in theirs.named_parameters()]
-    for name, gradient in zip(names, torch.autograd.grad(expected.loss, parameters), strict=True):
-        mine = ours_of[id(same[name] if name in same else theirs.get_parameter(name))]
-        torch.testing.assert_close(mine, gradient.view_as(mine), rtol=1e-9, atol=1e-12)
+    same = {"quantizer.codevectors": ours.codewords}
+    for name, part in (
+        ("quantizer.weight_proj", "choose"),
+        ("project_q", "project_q"),
+        ("project_hid", "project_hid"),
+    ):
+        same |= {f"{name}.{kind}": one for kind, one in ours.get_submodule(part).named_parameters()}
+    names, weights = zip(*theirs.named_parameters(), strict=True)
+    mine = [same.get(name, weight) for name, weight in zip(names, weights, strict=True)]
+    pairs = zip(
+        torch.autograd.grad(found.total, mine), torch.autograd.grad(expected.loss, weights), strict=True
+    )
+    for one, other in pairs:
+        torch.testing.assert_close(one, other.view_as(one), rtol=1e-9, atol=1e-12)
 
 
 def test_a_negative_is_another_hidden_frame_of_the_clip():

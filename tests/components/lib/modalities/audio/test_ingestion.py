@@ -70,14 +70,12 @@ def test_every_record_is_kept_dropped_or_quarantined(tmp_path):
     }
     for name, samples in rules.items():
         put(data, f"b/{name}", file(samples, subtype="FLOAT" if "silent" in name else "PCM_16"))
-    for number, (name, broken) in enumerate(BROKEN.items()):
-        if name not in ("nothing", "a writer"):
-            put(data, f"broken/{number}.wav", broken)
-    put(data, "empty.wav", b"")
-    put(data, "README.md", b"words")
+    for number, content in enumerate(filter(None, BROKEN.values())):
+        put(data, f"broken/{number}.wav", content)
+    for name in ("empty.wav", "README.md"):
+        put(data, name, b"" if name == "empty.wav" else b"words")
     made, corpus = ingest(tmp_path, data, longest=5.0)
-    facts = corpus.facts
-    broken = len(BROKEN) - 1
+    facts, broken = corpus.facts, len(BROKEN) - 1
     assert facts["read"] == 12 + len(copies) + len(rules) + broken and facts["quarantined"] == broken
     assert facts["read"] == sum(facts["documents"].values()) + sum(facts["dropped"].values()) + broken
     kinds = {
