@@ -50,10 +50,7 @@ def run(
         context.details["sources"] = _named(plan.stages["ingestion"]["sources"])  # of every stage
         for warning in plan.warnings:
             print(f"preflight: warning: {warning}", flush=True)
-        if os.environ.get("KUBERNETES_SERVICE_HOST"):  # on a laptop somebody waits to be told
-            patiently(lambda: probe(context, plan), context.stage)
-        else:
-            probe(context, plan)
+        probe(context, plan)
         keep(context, plan)
         sample(context, plan)
         _settle(context, plan, config)
@@ -119,7 +116,14 @@ def commit() -> str:
 
 
 def probe(context: Context, plan: Plan) -> None:
-    """Raises what the store, MLflow and the disk have to complain about."""
+    """Raises what the store, MLflow and the disk have to complain about; on a laptop, at once."""
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        patiently(lambda: _probe(context, plan), context.stage)
+    else:
+        _probe(context, plan)
+
+
+def _probe(context: Context, plan: Plan) -> None:
     found = probes.together(
         {
             "the store": lambda: probes.store(context.store),

@@ -2,7 +2,9 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,28 @@ def test_silent_servers_cost_seconds_and_not_minutes(tmp_path, silent, monkeypat
     printed = capsys.readouterr().err
     assert caught.value.code == ServiceError.exit_code
     assert "the store does not answer" in printed and "MLflow" in printed
+
+
+def test_in_a_pod_a_server_that_comes_back_is_waited_for(tmp_path, place, monkeypatch, capsys):
+    """On a laptop it is told at once: see above."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = taken.getsockname()
+
+    class MLflow(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/version" else 404)
+            self.end_headers()
+            self.wfile.write(b"3.17.2")
+
+    def come_back():
+        server = HTTPServer(address, MLflow)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    threading.Timer(1.5, come_back).start()
+    assert check(tmp_path, {**place, "tracking_uri": "http://{}:{}".format(*address)})
+    assert "the MLflow server does not answer" in capsys.readouterr().out
 
 
 def test_store_on_s3(tmp_path, place, s3):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.lib.core.errors import TrunklineError
+from components.lib.core.patience import patiently
 from components.lib.registry.tracking.server import connect, experiment, explained
 from components.lib.storage.stage import Context
 
@@ -115,10 +116,15 @@ def whole(client: Any, context: Context) -> str:
 
 def finish(context: Context) -> None:
     """Ends the run of `whole`, as all of its stages have ended well; KFP's MLflow plugin ends its own."""
-    if context.tracking_uri and not _ambient(context):
+    if not context.tracking_uri or _ambient(context):
+        return
+
+    def end() -> None:
         client = connect(context.tracking_uri)
         with explained(context.tracking_uri):
             client.set_terminated(whole(client, context), "FINISHED")
+
+    patiently(end, context.stage)
 
 
 def _note(context: Context) -> str:
