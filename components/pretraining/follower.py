@@ -132,11 +132,13 @@ class TrainJobFollower:
                 raise Interrupted("somebody deleted the TrainJob", where=name, fix="run again to resume")
 
     def _stop(self, running: dict[str, Any]) -> None:
-        """Ends with the job, unless another run follows it."""
-        holder = self.lease.holder()
+        """Ends with the job, unless another run follows it, or waits for what it makes."""
+        holder, others = self.lease.holder(), self.lease.wanted()
         if holder is not None and holder.owner != self.lease.owner and self.lease.alive(ALIVE):
-            what = "the launcher was told to stop; the TrainJob goes on, since another run follows it"
-            raise Interrupted(what, where=running["metadata"]["name"], found=holder.owner)
+            others.insert(0, holder.owner)
+        if others:
+            what = "the launcher was told to stop; the TrainJob goes on, since another run wants it"
+            raise Interrupted(what, where=running["metadata"]["name"], found=", ".join(others))
         self.cluster.delete(running, wait=False)  # its pods save their state; we may have no time
         what = "the launcher was told to stop, and the TrainJob with it"
         raise Interrupted(what, fix="run again to resume")

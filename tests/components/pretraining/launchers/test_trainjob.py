@@ -241,7 +241,7 @@ def test_a_launcher_that_is_told_to_stop_leaves_the_job_to_another_run_that_foll
         pods_run(api)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with beside(terminate), pytest.raises(errors.Interrupted, match="another run follows it"):
+    with beside(terminate), pytest.raises(errors.Interrupted, match="another run wants it"):
         launch(wanted, Config())
     assert "deletionTimestamp" not in api.jobs[api.made[0]["metadata"]["name"]]["metadata"]
 
