@@ -108,12 +108,12 @@ class Objective(nn.Module):
         config = self.config
         targets, perplexity = self.quantise(features, mask, noise)
         targets, guesses = self.project_q(targets), self.project_hid(hidden)
-        negatives = targets.gather(1, others.flatten(1)[:, :, None].expand(-1, -1, targets.shape[2]))
-        negatives = negatives.view(*others.shape, -1)
-        same = (negatives == targets[:, :, None]).all(dim=3)
-        positive = nn.functional.cosine_similarity(guesses, targets, dim=2)[:, :, None]
-        similar = nn.functional.cosine_similarity(guesses[:, :, None], negatives, dim=3)
-        logits = torch.cat([positive, similar.masked_fill(same, -torch.inf)], dim=2) / config.temperature
+        keys = digests(targets)
+        same = keys.gather(1, others.flatten(1)).view_as(others) == keys[:, :, None]
+        similar = nn.functional.normalize(guesses, dim=2) @ nn.functional.normalize(targets, dim=2).mT
+        positive = similar.diagonal(dim1=1, dim2=2)[:, :, None]
+        negatives = similar.gather(2, others).masked_fill(same, -torch.inf)
+        logits = torch.cat([positive, negatives], dim=2) / config.temperature
         apart = logits.logsumexp(dim=2) - logits[:, :, 0]
         contrastive = apart.masked_fill(~mask, 0.0).sum()
         codes = len(self.codewords)
@@ -151,6 +151,13 @@ class Objective(nn.Module):
         done = min(1.0, (step + 1) / max(1, steps))
         start, end = self.config.gumbel_start, self.config.gumbel_end
         self.temperature.fill_(start * math.exp(done * math.log(end / start)))
+
+
+def digests(rows: Tensor) -> Tensor:
+    """(n, frames, d) -> (n, frames) words of 64 bits, the same where all numbers of a row are, to the bit."""
+    words = rows.detach().contiguous().view(torch.int32).long()
+    factors = torch.arange(words.shape[2], device=rows.device) * 0x632BE59BD9B4E019 | 1
+    return (words * factors).sum(dim=2)
 
 
 def promoted(values: Tensor) -> Tensor:
