@@ -33,7 +33,7 @@ def record(draw: random.Random) -> dict[str, Any]:
 def longer(record: dict[str, Any]) -> dict[str, Any]:
     """The same with a picture of fifty times as many pixels a side and a caption of 20,000 words."""
     grown = [[pixel for pixel in row for _ in range(50)] for row in record["image"] for _ in range(50)]
-    long = f"{record['caption']} " * 4000
+    long = f"{record['caption']} " * 3000
     return {**record, "image": grown, "text": [long], "name": long, "caption": long}
 
 
