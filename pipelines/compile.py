@@ -20,7 +20,7 @@ from kfp.compiler.compiler_utils import KubernetesManifestOptions
 
 from components.lib.core.errors import TrunklineError
 from components.lib.storage.artifacts import sha256
-from components.preflight.run import commit
+from components.preflight.checkout import commit
 from pipelines import compiled_checks
 from pipelines.parameters import PIPELINES
 

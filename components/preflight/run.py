@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from components.lib.storage.artifacts import sha256
 from components.lib.storage.lineage import REFERENCE
 from components.lib.storage.stage import STORED, Context, stage
 from components.preflight import probes, samples
+from components.preflight.checkout import commit
 from components.preflight.config import Config
 from components.preflight.plan import Plan, resolve
 from components.preflight.public_weights.origin import is_reference
@@ -103,18 +103,6 @@ def connections(config: Config) -> dict[str, Any]:
     tracking_uri = config.tracking_uri or next(filter(None, named), "")
     run = {"tracking_uri": tracking_uri, "run_id": config.run_id, "details": details}
     return {"store": config.store or os.environ.get("TRUNKLINE_STORE", ""), "run": run}
-
-
-def commit() -> str:
-    """The git commit of the checkout, or of the image that was built from it; empty if neither is known."""
-    if "TRUNKLINE_COMMIT" in os.environ:
-        return os.environ["TRUNKLINE_COMMIT"]
-    root = Path(__file__).resolve().parents[2]
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=3, check=False).stdout.strip()
-    except (FileNotFoundError, subprocess.TimeoutExpired):
-        return ""
 
 
 def probe(context: Context, plan: Plan) -> None:
