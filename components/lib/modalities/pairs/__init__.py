@@ -24,5 +24,6 @@ import pandas
 
 model = mlflow.pyfunc.load_model("{uri}")
 picture = base64.b64encode(Path("picture.png").read_bytes()).decode()
-model.predict(pandas.DataFrame({{"image": [picture, None], "text": [None, "a red apple"]}}))
+rows = pandas.DataFrame({{"image": [picture], "text": [None]}})  # or a text, and None for the image
+model.predict(rows)
 """

@@ -51,6 +51,15 @@ def unscored(answers, samples, case, names):
     return {}
 
 
+def captioned(answers, samples, case, names):
+    """Written captions score as they did; those that are found in a gallery are of it."""
+    captions = [answer["caption"] for answer in answers]
+    if hasattr(samples, "judge"):
+        return {"cider_d": samples.judge.scores(captions, samples.numbers.tolist())}
+    assert {*captions} <= {*case.branch.model.captions()}
+    return {}
+
+
 def boxed(answers, samples, case, names):
     objects = [json.loads(answer["objects"]) for answer in answers]
     return {
@@ -82,6 +91,8 @@ SCORED = {  # what a task answers -> its outcomes, as evaluation has them
     ("score",): numbered,
     ("labels", "scores"): chances,
     ("vector",): unscored,
+    ("caption", "score"): captioned,
+    ("caption", "score", "picture", "best"): captioned,
     ("text", "tokens"): unscored,
     ("objects",): boxed,
     ("mask",): masked,
