@@ -9,9 +9,10 @@ from components.preflight.config import Config
 from components.preflight.run import SETTLED, run
 
 
-def check(tmp_path, hub, **overrides):
+def check(tmp_path, hub, tracking_uri="", **overrides):
     overrides = {"pretraining.start": f"{hub}/", "pretraining.trunk": {"unit": "document"}, **overrides}
-    place = {"store": str(tmp_path / "store"), "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"}
+    tracking_uri = tracking_uri or f"sqlite:///{tmp_path}/mlflow.db"
+    place = {"store": str(tmp_path / "store"), "tracking_uri": tracking_uri}
     items = run(
         Config("smoke", overrides, run_id="run-1", **place), *(tmp_path / "out" / name for name in SETTLED)
     )

@@ -34,7 +34,7 @@ def test_published_weights_teach_a_trunk_that_starts_at_random(tmp_path, hub, ca
         ("HUB", {"pretraining.start": "OTHER"}, "reads other tokens"),
     ],
 )
-def test_teachers_that_a_run_cannot_have(tmp_path, hub, capsys, teacher, overrides, what):
+def test_teachers_that_a_run_cannot_have(tmp_path, hub, sqlite_uri, capsys, teacher, overrides, what):
     other = published.text(tmp_path / "other", "roberta")
     places = {"HUB": f"{hub}/", "OTHER": f"{other}/"}
     overrides = {
@@ -42,5 +42,5 @@ def test_teachers_that_a_run_cannot_have(tmp_path, hub, capsys, teacher, overrid
         for name, value in overrides.items()
     }
     with pytest.raises(SystemExit):
-        check(tmp_path, hub, **learning(places.get(teacher, teacher), **overrides))
+        check(tmp_path, hub, sqlite_uri, **learning(places.get(teacher, teacher), **overrides))
     assert what in capsys.readouterr().err
