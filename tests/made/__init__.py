@@ -99,10 +99,11 @@ def tokenization_settings(modality: str) -> dict[str, Any]:
 
 def preset(modality: str, architecture: str = "") -> dict[str, Any]:
     """A whole run of two steps, with every task that the trunk can have."""
+    declared = {name: plugins.declared(OBJECTIVES, name).constants for name in plugins.names(OBJECTIVES)}
     fitting = [
-        (plugins.declared(OBJECTIVES, name).constants.get("WHOLE_BATCH", False), name)
-        for name in plugins.names(OBJECTIVES)
-        if (modality, architecture) in offering(plugins.load(OBJECTIVES, name).NEEDS)
+        (says.get("WHOLE_BATCH", False), name)
+        for name, says in declared.items()
+        if (modality, architecture) in offering(says["NEEDS"]) and not says.get("TEACHER")
     ]
     _, objective = min(fitting)
     trained = {"objective": {objective: {}}, "steps": 2, "global_batch": 16, "threads": 1}
