@@ -134,6 +134,7 @@ def everything(server, context):
             run.data.tags["kfp.pipeline_run_id"],
         )
         for run in client.search_runs([experiment])
+        if "trunkline.stage" in run.data.tags  # else: of the whole pipeline run
     }
 
 
