@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from components.lib import modalities
-from components.lib.core import failpoints
+from components.lib.core import failpoints, patience
 from components.lib.core.errors import ConfigError, ServiceError
 from components.lib.objectives.rotation import Objective
 from components.lib.storage import artifacts
@@ -144,6 +144,7 @@ def test_a_failed_run_resumes_to_the_same_bytes(whole, failed, config, folder, t
     """Teacher, batch statistics and both players: it fails after the tenth step, two after a checkpoint."""
     expected = train(folder, whole, config)
     monkeypatch.setenv(failpoints.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(patience.VARIABLE, "0")  # else the stage tries again by itself
     failpoints._reached.clear()
     (tmp_path / "training.step").write_text("fail at=10")
     with pytest.raises(ServiceError, match="asked for"):
