@@ -74,6 +74,7 @@ def test_no_time_is_told(capsys):
     assert "at least 0.1" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_own_texts_and_labels_are_decided_on(tmp_path):
     draw = random.Random(0)
     records = [sample._document(draw) for _ in range(400)]

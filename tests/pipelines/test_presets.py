@@ -193,7 +193,13 @@ class Run:
         return json.loads((self.folder.parent / "store" / "runs" / self.name / "exit.json").read_text())
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+# of several that share all but an objective or a task, `make test` runs one, `make e2e` the others
+ALIKE = {"decide", "text-clm", "text-electra", "text-generate", "text-mlm", "text-tsdae"}
+
+
+@pytest.mark.parametrize(
+    "preset", [pytest.param(one, marks=pytest.mark.long) if one in ALIKE else one for one in PRESETS]
+)
 def test_a_preset_runs_whole(preset, place, sqlite_uri, monkeypatch):
     monkeypatch.setenv("TRUNKLINE_LOCAL", "processes")
     (place / "data").mkdir(exist_ok=True)

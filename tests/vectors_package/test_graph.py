@@ -23,6 +23,7 @@ from tests.architecture.imports import ROOT
 from tests.pages import read
 from tests.vectors_package.installation import environment
 
+pytestmark = pytest.mark.long
 COLUMNS = [f"x{number}" for number in range(24)]
 TASKS = ("side", "height")
 
