@@ -78,5 +78,5 @@ def test_the_program_tells_and_refuses(disk, registry, kept):
     with program(disk, registry, "--keep-days", "0.1") as refused:
         assert "at least 1 day" in refused.communicate(timeout=60)[0] and refused.returncode == 2
     with program(disk, Registry("http://127.0.0.1:9"), "--delete") as silent:
-        assert "nothing was deleted" in silent.communicate(timeout=90)[0] and silent.returncode == 69
+        assert "nothing more was deleted" in silent.communicate(timeout=90)[0] and silent.returncode == 69
     assert listing(disk) == before
