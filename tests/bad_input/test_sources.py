@@ -32,7 +32,7 @@ REFUSED = [
     Row("", "empty", "sources", SETTING),
     Row("data\x00.txt", "control characters", "sources", SETTING),
     Row("http://example.org/a.txt", "plain http is refused", "http://example.org", ACCESS),
-    Row("ftp://example.org/a.txt", "file, hf, https, pypi, s3, sample", "ftp://example.org", SETTING),
+    Row("ftp://example.org/a.txt", "file, hf, https, npm, pypi, s3, sample", "ftp://example.org", SETTING),
     Row("https://169.254.169.254/latest/meta-data", PRIVATE, "169.254", ACCESS),
     Row("https://127.0.0.1/a.txt", PRIVATE, "127.0.0.1", ACCESS),
     Row("https://[::1]/a.txt", PRIVATE, "::1", ACCESS),
