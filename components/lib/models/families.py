@@ -32,7 +32,7 @@ SPEECH = (
     "conv_kernel conv_stride ctc_loss_reduction ctc_zero_infinity do_stable_layer_norm "
     "feat_extract_activation feat_extract_norm feat_proj_dropout final_dropout hidden_act hidden_dropout "
     "hidden_size initializer_range intermediate_size layer_norm_eps layerdrop mask_feature_length "
-    "mask_feature_min_masks mask_feature_prob mask_time_length mask_time_min_masks mask_time_prob "
+    "mask_feature_prob mask_time_length mask_time_min_masks mask_time_prob "
     "num_attention_heads num_conv_pos_embedding_groups num_conv_pos_embeddings num_feat_extract_layers "
     "num_hidden_layers"
 )
@@ -42,10 +42,11 @@ SPEECH_IDLE = (
     "adapter_attn_dim adapter_kernel_size adapter_stride codevector_dim contrastive_logits_temperature "
     "diversity_loss_weight feat_extract_dropout feat_quantizer_dropout freeze_feat_extract_train "
     "hidden_dropout_prob mask_channel_length mask_channel_min_space mask_channel_other mask_channel_prob "
-    "mask_channel_selection mask_time_min_space mask_time_other mask_time_selection no_mask_channel_overlap "
-    "no_mask_time_overlap num_adapter_layers num_codevector_groups num_codevectors_per_group num_ctc_classes "
-    "num_negatives output_hidden_size proj_codevector_dim replace_prob tdnn_dilation tdnn_dim tdnn_kernel "
-    f"use_weighted_layer_sum vocab_size xvector_output_dim {IDS}"
+    "mask_channel_selection mask_feature_min_masks mask_time_min_space mask_time_other "
+    "mask_time_selection no_mask_channel_overlap no_mask_time_overlap num_adapter_layers "
+    "num_codevector_groups num_codevectors_per_group num_ctc_classes num_negatives output_hidden_size "
+    "proj_codevector_dim replace_prob tdnn_dilation tdnn_dim tdnn_kernel use_weighted_layer_sum "
+    f"vocab_size xvector_output_dim {IDS}"
 )
 
 

@@ -20,7 +20,7 @@ from mlflow.pyfunc import PythonModel
 from components.lib.core import plugins
 from components.lib.core.errors import DataError
 
-BATCH = 64
+BATCH = 16  # inputs that are computed at once: recordings take a hundred megabytes
 
 
 class Server(PythonModel):  # type: ignore[misc]

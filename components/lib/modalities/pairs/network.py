@@ -111,7 +111,7 @@ class DualEncoder(PreTrainedModel):  # type: ignore[misc]
     def from_pretrained(cls, folder: Any, *_: Any, output_loading_info: bool = False, **__: Any) -> Any:
         """What `save_pretrained` wrote; of published towers the projections are missing, and stay random."""
         place = Path(folder)
-        config = DualEncoderConfig.from_pretrained(place, local_files_only=True)
+        config = DualEncoderConfig.from_json_file(place / "config.json")
         model = cls(config, {name: loading.trunk(place / name) for name in TOWERS})
         told = model.load_state_dict(load_file(place / WEIGHTS), strict=False)
         missing = [name for name in told.missing_keys if not _of_tower(name)]

@@ -7,6 +7,7 @@ import numpy as np
 
 from components.lib.data import images
 from components.lib.tasks import token_classification
+from components.lib.tasks.speech_recognition import COLUMNS, SPACE, errors
 
 
 def classified(answers, samples, case, names):
@@ -83,11 +84,20 @@ def masked(answers, samples, case, names):
     }
 
 
+def heard(answers, samples, case, names):
+    said = [
+        "".join(" " if names[kind] == SPACE else names[kind] for kind in each) for each in samples.targets
+    ]
+    table = [errors(*pair) for pair in zip(said, (answer["text"] for answer in answers), strict=True)]
+    return dict(zip(COLUMNS, zip(*table, strict=True), strict=True))
+
+
 SCORED = {  # what a task answers -> its outcomes, as evaluation has them
     ("label", "score"): classified,
     ("entities",): tagged,
     ("answer", "score", "start", "end"): answered,
     ("value",): numbered,
+    ("text", "score"): heard,
     ("score",): numbered,
     ("labels", "scores"): chances,
     ("vector",): unscored,

@@ -117,14 +117,13 @@ def test_a_branch_starts_from_the_weights_and_is_kept(tmp_path, kind, task):
     classifiers.start_from(branch, one.model)
     theirs, ours = one.model.state_dict(), branch.base_model.state_dict()
     assert all(torch.equal(theirs[name], ours[name]) for name in ours.keys() & theirs.keys())
-    texts = segments(22)
-    targets = [[0] * len(text) if task == "token_classification" else 0 for text in texts]
-    words = [[(0, place) for place in range(len(text))] for text in texts]
-    samples = Examples(texts, targets, one.model.config.pad_token_id, words=words)
-    before = plugin.outcomes(branch.eval(), samples, ["a", "b"])
+    ids = torch.tensor(segments(22)[:1])
     loading.save(branch, tmp_path / "branch")
-    after = plugin.outcomes(plugin.load(tmp_path / "branch"), samples, ["a", "b"])
-    assert all(np.array_equal(before[name], after[name]) for name in before)
+    with torch.no_grad():
+        before, after = (
+            model.eval()(input_ids=ids).logits for model in (branch, plugin.load(tmp_path / "branch"))
+        )
+    assert torch.equal(before, after)
 
 
 @pytest.mark.parametrize("mode", ["cls_token", "mean_tokens", "lasttoken"])
