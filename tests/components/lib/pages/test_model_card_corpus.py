@@ -43,6 +43,7 @@ def manifests(text):
         (),
         {
             "modality": "text",
+            "kind": "sequence_classification",
             "architecture": text,
             "parameters": 1,
             "objective": {text: {}},
