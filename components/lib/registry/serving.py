@@ -20,7 +20,7 @@ from mlflow.pyfunc import PythonModel
 from components.lib.core import plugins
 from components.lib.core.errors import DataError
 
-BATCH = 16  # inputs that are computed at once: recordings take a hundred megabytes
+BATCH = 8  # inputs that are computed at once: long recordings take 50 MB each
 
 
 class Server(PythonModel):  # type: ignore[misc]
