@@ -33,6 +33,7 @@ from tests.architecture.imports import ROOT
 from tests.components.lib.registry.answers import SCORED
 from tests.fakes.mlflow_server import free_port
 
+pytestmark = pytest.mark.long
 TRUNKS = [(TRUNK, *pair) for pair in made.usual(())]
 BRANCHES = [
     (name, *pair) for name in plugins.names(made.TASKS) for pair in made.usual(tasks.load(name).NEEDS)
