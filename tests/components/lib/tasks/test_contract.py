@@ -80,7 +80,7 @@ def test_a_pass_is_a_function_of_examples_and_reaches_the_trunk(name, modality, 
         assert [tuple(loss.parts)] == [entry.parts for entry in table.entries]
         values.append(table.named(table.of([loss], weights.to(DEVICE))))
         reached = [p.grad is not None and bool(p.grad.abs().sum() > 0) for p in one.model.parameters()]
-        assert np.mean(reached) > 0.9  # a pooler is for other tasks
+        assert np.mean(reached) > 0.85  # a pooler, or a tower, is for other tasks
         torch.optim.AdamW(model.parameters(), 1e-3, fused=True).step()
     assert values[0] == values[1] and np.isfinite([*values[0].values()]).all()
 
