@@ -106,7 +106,7 @@ def measure(preset: Path, variant: str, folder: Path) -> None:
 def lacking(preset: Path, given: str) -> str:
     """What a folder lacks of the data of a preset; '' if nothing."""
     named = sorted(set(re.findall(r"DATA/([\w.-]+)", preset.read_text(encoding="utf-8"))))
-    missing = [name for name in named if not given or not Path(given, name).is_file()]
+    missing = [name for name in named if not given or not Path(given, name).exists()]
     place = given or "no folder (argument or TRUNKLINE_BENCH_DATA)"
     return f"{missing[0]} is not in {place}" if missing else ""
 
