@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser, *, store: str, tracking_uri: str) -> No
     parser.add_argument(
         "--branch", default="", help="for the evaluation pipeline: name@alias, or its manifest.json"
     )
-    parser.add_argument("--source", default="", help="your own text: a path, s3://, https:// or hf: address")
+    parser.add_argument("--source", default="", help="your own data: a path, s3://, https:// or hf: address")
     parser.add_argument("--labels", default="", help="your own labelled records, for the preset's first task")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting that differs"
@@ -101,7 +101,7 @@ def _own(arguments: argparse.Namespace) -> dict[str, Any]:
         fields = modalities.load(str(load(arguments.preset).get("modality"))).FIELDS
         changed["ingestion.sources"] = [_address(arguments.source)]
         changed |= {f"ingestion.{role}": name for role, name in fields.items()}  # called as what they hold
-        changed |= {"ingestion.format": "auto", "ingestion.format_options": {}}
+        changed |= {"ingestion.format": "auto", "ingestion.format_options": {}, "ingestion.group": ""}
     if arguments.labels:
         changed |= _own_labels(arguments.labels, arguments.preset)
     return changed

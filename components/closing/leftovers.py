@@ -43,7 +43,7 @@ def _mlflow(uri: str, run_id: str, status: str, cluster: RunCluster | None) -> N
 
 def _trainjobs(store: Store, run_id: str, cluster: RunCluster) -> None:
     """Deletes those that this run follows, but not one that another live run follows or waits for."""
-    for job in cluster.trainjobs():
+    for job in cluster.jobs():
         name, notes = job["metadata"]["name"], job["metadata"].get("annotations") or {}
         lease = Lease(store.objects, f"launches/{notes.get('trunkline.key')}", run_id)
         holder = lease.holder()

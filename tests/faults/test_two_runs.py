@@ -7,9 +7,11 @@ import pytest
 from components.lib.storage import lease
 from tests.faults.lab import ALONE, Lab
 
+STRUCK = ("SIGKILL", "SIGSTOP", "SIGTERM")
+
 
 @pytest.mark.parametrize(
-    "struck", ["nothing", *(pytest.param(name, marks=pytest.mark.long) for name in ("SIGKILL", "SIGSTOP"))]
+    "struck", ["nothing", *(pytest.param(one, marks=pytest.mark.long) for one in STRUCK)]
 )
 @pytest.mark.fault("F24")
 def test_two_runs_of_the_same_settings(prepared, tmp_path, reference, struck):
@@ -23,10 +25,13 @@ def test_two_runs_of_the_same_settings(prepared, tmp_path, reference, struck):
     if struck == "SIGKILL":
         first.kill()  # it stays a zombie for a while: its process is there, its lease grows old
     second = lab.start(run_id="second", **quick)
+    if struck == "SIGTERM":  # it ends, though the second takes the lease that it gives back
+        lab.until(second, lambda: any("waiting." in key for key in lab.store.objects.keys("launches/")))
+        first.terminate()
     done = lab.end(second)
     assert done.code == 0 and "run first makes the same" in done.log
     assert ("resumed after step" in done.log) == (struck != "nothing")
     if struck == "SIGSTOP":
         first.send_signal(signal.SIGCONT)
-    assert first.wait(60) == (-9 if struck == "SIGKILL" else 0), (lab.folder / "1.log").read_text()
+    assert first.wait(60) == {"SIGKILL": -9, "SIGTERM": 75}.get(struck, 0), (lab.folder / "1.log").read_text()
     lab.assert_whole(reference, done)

@@ -13,6 +13,14 @@ from components.lib.core.errors import Interrupted
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+_received: list[int] = []  # since the stage began
+
+
+def received() -> bool:
+    """Whether the stage was told to stop since it began; what else interrupts it is another matter."""
+    return bool(_received)
+
+
 @contextmanager
 def noted() -> Iterator[list[int]]:
     """Deferred shutdown, for work that saves its state first: a list of the signals received so far.
@@ -27,6 +35,7 @@ def noted() -> Iterator[list[int]]:
 @contextmanager
 def obeyed() -> Iterator[None]:
     """Immediate shutdown, for work without state to save: the first signal raises Interrupted, once."""
+    _received.clear()
 
     def obey(number: int, _: FrameType | None) -> None:
         for each in SIGNALS:  # a keyboard and the process above may both ask; cleaning up is not interrupted
@@ -43,7 +52,12 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        _received.append(number)
+        handler(number, frame)
+
+    before = {number: signal.signal(number, receive) for number in SIGNALS}
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from components.lib.core import patience
 from components.lib.core.errors import AccessError, ConfigError, MissingError, ServiceError
 from components.lib.kubernetes.manifest import GROUP, PLURAL, VERSION
 
@@ -21,7 +22,6 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = (5, 30)  # seconds to connect and to answer
 WATCHED = 240  # seconds after which a watch is begun anew
 OURS = "app.kubernetes.io/name=trunkline"
-OUTAGE = 600.0  # seconds that the API may be silent while a job runs: an upgrade of the control plane
 PASSING = (429, 500, 502, 503, 504)  # statuses of an API that is away for a while
 
 
@@ -30,14 +30,14 @@ class Cluster:
 
     Args:
         namespace: empty: that of this pod, or of the kubeconfig's context.
-        outage: how long one question is asked again.
+        outage: seconds for which one question is asked again; 0: as with every service.
 
     Raises:
         ConfigError: if there is neither a service account nor a kubeconfig.
     """
 
-    def __init__(self, namespace: str = "", outage: float = OUTAGE) -> None:
-        self.namespace, self.outage = _connect(namespace), outage
+    def __init__(self, namespace: str = "", outage: float = 0.0) -> None:
+        self.namespace, self.outage = _connect(namespace), outage or patience.seconds()
         self._custom, self._core = client.CustomObjectsApi(), client.CoreV1Api()
 
     def create(self, body: dict[str, Any]) -> bool:
@@ -61,10 +61,9 @@ class Cluster:
             time.sleep(0.5)
 
     def jobs(self, selector: str = OURS) -> list[dict[str, Any]]:
-        """TrainJobs with these labels: without them, all that this project made."""
-        call = self._custom.list_namespaced_custom_object
-        items: list[dict[str, Any]] = self._job(call, label_selector=selector)["items"]
-        return items
+        """TrainJobs with these labels: without them, all that this project made; none without Trainer."""
+        found = self._job(self._custom.list_namespaced_custom_object, label_selector=selector, none=(404,))
+        return list(found["items"]) if found else []
 
     def watch(self, kind: str, selector: str = "") -> Iterator[tuple[str, Any]]:
         """("LISTED", all objects as they are), then each change ("ADDED", "MODIFIED", "DELETED") as it comes.

@@ -28,12 +28,6 @@ class RunCluster(Cluster):
         found = json.loads(answer.data)["items"]
         return sorted(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
 
-    def trainjobs(self) -> list[dict[str, Any]]:
-        """The TrainJobs of this namespace that we made; none where Trainer is not installed."""
-        call, selector = self._custom.list_namespaced_custom_object, "app.kubernetes.io/name=trunkline"
-        found = self._job(call, label_selector=selector, none=(404,))
-        return list(found["items"]) if found else []
-
 
 def terminated(workflow: dict[str, Any] | None) -> bool:
     """Whether somebody terminated the run: KFP does so by a deadline of no seconds."""

@@ -130,8 +130,9 @@ class Context:
                     if made := not there():
                         make()
                 break
-            except Interrupted:  # told to stop, or thought dead: then another run has it, and makes the same
-                if (holder := lease.holder()) is None or holder.owner == self.run_id:
+            except Interrupted:  # if not told to stop, then thought dead: another run makes the same
+                holder = lease.holder()
+                if signals.received() or holder is None or holder.owner == self.run_id:
                     raise
         lease.remove()
         return made

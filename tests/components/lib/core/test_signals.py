@@ -13,7 +13,9 @@ def test_a_noted_request_ends_nothing(number):
     with signals.noted() as came:
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), signal.SIGTERM)
-    assert came == [number, signal.SIGTERM]
+    assert came == [number, signal.SIGTERM] and signals.received()
+    with signals.obeyed():
+        assert not signals.received()
 
 
 @pytest.mark.parametrize("number", signals.SIGNALS)
