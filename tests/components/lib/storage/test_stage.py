@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 
 import pytest
 
@@ -13,6 +14,7 @@ from components.lib.core.errors import (
     collected,
 )
 from components.lib.storage.artifacts import Key, read
+from components.lib.storage.lease import Lease
 from components.lib.storage.stage import OFFLINE, read_records, stage
 from components.lib.storage.store import Store
 
@@ -29,6 +31,21 @@ def settings(tmp_path):
 
 def ledger(settings, name):
     return json.loads(Store(settings["store"]).objects.read(f"runs/r1/{name}.json"))
+
+
+def test_a_stage_that_is_told_to_stop_ends_though_another_run_has_its_work(settings, tmp_path):
+    """The other one took the lease in the moment in which it was given back: nobody waits for that one now."""
+
+    def make():
+        place = f"launches/{KEY.digest}"
+        other = Lease(Store(settings["store"]).objects, place, "another")
+        Lease(other.objects, place, "r1").end()
+        assert other.take()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended, stage("tokenization", settings) as context:
+        context.obtain(KEY, make, tmp_path / "out.json")
+    assert ended.value.code == Interrupted.exit_code
 
 
 def test_an_output_is_made_once(settings, tmp_path, capsys):
