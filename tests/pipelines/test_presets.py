@@ -20,6 +20,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from components.lib import modalities
 from components.lib.core.settings import from_dict
 from components.lib.data import images, tones
 from components.lib.data.sources import sample
@@ -29,6 +30,8 @@ from components.preflight.plan import resolve
 from components.preflight.public_weights.origin import is_reference
 from components.pretraining.config import Config
 from components.pretraining.train import build
+from pipelines import local as local_run
+from pipelines import parameters
 from tests import made
 from tests.architecture.imports import ROOT
 from tests.made import published
@@ -191,6 +194,15 @@ class Run:
         status = SimpleNamespace(state="SUCCEEDED", error_message="")
         self.call("closing", **self.common, status=status)
         return json.loads((self.folder.parent / "store" / "runs" / self.name / "exit.json").read_text())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_own_data_need_no_field_of_the_presets(preset, tmp_path):
+    """SOURCE=: a folder of files, whose records hold what each role is called and nothing else."""
+    given = parameters.read(local_run.parser().parse_args(["--preset", preset, "--source", str(tmp_path)]))
+    ingestion = resolve(preset, given["overrides"]).stages["ingestion"]
+    fields = modalities.load(settings.load(preset)["modality"]).FIELDS
+    assert not ingestion["group"] and {role: ingestion[role] for role in fields} == fields
 
 
 # of several that share all but an objective or a task, `make test` runs one, `make e2e` the others

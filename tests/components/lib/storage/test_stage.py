@@ -34,7 +34,7 @@ def ledger(settings, name):
 
 
 def test_a_stage_that_is_told_to_stop_ends_though_another_run_has_its_work(settings, tmp_path):
-    """The other one took the lease in the moment in which it was given back: nobody waits for that one now."""
+    """The other one took the lease in the moment in which it was given back: nobody waits for it."""
 
     def make():
         place = f"launches/{KEY.digest}"
