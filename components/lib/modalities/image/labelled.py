@@ -73,8 +73,7 @@ class Reader:
 
         from components.lib.modalities.image.examples import Framed
 
-        batch = Framed(torch.from_numpy(self.sized(files)), (), self.canvas)
-        return {"pixel_values": batch.normal()}
+        return Framed(torch.from_numpy(self.sized(files)), (), self.canvas).arguments()
 
     def served(self, values: Sequence[Any], role: str = "") -> list[bytes]:
         """What a server was sent, bytes or base64 text, as files; raises DataError."""
