@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Files of few tests that take long: they begin first, or one worker ends with them alone.
 LONGEST = (
     *("tests/vectors_package/", "tests/pipelines/", "tests/faults/", "tests/components/pretraining/"),
-    *("tests/components/finetuning/", "tests/components/lib/test_planted", "tests/components/lib/registry/"),
+    *("tests/components/finetuning/", "tests/components/lib/test_", "tests/components/lib/registry/"),
 )
 
 

@@ -54,7 +54,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """
     text, value = values["text"], values["labels"]
     if not isinstance(text, str) or not text.strip():
-        raise DataError("the input is no text, or an empty one", found=repr(text)[:80])
+        raise DataError("the input is not text, or is empty", found=repr(text)[:80])
     if value is None:
         raise Unlabelled("there are no labels", found="None")
     separator = (reading.options or Config()).separator

@@ -61,7 +61,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """
     for role in ("question", "context"):
         if not isinstance(values[role], str) or not values[role].strip():
-            raise DataError(f"the {role} is no text, or an empty one", found=repr(values[role])[:80])
+            raise DataError(f"the {role} is not text, or is empty", found=repr(values[role])[:80])
     if values["answers"] is None:
         raise Unlabelled("there are no answers", found="None")
     raw = reading.raw.get("context", values["context"])

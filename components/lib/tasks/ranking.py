@@ -58,7 +58,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """
     query = values["query"]
     if not isinstance(query, str) or not query.strip():
-        raise DataError("the query is no text, or an empty one", found=repr(query)[:80])
+        raise DataError("the query is not text, or is empty", found=repr(query)[:80])
     return {"query": query}, relevant(values["documents"])
 
 

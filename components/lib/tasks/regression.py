@@ -42,7 +42,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """A text and its number, checked; raises DataError with the reason."""
     text = values["text"]
     if not isinstance(text, str) or not text.strip():
-        raise DataError("the input is no text, or an empty one", found=repr(text)[:80])
+        raise DataError("the input is not text, or is empty", found=repr(text)[:80])
     return {"text": text}, number(values["label"], reading.missing)
 
 

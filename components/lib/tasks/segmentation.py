@@ -40,7 +40,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Config:
-    """Which numbers of a mask are no class, and which way up masks are."""
+    """Which numbers of a mask are not a class, and which way up masks are."""
 
     ignore: tuple[int, ...] = setting(
         (255, -1),

@@ -46,7 +46,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """A text and its class, checked; raises DataError with the reason."""
     text = values["text"]
     if not isinstance(text, str):
-        raise DataError("the input is no text", found=repr(text))
+        raise DataError("the input is not text", found=repr(text))
     if not text.strip():
         raise DataError("the text is empty", found=repr(text))
     return {"text": text}, named(values["label"], reading.missing)

@@ -61,7 +61,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
     if text is None or (isinstance(text, str) and (not text.strip() or text in reading.missing)):
         raise Unlabelled("there is no transcript", found=repr(text)[:80])
     if not isinstance(text, str):
-        raise DataError("the transcript is no text", found=repr(text)[:80])
+        raise DataError("the transcript is not text", found=repr(text)[:80])
     found = normalised(text, options)
     if not found:
         raise DataError("the transcript has no word", found=repr(text)[:80])

@@ -59,11 +59,11 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """A prompt and what is to be written, checked; raises DataError with the reason."""
     prompt, text = values["prompt"], values["answer"]
     if not isinstance(prompt, str) or not prompt.strip():
-        raise DataError("the prompt is no text, or an empty one", found=repr(prompt)[:80])
+        raise DataError("the prompt is not text, or is empty", found=repr(prompt)[:80])
     if text is None:
         raise Unlabelled("there is no text to be written", found="None")
     if not isinstance(text, str) or not normalised(text):
-        raise DataError("what is to be written is no text, or an empty one", found=repr(text)[:80])
+        raise DataError("what is to be written is not text, or is empty", found=repr(text)[:80])
     return {"prompt": prompt}, normalised(text)
 
 

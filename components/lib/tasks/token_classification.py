@@ -57,7 +57,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, list[s
         raise DataError("there are no words", found=repr(value)[:80])
     odd = [word for word in value if not isinstance(word, str | int)]
     if odd:
-        raise DataError("a word is no word", found=repr(odd[0])[:80])
+        raise DataError("a word is not a string", found=repr(odd[0])[:80])
     if label is None:
         raise Unlabelled("there are no labels", found="None")
     if not isinstance(label, list) or len(label) != len(value):

@@ -41,7 +41,7 @@ def parse(values: Mapping[str, Any], reading: Any) -> tuple[dict[str, Any], floa
     except (TypeError, ValueError):
         target = math.nan
     if not math.isfinite(target):
-        raise DataError("the target is no number", found=repr(values["target"]))
+        raise DataError("the target is not a number", found=repr(values["target"]))
     return {"vector": values["vector"]}, target
 
 
