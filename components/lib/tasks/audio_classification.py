@@ -34,7 +34,6 @@ OUTPUTS = (("label", "string"), ("score", "double"))
 Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
 load = partial(classifiers.load, AutoModelForAudioClassification)
-model = partial(classifiers.build, AutoModelForAudioClassification)
 Objective, with_unknown = one_class.Objective, classifiers.with_unknown
 classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
 
@@ -47,6 +46,11 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
 def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, names: list[str]) -> ClipSet:
     """Waveforms at the trunk's rate, and class indices."""
     return reader.clips(inputs["audio"], classifiers.places(labels, names))
+
+
+def model(config: Any, names: list[str]) -> nn.Module:
+    """`AutoModelForAudioClassification` of the trunk's architecture, with random weights."""
+    return classifiers.build(AutoModelForAudioClassification, config, names)
 
 
 def outcomes(model: nn.Module, samples: ClipSet, names: list[str], size: int = 32) -> dict[str, Array]:

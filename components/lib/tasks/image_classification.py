@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import nn
 from transformers import AutoModelForImageClassification
 
 from components.lib.data.classes import named
@@ -33,7 +34,6 @@ OUTPUTS = (("label", "string"), ("score", "double"))
 Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
 load = partial(classifiers.load, AutoModelForImageClassification)
-model = partial(classifiers.build, AutoModelForImageClassification)
 Objective, with_unknown = one_class.Objective, classifiers.with_unknown
 classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
 features, outcomes = one_class.features, one_class.outcomes
@@ -48,6 +48,11 @@ def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, name
     """Images at the trunk's size, and class indices."""
     targets = np.array(classifiers.places(labels, names), np.int64)
     return ImageSet(reader.sized(inputs["image"]), targets, reader.canvas)
+
+
+def model(config: Any, names: list[str]) -> nn.Module:
+    """`AutoModelForImageClassification` of the trunk's architecture, with random weights."""
+    return classifiers.build(AutoModelForImageClassification, config, names)
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:

@@ -38,7 +38,6 @@ BINS = 10  # of the calibration error
 Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
 load = partial(classifiers.load, AutoModelForSequenceClassification)
-model = partial(classifiers.build, AutoModelForSequenceClassification)
 with_unknown = classifiers.with_unknown
 
 
@@ -62,6 +61,11 @@ def encode(reader: Any, inputs: Mapping[str, Sequence[str]], labels: Any, names:
     encoded, cut = reader.encode(inputs["text"])
     targets = classifiers.places(labels, names)
     return Examples(encoded["input_ids"], targets, reader.tokenizer.pad_token_id, cut)
+
+
+def model(config: Any, names: list[str]) -> nn.Module:
+    """`AutoModelForSequenceClassification` of the trunk's architecture, with random weights."""
+    return classifiers.build(AutoModelForSequenceClassification, config, names)
 
 
 class Objective(Supervised):

@@ -46,7 +46,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[str, int, int]
 Probe = LinearTagger
 load = partial(classifiers.load, AutoModelForTokenClassification)
-model = partial(classifiers.build, AutoModelForTokenClassification)
 with_unknown = classifiers.with_unknown
 
 
@@ -81,6 +80,11 @@ def encode(
     """Token ids in windows; the first token of a word carries its class in one of them, the others none."""
     index = {name: number for number, name in enumerate(names)}
     return word_windows(reader, inputs["text"], [[index[name] for name in each] for each in labels])
+
+
+def model(config: Any, names: list[str]) -> nn.Module:
+    """`AutoModelForTokenClassification` of the trunk's architecture, with random weights."""
+    return classifiers.build(AutoModelForTokenClassification, config, names)
 
 
 class Objective(Supervised):

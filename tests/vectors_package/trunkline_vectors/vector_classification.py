@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from components.lib.data.classes import named
 from components.lib.models import classifiers
@@ -29,7 +30,7 @@ Probe = LinearProbe
 Objective, with_unknown = one_class.Objective, classifiers.with_unknown
 classes, compared = one_class.classes, one_class.compared
 features, outcomes = one_class.features, one_class.outcomes
-load, model = partial(classifiers.load, VectorClassifier), partial(classifiers.build, VectorClassifier)
+load = partial(classifiers.load, VectorClassifier)
 
 
 def parse(values: Mapping[str, Any], reading: Any) -> tuple[dict[str, Any], str]:
@@ -41,6 +42,11 @@ def encode(reader: Any, inputs: Mapping[str, Sequence[Any]], labels: Any, names:
     """Scaled numbers and class indices."""
     targets = np.array(classifiers.places(labels, names), np.int64)
     return Rows(reader.scaling.scaled(inputs["vector"]), targets)
+
+
+def model(config: Any, names: list[str]) -> nn.Module:
+    """With random weights."""
+    return classifiers.build(VectorClassifier, config, names)
 
 
 def metrics(outcomes: dict[str, Any], weights: Any, names: list[str]) -> dict[str, Any]:

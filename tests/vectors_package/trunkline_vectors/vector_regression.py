@@ -31,7 +31,7 @@ FEWEST = 0
 USE = "tabular-regression"
 OUTPUTS = (("value", "double"),)
 
-load, model = partial(classifiers.load, VectorRegressor), partial(classifiers.build, VectorRegressor)
+load = partial(classifiers.load, VectorRegressor)
 
 
 def parse(values: Mapping[str, Any], reading: Any) -> tuple[dict[str, Any], float]:
@@ -58,6 +58,11 @@ def with_unknown(names: list[str], labels: Iterable[float]) -> list[str]:
 def encode(reader: Any, inputs: Mapping[str, Sequence[Any]], labels: Any, names: list[str]) -> Rows:
     """Scaled numbers and targets."""
     return Rows(reader.scaling.scaled(inputs["vector"]), np.array(labels, np.float32))
+
+
+def model(config: Any, names: list[str]) -> nn.Module:
+    """With random weights."""
+    return classifiers.build(VectorRegressor, config, names)
 
 
 class Objective(Supervised):
