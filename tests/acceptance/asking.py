@@ -200,7 +200,7 @@ class Asking:
         return str(self.server.get_run(run_id).state or "PENDING")
 
     def _unblocked(self, run_id: str) -> None:
-        """Raises Unmet if a pod of a run has waited too long for what a person must mend, such as its image."""
+        """Raises Unmet if a pod has waited too long for what a person must mend, such as its image."""
         blocked = {pod.name: pod for pod in map(self.site.read, self.site.of_run(run_id)) if pod.stuck}
         now = time.monotonic()
         self._blocked = {name: self._blocked.get(name, now) for name in blocked}
