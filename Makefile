@@ -78,8 +78,8 @@ e2e: setup ## Whole runs: as text grows, on images, by the rules of KFP, in cont
 	@$(BIN)/python -m pytest -q -m 'long and not fault' -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 	@PACKAGES=postgresql images/engine.sh bash -c '{ [ -z "$(CUDA)" ] || TORCH_INDEX= $(BIN)/python -m images.build --pattern "cuda/{image}:{tag}" pretraining; } && $(BIN)/python -m images.build && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
 
-acceptance: setup ## What a cluster (kubectl's) keeps of all promises: ENDPOINT=... CLUSTER=... TRAINER=1 SECONDS=1500 ROWS='success digest'
-	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m tests.acceptance $(REMOTE) --rows '$(ROWS)' $(if $(TRAINER),--trainer) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STEPS),--steps $(STEPS))
+acceptance: setup ## What a cluster (kubectl's) keeps of all promises: ENDPOINT=... CLUSTER=... TRAINER=1 SECONDS=1500 ROWS='success digest' REMOVE=name
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m tests.acceptance $(REMOTE) --rows '$(ROWS)' --remove '$(REMOVE)' $(if $(TRAINER),--trainer) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STEPS),--steps $(STEPS))
 
 locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install -q uv; }
