@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.lib.core import bootstrap
 from components.lib.core.errors import IntegrityError, MissingError, ServiceError
 from components.lib.registry.registered_models import ANCHOR, CHAMPION, PREVIOUS, Registered, Registry
-from components.lib.storage.artifacts import Manifest, sha256
-from components.lib.storage.lease import Lease
-from components.lib.storage.stage import Context
+from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
 EVALUATION, GATE = "trunkline.evaluation", "trunkline.gate"  # tags of a version
@@ -126,21 +123,3 @@ def promote(registry: Registry, version: Registered, candidate: Candidate | None
     if before is not None and before.version != version.version:
         registry.set_alias(before, PREVIOUS)
     registry.set_alias(version, CHAMPION)
-
-
-@contextmanager
-def locked(context: Context, models: Sequence[str]) -> Iterator[None]:
-    """Keeps other runs on this store from moving aliases of these models; waits for those that do.
-
-    MLflow knows no compare-and-set. A run on another store is met by reading back and by trying again.
-    """
-
-    def tell(owner: str) -> None:
-        context.tell(f"run {owner} promotes the same model: this one waits until it is done")
-
-    with ExitStack() as stack:
-        for model in sorted(set(models)):  # in one order, so that no two wait for each other
-            lease = Lease(context.store.objects, f"aliases/{sha256(model.encode())[:32]}", context.run_id)
-            lease.wait(lambda: False, tell)
-            stack.enter_context(lease.kept())
-        yield

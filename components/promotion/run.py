@@ -10,6 +10,7 @@ from typing import Any
 
 from components.lib.core.errors import DataError, IntegrityError, MissingError
 from components.lib.core.settings import to_dict
+from components.lib.registry import aliases
 from components.lib.registry.registered_models import Registry
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
@@ -51,7 +52,7 @@ def run(
     trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
     models = [trunk.facts["name"], *(one.facts["model"] for one in scored)]
-    with champion.locked(context, models):
+    with aliases.locked(context.store.objects, models, context.run_id, context.tell):
         candidates = [champion.candidate(context.store, registry, one) for one in scored]
         key = _begun(config, context.store, trunk, candidates) or _key(config, trunk, candidates)
 
