@@ -1,4 +1,4 @@
-"""The champion that a branch is judged against, whichever came since its evaluation; moving the alias."""
+"""The champion that a branch is judged against, whichever came since its evaluation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.lib.core import bootstrap
-from components.lib.core.errors import IntegrityError, MissingError, ServiceError
-from components.lib.registry.registered_models import ANCHOR, CHAMPION, PREVIOUS, Registered, Registry
+from components.lib.core.errors import IntegrityError, MissingError
+from components.lib.registry.registered_models import CHAMPION, Registered, Registry
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
@@ -94,32 +94,3 @@ def decision_number(registry: Registry, evaluation: Manifest) -> int:
     mine = [int(one.version) for one in versions if one.reference == branch]
     judged = [one for one in versions if GATE in one.tags and (not mine or int(one.version) < min(mine))]
     return 1 + len(judged)
-
-
-def anchor(registry: Registry, version: Registered, *, better: bool) -> None:
-    """Sets the alias `anchor` where it is missing, to the champion or else `version`; moves it if `better`.
-
-    Before `champion` moves: whoever is killed in between does the same again.
-    """
-    if better or registry.find(version.name, ANCHOR) is None:
-        first = version if better else registry.find(version.name, CHAMPION) or version
-        registry.set_alias(first, ANCHOR)
-
-
-def promote(registry: Registry, version: Registered, candidate: Candidate | None = None) -> None:
-    """Moves `champion` to `version`, `previous` to the one before; repeating it changes nothing.
-
-    `previous` first: whoever is killed in between has lost nothing.
-
-    Raises:
-        ServiceError: retriable, if the champion is not the one that the candidate was compared with.
-    """
-    before = registry.find(version.name, CHAMPION)
-    if candidate is not None and before is not None and before.version != version.version:
-        expected = candidate.champion.version if candidate.champion else "no champion"
-        if before.version != expected:
-            what, place = "the champion changed while it was compared with", f"{version.name}@{CHAMPION}"
-            raise ServiceError(what, where=place, found=before.version, expected=expected)
-    if before is not None and before.version != version.version:
-        registry.set_alias(before, PREVIOUS)
-    registry.set_alias(version, CHAMPION)

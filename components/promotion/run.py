@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import DataError, IntegrityError, MissingError
+from components.lib.core.failpoints import reach
 from components.lib.core.settings import to_dict
 from components.lib.registry import aliases
 from components.lib.registry.registered_models import Registry
@@ -53,6 +54,7 @@ def run(
     registry = Registry(context.tracking_uri)
     models = [trunk.facts["name"], *(one.facts["model"] for one in scored)]
     with aliases.locked(context.store.objects, models, context.run_id, context.tell):
+        moves = {name: aliases.Moves(context.store.objects, name) for name in models}
         candidates = [champion.candidate(context.store, registry, one) for one in scored]
         key = _begun(config, context.store, trunk, candidates) or _key(config, trunk, candidates)
 
@@ -64,7 +66,8 @@ def run(
 
         manifest = context.produce(key, build, decision)
         decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
-        apply(context, registry, manifest, decided, trunk, candidates)
+        reach("promotion.decided")
+        apply(context, registry, moves, manifest, decided, trunk, candidates)
     _report(context, registry, decided, trunk, scored, report)
     return manifest
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.lib.core.errors import DataError, MissingError, TrunklineError, WorkerLost
-from components.lib.registry import aliases, examples
+from components.lib.registry import examples
 from components.lib.registry.model_server.batching import Batcher, Served
 from components.lib.registry.model_server.worker import Worker
 from components.lib.registry.registered_models import CHAMPION, PREVIOUS, Registered, Registry
@@ -141,18 +141,12 @@ class Follower:
             return
         place = self.store or fallen.tags.get("trunkline.store", "")
         owner = f"server-{socket.gethostname()}-{os.getpid()}"
-        arguments = (
-            Store(place).objects,
-            fallen,
-            self.alias,
-            self.current,
-            self.fallen[fallen.version],
-            owner,
-        )
-        if await asyncio.to_thread(aliases.withdraw, self.registry, *arguments):
+        why, to = self.fallen[fallen.version], {self.alias: self.current}
+        arguments = (self.registry, Store(place).objects, fallen, to, why, owner)
+        if await asyncio.to_thread(withdraw, *arguments):
             self._tell(
                 f"the alias {self.alias} of {self.name} goes back from version {fallen.version} to "
-                f"version {self.current.version}: {self.fallen[fallen.version]}"
+                f"version {self.current.version}: {why}"
             )
 
     def _goes_on(self) -> str:

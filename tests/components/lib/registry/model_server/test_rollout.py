@@ -1,4 +1,4 @@
-"""Roll-outs on real processes and a real MLflow server: what stands takes the traffic, what falls does not."""
+"""Roll-outs on real processes and a real MLflow server: what stands takes the traffic, what falls stays."""
 
 import json
 import threading
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from components.lib.registry import aliases
+from components.lib.registry import rollback
 from components.lib.registry.registered_models import Registry
 from components.lib.storage.artifacts import sha256
 from components.lib.storage.lease import Lease
@@ -93,9 +93,9 @@ def test_a_promoted_version_takes_the_traffic_and_no_request_is_lost(registry, s
             assert server.ask("/ready")[0] == 503 and server.predictions(ASKED)
             asking.stopped.set()
         assert not asking.lost and server.process.wait(20) == 0
-    assert aliases.main(["previous", name, "--tracking-uri", registry.uri, "--why", "worse in life"]) == 0
+    assert rollback.main([name, "--tracking-uri", registry.uri, "--why", "worse in life"]) == 0
     assert (served.holder(registry, name), served.holder(registry, name, "previous")) == ("1", "2")
-    assert "worse in life" in registry.find(name, "previous").tags[aliases.WITHDRAWN]
+    assert "worse in life" in registry.find(name, "previous").tags[rollback.WITHDRAWN]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_version_that_falls_never_takes_traffic_and_the_alias_goes_back(
         assert not asking.lost and {*asking.versions} == {"1"}
         assert served.holder(registry, name) == "1"
         (fallen,) = (one for one in registry.of(name) if one.version == "2")
-        assert words in fallen.tags[aliases.WITHDRAWN]
+        assert words in fallen.tags[rollback.WITHDRAWN]
         assert b"trunkline_versions_refused_total 1.0" in server.ask("/metrics")[1]
         assert len([*(tmp_path / "process").rglob("MLmodel")]) == 1
 
@@ -191,7 +191,7 @@ def test_who_is_killed_in_the_midst_of_a_switch_begins_again(registry, store, tm
         assert lease.take()
         with lease.kept():
             served.champion(registry, served.version(registry, store, name, seed=1, spoiled="cannot load"))
-            server.wait("run a run moves the alias")
+            server.wait("run a run promotes the same model")
             model = server.model()
             server.process.kill()
             assert served.holder(registry, name) == "2"
