@@ -40,7 +40,7 @@ def version(registry: Registry, store: Store, name: str, seed: int, spoiled: str
     digests = {
         one.name.removeprefix("model/"): one.sha256 for one in branch.files if one.name.startswith("model/")
     }
-    asked = answered(System.load(folder, branch.facts, []), use, {"text": TEXTS})
+    asked = answered(System.load(folder, branch.facts, []), branch.facts, {"text": TEXTS})
     if spoiled == "answers otherwise":
         asked = asked.replace('"score": 0.', '"score": 1.', 1)
     run = registry.client.create_run("0").info.run_id

@@ -15,18 +15,19 @@ COUNT = 8  # examples that are asked
 BYTES = 1 << 19  # of all of them together, as a client sends them
 
 
-def answered(system: System, use: Use, inputs: Mapping[str, list[Any]]) -> str:
+def answered(system: System, facts: Mapping[str, Any], inputs: Mapping[str, list[Any]]) -> str:
     """A question of MLflow's protocol with its predictions, as JSON.
 
     Args:
         system: the branch.
-        use: which roles and parameters a client sends. Parameters are asked at their lowest: the surest
-            words of a model that writes, on whichever machine.
+        facts: of the branch: `kind` and `modality`.
         inputs: role -> values of the frozen examples.
 
     Returns:
-        "" where no example is one that a client could send.
+        The predictions are those of parameters at their lowest: the surest words of a model that writes, on
+        whichever machine. There are none where no example is one that a client could send.
     """
+    use = Use.of(facts["kind"], facts["modality"])
     roles = [role for role in use.inputs if role in inputs]
     rows: list[tuple[list[Any], list[Any]]] = []
     room = BYTES
@@ -41,15 +42,13 @@ def answered(system: System, use: Use, inputs: Mapping[str, list[Any]]) -> str:
             except DataError:  # no client may send it
                 continue
             rows, room = [*rows, (sent, read)], room - size
-    if not rows:
-        return ""
     asked = {role: [sent[place] for sent, _ in rows] for place, role in enumerate(roles)}
     given = {role: [read[place] for _, read in rows] for place, role in enumerate(roles)}
     bounds = getattr(system.task, "PARAMS", {})
     params = {name: low for name, (_, low, _) in bounds.items()}
     question: dict[str, Any] = {"inputs": asked if len(use.inputs) > 1 else asked[roles[0]]}
     question |= {"params": params} if params else {}
-    predictions = system.task.answer(system.model, system.reader, given, **params)
+    predictions = system.task.answer(system.model, system.reader, given, **params) if rows else []
     return json.dumps({"question": question, "predictions": predictions}, ensure_ascii=False)
 
 

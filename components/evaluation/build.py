@@ -26,7 +26,6 @@ from components.lib.core import bootstrap
 from components.lib.core.bootstrap import Drawn, Floats, Statistic
 from components.lib.core.errors import DataError
 from components.lib.registry import examples as stored
-from components.lib.registry.mlflow_model import Use
 from components.lib.registry.registered_models import Registered
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
@@ -69,9 +68,7 @@ def build(
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))
     draft.write(bootstrap.FILE, bootstrap.packed(drawn))
-    use = Use.of(branch.facts["kind"], branch.facts["modality"])
-    if asked := answered(systems["challenger"], use, test.inputs):
-        draft.write(stored.FILE, asked)
+    draft.write(stored.FILE, answered(systems["challenger"], branch.facts, test.inputs))
     table = outcomes.table(scored, examples)
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))

@@ -20,12 +20,12 @@ class Examples(NamedTuple):
 
 
 def read(folder: Path) -> Examples | None:
-    """Those of an MLflow model; None of one that was registered without, such as a bare trunk."""
+    """Those of an MLflow model; None if it has none, as a bare trunk."""
     path = folder / FILE
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
-    return Examples(found["question"], found["predictions"])
+    return Examples(found["question"], found["predictions"]) if found["predictions"] else None
 
 
 def difference(expected: Any, answered: Any, place: str = "predictions") -> str:

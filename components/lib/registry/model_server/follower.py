@@ -19,6 +19,7 @@ from components.lib.registry import examples
 from components.lib.registry.model_server.batching import Batcher, Served
 from components.lib.registry.model_server.worker import Worker
 from components.lib.registry.registered_models import CHAMPION, PREVIOUS, Registered, Registry
+from components.lib.registry.rollback import withdraw
 from components.lib.storage.store import Store
 
 VARIABLE = "TRUNKLINE_FOLLOW_SECONDS"
