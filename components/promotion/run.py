@@ -40,10 +40,8 @@ def run(
     """Gates the branches, registers them, moves aliases, writes the run's report.
 
     Args:
-        registered: manifest of the registered trunk.
-        evaluations: manifests of the evaluations, one a task.
-        decision: where the manifest of the decision is written; decision.json is a function of the inputs.
-        report: where the report is written; the store keeps it as runs/<run>/report.html, and verdict.json.
+        registered, evaluations: manifests of the registered trunk, and of the evaluations, one a task.
+        decision, report: where both are written; the store keeps runs/<run>/report.html, and verdict.json.
 
     Raises:
         ConfigErrors: if a rule or an option of one is unknown.
@@ -61,12 +59,12 @@ def run(
         def build(draft: Draft) -> None:
             decided = decide(rules, trunk, candidates)
             draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
-            verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
-            draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
+            draft.facts["passed"] = decided["trunk_passed"]
+            draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
 
         manifest = context.produce(key, build, decision)
-        decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
         reach("promotion.decided")
+        decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
         apply(context, registry, moves, manifest, decided, trunk, candidates)
     _report(context, registry, decided, trunk, scored, report)
     return manifest

@@ -104,16 +104,19 @@ def write(
     with tempfile.TemporaryDirectory(prefix="trunkline-") as scratch:
         place = Path(scratch)
         package, names = _server(place, use)
+        needs, ids = _requirements(config, use), {"model_id": model_id, "run_id": run_id}
         with _importable(place / "code", package), warnings.catch_warnings():
-            _save(
-                place, model, target, use, names, _requirements(config, use), model_id=model_id, run_id=run_id
-            )
+            _save(place, model, target, use, names, needs, **ids)
     (target / "README.md").write_text(readme, encoding="utf-8")
-    pinned = {f"artifacts/{model.name}/{name}": digest for name, digest in digests.items()}
+    return _pinned(target, {f"artifacts/{model.name}/{name}": digests[name] for name in digests}, examples)
+
+
+def _pinned(target: Path, digests: dict[str, str], examples: bytes) -> str:
+    """Writes the examples, if there are any, and `files.json`; returns its SHA-256."""
     if examples:
         (target / EXAMPLES).write_bytes(examples)
-        pinned[EXAMPLES] = sha256(examples)
-    listing = canonical(pinned)
+        digests[EXAMPLES] = sha256(examples)
+    listing = canonical(digests)
     (target / FILES).write_bytes(listing)
     return sha256(listing)
 
