@@ -100,9 +100,7 @@ def _manifests(name: str, label: str, folder: Path) -> None:
     """`Pipeline` and `PipelineVersion` of KFP's Kubernetes-native API, for `kubectl apply`."""
     folder.mkdir(exist_ok=True)
     options = KubernetesManifestOptions(
-        pipeline_name=f"{PREFIX}{name}",
-        pipeline_version_name=label,
-        include_pipeline_manifest=True,
+        pipeline_name=f"{PREFIX}{name}", pipeline_version_name=label, include_pipeline_manifest=True
     )
     form = {"kubernetes_manifest_format": True, "kubernetes_manifest_options": options}
     compiler.Compiler().compile(graph(name), str(folder / f"{name}.yaml"), **form)

@@ -24,11 +24,7 @@ RESERVE = 0.03  # of the budget for what was not measured: checkpoints, the comm
 
 
 def fixed(
-    config: Config,
-    objects: Objects,
-    folder: str,
-    world: World,
-    measure: Callable[[Config], Meter],
+    config: Config, objects: Objects, folder: str, world: World, measure: Callable[[Config], Meter]
 ) -> Config:
     """The settings with the number of steps that fit into `minutes`; all ranks call it and get the same.
 

@@ -65,10 +65,7 @@ def terminate(asking: Asking) -> str:
     run_id = asking.start(asking.long(trainer=asking.trainer))
     asking.training(run_id)
     if asking.trainer:
-        asking.until(
-            "a TrainJob with running pods",
-            lambda: (trained_by(asking, run_id) or None, "none"),
-        )
+        asking.until("a TrainJob with running pods", lambda: (trained_by(asking, run_id) or None, "none"))
     return cancelled(asking, run_id)
 
 

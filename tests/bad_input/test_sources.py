@@ -7,17 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from components.lib.data.sources import find, read_records
-from tests.bad_input.refusal import (
-    ACCESS,
-    ALMIGHTY,
-    MISSING,
-    SERVICE,
-    SETTING,
-    Row,
-    as_anybody,
-    judge,
-    rows,
-)
+from tests.bad_input.refusal import ACCESS, ALMIGHTY, MISSING, SERVICE, SETTING, Row, as_anybody, judge, rows
 
 PRIVATE = "not at a public address"
 

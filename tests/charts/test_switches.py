@@ -46,11 +46,7 @@ SWITCHES = [
     ({"garbage": {"enabled": False}}, set(), of("-garbage", "CronJob") | of("-kubernetes", "NetworkPolicy")),
     ({"pipelines": {"role": ""}}, set(), of("-runner", "RoleBinding")),
     (SCHEDULES, of("-schedule", *SCHEDULED) | SCHEDULE, set()),
-    (
-        MULTI_USER,
-        of("-schedule", *SCHEDULED, "Role", "RoleBinding") | SCHEDULE,
-        set(),
-    ),
+    (MULTI_USER, of("-schedule", *SCHEDULED, "Role", "RoleBinding") | SCHEDULE, set()),
     (
         {"networkPolicy": {"enabled": False}},
         set(),

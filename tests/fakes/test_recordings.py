@@ -61,18 +61,8 @@ def test_a_run_that_is_waited_for_ends_as_the_real_one_did(case, code, tmp_path,
 
     backend.before = closes
     with serving(backend) as uri:
-        words = [
-            "--preset",
-            "smoke",
-            "--endpoint",
-            uri,
-            "--every",
-            "0.01",
-            "--store",
-            str(tmp_path),
-            "--wait",
-        ]
-        assert submit.main(words) == code
+        words = f"--preset smoke --endpoint {uri} --every 0.01 --store {tmp_path} --wait"
+        assert submit.main(words.split()) == code
         with urllib.request.urlopen(f"{uri}/apis/v2beta1/runs/{next(iter(backend.runs))}") as response:
             answer = json.loads(response.read())
     shown = [line.split()[-1].upper() for line in capsys.readouterr().out.splitlines()[1:]]

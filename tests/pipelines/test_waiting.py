@@ -43,18 +43,8 @@ def test_a_step_that_waits_for_its_pod_is_named_once_with_the_command_that_tells
 
     backend.before = details
     with serving(backend) as uri:
-        words = [
-            "--preset",
-            "smoke",
-            "--endpoint",
-            uri,
-            "--every",
-            "0.01",
-            "--store",
-            str(tmp_path),
-            "--wait",
-        ]
-        assert submit.main(words) == 75
+        words = f"--preset smoke --endpoint {uri} --every 0.01 --store {tmp_path} --wait"
+        assert submit.main(words.split()) == 75
     said = [line for line in capsys.readouterr().err.splitlines() if "has waited for its pod" in line]
     assert [line.partition(" has waited")[0] for line in said] == ([step] if step else [])
     which = "--selector workflows.argoproj.io/workflow=training-lw7k2 "

@@ -77,10 +77,7 @@ class Run:
             self._resume()
         plan, steps = self.plan, self.plan.schedule.steps
         progress = Progress(steps, self.step, plan.label, plan.unit)
-        with (
-            signals.noted() as stop,
-            closing(prefetch(self._micro_batches, self.step, steps)) as batches,
-        ):
+        with signals.noted() as stop, closing(prefetch(self._micro_batches, self.step, steps)) as batches:
             while self.step < steps and not self._ended:
                 with self.meter.wait("data"):
                     micro_batches = next(batches)

@@ -36,9 +36,7 @@ class Config:
         "tokens; empty: the trunk as it starts",
     )
     learns: str = setting(
-        "vectors",
-        "a sample's vector, or the state of each of its tokens",
-        choices=("vectors", "states"),
+        "vectors", "a sample's vector, or the state of each of its tokens", choices=("vectors", "states")
     )
 
 

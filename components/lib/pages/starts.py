@@ -21,12 +21,7 @@ RULE = (
     "The rule: of the best start and those whose difference from it is not shown, the smallest to serve, in "
     "megabytes; within a factor of two of that, one that needs no pre-training."
 )
-STOPPED = {
-    "early": "early",
-    "bound": "bound",
-    "solved": "solved",
-    "zero-shot": "not trained",
-}
+STOPPED = {"early": "early", "bound": "bound", "solved": "solved", "zero-shot": "not trained"}
 
 
 def named(start: str) -> str:
@@ -223,15 +218,7 @@ def differences(facts: Facts, of_trunk: bool = True) -> tuple[list[str], list[li
             ends = [points(found["value"], of_share), span(found, differences=True, share=of_share)]
             rows.append([row["count"], words, *ends, _shown(found), least, *(worth or [NOTHING])])
     unit = ", points" if of_share else ""
-    headers = [
-        "labels",
-        "comparison",
-        f"difference{unit}",
-        "interval",
-        "",
-        f"detectable{unit}",
-        "worth",
-    ]
+    headers = ["labels", "comparison", f"difference{unit}", "interval", "", f"detectable{unit}", "worth"]
     return headers, rows
 
 

@@ -195,9 +195,7 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool =
         sys.exit(error.exit_code)
 
 
-def patient(
-    run: Callable[Concatenate[C, Context, P], T],
-) -> Callable[Concatenate[C, Context, P], T]:
+def patient(run: Callable[Concatenate[C, Context, P], T]) -> Callable[Concatenate[C, Context, P], T]:
     """Decorator of a stage's `run`, which can be repeated: again while a service does not answer."""
 
     @functools.wraps(run)

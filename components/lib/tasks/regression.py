@@ -104,10 +104,7 @@ def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 
 
 def compared(labels: Sequence[float], answers: Sequence[Array], names: list[str]) -> dict[str, Array]:
     """Outcomes of numbers, (1,) an example."""
-    return {
-        "label": np.asarray(labels, np.float64),
-        "prediction": np.concatenate(answers).astype(np.float64),
-    }
+    return {"label": np.asarray(labels, np.float64), "prediction": np.concatenate(answers).astype(np.float64)}
 
 
 def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> dict[str, Array]:

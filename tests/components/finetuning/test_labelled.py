@@ -119,8 +119,7 @@ def test_words_that_mean_no_label_can_be_classes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "words"),
-    [((10, 5000), ["60 examples", "5000"]), ((1,), ["share", "60"]), ((0.5, 60), [])],
+    ("wanted", "words"), [((10, 5000), ["60 examples", "5000"]), ((1,), ["share", "60"]), ((0.5, 60), [])]
 )
 def test_label_counts_that_are_not_what_they_seem_are_told(wanted, words):
     notices = labelled.counts_told(SimpleNamespace(label_counts=wanted), 60)

@@ -197,10 +197,7 @@ def test_what_has_no_layer_is_not_adapted_by_layers(mode):
 
 
 def test_a_spectral_start_takes_a_step():
-    given = {
-        "pretraining.trunk": {"architecture": "static", "size": "nano"},
-        "pretraining.start": "spectral",
-    }
+    given = {"pretraining.trunk": {"architecture": "static", "size": "nano"}, "pretraining.start": "spectral"}
     assert resolve("smoke", {**given, "pretraining.learning_rate": 0}).start == "spectral"
     with pytest.raises(ConfigErrors, match="training makes this start"):
         resolve("smoke", {**given, "pretraining.steps": 0})

@@ -3,9 +3,7 @@
 UNIT = "second"
 DOCUMENT = "clip"
 OFFERS = ("audio", "waveform", "views")  # whatever the architecture; see ARCHITECTURES
-ARCHITECTURES = {
-    "wav2vec2": ("frames",),
-}
+ARCHITECTURES = {"wav2vec2": ("frames",)}
 FIELDS = {"audio": "audio", "label": "label", "start": "start", "end": "end"}
 READS = ("audio",)
 JOINED = True  # tables beside recordings say who speaks, and which parts are records

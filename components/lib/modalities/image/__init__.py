@@ -3,12 +3,7 @@
 UNIT = "image"
 DOCUMENT = "image"
 OFFERS = ("image", "pixels", "views")  # whatever the architecture; see ARCHITECTURES
-ARCHITECTURES = {
-    "cnn": ("maps",),
-    "resnet": ("maps",),
-    "vit": ("maps", "patches"),
-    "mlp": (),
-}
+ARCHITECTURES = {"cnn": ("maps",), "resnet": ("maps",), "vit": ("maps", "patches"), "mlp": ()}
 FIELDS = {"image": "image", "label": "label"}
 READS = ("image",)
 SHARED = ("height", "width", "channels")

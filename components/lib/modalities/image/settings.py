@@ -21,8 +21,7 @@ class Ingestion:
     longest: float = setting(8.0, "longer side in shorter sides, at most", minimum=1.0, maximum=1000.0)
     flat: int = setting(4, "range of grey values up to which an image shows nothing", minimum=0, maximum=255)
     range: tuple[float, ...] = setting(
-        (),
-        "values that become 0 to 255 of images of more than 8 bits, e.g. [0, 4095]; empty: by all of them",
+        (), "values that become 0 to 255 of images of more than 8 bits, e.g. [0, 4095]; empty: by all of them"
     )
     near_duplicates: float = setting(
         0.995,

@@ -67,11 +67,7 @@ class Index:
         return shared.astype(np.int8)
 
     def _covered(
-        self,
-        met: Fingerprints,
-        first: npt.NDArray[np.int64],
-        documents: npt.NDArray[np.int64],
-        least: float,
+        self, met: Fingerprints, first: npt.NDArray[np.int64], documents: npt.NDArray[np.int64], least: float
     ) -> npt.NDArray[np.int64]:
         """Documents that hold at least `least` of the distinct runs of one evaluation document.
 

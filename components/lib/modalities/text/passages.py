@@ -62,10 +62,7 @@ class Passages(Windows):
 
 
 def windowed(
-    reader: Reader,
-    questions: Sequence[str],
-    contexts: Sequence[str],
-    answers: Sequence[Sequence[Answer]],
+    reader: Reader, questions: Sequence[str], contexts: Sequence[str], answers: Sequence[Sequence[Answer]]
 ) -> Passages:
     """Every window of every example."""
     frame = PairFrame.of(reader.tokenizer)

@@ -127,11 +127,7 @@ class StaticEmbeddingsForSequenceClassification(_Pretrained):
         self.post_init()
 
     def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        **_: Any,
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, **_: Any
     ) -> SequenceClassifierOutput:
         """Logits (n, classes), and the cross-entropy if labels are given."""
         logits = self.classifier(self.trunk(input_ids, attention_mask).last_hidden_state)

@@ -35,13 +35,7 @@ VIT = {
     "base": (12, 768, 12),
 }
 # name: widths of the layers, the last one is the code
-MLP = {
-    "nano": (64, 16),
-    "micro": (128, 32),
-    "tiny": (192, 32),
-    "small": (256, 32),
-    "base": (1024, 256, 64),
-}
+MLP = {"nano": (64, 16), "micro": (128, 32), "tiny": (192, 32), "small": (256, 32), "base": (1024, 256, 64)}
 
 BATCH_NORM = ("cnn", "resnet")  # architectures with batch norm
 

@@ -4,13 +4,7 @@ import uuid
 
 import pytest
 
-from components.lib.core.errors import (
-    AccessError,
-    ConfigError,
-    IntegrityError,
-    MissingError,
-    OutputError,
-)
+from components.lib.core.errors import AccessError, ConfigError, IntegrityError, MissingError, OutputError
 from components.lib.storage.artifacts import Key
 from components.lib.storage.objects import connect
 from components.lib.storage.objects.s3 import client

@@ -12,10 +12,7 @@ from tests.components.pretraining.launchers.test_trainjob import FOLLOWER, api, 
 
 __all__ = ["api"]  # the fixture
 UNPLACED = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: "
-LABELS = {
-    "jobset.sigs.k8s.io/replicatedjob-name": "node",
-    "batch.kubernetes.io/job-completion-index": "0",
-}
+LABELS = {"jobset.sigs.k8s.io/replicatedjob-name": "node", "batch.kubernetes.io/job-completion-index": "0"}
 
 
 MOUNTED = {"volumes": []}  # a store that is a folder

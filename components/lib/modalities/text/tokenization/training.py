@@ -179,9 +179,7 @@ def _with_marks(tokenizer: Tokenizer, options: Tokenization) -> Tokenizer:
 
 
 def _with_splits(
-    tokenizer: Tokenizer,
-    normalizer: normalizers.Normalizer | None,
-    splits: list[pre_tokenizers.PreTokenizer],
+    tokenizer: Tokenizer, normalizer: normalizers.Normalizer | None, splits: list[pre_tokenizers.PreTokenizer]
 ) -> Tokenizer:
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(splits)
