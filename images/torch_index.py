@@ -44,7 +44,7 @@ def _pip(command: str) -> list[str]:
 
 
 def _link(wheel: Path) -> str:
-    """With its hash: pip prefers such links."""
+    """A link with its hash: pip prefers such."""
     with wheel.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return f'<a href="{quote(wheel.name)}#sha256={digest}">{wheel.name}</a>\n'

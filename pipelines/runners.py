@@ -94,7 +94,7 @@ def _python(folder: Path) -> Iterator[None]:
 
 
 def _containers(label: str) -> local.DockerRunner:
-    """As restricted as a pod: not root, nothing to write but /tmp, no capabilities; the host's network."""
+    """Containers as restricted as pods: no root, no capabilities, only /tmp to write to; host network."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     return local.DockerRunner(
         user=f"{_user()}:{_user()}",

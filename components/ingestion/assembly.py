@@ -99,7 +99,7 @@ def _payloads(store: Store, run: list[Slice], columns: list[str]) -> Iterator[pa
 
 
 def _found(documents: Documents, store: Store, evaluations: Sequence[Manifest]) -> list[dict[str, Any]]:
-    """For each evaluation set: how many documents it has, and how many of them stand in the sources."""
+    """Overlap with each evaluation set: its documents, and how many of them stand in the sources."""
     equal = {row.tobytes() for row in documents.ids[documents.shared == 2].astype(">u8")}
     rows = []
     for index in evaluations:

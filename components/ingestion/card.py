@@ -69,7 +69,7 @@ class Card:
         ]
 
     def kinds(self) -> list[tuple[str, list[tuple[str, int]], int]]:
-        """Of each column: its most frequent values with their counts, and how many more values there are."""
+        """Most frequent values of each column with their counts, and how many more values there are."""
         return [
             (name, sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:KINDS], len(counts) - KINDS)
             for name, counts in self.statistics.kinds.items()

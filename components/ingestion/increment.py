@@ -32,7 +32,7 @@ def split(store: Store, since: str, parts: Sequence[Slice]) -> tuple[list[Slice]
 
 
 def inputs(since: str, parts: Sequence[Slice]) -> dict[str, str]:
-    """Of the key of a corpus: the content and the names of its sources, and the corpus that it continues."""
+    """Inputs of a corpus' key: the content and the names of its sources, and the corpus that it continues."""
     listing = [[part.source["name"], part.source["sha256"]] for part in parts]
     digest = artifacts.sha256(artifacts.canonical(listing))
     return {"sources": digest, **({SINCE: since} if since else {})}

@@ -176,7 +176,7 @@ def _split_groups(documents: Documents, config: Config, tested: Sequence[npt.NDA
 
 
 def _hold_one_out(documents: Documents, hashes: Hashes) -> None:
-    """Of little data, of which no document falls into the share, those with the lowest hash of all."""
+    """Little data, of which no document falls into the share: holds out those with the lowest hash."""
     kept = documents.kept
     few = hashes[kept, 1]
     if len(np.unique(few)) > 1 and not documents.validation[kept].any():

@@ -205,7 +205,7 @@ def _task_configs(item: dict[str, Any], errors: list[TrunklineError]) -> dict[st
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    """As JSON, without what is None, and so left out: items of a loop in KFP cannot hold a null."""
+    """A value as JSON, without what is None: items of a loop in KFP cannot hold a null."""
     sections = {name: to_dict(item[name]) for name in settings.TASK_SECTIONS}
     told = {name: {k: v for k, v in one.items() if v is not None} for name, one in sections.items()}
     return {"name": item["name"], **told}

@@ -117,7 +117,7 @@ def unpacked(data: bytes, names: Iterable[str]) -> Drawn:
 def _bounded(
     value: float, drawn: Floats, n: int, confidence: float, least: float | None, most: float | None
 ) -> tuple[float, float]:
-    """Of the resampled values, but no narrower than what n examples leave open within [least, most]."""
+    """Interval of resampled values, no narrower than what n examples leave open within [least, most]."""
     low, high = interval(drawn, confidence)
     share = unseen(n, confidence)
     if least is not None:

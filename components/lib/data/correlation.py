@@ -72,7 +72,7 @@ def signatures(small: Sequence[Pixels]) -> Signatures:
 
 
 def similarity(left: Signatures, right: Signatures) -> Floats:
-    """Of each pair: the correlation, or what the place where they differ most allows, if that is less."""
+    """Correlation of each pair, or what the place where they differ most allows, if that is less."""
     apart = left.view(np.int8).astype(np.float32) - right.view(np.int8)
     apart[:, : GREY + TINTS] /= UNIT
     apart[:, GREY + TINTS :] /= LEVEL

@@ -35,7 +35,7 @@ def take_lower(image: Any) -> None:
 
 
 def _turned(arguments: Any) -> Any:
-    """Of a decoder: the form of the pixels alone, or first, as in RGB;16B."""
+    """A decoder's arguments: the form of the pixels alone, or first, as in RGB;16B."""
     if isinstance(arguments, tuple):
         return (_turned(arguments[0]), *arguments[1:])
     form, _, order = str(arguments).partition(";16")

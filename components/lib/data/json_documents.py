@@ -76,7 +76,7 @@ class Document:
         return re.sub(BLANK, "", self._text[self._at : self._at + CHUNK]).startswith(start)
 
     def key(self) -> tuple[str, str]:
-        """As `value`, of a key and the colon behind it."""
+        """A key and the colon behind it, as `value`."""
         if self.peek() != '"':
             self._refuse("a key in quotes is expected")
         name, problem = self.value()

@@ -112,7 +112,7 @@ def _array(value: Any) -> npt.NDArray[Any]:
 
 
 def png(mask: Indices) -> bytes:
-    """As a PNG of 16 bits, or of 8 where that is enough: numbers are kept."""
+    """A mask as a PNG of 16 bits, or of 8 where that is enough: numbers are kept."""
     file = io.BytesIO()
     small = mask.max(initial=0) < 256
     Image.fromarray(mask.astype(np.uint8) if small else mask).save(file, "PNG", compress_level=1)

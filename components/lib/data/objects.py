@@ -37,7 +37,7 @@ def listed(value: Any, missing: Collection[str] = ()) -> list[dict[str, Any]]:
 
 
 def _rows(value: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Of lists side by side, one dict an object."""
+    """One dict an object, of lists side by side."""
     known = [name for name in (*CORNERS, *SIZES, *KINDS, *CROWDS) if value.get(name) is not None]
     for row in zip(*(value[name] for name in known), strict=True):
         yield dict(zip(known, row, strict=True))

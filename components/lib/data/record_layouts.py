@@ -19,7 +19,7 @@ NOTHING = "__HIVE_DEFAULT_PARTITION__"
 
 
 def pointer(path: Path, where: str) -> Rejected | None:
-    """Of a Git LFS pointer that stands for a file, the one record that it would be."""
+    """The one record of a Git LFS pointer, which stands for a file that was not fetched."""
     if path.stat().st_size > LONGEST_POINTER:
         return None
     head = path.read_bytes()

@@ -269,7 +269,7 @@ class Ingestion(Protocol):
         ...
 
     def indexer(self, options: Any) -> Indexer:
-        """Of an evaluation set."""
+        """What indexes an evaluation set."""
         ...
 
     def near_copies(self, ids: Any, signatures: Any, threshold: float) -> npt.NDArray[np.bool_]:

@@ -75,7 +75,7 @@ def names(model: Any) -> list[str]:
 
 
 def places(labels: Iterable[str], names: list[str]) -> list[int]:
-    """Of each label its place in the classes."""
+    """The place of each label in the classes."""
     index = {name: number for number, name in enumerate(names)}
     return [index[label] for label in labels]
 

@@ -57,7 +57,7 @@ def standard(rows: Any) -> Weigh:
 
 
 def plain(rows: Any) -> Weigh:
-    """As they are."""
+    """The rows as they are."""
     return lambda others: others
 
 
@@ -196,7 +196,7 @@ class Problem:
     def held_out(
         self, targets: Any, classes: int, tried: Sequence[Tried], parts: list[tuple[Ints, Ints]]
     ) -> list[Floats]:
-        """For each try the answers to the rows that judge, part after part, of models without them."""
+        """Answers of each try to the rows that judge, part after part, of models without them."""
         from sklearn.linear_model import LogisticRegression
 
         found: list[list[Floats]] = [[] for _ in tried]

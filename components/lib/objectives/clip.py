@@ -103,7 +103,7 @@ def softmax(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
 
 
 def sigmoid(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
-    """Of each combination of a row and a column whether they are a pair, summed over all."""
+    """SigLIP's loss: whether each combination of a row and a column is a pair, summed over all."""
     signs = torch.full_like(logits, -1.0).scatter(1, own[:, None], 1.0)
     return nn.functional.softplus(-signs * logits).masked_fill(other, 0.0).sum()
 

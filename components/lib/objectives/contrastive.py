@@ -99,7 +99,7 @@ def nt_xent(similarity: Tensor, config: Config) -> Tensor:
 
 
 def triplet(similarity: Tensor, config: Config) -> Tensor:
-    """By how much the most similar negative comes within the margin of the other view."""
+    """Triplet loss: by how much the most similar negative comes within the margin of the other view."""
     return (config.margin + similarity[:, 1:].amax(dim=1) - similarity[:, 0]).relu().sum()
 
 

@@ -66,7 +66,7 @@ class Deleted:
 
     @property
     def flops(self) -> float:
-        """Of trunk and decoder, forward and backward."""
+        """FLOPs of trunk and decoder, forward and backward."""
         return self.packed.flops + self.head
 
 

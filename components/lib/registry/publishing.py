@@ -1,4 +1,4 @@
-"""From a manifest with a `model/` folder to a version in the registry."""
+"""Publishing: from a manifest with a `model/` folder to a version in the registry."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Manifest:
         return json.dumps({"format": FORMAT, **self._plain()}, indent=1, sort_keys=True)
 
     def _plain(self) -> dict[str, Any]:
-        """As JSON types; facts of many thousand sources are not copied, as `asdict` would."""
+        """A value as JSON types; facts of many thousand sources are not copied, as `asdict` would."""
         return {**vars(self), "key": vars(self.key), "files": [vars(file) for file in self.files]}
 
     def write(self, path: Path) -> None:

@@ -77,7 +77,7 @@ class Reading:
     notices: Counter[str] = field(default_factory=Counter)
 
     def tell(self, what: str) -> None:
-        """Of one more record."""
+        """Counts one more record of which this is told."""
         self.notices[what] += 1
 
 

@@ -153,7 +153,7 @@ def linear_inputs(inputs: Mapping[str, Sequence[str]], labels: Any) -> dict[str,
 def linear_targets(
     inputs: Mapping[str, Sequence[str]], labels: Sequence[list[Answer]], names: list[str]
 ) -> tuple[list[list[str]], list[str], list[Any]]:
-    """Of each word of a context whether the first answer begins there (B), goes on (I), or not (O)."""
+    """Whether the first answer begins at a word of a context (B), goes on there (I), or not (O)."""
     targets, known = [], []
     for context, answers in zip(inputs["context"], labels, strict=True):
         begin = answers[0]["start"] if answers else -1

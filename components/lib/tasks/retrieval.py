@@ -106,7 +106,7 @@ class Retriever(Branch):
             setattr(self, name, value.to(self.get_buffer(name).device))
 
     def captions(self) -> list[str]:
-        """Of the gallery."""
+        """Captions of the gallery."""
         kept: Any = self.words
         return list(json.loads(bytes(kept.cpu().tolist()) or b"[]"))
 

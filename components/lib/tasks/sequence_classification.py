@@ -78,7 +78,7 @@ class Objective(Supervised):
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, weight: float) -> Loss:
-    """Of (n, classes) logits, summed, with the number of right answers."""
+    """Cross-entropy of (n, classes) logits, summed, with the number of right answers."""
     total = nn.functional.cross_entropy(logits, targets, reduction="sum")
     return Loss(total, weight, {"accuracy": (logits.argmax(-1) == targets).sum()})
 

@@ -121,7 +121,7 @@ def compared(labels: Sequence[list[str]], answers: Sequence[Array], names: list[
 
 
 def _guessed(model: nn.Module, samples: WordWindows, size: int = 64) -> list[Ints]:
-    """Of each example the class index of each word."""
+    """The class index of each word of each example."""
     rows, _ = samples.windows()
     tokens: list[Ints] = [np.empty(0, np.int64)] * len(rows)
     for places, batch in batches(model, rows, size):

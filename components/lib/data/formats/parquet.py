@@ -160,7 +160,7 @@ def _named(schema: Any) -> dict[str, Meaning]:
 
 
 def _meaning(feature: Any) -> Meaning | None:
-    """Of a ClassLabel, or of what it stands in, the names of its numbers; -1 and null are None: no label."""
+    """Names of a ClassLabel's numbers, wherever it stands; -1 and null are None: no label."""
     if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
         names = [str(name) for name in feature["names"]]
         return lambda value: _class(value, names)

@@ -112,7 +112,7 @@ def rows_needed(model: nn.Module, world: World) -> RowsNeeded:
 
 
 def _sharded_rows(rows: int, size: int) -> Iterator[RowRange]:
-    """As torch.chunk divides: equal parts, the last ones smaller or empty."""
+    """Rows of each rank, divided as torch.chunk does: equal parts, the last ones smaller or empty."""
     part = -(-rows // size)
     for rank in range(size):
         yield RowRange(rank, min(rank * part, rows), min((rank + 1) * part, rows))

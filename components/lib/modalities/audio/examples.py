@@ -99,7 +99,7 @@ class Padded:
         return self.waves.numel()
 
     def arguments(self, model: Any = None) -> dict[str, Tensor]:
-        """Of a pass of a model of `transformers`: inputs with mean 0 and variance 1, and which are real."""
+        """Arguments of a model's pass: inputs with mean 0 and variance 1, and which are real."""
         real = torch.arange(self.waves.shape[1], device=self.waves.device) < self.lengths[:, None]
         values = self.waves.float() / 32768
         values = normalised(values, real) if self.normalize else values

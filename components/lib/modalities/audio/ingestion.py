@@ -92,7 +92,7 @@ def indexer(options: Ingestion) -> Indexer:
 def near_copies(
     ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
 ) -> npt.NDArray[np.bool_]:
-    """By correlation of small spectrograms."""
+    """Near duplicates, by correlation of small spectrograms."""
     return correlation.near_copies(ids, signatures, threshold)
 
 

@@ -60,7 +60,7 @@ class Processor:
 
     @classmethod
     def parse(cls, data: bytes) -> Processor:
-        """From the content of that file."""
+        """The processor that the content of such a file describes."""
         return cls(**json.loads(data)["trunkline"])
 
     def probes(self) -> list[str]:

@@ -101,7 +101,7 @@ def _above(one: int, rate: int) -> bool:
 def _waveforms(
     workers: int, store: Store, corpus: Manifest, split: str, processor: Processor
 ) -> Iterator[Waveform]:
-    """In order; libsndfile and soxr leave the interpreter's lock while they work."""
+    """Waveforms in order; libsndfile and soxr leave the interpreter's lock while they work."""
     under_way: deque[Future[list[Waveform]]] = deque()
 
     def decoded(batch: list[bytes]) -> list[Waveform]:

@@ -58,7 +58,7 @@ class View:
         return self.waves.numel() / self.rate
 
     def plus(self, **extra: Tensor) -> View:
-        """With tensors that an objective needs beside the clips."""
+        """The view with tensors that an objective needs beside the clips."""
         return replace(self, extra={**self.extra, **extra})
 
     def samples(self) -> Tensor:

@@ -42,7 +42,7 @@ class WaveformShards:
         return len(self.lengths)
 
     def read(self, clip: int, begin: int = 0, count: int | None = None) -> npt.NDArray[np.int16]:
-        """So many samples of a clip; fewer where it ends."""
+        """`count` samples of a clip; fewer where it ends."""
         whole = int(self.lengths[clip])
         stop = whole if count is None else min(whole, begin + count)
         start = int(self._starts[clip])

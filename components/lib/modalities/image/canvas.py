@@ -105,7 +105,7 @@ class Canvas:
 
     @classmethod
     def parse(cls, data: bytes) -> Canvas:
-        """From the content of that file."""
+        """The canvas that the content of such a file describes."""
         values = json.loads(data)["trunkline"]
         lists = {name: tuple(values.get(name, ())) for name in ("mean", "std", "range")}
         return cls(**{**values, **lists})

@@ -52,7 +52,7 @@ def places(shape: Iterable[int], stride: int, device: torch.device) -> tuple[Ten
 
 
 def losses(logits: Tensor, boxes: Tensor, targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Of each image the focal loss of its centres and 1 - GIoU of its boxes, over its number of objects.
+    """Focal loss of each image's centres and 1 - GIoU of its boxes, over its number of objects.
 
     Args:
         logits, boxes: of Detector.
@@ -69,7 +69,7 @@ def losses(logits: Tensor, boxes: Tensor, targets: Sequence[Tensor]) -> tuple[Te
 
 
 def found(logits: Tensor, boxes: Tensor, canvas: Canvas) -> list[tuple[Array, Array, Array]]:
-    """Of each image the scores, classes and boxes of the peaks, surest first."""
+    """Scores, classes and boxes of the peaks of each image, surest first."""
     chance = logits.sigmoid()
     peak = chance == nn.functional.max_pool2d(chance, 3, stride=1, padding=1)
     flat = torch.where(peak, chance, -1.0).flatten(1)

@@ -67,7 +67,7 @@ class Framed(PerSample):
         return len(self.pixels)
 
     def arguments(self, model: Any = None) -> dict[str, Tensor]:
-        """Of a pass of a model."""
+        """Arguments of a model's pass."""
         return {"pixel_values": self.normal()}
 
     def normal(self) -> Tensor:

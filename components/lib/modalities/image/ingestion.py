@@ -91,7 +91,7 @@ def indexer(options: Ingestion) -> Indexer:
 def near_copies(
     ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
 ) -> npt.NDArray[np.bool_]:
-    """By correlation of small pictures."""
+    """Near duplicates, by correlation of small pictures."""
     return correlation.near_copies(ids, signatures, threshold)
 
 

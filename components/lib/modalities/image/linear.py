@@ -65,7 +65,7 @@ class Components:
         return np.concatenate(parts).astype(np.float32)
 
     def weigh(self, rows: Any) -> Weigh:
-        """As they are."""
+        """The rows as they are."""
         return plain(rows)
 
     def _flat(self, images: Pixels) -> Floats:

@@ -75,7 +75,7 @@ def neighbours(images: Tensor, features: Tensor, queries: int, found: int) -> Ca
 
 
 def enlarged(canvas: Canvas) -> Canvas:
-    """By the smallest whole factor that makes its sides long enough to be seen."""
+    """A picture enlarged by the smallest whole factor that makes its sides long enough to be seen."""
     factor = max(1, -(-SIDE // max(canvas.shape[:2])))
     return canvas.repeat(factor, axis=0).repeat(factor, axis=1)
 

@@ -138,7 +138,7 @@ class Moments:
         self._sums += np.stack([counts @ values, counts @ values**2])
 
     def of(self) -> tuple[list[float], list[float]]:
-        """Of pixels as numbers from 0 to 1."""
+        """Mean and deviation of each channel, of pixels from 0 to 1."""
         mean, square = self._sums / max(self._count, 1)
         deviation = np.sqrt(np.maximum(square - mean**2, 0))
         return [round(m / 255, 6) for m in mean], [round(max(s / 255, LEAST), 6) for s in deviation]

@@ -56,7 +56,7 @@ class View(PerSample):
         return len(self.images)
 
     def plus(self, **extra: Tensor) -> View:
-        """With tensors that an objective needs beside the images."""
+        """The view with tensors that an objective needs beside the images."""
         return replace(self, extra={**self.extra, **extra})
 
     def plain(self) -> Tensor:

@@ -44,7 +44,7 @@ def captions(value: Any, *, normal: bool = False) -> list[str]:
 
 
 def joined(found: list[str]) -> str:
-    """As they stand in a corpus."""
+    """Captions as one text, as they stand in a corpus."""
     return "\n".join(found)
 
 

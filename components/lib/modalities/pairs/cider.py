@@ -34,7 +34,7 @@ class Cider:
         self._images = math.log(max(len(references), 1))
 
     def scores(self, captions: Iterable[str], images: Iterable[int]) -> npt.NDArray[np.float64]:
-        """Of each caption with the references of its image, from 0 to 10."""
+        """CIDEr-D of each caption against the references of its image, from 0 to 10."""
         pairs = zip(captions, images, strict=True)
         return np.array([self._score(_runs(text), self._references[image]) for text, image in pairs])
 

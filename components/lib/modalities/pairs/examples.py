@@ -87,7 +87,7 @@ def embedded(model: Any, samples: Any) -> Iterator[Any]:
 
 
 def gallery(reader: Any, files: Sequence[bytes], captions: Sequence[Sequence[str]]) -> Gallery:
-    """Of image files, each with its captions."""
+    """The gallery of image files, each with its captions."""
     texts = list(dict.fromkeys(text for some in captions for text in some))
     places = {text: place for place, text in enumerate(texts)}
     padding = reader.texts.tokenizer.pad_token_id

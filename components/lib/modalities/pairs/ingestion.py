@@ -107,7 +107,7 @@ def cleaner(options: Ingestion, folders: Sequence[Path]) -> Callable[[Sequence[P
 
 
 def indexer(options: Ingestion) -> Indexer:
-    """Of images, with texts that have none."""
+    """What indexes an evaluation set: that of images, with texts that have none."""
     return Collector(options)
 
 

@@ -46,7 +46,7 @@ class DualEncoderConfig(PretrainedConfig):  # type: ignore[misc]
 
     @property
     def hidden_size(self) -> int:
-        """Of an embedding."""
+        """Width of an embedding."""
         return self.projection
 
     def tower(self, name: str) -> Any:

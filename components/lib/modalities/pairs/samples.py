@@ -48,7 +48,7 @@ class Pair(PerSample):
 
     @property
     def flops(self) -> float:
-        """Of both towers, forward and backward."""
+        """FLOPs of both towers, forward and backward."""
         return float(self.images.flops + self.texts.flops)
 
 

@@ -88,7 +88,7 @@ class Padded:
         return float((self.targets != IGNORED).sum())
 
     def arguments(self, model: Any) -> dict[str, Tensor]:
-        """Of a pass of a model: with the types of a pair's texts, where it has vectors for them."""
+        """Arguments of a model's pass: with the types of a pair's texts, where it has vectors for them."""
         given = {"input_ids": self.ids, "attention_mask": self.mask}
         typed = getattr(model.config, "type_vocab_size", 0) or 0
         return {**given, "token_type_ids": self.types} if typed > 1 else given

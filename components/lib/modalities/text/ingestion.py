@@ -95,7 +95,7 @@ def indexer(options: Ingestion) -> Indexer:
 def near_copies(
     ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
 ) -> npt.NDArray[np.bool_]:
-    """By the similarity that MinHash estimates."""
+    """Near duplicates, by the similarity that MinHash estimates."""
     return deduplication.near_copies(ids, signatures, threshold)
 
 

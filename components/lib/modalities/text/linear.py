@@ -135,7 +135,7 @@ class Semantics:
         return self.rows({"text": first}) @ self.rows({"text": second}).T
 
     def weigh(self, rows: Any) -> Weigh:
-        """As they are."""
+        """The rows as they are."""
         return plain(rows)
 
 
@@ -152,7 +152,7 @@ class Matches:
         return np.asarray(self.measure(inputs["query"], inputs["document"]), np.float32).reshape(-1, 1)
 
     def weigh(self, rows: Any) -> Weigh:
-        """In deviations from the mean."""
+        """The rows in deviations from the mean."""
         return standard(rows)
 
 
@@ -193,7 +193,7 @@ class SharedWords:
         return hasher.transform(_shared(*pair) for pair in zip(*sides, strict=True))
 
     def weigh(self, rows: Any) -> Weigh:
-        """As they are."""
+        """The rows as they are."""
         return plain(rows)
 
 
@@ -219,7 +219,7 @@ class Nearness:
         return np.hstack([np.abs(a - b), a * b, (a * b).sum(axis=1, keepdims=True)]).astype(np.float32)
 
     def weigh(self, rows: Any) -> Weigh:
-        """In deviations from the mean."""
+        """The rows in deviations from the mean."""
         return standard(rows)
 
 
@@ -235,7 +235,7 @@ class WordShapes:
         return hasher.transform(names for words in _only(inputs) for names in _word_features(words))
 
     def weigh(self, rows: Any) -> Weigh:
-        """As they are."""
+        """The rows as they are."""
         return plain(rows)
 
 

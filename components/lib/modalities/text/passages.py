@@ -104,7 +104,7 @@ def _tokens(spans: Array, answer: Answer) -> tuple[int, int] | None:
 
 
 def best_spans(starts: Tensor, ends: Tensor, first: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each window the best span of at most ANSWER tokens, and by how much it is above "no answer".
+    """Best span of each window, of at most ANSWER tokens, and by how much it is above "no answer".
 
     Args:
         starts, ends: (n, L) logits.

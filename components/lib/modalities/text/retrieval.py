@@ -64,7 +64,7 @@ class Retrieval:
 
     @property
     def cut(self) -> Sequence[bool]:
-        """Of each query, whether it or a document of it is longer than what is read."""
+        """Whether each query, or a document of it, is longer than what is read."""
         long = self.documents.cut
         return [
             bool(own) or any(long[place] for place in each)

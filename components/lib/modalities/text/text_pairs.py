@@ -25,7 +25,7 @@ class PairFrame:
 
     @classmethod
     def of(cls, tokenizer: Any) -> PairFrame:
-        """As the tokenizer frames one text: the pair's own frame is lacking in many tokenizer.json."""
+        """The frame of a pair, made of that of one text: a pair's own is lacking in many tokenizer.json."""
         encoded = tokenizer(PROBE, return_special_tokens_mask=True)
         ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
         at = special.index(0) if 0 in special else (len(ids) + 1) // 2

@@ -32,7 +32,7 @@ class WordWindows(Windows):
     cut: list[bool]
 
     def answers(self, tokens: Sequence[Ints], nothing: int) -> list[Ints]:
-        """Of each example the class of each word.
+        """The class of each word of each example.
 
         Args:
             tokens: of each of `windows` the class of each token.

@@ -105,7 +105,7 @@ class Targets:
 
     @property
     def flops(self) -> float:
-        """Of trunk and head, forward and backward."""
+        """FLOPs of trunk and head, forward and backward."""
         rows = 0.0 if self.packed is None else self.packed.flops - self.unread * self.packed.real
         return rows + self.unread * len(self.places) + self.head
 

@@ -167,7 +167,7 @@ def request(url: str, timeout: float, body: Mapping[str, Any] | None = None) -> 
 
 
 def _authorization() -> dict[str, str]:
-    """As mlflow's client says who we are."""
+    """Headers by which mlflow's client says who we are."""
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return {"Authorization": f"Bearer {token}"}
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
