@@ -1,5 +1,7 @@
 """Small models that are quick to train, with all that the engine must handle, and runs of them."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.lib.core.errors import Interrupted
 from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import ALONE, World
 from components.lib.engine.loop import Run
@@ -100,6 +103,18 @@ def stopped(one: Run, step: int) -> Run:
     take = one._take
     one._take = lambda batches, stop: take(batches, stop or one.step + 1 == step)
     return one
+
+
+def train_until(one: Run, met: Callable[[], bool], every: int = 10) -> None:
+    """Trains until `met()`, which is asked every so many steps, or to the last step."""
+    take = one._take
+
+    def asked(batches, stop):
+        return take(batches, stop or (one.step > 0 and one.step % every == 0 and met()))
+
+    one._take = asked
+    with suppress(Interrupted):
+        one.train()
 
 
 def state(one: Run) -> dict[str, list]:

@@ -13,7 +13,7 @@ from components.lib.engine.trainable import WeightedSum
 from tests.components.lib.engine import worlds
 from tests.components.lib.objectives.test_contract import USUAL, build, build_on
 
-WAYS = ("ddp", "fsdp")
+WAYS, STEPS = ("ddp", "fsdp"), 4
 OPTIONS = {  # that change how the samples of a batch meet
     "triplet": ("contrastive", "image", "vit", {"loss": "triplet"}),
     "circle": ("contrastive", "image", "vit", {"loss": "circle"}),
@@ -43,7 +43,7 @@ def fit(world: World, case: str, parallel: str = "ddp") -> tuple[list[float], np
     samples, trunk, objective = build(leader, modality, architecture, options)
     terms = {leader: objective, **{name: build_on(trunk, name, {}) for name in others}}
     model = WeightedSum(terms, dict.fromkeys(terms, 1.0))
-    plan = Plan(Schedule("wsd", 1e-5, 10, 0.0), quiet=True, report_every=1, clip=1e9, parallel=parallel)
+    plan = Plan(Schedule("wsd", 1e-5, STEPS, 0.0), quiet=True, report_every=1, clip=1e9, parallel=parallel)
     run = Run(model, samples, Order(len(samples), 8, 0), plan, world)
     take, gradient = run._take, []
 
