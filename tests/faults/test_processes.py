@@ -58,8 +58,9 @@ def some(short: str, *others: str):
     return [short, *(pytest.param(name, marks=long) for name in others)]
 
 
+@long
 @pytest.mark.parametrize(
-    "place", some("before_commit", "before_upload", "between_files", "after_commit", "while_deleting")
+    "place", ["before_commit", "before_upload", "between_files", "after_commit", "while_deleting"]
 )
 @pytest.mark.fault("F02", "F03")
 def test_all_are_killed_while_a_checkpoint_is_saved(lab, reference, place):
@@ -73,6 +74,7 @@ def test_all_are_killed_while_a_checkpoint_is_saved(lab, reference, place):
     assert f"resumed after step {commits[-1]}" in done.log
 
 
+@long
 @pytest.mark.fault("F04")
 def test_a_rank_hangs(lab, reference):
     lab.arm("training.step", "stop at=17 rank=1")
@@ -152,6 +154,7 @@ def test_two_launchers_at_once(lab, reference):
     lab.assert_whole(reference, lab.run())
 
 
+@long
 @pytest.mark.fault("F24")
 def test_a_zombie_commits_nothing(prepared, tmp_path, reference):
     """A process that was thought dead wakes up when another has taken the run over."""

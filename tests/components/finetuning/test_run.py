@@ -179,7 +179,7 @@ def test_the_test_split_has_no_part_in_it_and_runs_are_those_of_the_rate(ground,
     monkeypatch.setattr(workers, "FEW", 100)  # in this process
     rows = [(text, topic) for topic, text in corpora.topics(300, seed=1)]
     others = {"source": table(tmp_path / "others.csv", rows[240:])}
-    quick = {"label_counts": (24,), "learning_rates": (0.0, 3e-3)}
+    quick = {"label_counts": (24,), "seeds": (0,), "learning_rates": (0.0, 3e-3)}
     studies = {
         "several": study(ground, config(ground, **quick), tmp_path / "a.json"),
         "other test": study(ground, config(ground, **quick, test=others), tmp_path / "b.json"),
