@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.evaluation import confusion, constant, outcomes, rivals
+from components.evaluation import confusion, constant, outcomes, reliability, rivals, slices
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
 from components.evaluation.gaps import gaps
@@ -61,6 +61,8 @@ def build(
     )
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
+    facts["slices"] = _sliced(config, context, branch, others, task, scored, classes)
+    facts["calibration"] = reliability.measured(config, scored["challenger"], branch.facts.get("temperature"))
     found = details(context, branch, systems["challenger"], facts, scored["challenger"], test)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
@@ -112,6 +114,26 @@ def _facts(
         "test_set": branch.file("examples.parquet").sha256,
     }
     return facts, drawn
+
+
+def _sliced(
+    config: Config,
+    context: Context,
+    branch: Manifest,
+    others: Mapping[str, Registered],
+    task: ModuleType,
+    systems: Mapping[str, Columns],
+    classes: Mapping[str, list[str]],
+) -> list[dict[str, Any]]:
+    """Metrics by slice; an anchor that is the champion was scored once."""
+    same = {"anchor": systems["champion"]} if "anchor" in others and "anchor" not in systems else {}
+    names = {"anchor": classes.get("champion", []), **classes}
+
+    def statistic(system: str, columns: Columns) -> Statistic:
+        return _statistic(task, columns, names[system])
+
+    found = slices.read(context.store, branch)
+    return slices.metrics(config, found, task, {**systems, **same}, statistic)
 
 
 def _named(version: Registered | None) -> dict[str, str] | None:

@@ -13,7 +13,7 @@ from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context, patient
 from components.lib.storage.store import Draft
 
-VERSION = 5
+VERSION = 6
 
 
 @patient

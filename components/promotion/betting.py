@@ -48,16 +48,26 @@ def doubt(gaps: Mapping[str, Any], margin: float) -> float:
     return math.exp(-max(capital, 0.0))
 
 
-def examples(gaps: Mapping[str, Any], margin: float, alpha: float) -> int:
-    """How many examples show with a power of 80 %, at level alpha, that an equal model is within the margin.
+def reversed_gaps(gaps: Mapping[str, Any]) -> dict[str, Any]:
+    """The same differences, seen from the other model."""
+    return {**gaps, "values": [-value for value in gaps["values"]]}
 
-    By the normal approximation, with the spread of these differences about zero.
+
+def examples(gaps: Mapping[str, Any], margin: float, alpha: float, power: float = POWER) -> int:
+    """How many examples show at level alpha, with a power, that an equal model is within the margin.
+
+    By the normal approximation, with the spread of these differences about zero; at least as many as bets
+    need on examples that do not differ at all.
     """
     from scipy.stats import norm
 
+    if not margin:
+        return 0
     counts = np.array(gaps["counts"], dtype=float)
     square = float(np.array(gaps["values"]) ** 2 @ counts / counts.sum())
-    return math.ceil(square * ((norm.isf(alpha) + norm.ppf(POWER)) / margin) ** 2) if margin else 0
+    spread = square * ((norm.isf(alpha) + norm.ppf(power)) / margin) ** 2
+    alike = math.log(len(STAKES) / alpha) / math.log1p(STAKES[-1] * margin / (1 - margin))
+    return math.ceil(max(spread, alike if gaps["bounded"] and margin < 1 else 0.0))
 
 
 def _student(values: Any, counts: Any, margin: float) -> float:

@@ -3,6 +3,7 @@
 The package of a modality is light (literals alone) and declares
 
     UNIT, DOCUMENT          what a trunk reads ("token"), and what an accepted record is ("document")
+    LENGTH                  optional: what `Reader.extent(inputs)` counts
     OFFERS                  capabilities that objectives and tasks may need, whatever the architecture
     ARCHITECTURES           architecture -> the capabilities that it adds
     FIELDS                  role -> default name of the fields that ingestion reads

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from components.lib.data.classes import named
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.audio.examples import ClipSet, Padded, prepare
-from components.lib.models import classifiers
+from components.lib.models import calibration, classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearProbe
 from components.lib.tasks import Reading
@@ -37,6 +37,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
 classes = one_class.classes
 compared = one_class.compared
+decided = one_class.decided
 metrics = one_class.metrics
 with_unknown = classifiers.with_unknown
 
@@ -87,10 +88,15 @@ class Objective(nn.Module):
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: ClipSet, names: list[str], size: int = 32) -> dict[str, Array]:
-    """Per clip: label, prediction (class indices) and confidence (largest probability)."""
+def logits(model: nn.Module, samples: ClipSet, size: int = 32) -> Array:
+    """(n, classes)."""
     inputs = ((places, batch.inputs()) for places, batch in batches(model, samples, size))
-    return one_class.judged(model, inputs, np.asarray(samples.targets, np.int64))
+    return one_class.passed(model, inputs, len(samples))
+
+
+def outcomes(model: nn.Module, samples: ClipSet, names: list[str], size: int = 32) -> dict[str, Array]:
+    """As `decided`, at the branch's temperature."""
+    return decided(logits(model, samples, size), samples, calibration.temperature(model))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from components.lib.data.classes import named
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.image.examples import Framed, ImageSet, prepare
-from components.lib.models import classifiers
+from components.lib.models import calibration, classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearProbe
 from components.lib.models.vision.networks import register
@@ -38,6 +38,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
 classes = one_class.classes
 compared = one_class.compared
+decided = one_class.decided
 metrics = one_class.metrics
 with_unknown = classifiers.with_unknown
 
@@ -89,10 +90,15 @@ class Objective(nn.Module):
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: ImageSet, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per image: label, prediction (class indices) and confidence (largest probability)."""
+def logits(model: nn.Module, samples: ImageSet, size: int = 64) -> Array:
+    """(n, classes)."""
     inputs = ((places, {"pixel_values": batch.normal()}) for places, batch in batches(model, samples, size))
-    return one_class.judged(model, inputs, samples.targets)
+    return one_class.passed(model, inputs, len(samples))
+
+
+def outcomes(model: nn.Module, samples: ImageSet, names: list[str], size: int = 64) -> dict[str, Array]:
+    """As `decided`, at the branch's temperature."""
+    return decided(logits(model, samples, size), samples, calibration.temperature(model))
 
 
 @torch.no_grad()

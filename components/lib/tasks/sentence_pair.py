@@ -13,7 +13,7 @@ from components.lib.data.classes import named
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.text.examples import Examples, Padded, prepare
 from components.lib.modalities.text.text_pairs import checked_pair, encoded_pairs
-from components.lib.models import classifiers
+from components.lib.models import calibration, classifiers
 from components.lib.models.inference import batches
 from components.lib.tasks import Reading
 from components.lib.tasks import sequence_classification as one_class
@@ -34,7 +34,12 @@ USE = "text-classification"
 OUTPUTS = (("label", "string"), ("score", "double"))
 
 Array = np.ndarray[Any, np.dtype[Any]]
-classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
+classes, compared, decided, metrics = (
+    one_class.classes,
+    one_class.compared,
+    one_class.decided,
+    one_class.metrics,
+)
 load, model, with_unknown = one_class.load, one_class.model, one_class.with_unknown
 
 
@@ -67,10 +72,15 @@ class Objective(nn.Module):
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per example: label, prediction (class indices) and confidence (largest probability)."""
+def logits(model: nn.Module, samples: Examples, size: int = 64) -> Array:
+    """(n, classes)."""
     inputs = ((at, batch.arguments(model)) for at, batch in batches(model, samples, size))
-    return one_class.judged(model, inputs, np.asarray(samples.targets, np.int64))
+    return one_class.passed(model, inputs, len(samples))
+
+
+def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
+    """As `decided`, at the branch's temperature."""
+    return decided(logits(model, samples, size), samples, calibration.temperature(model))
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

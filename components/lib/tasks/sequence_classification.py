@@ -14,7 +14,7 @@ from components.lib.core.errors import DataError
 from components.lib.data.classes import named
 from components.lib.engine.trainable import Loss
 from components.lib.modalities.text.examples import Examples, Padded, prepare
-from components.lib.models import classifiers
+from components.lib.models import calibration, classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearProbe
 from components.lib.tasks import Reading
@@ -102,21 +102,32 @@ def cross_entropy(logits: Tensor, targets: Tensor, weight: float) -> Loss:
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per example: label, prediction (class indices) and confidence (largest probability)."""
+def logits(model: nn.Module, samples: Examples, size: int = 64) -> Array:
+    """(n, classes)."""
     inputs = ((at, {"input_ids": b.ids, "attention_mask": b.mask}) for at, b in batches(model, samples, size))
-    return judged(model, inputs, np.asarray(samples.targets, dtype=np.int64))
+    return passed(model, inputs, len(samples))
 
 
-def judged(
-    model: nn.Module, inputs: Iterable[tuple[Any, dict[str, Tensor]]], label: Array
-) -> dict[str, Array]:
-    """Outcomes of a classifier whose `inputs` are (places, arguments of a pass)."""
-    prediction, confidence = np.zeros(len(label), np.int64), np.zeros(len(label), np.float64)
+def passed(model: nn.Module, inputs: Iterable[tuple[Any, dict[str, Tensor]]], n: int) -> Array:
+    """(n, classes) logits of a classifier whose `inputs` are (places, arguments of a pass)."""
+    found: Array | None = None
     for places, given in inputs:
-        largest = model(**given).logits.double().softmax(-1).max(-1)
-        prediction[places], confidence[places] = largest.indices.cpu().numpy(), largest.values.cpu().numpy()
-    return {"label": label, "prediction": prediction, "confidence": confidence}
+        part = model(**given).logits.double().cpu().numpy()
+        found = np.zeros((n, part.shape[1])) if found is None else found
+        found[places] = part
+    return np.zeros((0, 1)) if found is None else found
+
+
+def decided(logits: Array, samples: Any, temperature: float = 1.0) -> dict[str, Array]:
+    """Per example: label, prediction (class indices) and confidence (largest probability)."""
+    chances = torch.from_numpy(logits / temperature).softmax(dim=1).numpy()
+    label = np.asarray(samples.targets, dtype=np.int64)
+    return {"label": label, "prediction": logits.argmax(axis=1), "confidence": chances.max(axis=1)}
+
+
+def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
+    """As `decided`, at the branch's temperature."""
+    return decided(logits(model, samples, size), samples, calibration.temperature(model))
 
 
 def compared(labels: Sequence[str], answers: Sequence[Array], names: list[str]) -> dict[str, Array]:
