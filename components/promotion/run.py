@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from components.lib.core.errors import DataError, IntegrityError, MissingError
+from components.lib.core.failpoints import reach
 from components.lib.core.settings import to_dict
 from components.lib.registry.registered_models import Registry
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context, patient, read_records
 from components.lib.storage.store import Draft, Store
-from components.promotion import champion, gate
+from components.promotion import aliases, champion, gate
 from components.promotion.application import apply
 from components.promotion.champion import Candidate
 from components.promotion.config import Config
@@ -51,7 +52,8 @@ def run(
     trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
     models = [trunk.facts["name"], *(one.facts["model"] for one in scored)]
-    with champion.locked(context, models):
+    with aliases.locked(context, models):
+        moves = {name: aliases.Moves(context.store.objects, name) for name in models}
         candidates = [champion.candidate(context.store, registry, one) for one in scored]
         key = _begun(config, context.store, trunk, candidates) or _key(config, trunk, candidates)
 
@@ -63,7 +65,8 @@ def run(
 
         manifest = context.produce(key, build, decision)
         decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
-        apply(context, registry, manifest, decided, trunk, candidates)
+        reach("promotion.decided")
+        apply(context, registry, moves, manifest, decided, trunk, candidates)
     _report(context, registry, decided, trunk, scored, report)
     return manifest
 
