@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from components.lib import modalities
-from components.lib.pages import charts, ledger, page, scorecard, starts
+from components.lib.pages import charts, ledger, page, reliability, scorecard, starts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 from components.promotion import life, provenance, training_time, trunk_section
@@ -56,6 +56,7 @@ def render(
         lives=lives,
         modalities=modalities,
         provenance=provenance,
+        reliability=reliability,
         scorecard=scorecard,
         starts=starts,
         training_time=training_time,

@@ -23,7 +23,7 @@ from components.promotion.config import Config
 from components.promotion.decision import PROMOTED, REJECTED, decide
 from components.promotion.history import DECISION, decisions
 
-VERSION = 5
+VERSION = 6
 
 
 @patient

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+VERDICTS = ("worse", "may be worse", "cannot tell", "not worse")  # what a reader looks for first
 SHOWN = 3  # slices of a kind that a sentence names
 
 
@@ -15,7 +16,7 @@ class Judged:
 
     Attributes:
         row: of the evaluation's `slices`.
-        verdict: "worse", "not worse", or "cannot tell".
+        verdict: one of VERDICTS.
         p: what the verdict rests on; None where the metric is not defined.
         needed: examples that would show an equal model not to be worse.
     """
@@ -41,7 +42,7 @@ def told(found: Sequence[Judged]) -> str:
     """How many slices have which verdict, and the first of them by name: those with most examples."""
     by_size = sorted(found, key=lambda one: -one.row["examples"])
     parts = []
-    for verdict in ("worse", "cannot tell", "not worse"):
+    for verdict in VERDICTS:
         these = [one for one in by_size if one.verdict == verdict]
         if these:
             named = "" if verdict == "not worse" else f" ({_named(these)})"

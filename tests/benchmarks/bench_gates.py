@@ -1,38 +1,42 @@
-"""What a gate lets through in 100 retrains: against the last champion alone, and with an anchor.
+"""What a gate lets through in 100 retrains: against the last champion alone, with an anchor, and with slices.
 
 Outcomes are real ones: classifiers of scikit-learn's digits, each trained on most of the same 300 images,
 scored on the 1,497 others, which are the population; a test set is drawn from it. Each retrain is a model of
 that pool, and what time does to it is known: nothing; 0.2 % of the population lost a week; one bad batch that
-costs 5 %; or 0.05 % gained a week. A wrong promotion is one of a model that is truly worse than the first by
-more than 2 %.
+costs 5 %; 0.05 % gained a week; or 1 % of one digit lost a week. A wrong promotion is one of a model that is
+truly worse than the first by more than 2 %, or on a digit, each of which is a slice, by more than 5 %.
+
+All sequences advance together, a week at a time: of a test set only counts of the population's images matter.
 """
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluation.gaps import BINS
 from components.promotion import betting
-from components.promotion.rules.anchor import Config
+from components.promotion.rules import anchor, slices
 from tests.benchmarks.history import record, sized
 
 RETRAINS, MARGIN, Z = 100, 0.01, 1.96
-OPTIONS = Config()
-WEEKS = {  # share of the population that week `week` has lost, or gained
+ANCHOR, SLICES = anchor.Config(), slices.Config()
+WEEKS = {  # share of the population, or of the first digit, that week `week` has lost, or gained
     "no change": lambda week: 0.0,
     "slow decay": lambda week: -0.002 * week,
     "one bad batch": lambda week: -0.05 if week == 30 else 0.0,
     "true gains": lambda week: 0.0005 * week,
+    "one digit decays": lambda week: -0.01 * week,
 }
+GATES = ("today", "anchor", "slices")
 Bools = NDArray[np.bool_]
 
 
-def pool(models: int) -> Bools:
-    """Right or wrong of each model on each image of the population, (models, 1497)."""
+def pool(models: int) -> tuple[Bools, Any]:
+    """Right or wrong of each model on each image of the population, (models, 1497); and the digits."""
     from sklearn.datasets import load_digits
     from sklearn.linear_model import LogisticRegression
 
@@ -44,60 +48,115 @@ def pool(models: int) -> Bools:
         mine = np.random.default_rng(seed).permutation(300)[:270]
         model = LogisticRegression(max_iter=200).fit(images[mine], labels[mine])
         found.append(model.predict(images[300:]) == labels[300:])
-    return np.array(found)
+    return np.array(found), labels[300:]
 
 
-def changed(correct: Bools, share: float, order: Any) -> Bools:
-    """A model that has lost, or gained, a share of the population, always the same images first."""
-    found, count = correct.copy(), round(abs(share) * correct.size)
-    found[order[correct[order] == (share < 0)][:count]] = share > 0
-    return found
+def changed(correct: Bools, share: float, order: Any, among: Bools) -> Bools:
+    """Models (S, population) that have lost, or gained, a share of the images `among`, in a fixed order."""
+    gained = share > 0
+    found = np.take_along_axis(correct, order, axis=1)
+    there = (found != gained) & among[order]
+    found[there & (np.cumsum(there, axis=1) <= round(abs(share) * among.sum()))] = gained
+    back = np.empty_like(found)
+    np.put_along_axis(back, order, found, axis=1)
+    return back
 
 
-def evidence(branch: Bools, anchor: Bools) -> dict[str, Any]:
-    values, counts = np.unique(branch.astype(int) - anchor, return_counts=True)
-    return {"values": np.floor(values * BINS) / BINS, "counts": counts, "bounded": True, "size": 1.0}
+@lru_cache(1_000_000)
+def doubt(plus: int, minus: int, n: int, margin: float) -> float:
+    return betting.doubt(gaps(plus, minus, n), margin)
 
 
-def sequence(
-    models: Bools, n: int, kind: str, anchored: bool, generator: Any
-) -> tuple[bool, float, float, float]:
-    """Of one sequence: whether a worse champion got through, promotions, gains kept back, what is left."""
-    population = models.shape[1]
-    test, order = generator.integers(0, population, n), generator.permutation(population)
-    anchor = champion = models[generator.integers(len(models))]
-    first, through, promoted, good, kept_back, held = anchor.mean(), False, 0, 0, 0, anchor
+@lru_cache(1_000_000)
+def needed(differ: int, n: int, alpha: float) -> int:
+    return betting.examples(gaps(differ, 0, n), ANCHOR.slice_drift, alpha, 1 - 0.2 / 10)
+
+
+def gaps(plus: int, minus: int, n: int) -> dict[str, Any]:
+    return {"values": (-1.0, 0.0, 1.0), "counts": (minus, n - plus - minus, plus), "bounded": True}
+
+
+@dataclass
+class Test:
+    """Test sets of S sequences, as counts (S, population), and the digit of each image."""
+
+    drawn: Any
+    digits: Any
+
+    def __post_init__(self) -> None:
+        self.each = np.eye(10)[self.digits]
+        self.sizes = self.drawn @ self.each
+
+    def against(self, branch: Bools, other: Bools) -> tuple[Any, Any]:
+        """Examples on which the branch alone is right, and those on which the other is: (S, 10), by digit."""
+        parts = (branch & ~other, other & ~branch)
+        plus, minus = ((self.drawn * part).astype(np.float64) @ self.each for part in parts)
+        return plus, minus
+
+    def kept(self, branch: Bools, champion: Bools, held: Bools, alpha: float) -> Bools:
+        """Whether no digit is shown to be worse, nor those with examples enough not shown to be kept."""
+        passed = np.ones(self.sizes.shape, bool)
+        rivals = zip(*self.against(branch, champion), *self.against(branch, held), self.sizes, strict=True)
+        for s, digits in enumerate(rivals):
+            for digit, (plus, minus, up, down, n) in enumerate(zip(*digits, strict=True)):
+                passed[s, digit] = doubt(minus, plus, n, -SLICES.margin) > SLICES.error / 10
+                if doubt(up, down, n, ANCHOR.slice_drift) > alpha / 10:
+                    worse = doubt(down, up, n, -ANCHOR.slice_drift) <= alpha / 10
+                    passed[s, digit] &= not worse and n < needed(up + down, n, alpha / 10)
+        return passed.all(axis=1)
+
+
+def sequences(models: Bools, digits: Any, n: int, kind: str, gate: str, count: int) -> dict[str, float]:
+    """Of `count` sequences: worse champions, also on a digit; better retrains kept back; what is left."""
+    generator, everywhere = np.random.default_rng(1), np.ones(models.shape[1], bool)
+    size, among = models.shape[1], (digits == 0) if kind == "one digit decays" else everywhere
+    test = Test(generator.multinomial(n, np.full(size, 1 / size), count), digits)
+    order = generator.permuted(np.tile(np.arange(size), (count, 1)), axis=1)
+    first = champion = held = models[generator.integers(len(models), size=count)]
+    shares = test.each / test.each.sum(axis=0)
+    wrong, lost, good, back, harmless, harmless_back = (np.zeros(count) for _ in range(6))
     for week in range(1, RETRAINS + 1):
-        branch = changed(models[generator.integers(len(models))], WEEKS[kind](week), order)
-        gap = branch[test].astype(float) - champion[test]
-        passed = gap.mean() - Z * gap.std(ddof=1) / np.sqrt(n) > -MARGIN
-        if anchored:
-            found, alpha = evidence(branch[test], held[test]), betting.level(OPTIONS.error / 2, week)
-            passed = passed and betting.doubt(found, OPTIONS.drift) <= alpha
-            if passed and betting.doubt(found, 0.0) <= alpha:
-                held = branch
-        better = branch.mean() > champion.mean()
-        good, kept_back = good + better, kept_back + (better and not passed)
-        if passed:
-            through, promoted, champion = (
-                through or branch.mean() < first - OPTIONS.drift,
-                promoted + 1,
-                branch,
-            )
-    return through, promoted, kept_back / max(good, 1), champion.mean() - first
+        branch = changed(models[generator.integers(len(models), size=count)], WEEKS[kind](week), order, among)
+        plus, minus = (part.sum(axis=1) for part in test.against(branch, champion))
+        mean = (plus - minus) / n
+        passed = mean - Z * np.sqrt(((plus + minus) / n - mean**2) / (n - 1)) > -MARGIN
+        half, better = betting.level(ANCHOR.error / 2, week), np.zeros(count, bool)
+        if gate != "today":
+            alpha = half / 2 if gate == "slices" else half
+            for s, (up, down) in enumerate(zip(*test.against(branch, held), strict=True)):
+                passed[s] &= doubt(up.sum(), down.sum(), n, ANCHOR.drift) <= alpha
+                better[s] = doubt(up.sum(), down.sum(), n, 0.0) <= half
+            if gate == "slices":
+                passed &= test.kept(branch, champion, held, alpha)
+        truly = branch.mean(1) > champion.mean(1)
+        good, back = good + truly, back + (truly & ~passed)
+        truly &= ((branch - champion.astype(float)) @ shares).min(1) > -SLICES.margin
+        harmless, harmless_back = harmless + truly, harmless_back + (truly & ~passed)
+        champion = np.where(passed[:, None], branch, champion)
+        held = np.where((passed & better)[:, None], branch, held)
+        wrong = np.maximum(wrong, champion.mean(1) < first.mean(1) - ANCHOR.drift)
+        gap = ((champion - first.astype(float)) @ shares).min(axis=1)
+        lost = np.maximum(lost, gap < -ANCHOR.slice_drift)
+    found = {
+        "wrong": wrong,
+        "a_digit_lost": lost,
+        "better_kept_back": back / np.maximum(good, 1),
+        "of_them_no_digit_worse": harmless_back / np.maximum(harmless, 1),
+        "last_over_first": champion.mean(1) - first.mean(1),
+    }
+    return {name: float(values.mean()) for name, values in found.items()}
 
 
 def main() -> None:
     """Prints a line a case."""
-    models = pool(sized(60, 4))
-    for n, kind, anchored in itertools.product((1000, 5000), WEEKS, (False, True)):
-        generator = np.random.default_rng(1)
-        trials = [sequence(models, n, kind, anchored, generator) for _ in range(sized(1000, 2))]
-        wrong, promoted, kept, left = np.mean(np.array(trials, dtype=float), axis=0)
-        figures = {"wrong": wrong, "promoted": promoted, "better_kept_back": kept, "last_over_first": left}
-        told = ", ".join(f"{name} {value:+.3f}" for name, value in figures.items())
-        print(f"{n:>5} examples, {kind:<13} {'anchor' if anchored else 'today':<6} {told}", flush=True)
-        record("gates", {"examples": n, "kind": kind, "anchor": anchored, **figures})
+    models, digits = pool(sized(60, 4))
+    for n in (1000, 5000):
+        for kind in WEEKS:
+            for gate in GATES:
+                figures = sequences(models, digits, n, kind, gate, sized(1000, 2))
+                told = ", ".join(f"{name} {value:+.3f}" for name, value in figures.items())
+                print(f"{n:>5} examples, {kind:<16} {gate:<6} {told}", flush=True)
+                record("gates", {"examples": n, "kind": kind, "gate": gate, **figures})
 
 
 if __name__ == "__main__":

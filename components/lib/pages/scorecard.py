@@ -100,6 +100,22 @@ def metrics(facts: Facts) -> tuple[list[str], list[list[object]]]:
     return headers, rows
 
 
+def slices(facts: Facts) -> tuple[list[str], list[list[object]]]:
+    """Headers and rows: the primary metric of each slice, and with a champion the paired difference."""
+    within, rival, of_share = f"{level(facts)} interval", facts.get("champion"), share(facts)
+    headers = ["slice", "value", "examples", described(facts), within]
+    headers += ["difference from the champion", within] if rival else []
+    rows: list[list[object]] = []
+    for one in facts["slices"]:
+        entry = one["metrics"][facts["primary"]]
+        row = [one["field"], one["value"], one["examples"], entry["value"], span(entry, share=of_share)]
+        if rival:
+            gap = (one["difference"] or {}).get(facts["primary"], {})
+            row += [points(gap.get("value"), of_share), span(gap, differences=True, share=of_share)]
+        rows.append(row)
+    return headers, rows
+
+
 def confused(worst: Sequence[Facts]) -> list[list[object]]:
     """Rows: which classes are taken for which, how often."""
     return [[pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.0%}"] for pair in worst]

@@ -1,4 +1,4 @@
-"""Slices: no part of the examples (a language, a source, a length) gets clearly worse than with the champion."""
+"""Slices: no part of the examples (a language, a source) gets clearly worse than with the champion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class Config:
 
     fields: tuple[str, ...] = setting((), "the fields that are protected; empty: all slices of the task")
     margin: float = setting(
-        0.02, "loss that is accepted, as a share of the metric's range, or of the champion's value", minimum=0.0
+        0.02,
+        "loss that is accepted, as a share of the metric's range, or of the champion's value",
+        minimum=0.0,
     )
     error: float = setting(
         0.05, "chance that any slice is called worse that is not", minimum=1e-9, maximum=1.0

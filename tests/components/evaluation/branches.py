@@ -88,17 +88,27 @@ def commit(
     spoil: bool = False,
     names: list[str] | None = None,
     grid: Grid = (LABELS, SEEDS),
+    slices: dict[str, list[Any]] | None = None,
+    temperature: float | None = None,
 ) -> Manifest:
     """A branch as finetuning would commit it; its trunk is not in the store. `spoil` drops an outcome."""
-    key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, "names": names})
+    own = {"slices": slices, "temperature": temperature}
+    key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, "names": names, **own})
     with store.draft(key) as draft:
         save_model(kind, draft.folder / "model", seed, names or classes(kind))
+        if temperature is not None:
+            config = draft.folder / "model" / "config.json"
+            settings = json.loads(config.read_text()) | {"calibration_temperature": temperature}
+            config.write_text(json.dumps(settings))
         table = examples(kind, n)
         scored = score(draft.folder / "model", kind, table)
+        scored.pop("uncalibrated", None)  # of an evaluation alone
         table_of_runs = outcomes(kind, scored, 0.15, grid)
         for path in sorted((draft.folder / "model").iterdir()):
             draft.add(f"model/{path.name}")
         _write(draft, "examples.parquet", table)
+        if slices:
+            _write(draft, "slices.parquet", pa.table(slices))
         _write(draft, "outcomes.parquet", table_of_runs.slice(1) if spoil else table_of_runs)
         draft.facts.update(
             task="weather",
@@ -107,6 +117,7 @@ def commit(
             classes=names or classes(kind),
             label_counts=grid[0],
             seeds=grid[1],
+            temperature=temperature,
             selected={"labels": grid[0][-1], "seed": 0},
             starts=STARTS,
             starts_left_out={"public": "the trunk did not start from public weights"},
