@@ -63,7 +63,7 @@ def build(
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
     facts["slices"] = _sliced(config, context, branch, others, task, scored, classes)
     facts["calibration"] = reliability.measured(config, scored["challenger"], branch.facts.get("temperature"))
-    found = details(context, branch, systems["challenger"], facts, scored["challenger"], test)
+    found = details(context, branch, systems["challenger"], facts, scored["challenger"], test, config.explain)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))

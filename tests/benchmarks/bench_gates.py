@@ -31,7 +31,7 @@ WEEKS = {  # share of the population, or of the first digit, that week `week` ha
     "true gains": lambda week: 0.0005 * week,
     "one digit decays": lambda week: -0.01 * week,
 }
-GATES = ("today", "anchor", "slices")
+GATES = ("today", "anchor", "slices", "proven slices")
 Bools = NDArray[np.bool_]
 
 
@@ -93,8 +93,8 @@ class Test:
         plus, minus = ((self.drawn * part).astype(np.float64) @ self.each for part in parts)
         return plus, minus
 
-    def kept(self, branch: Bools, champion: Bools, held: Bools, alpha: float) -> Bools:
-        """Whether no digit is shown to be worse, nor those with examples enough not shown to be kept."""
+    def kept(self, branch: Bools, champion: Bools, held: Bools, alpha: float, *, proven: bool) -> Bools:
+        """Whether no digit is shown to be worse; if `proven`, those with examples enough not to be."""
         passed = np.ones(self.sizes.shape, bool)
         rivals = zip(*self.against(branch, champion), *self.against(branch, held), self.sizes, strict=True)
         for s, digits in enumerate(rivals):
@@ -102,7 +102,7 @@ class Test:
                 passed[s, digit] = doubt(minus, plus, n, -SLICES.margin) > SLICES.error / 10
                 if doubt(up, down, n, ANCHOR.slice_drift) > alpha / 10:
                     worse = doubt(down, up, n, -ANCHOR.slice_drift) <= alpha / 10
-                    passed[s, digit] &= not worse and n < needed(up + down, n, alpha / 10)
+                    passed[s, digit] &= not (worse or (proven and n >= needed(up + down, n, alpha / 10)))
         return passed.all(axis=1)
 
 
@@ -122,12 +122,12 @@ def sequences(models: Bools, digits: Any, n: int, kind: str, gate: str, count: i
         passed = mean - Z * np.sqrt(((plus + minus) / n - mean**2) / (n - 1)) > -MARGIN
         half, better = betting.level(ANCHOR.error / 2, week), np.zeros(count, bool)
         if gate != "today":
-            alpha = half / 2 if gate == "slices" else half
+            alpha = half if gate == "anchor" else half / 2
             for s, (up, down) in enumerate(zip(*test.against(branch, held), strict=True)):
                 passed[s] &= doubt(up.sum(), down.sum(), n, ANCHOR.drift) <= alpha
                 better[s] = doubt(up.sum(), down.sum(), n, 0.0) <= half
-            if gate == "slices":
-                passed &= test.kept(branch, champion, held, alpha)
+            if gate != "anchor":
+                passed &= test.kept(branch, champion, held, alpha, proven=gate != "slices")
         truly = branch.mean(1) > champion.mean(1)
         good, back = good + truly, back + (truly & ~passed)
         truly &= ((branch - champion.astype(float)) @ shares).min(1) > -SLICES.margin
@@ -155,7 +155,7 @@ def main() -> None:
             for gate in GATES:
                 figures = sequences(models, digits, n, kind, gate, sized(1000, 2))
                 told = ", ".join(f"{name} {value:+.3f}" for name, value in figures.items())
-                print(f"{n:>5} examples, {kind:<16} {gate:<6} {told}", flush=True)
+                print(f"{n:>5} examples, {kind:<16} {gate:<13} {told}", flush=True)
                 record("gates", {"examples": n, "kind": kind, "gate": gate, **figures})
 
 

@@ -19,10 +19,10 @@ class Config:
     The anchor is the first champion (alias `anchor`), until one that is shown to be better takes its place,
     or a person moves the alias. Half of `error` is for drifting, half for moving the anchor.
 
-    Where a task has slices, they share half of what is for drifting, equally (Bonferroni). A slice must be
-    shown to be within `slice_drift` if it has as many examples as show that of an equal model in all but
-    20 % / slices of the cases, so that such a model passes with all of them in 80 %. Of a smaller one nobody
-    can tell; it must not be shown to be worse.
+    Where a task has slices, they share half of what is for drifting, equally (Bonferroni). By `inferiority` a
+    slice fails if it is shown to be worse than the anchor by more than `slice_drift`. By `noninferiority` it
+    must be shown not to be, if it has examples enough for that: as many as show it of an equal model in all
+    but 20 % / slices of the cases, so that such a model passes with all of them in 80 %.
     """
 
     drift: float = setting(
@@ -31,6 +31,7 @@ class Config:
         minimum=0.0,
     )
     slice_drift: float = setting(0.05, "greatest loss of a slice, as `drift`", minimum=0.0)
+    slice_test: str = setting("inferiority", "see above", choices=("inferiority", "noninferiority"))
     error: float = setting(
         0.05, "chance that any champion of the sequence is worse than that", minimum=1e-9, maximum=1.0
     )
@@ -68,14 +69,14 @@ def judge(config: Config, facts: Mapping[str, Any]) -> Finding | None:
     numbers |= {"decisions_left": betting.left(gaps, config.drift, alpha, decision)}
     if not rows:
         return Finding(passed, reason, numbers)
-    found = [_slice(row, config.slice_drift, alpha / len(rows), 1 - 0.2 / len(rows)) for row in rows]
+    found = [_slice(config, row, alpha / len(rows), 1 - 0.2 / len(rows)) for row in rows]
     reason += f"; within {config.slice_drift:g} of it by slice, {told(found)}"
     kept = not any(one.verdict in ("worse", "may be worse") for one in found)
     return Finding(passed and kept, reason, {**numbers, "slices": [one.numbers for one in found]})
 
 
-def _slice(row: Mapping[str, Any], drift: float, alpha: float, power: float) -> Judged:
-    gaps = row["anchor_gaps"]
+def _slice(config: Config, row: Mapping[str, Any], alpha: float, power: float) -> Judged:
+    gaps, drift = row["anchor_gaps"], config.slice_drift
     if gaps["values"] is None:
         return Judged(row, "cannot tell")
     needed, within = betting.examples(gaps, drift, alpha, power), betting.doubt(gaps, drift)
@@ -84,4 +85,5 @@ def _slice(row: Mapping[str, Any], drift: float, alpha: float, power: float) -> 
         return Judged(row, "not worse", within, needed)
     if worse <= alpha:
         return Judged(row, "worse", worse, needed)
-    return Judged(row, "may be worse" if row["examples"] >= needed else "cannot tell", within, needed)
+    asked = config.slice_test == "noninferiority" and row["examples"] >= needed
+    return Judged(row, "may be worse" if asked else "cannot tell", within, needed)
