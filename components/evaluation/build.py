@@ -59,10 +59,8 @@ def build(
     facts["constant"] = constant.gain(
         config, task, scored["challenger"], systems["challenger"].names, facts["metrics"]
     )
-    facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
     facts["slices"] = _sliced(config, context, branch, others, task, scored, classes)
-    facts["calibration"] = reliability.measured(config, scored["challenger"], branch.facts.get("temperature"))
     found = details(context, branch, systems["challenger"], facts, scored["challenger"], test, config.explain)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
@@ -111,6 +109,8 @@ def _facts(
         "difference": difference or None,
         "anchor": _named(others.get("anchor")),
         "anchor_gaps": _anchor_gaps(task, statistics, n) if "anchor" in others else None,
+        "calibration": reliability.measured(config, systems["challenger"], branch.facts.get("temperature")),
+        "confusion": confusion.matrix(systems["challenger"], branch.facts["classes"]),
         "test_set": branch.file("examples.parquet").sha256,
     }
     return facts, drawn

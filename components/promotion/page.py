@@ -14,6 +14,18 @@ from components.lib.storage.store import Store
 from components.promotion import life, provenance, training_time, trunk_section
 from components.promotion.ancestry import Ancestor, of_stage, trace
 
+SPEAKS = (  # modules by whose names the template calls them
+    charts,
+    ledger,
+    life,
+    modalities,
+    provenance,
+    reliability,
+    scorecard,
+    starts,
+    training_time,
+    trunk_section,
+)
 VERDICTS = {
     "promoted": ("good", "promoted"),
     "unchanged": ("", "champion already"),
@@ -50,17 +62,8 @@ def render(
         store=store,
         decision=decision,
         records=records,
-        charts=charts,
-        ledger=ledger,
-        life=life,
         lives=lives,
-        modalities=modalities,
-        provenance=provenance,
-        reliability=reliability,
-        scorecard=scorecard,
-        starts=starts,
-        training_time=training_time,
-        trunk_section=trunk_section,
+        **{module.__name__.rpartition(".")[2]: module for module in SPEAKS},
     )
 
 

@@ -41,9 +41,8 @@ Its modules, each imported by the stage that uses it:
                 role) is the input in the column of that name, or in those that the modality understands by
                 it, for a role of the task, and tells what a person should know of it
     page        what report and cards say and show of its data
-    explanation optional: ROLE, baseline(model, reader, values), an input that says nothing, and
-                explained(model, reader, inputs, target, baseline) -> `models.attribution.Attribution` of an
-                example's logit of a class, and {"pieces": of a text, with scores} or {"picture"}
+    explanation optional: ROLE, baseline(model, reader, values), explained(model, reader, inputs, target,
+                baseline) -> `models.attribution.Attribution`, and {"pieces": scored} or {"picture"}
     linear      optional: UNITS, of "sample" and "word", and features(unit, store, trunk, folder) -> name ->
                 `models.linear.Features`, fitted without labels: what the start `linear` chooses from
 """

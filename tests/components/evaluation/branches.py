@@ -92,24 +92,19 @@ def commit(
     temperature: float | None = None,
 ) -> Manifest:
     """A branch as finetuning would commit it; its trunk is not in the store. `spoil` drops an outcome."""
-    own = {"slices": slices, "temperature": temperature}
-    key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, "names": names, **own})
+    own = {"names": names, "slices": slices, "temperature": temperature}
+    key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, **own})
     with store.draft(key) as draft:
         save_model(kind, draft.folder / "model", seed, names or classes(kind))
-        if temperature is not None:
-            config = draft.folder / "model" / "config.json"
-            settings = json.loads(config.read_text()) | {"calibration_temperature": temperature}
-            config.write_text(json.dumps(settings))
+        _calibrate(draft.folder / "model" / "config.json", temperature)
         table = examples(kind, n)
         scored = score(draft.folder / "model", kind, table)
         scored.pop("uncalibrated", None)  # of an evaluation alone
-        table_of_runs = outcomes(kind, scored, 0.15, grid)
         for path in sorted((draft.folder / "model").iterdir()):
             draft.add(f"model/{path.name}")
         _write(draft, "examples.parquet", table)
-        if slices:
-            _write(draft, "slices.parquet", pa.table(slices))
-        _write(draft, "outcomes.parquet", table_of_runs.slice(1) if spoil else table_of_runs)
+        _write(draft, "slices.parquet", pa.table(slices or {}))
+        _write(draft, "outcomes.parquet", outcomes(kind, scored, 0.15, grid).slice(int(spoil)))
         draft.facts.update(
             task="weather",
             kind=kind,
@@ -124,6 +119,13 @@ def commit(
         )
         _runs(draft, grid)
         return draft.commit()
+
+
+def _calibrate(config: Path, temperature: float | None) -> None:
+    if temperature is None:
+        return
+    settings = json.loads(config.read_text()) | {"calibration_temperature": temperature}
+    config.write_text(json.dumps(settings))
 
 
 def _runs(draft: Draft, grid: Grid) -> None:
