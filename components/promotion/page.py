@@ -11,11 +11,12 @@ from components.lib import modalities
 from components.lib.pages import charts, ledger, page, reliability, scorecard, starts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
-from components.promotion import life, provenance, training_time, trunk_section
+from components.promotion import history, life, provenance, training_time, trunk_section
 from components.promotion.ancestry import Ancestor, of_stage, trace
 
 SPEAKS = (  # modules by whose names the template calls them
     charts,
+    history,
     ledger,
     life,
     modalities,

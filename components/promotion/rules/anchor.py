@@ -11,6 +11,8 @@ from components.promotion import betting
 from components.promotion.sliced import Judged, told
 from components.promotion.verdict import Finding
 
+RENEWAL = 100  # decisions more, for which fresh labels are counted
+
 
 @dataclass(frozen=True)
 class Config:
@@ -66,7 +68,9 @@ def judge(config: Config, facts: Mapping[str, Any]) -> Finding | None:
         reason += f"; an equal model would need {needed:,} examples"
     numbers = {"value": mean * gaps["size"], "drift": config.drift, "p": doubts[0], "level": alpha}
     numbers |= {"decision": decision, "examples": n, "examples_needed": needed, "better": better}
-    numbers |= {"decisions_left": betting.left(gaps, config.drift, alpha, decision)}
+    later = alpha * decision * (decision + 1) / ((decision + RENEWAL) * (decision + RENEWAL + 1))
+    numbers["renewal"] = max(betting.examples(gaps, config.drift, later) - n, 0)
+    numbers["decisions_left"] = betting.left(gaps, config.drift, alpha, decision)
     if not rows:
         return Finding(passed, reason, numbers)
     found = [_slice(config, row, alpha / len(rows), 1 - 0.2 / len(rows)) for row in rows]

@@ -151,6 +151,11 @@ def _write(draft: Draft, name: str, table: pa.Table) -> None:
     draft.write(name, buffer.getvalue(), rows=len(table))
 
 
+def read(store: Store, manifest: Manifest, name: str) -> pa.Table:
+    """A table of an output."""
+    return pq.read_table(store.open(manifest, name))
+
+
 def empty(store: Store) -> Manifest:
     """A branch without test examples."""
     kind = "sequence_classification"
