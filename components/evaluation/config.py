@@ -25,4 +25,4 @@ class Config:
     confidence: float = setting(0.95, "of the intervals", minimum=0.5, maximum=0.999)
     seed: int = setting(0, "of the resampling", minimum=0)
     batch_size: int = setting(64, "examples a forward pass", minimum=1)
-    explain: int = setting(4, "answers that are explained by integrated gradients", minimum=0, maximum=100)
+    explain: int = setting(2, "answers that are explained by integrated gradients", minimum=0, maximum=100)

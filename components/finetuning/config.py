@@ -10,8 +10,7 @@ from components.lib import modalities
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.core.settings import did_you_mean, from_dict, part, setting
-from components.lib.data.groups import LENGTH
-from components.lib.tasks import MISSING
+from components.lib.tasks import LENGTH, MISSING
 
 MODES = "components.lib.modes"
 STARTS = "components.lib.starts"

@@ -17,11 +17,11 @@ from components.lib.core.errors import DataError, MissingError
 from components.lib.data import classes
 from components.lib.data.classes import Unlabelled
 from components.lib.data.formats import EXCERPT, Account, Layout, Record, Rejected
-from components.lib.data.groups import LENGTH, fields_of, group_of
+from components.lib.data.groups import fields_of, group_of
 from components.lib.data.listing import PassedOver
 from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
-from components.lib.tasks import Reading, inputs_of, target_of
+from components.lib.tasks import LENGTH, Reading, inputs_of, target_of
 
 KINDS = ("broken", "unlabelled")  # of what is no example
 

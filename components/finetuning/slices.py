@@ -8,7 +8,7 @@ from typing import Any
 
 from components.lib.core.errors import MissingError
 from components.lib.data.formats import Record
-from components.lib.data.groups import LENGTH
+from components.lib.tasks import LENGTH
 
 MOST = 20  # values of a field that are told apart
 NONE = "(none)"  # of a record without a value

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from components.lib.core.errors import DataError, MissingError, TrunklineError, revived
 from components.lib.core.settings import from_dict, to_dict
 from components.lib.data.formats import is_name
-from components.lib.data.groups import LENGTH
+from components.lib.tasks import LENGTH
 from components.preflight.plan import Plan
 
 if TYPE_CHECKING:

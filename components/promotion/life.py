@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.lib.pages.charts import GREY, Series
-from components.promotion.rules.anchor import RENEWAL
+from components.promotion.verdict import RENEWAL
 
 
 def curves(life: Sequence[Mapping[str, Any]]) -> list[Series]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +11,11 @@ from components.lib import modalities
 from components.lib.pages import charts, ledger, page, reliability, scorecard, starts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
-from components.promotion import history, life, provenance, training_time, trunk_section
+from components.promotion import life, provenance, training_time, trunk_section
 from components.promotion.ancestry import Ancestor, of_stage, trace
 
 SPEAKS = (  # modules by whose names the template calls them
     charts,
-    history,
     ledger,
     life,
     modalities,
@@ -41,6 +40,7 @@ def render(
     registered: Manifest,
     records: Sequence[Mapping[str, Any]],
     lives: Mapping[str, Sequence[Mapping[str, Any]]],
+    test_sets: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]] = lambda past: (),
 ) -> str:
     """One self-contained HTML page; what the store no longer holds is named as missing.
 
@@ -50,7 +50,8 @@ def render(
         evaluations: one manifest a task.
         registered: the registered trunk.
         records: the run's ledger.
-        lives: registered model -> every decision on it, see `life.decisions`.
+        lives: registered model -> every decision on it, see `history.decisions`.
+        test_sets: the versions of the test set behind these, see `history.test_sets`.
     """
     names = [str(one.facts["task"]) for one in evaluations]
     tasks = f"task{'s' if len(names) != 1 else ''}: {', '.join(names)}" if names else "no task"
@@ -64,6 +65,7 @@ def render(
         decision=decision,
         records=records,
         lives=lives,
+        test_sets=test_sets,
         **{module.__name__.rpartition(".")[2]: module for module in SPEAKS},
     )
 

@@ -11,6 +11,7 @@ All sequences advance together, a week at a time: of a test set only counts of t
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,7 +23,8 @@ from components.promotion import betting
 from components.promotion.rules import anchor, slices
 from tests.benchmarks.history import record, sized
 
-RETRAINS, MARGIN, Z = 100, 0.01, 1.96
+RETRAINS, MARGIN, Z = sized(100, 3), 0.01, 1.96
+SIZES, CHUNK = (1000, 5000), sized(50, 2)  # test examples; sequences that advance together
 ANCHOR, SLICES = anchor.Config(), slices.Config()
 WEEKS = {  # share of the population, or of the first digit, that week `week` has lost, or gained
     "no change": lambda week: 0.0,
@@ -78,85 +80,109 @@ def gaps(plus: int, minus: int, n: int) -> dict[str, Any]:
 
 @dataclass
 class Test:
-    """Test sets of S sequences, as counts (S, population), and the digit of each image."""
+    """Test sets of S sequences: how often each holds an image of the population, and each digit."""
 
-    drawn: Any
-    digits: Any
+    drawn: Any  # (S, population)
+    each: Any  # (population, 10), of which digit an image is
 
     def __post_init__(self) -> None:
-        self.each = np.eye(10)[self.digits]
         self.sizes = self.drawn @ self.each
 
     def against(self, branch: Bools, other: Bools) -> tuple[Any, Any]:
         """Examples on which the branch alone is right, and those on which the other is: (S, 10), by digit."""
-        parts = (branch & ~other, other & ~branch)
-        plus, minus = ((self.drawn * part).astype(np.float64) @ self.each for part in parts)
-        return plus, minus
+        apart = branch ^ other
+        both, plus = ((self.drawn * part) @ self.each for part in (apart, apart & branch))
+        return plus, both - plus
 
     def kept(self, branch: Bools, champion: Bools, held: Bools, alpha: float, *, proven: bool) -> Bools:
         """Whether no digit is shown to be worse; if `proven`, those with examples enough not to be."""
         passed = np.ones(self.sizes.shape, bool)
-        rivals = zip(*self.against(branch, champion), *self.against(branch, held), self.sizes, strict=True)
-        for s, digits in enumerate(rivals):
-            for digit, (plus, minus, up, down, n) in enumerate(zip(*digits, strict=True)):
-                passed[s, digit] = doubt(minus, plus, n, -SLICES.margin) > SLICES.error / 10
-                if doubt(up, down, n, ANCHOR.slice_drift) > alpha / 10:
-                    worse = doubt(down, up, n, -ANCHOR.slice_drift) <= alpha / 10
-                    passed[s, digit] &= not (worse or (proven and n >= needed(up + down, n, alpha / 10)))
+        parts = (*self.against(branch, champion), *self.against(branch, held), self.sizes)
+        for place in np.ndindex(passed.shape):
+            plus, minus, up, down, n = (int(part[place]) for part in parts)
+            passed[place] = doubt(minus, plus, n, -SLICES.margin) > SLICES.error / 10
+            if doubt(up, down, n, ANCHOR.slice_drift) > alpha / 10:
+                worse = doubt(down, up, n, -ANCHOR.slice_drift) <= alpha / 10
+                passed[place] &= not (worse or (proven and n >= needed(up + down, n, alpha / 10)))
         return passed.all(axis=1)
 
 
-def sequences(models: Bools, digits: Any, n: int, kind: str, gate: str, count: int) -> dict[str, float]:
-    """Of `count` sequences: worse champions, also on a digit; better retrains kept back; what is left."""
-    generator, everywhere = np.random.default_rng(1), np.ones(models.shape[1], bool)
-    size, among = models.shape[1], (digits == 0) if kind == "one digit decays" else everywhere
-    test = Test(generator.multinomial(n, np.full(size, 1 / size), count), digits)
-    order = generator.permuted(np.tile(np.arange(size), (count, 1)), axis=1)
-    first = champion = held = models[generator.integers(len(models), size=count)]
-    shares = test.each / test.each.sum(axis=0)
-    wrong, lost, good, back, harmless, harmless_back = (np.zeros(count) for _ in range(6))
+@dataclass
+class Gate:
+    """One of GATES, which has let `champion` through, and holds to `held`."""
+
+    name: str
+    test: Test
+    n: int
+    champion: Bools
+    held: Bools
+
+    def passed(self, branch: Bools, week: int) -> Bools:
+        """Which branches pass; the anchor moves to those that are shown to be better."""
+        plus, minus = (part.sum(axis=1) for part in self.test.against(branch, self.champion))
+        mean = (plus - minus) / self.n
+        found = mean - Z * np.sqrt(((plus + minus) / self.n - mean**2) / (self.n - 1)) > -MARGIN
+        if self.name != "today":
+            half = betting.level(ANCHOR.error / 2, week)
+            alpha = half if self.name == "anchor" else half / 2
+            ends = (part.sum(axis=1) for part in self.test.against(branch, self.held))
+            pairs = [(int(up), int(down)) for up, down in zip(*ends, strict=True)]
+            found &= [doubt(*pair, self.n, ANCHOR.drift) <= alpha for pair in pairs]
+            if self.name not in ("today", "anchor"):
+                proven = self.name == "proven slices"
+                found &= self.test.kept(branch, self.champion, self.held, alpha, proven=proven)
+            better = found & [doubt(*pair, self.n, 0.0) <= half for pair in pairs]
+            self.held = np.where(better[:, None], branch, self.held)
+        self.champion = np.where(found[:, None], branch, self.champion)
+        return found
+
+
+def sequences(models: Bools, digits: Any, n: int, kind: str, name: str, generator: Any) -> dict[str, Any]:
+    """Of CHUNK sequences: worse champions, also on a digit; better retrains kept back; what is left."""
+    size = models.shape[1]
+    among = (digits == 0) if kind == "one digit decays" else np.ones(size, bool)
+    each = np.eye(10, dtype=np.float32)[digits]
+    drawn = generator.multinomial(n, np.full(size, 1 / size), CHUNK).astype(np.float32)
+    order = generator.permuted(np.tile(np.arange(size), (CHUNK, 1)), axis=1)
+    first = models[generator.integers(len(models), size=CHUNK)]
+    gate = Gate(name, Test(drawn, each), n, first, first)
+    counts, (wrong, lost, good, back, harmless, harmless_back) = each.sum(axis=0), np.zeros((6, CHUNK))
+    begun = best = first.astype(np.float32) @ each  # right answers by digit
     for week in range(1, RETRAINS + 1):
-        branch = changed(models[generator.integers(len(models), size=count)], WEEKS[kind](week), order, among)
-        plus, minus = (part.sum(axis=1) for part in test.against(branch, champion))
-        mean = (plus - minus) / n
-        passed = mean - Z * np.sqrt(((plus + minus) / n - mean**2) / (n - 1)) > -MARGIN
-        half, better = betting.level(ANCHOR.error / 2, week), np.zeros(count, bool)
-        if gate != "today":
-            alpha = half if gate == "anchor" else half / 2
-            for s, (up, down) in enumerate(zip(*test.against(branch, held), strict=True)):
-                passed[s] &= doubt(up.sum(), down.sum(), n, ANCHOR.drift) <= alpha
-                better[s] = doubt(up.sum(), down.sum(), n, 0.0) <= half
-            if gate != "anchor":
-                passed &= test.kept(branch, champion, held, alpha, proven=gate != "slices")
-        truly = branch.mean(1) > champion.mean(1)
+        branch = changed(models[generator.integers(len(models), size=CHUNK)], WEEKS[kind](week), order, among)
+        passed, right = gate.passed(branch, week), branch.astype(np.float32) @ each
+        truly = right.sum(1) > best.sum(1)
         good, back = good + truly, back + (truly & ~passed)
-        truly &= ((branch - champion.astype(float)) @ shares).min(1) > -SLICES.margin
+        truly &= ((right - best) / counts).min(axis=1) > -SLICES.margin
         harmless, harmless_back = harmless + truly, harmless_back + (truly & ~passed)
-        champion = np.where(passed[:, None], branch, champion)
-        held = np.where((passed & better)[:, None], branch, held)
-        wrong = np.maximum(wrong, champion.mean(1) < first.mean(1) - ANCHOR.drift)
-        gap = ((champion - first.astype(float)) @ shares).min(axis=1)
-        lost = np.maximum(lost, gap < -ANCHOR.slice_drift)
-    found = {
+        best = np.where(passed[:, None], right, best)
+        wrong = np.maximum(wrong, (best - begun).sum(1) < -ANCHOR.drift * size)
+        lost = np.maximum(lost, ((best - begun) / counts).min(axis=1) < -ANCHOR.slice_drift)
+    return {
         "wrong": wrong,
         "a_digit_lost": lost,
         "better_kept_back": back / np.maximum(good, 1),
         "of_them_no_digit_worse": harmless_back / np.maximum(harmless, 1),
-        "last_over_first": champion.mean(1) - first.mean(1),
+        "last_over_first": (best - begun).sum(1) / size,
     }
-    return {name: float(values.mean()) for name, values in found.items()}
 
 
 def main() -> None:
     """Prints a line a case."""
     models, digits = pool(sized(60, 4))
-    for n in (1000, 5000):
+    for n in SIZES:
         for kind in WEEKS:
-            for gate in GATES:
-                figures = sequences(models, digits, n, kind, gate, sized(1000, 2))
-                told = ", ".join(f"{name} {value:+.3f}" for name, value in figures.items())
-                print(f"{n:>5} examples, {kind:<16} {gate:<13} {told}", flush=True)
-                record("gates", {"examples": n, "kind": kind, "gate": gate, **figures})
+            for name in GATES:
+                generator, begun = np.random.default_rng(1), time.process_time()
+                parts = [
+                    sequences(models, digits, n, kind, name, generator)
+                    for _ in range(sized(1000 // CHUNK, 1))
+                ]
+                figures = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
+                told = ", ".join(f"{key} {value:+.3f}" for key, value in figures.items())
+                took = time.process_time() - begun
+                print(f"{n:>5} examples, {kind:<16} {name:<13} {told}  {took:.0f} CPU-s", flush=True)
+                record("gates", {"examples": n, "kind": kind, "gate": name, **figures})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from components.lib.core.settings import did_you_mean
 from components.lib.data.formats import Record, Rejected, is_name, rejected
 
 FILE = "@file"  # the name of a group: the file that a record is in
-LENGTH = "length"  # the name of a slice by how long inputs are
 
 
 def fields_of(fields: Mapping[str, str], group: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-STEPS = (16, 64, 256)  # places on the line; more, as long as completeness fails
+STEPS = (16, 64, 128)  # places on the line; more, as long as completeness fails
 COMPLETE = 0.01  # share of the difference of the logits that may be missing
 ROWS = 32  # places that are computed at once
 

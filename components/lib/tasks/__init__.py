@@ -59,6 +59,8 @@ from typing import Any
 
 from components.lib.core import plugins
 
+LENGTH = "length"  # the slice of the test examples that is how long their inputs are
+
 # What programs write in place of a class where there is none.
 MISSING = ("None", "nan", "NaN", "NaT", "<NA>", "#N/A", "N/A", "n/a", "NULL", "null")
 

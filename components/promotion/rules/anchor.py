@@ -9,9 +9,7 @@ from typing import Any
 from components.lib.core.settings import setting
 from components.promotion import betting
 from components.promotion.sliced import Judged, told
-from components.promotion.verdict import Finding
-
-RENEWAL = 100  # decisions more, for which fresh labels are counted
+from components.promotion.verdict import RENEWAL, Finding
 
 
 @dataclass(frozen=True)
