@@ -88,9 +88,9 @@ class _Status:
             self._ended.wait(EVERY)
 
     def _post(self, status: dict[str, Any]) -> None:
-        parts, body = urlsplit(self.url), json.dumps({"trainerStatus": status}).encode()
-        head = {"Content-Type": "application/json"}
+        body, head = json.dumps({"trainerStatus": status}).encode(), {"Content-Type": "application/json"}
         try:
+            parts = urlsplit(self.url)
             if path := os.environ.get(TOKEN, ""):  # anew each time: it is renewed
                 head["Authorization"] = f"Bearer {Path(path).read_text(encoding='utf-8').strip()}"
             line = _line(parts.scheme, parts.netloc)
