@@ -55,7 +55,7 @@ def run(config: Config, context: Context, *, branch: Path, evaluation: Path, car
 
 
 def _show(context: Context, manifest: Manifest, card: Path) -> None:
-    """The page and the verdict, each time anew: they hold times, which are no part of the output."""
+    """The page and the verdict, each time anew: they hold times, which are not part of the output."""
     from components.evaluation.card import render
 
     facts, measured = manifest.facts, manifest.measured

@@ -15,7 +15,7 @@ FOREIGN |= {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
 
 
 def leaves(node, path=""):
-    """Dotted name -> its schema, down to what is no object with known properties."""
+    """Dotted name -> its schema, down to what is not an object with known properties."""
     for name, inner in node.get("properties", {}).items():
         dotted = f"{path}.{name}" if path else name
         if "properties" in inner and name != "resources":

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
-from components.lib.core.errors import ServiceError
+from components.lib.core.errors import MissingError, ServiceError
 from components.lib.core.failpoints import reach
 from components.lib.registry.registered_models import ANCHOR, CHAMPION, PREVIOUS, Registered, Registry
 from components.lib.storage.artifacts import sha256
@@ -54,13 +54,22 @@ class Moves:
                 self._objects.delete(self._key(number))
         self.seen = mine
         reach("promotion.moving")
-        self._tell(registry, to)
-        if (last := self._last()) > mine:
-            after = json.loads(self._objects.read(self._key(last)))
-            versions = {one.version: one for one in registry.of(self._name)}
-            there = {alias: versions[version] for alias, version in after.items() if version in versions}
-            self._tell(registry, there)
+        try:
+            self._tell(registry, to)
+        finally:
+            beaten = self._restored(registry)
+        if beaten:
             raise self._late()
+
+    def _restored(self, registry: Registry) -> bool:
+        """Whether another has moved them since; then they are put back as that move left them."""
+        while (last := self._last()) > self.seen:
+            with suppress(MissingError):  # a third one has moved them by now
+                after = json.loads(self._objects.read(self._key(last)))
+                versions = {one.version: one for one in registry.of(self._name)}
+                self._tell(registry, {alias: versions[to] for alias, to in after.items() if to in versions})
+                return True
+        return False
 
     def _tell(self, registry: Registry, to: Mapping[str, Registered]) -> None:
         for alias, version in to.items():
