@@ -49,8 +49,11 @@ def side_by_side(make: Callable[[], Any], most: int) -> Iterator[Each]:
     with ProcessPoolExecutor(min(most, here), mp_context=spawn, initializer=_start, initargs=(make,)) as pool:
         try:
             yield partial(_each, pool)
-        finally:
+        except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():  # the pool waits for the runs that they are at
+                process.terminate()
+            raise
 
 
 def _each(pool: ProcessPoolExecutor, work: Callable[[Any, T], Any], runs: Iterable[T]) -> Iterator[Any]:

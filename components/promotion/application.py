@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from components.lib.registry import examples
+from components.lib.registry.aliases import Moves, promote
 from components.lib.registry.publishing import publish
 from components.lib.registry.registered_models import CHALLENGER, CHAMPION, Registered, Registry
+from components.lib.registry.rollback import WITHDRAWN
 from components.lib.registry.tracking import adopt, conclude, track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
-from components.promotion.aliases import Moves, promote
 from components.promotion.card import card
 from components.promotion.champion import EVALUATION, Candidate
 from components.promotion.decision import REJECTED
@@ -44,7 +46,10 @@ def apply(
         tags["decision"] = decision.reference
         registry.tag(version, {f"trunkline.{name}": text for name, text in tags.items()})
     for task, version, one in zip(decided["tasks"], versions, candidates, strict=True):
-        if task["verdict"] != REJECTED:
+        if WITHDRAWN in version.tags:
+            why = version.tags[WITHDRAWN]
+            context.tell(f"{task['task']} is NOT promoted: version {version.version} was withdrawn: {why}")
+        elif task["verdict"] != REJECTED:
             better = any(finding["numbers"].get("better") for finding in task["findings"])
             promote(registry, moves[version.name], version, expected=one.champion, better=better)
     _promote_trunk(context, registry, moves, decided, trunk, evaluations)
@@ -64,11 +69,17 @@ def _register(context: Context, registry: Registry, task: dict[str, Any], evalua
             tracker.history([{"step": 0, **_figures(evaluation)}])
             tracker.flush()
             tags = {"trunkline.task": task["task"], EVALUATION: evaluation.reference}
-            version = publish(
-                mine, registry, tracker, branch, name=name, use=evaluation.facts["kind"], card=text, tags=tags
-            )
+            about: dict[str, Any] = {"use": evaluation.facts["kind"], "card": text, "tags": tags}
+            about["examples"] = _examples(context, evaluation)
+            version = publish(mine, registry, tracker, branch, name=name, **about)
     registry.set_alias(version, CHALLENGER)
     return version
+
+
+def _examples(context: Context, evaluation: Manifest) -> bytes:
+    """Questions with their answers, which a server asks before a version takes traffic."""
+    there = evaluation.names(examples.FILE)
+    return context.store.open(evaluation, examples.FILE).read_bytes() if there else b""
 
 
 def _figures(evaluation: Manifest) -> dict[str, float]:

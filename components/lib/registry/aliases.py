@@ -11,7 +11,7 @@ puts those aliases back, and compares anew. A lease keeps all that from happenin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from components.lib.core.errors import MissingError, ServiceError
@@ -20,7 +20,6 @@ from components.lib.registry.registered_models import ANCHOR, CHAMPION, PREVIOUS
 from components.lib.storage.artifacts import sha256
 from components.lib.storage.lease import Lease
 from components.lib.storage.objects import Objects
-from components.lib.storage.stage import Context
 
 MOVE = "move.{:06d}.json"
 
@@ -124,16 +123,23 @@ def promote(
 
 
 @contextmanager
-def locked(context: Context, models: Sequence[str]) -> Iterator[None]:
-    """Keeps other runs on this store from moving aliases of these models; waits for those that do."""
+def locked(
+    objects: Objects, models: Sequence[str], owner: str, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """Keeps others on this store from moving aliases of these models; waits for those that do.
 
-    def tell(owner: str) -> None:
-        context.tell(f"run {owner} promotes the same model: this one waits until it is done")
+    Args:
+        owner: who moves them, such as the id of a run.
+        tell: gets one line a holder that is waited for.
+    """
+
+    def waits(holder: str) -> None:
+        tell(f"run {holder} promotes the same model: this one waits until it is done")
 
     with ExitStack() as stack:
         for model in sorted(set(models)):  # in one order, so that no two wait for each other
-            lease = Lease(context.store.objects, _prefix(model), context.run_id)
-            lease.wait(lambda: False, tell)
+            lease = Lease(objects, _prefix(model), owner)
+            lease.wait(lambda: False, waits)
             stack.enter_context(lease.kept())
         yield
 
