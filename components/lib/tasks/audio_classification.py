@@ -6,18 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from components.lib.data.classes import named
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.audio.examples import ClipSet, Padded, prepare
-from components.lib.models import classifiers
-from components.lib.models.inference import batches
+from components.lib.modalities.audio.examples import ClipSet
+from components.lib.models import classifiers, one_class
 from components.lib.models.probe import LinearProbe
 from components.lib.tasks import Reading
-from components.lib.tasks import sequence_classification as one_class
 
 NEEDS = ("audio",)
 OFFERS = ("linear_probe", "vote")
@@ -33,12 +28,10 @@ FEWEST = 2
 USE = "audio-classification"
 OUTPUTS = (("label", "string"), ("score", "double"))
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Probe = LinearProbe
-classes = one_class.classes
-compared = one_class.compared
-metrics = one_class.metrics
-with_unknown = classifiers.with_unknown
+Objective, Probe = one_class.Objective, LinearProbe
+classes, with_unknown = one_class.classes, classifiers.with_unknown
+compared, features = one_class.compared, one_class.features
+metrics, outcomes = one_class.metrics, one_class.outcomes
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], str]:
@@ -69,40 +62,7 @@ def _auto() -> Any:
     return AutoModelForAudioClassification
 
 
-class Objective(nn.Module):
-    """Cross-entropy on the class of each clip."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
-
-    def forward(self, batch: Padded) -> Loss:
-        """The loss, summed over clips."""
-        logits = self.model(**batch.inputs()).logits.float()
-        return one_class.cross_entropy(logits, batch.targets, batch.weight)
-
-
-@torch.no_grad()
-def outcomes(model: nn.Module, samples: ClipSet, names: list[str], size: int = 32) -> dict[str, Array]:
-    """Per clip: label, prediction (class indices) and confidence (largest probability)."""
-    inputs = ((places, batch.inputs()) for places, batch in batches(model, samples, size))
-    return one_class.judged(model, inputs, np.asarray(samples.targets, np.int64))
-
-
-@torch.no_grad()
-def features(probe: LinearProbe, samples: ClipSet) -> tuple[Tensor, Tensor]:
-    """(n, width) and the classes (n,), in an order of their own."""
-    parts = [(probe.features(batch.inputs()), batch.targets) for _, batch in batches(probe, samples, 32)]
-    return torch.cat([part for part, _ in parts]), torch.cat([targets for _, targets in parts])
-
-
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
     """The class of each clip, and how sure that is."""
     names, files = classifiers.names(model), inputs["audio"]
-    found = outcomes(model, encode(reader, inputs, [names[0]] * len(files), names), names)
-    pairs = zip(found["prediction"], found["confidence"], strict=True)
-    return [{"label": names[place], "score": float(score)} for place, score in pairs]
+    return one_class.answered(model, encode(reader, inputs, [names[0]] * len(files), names))

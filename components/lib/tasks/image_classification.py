@@ -7,18 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from components.lib.data.classes import named
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.image.examples import Framed, ImageSet, prepare
-from components.lib.models import classifiers
-from components.lib.models.inference import batches
+from components.lib.modalities.image.examples import ImageSet
+from components.lib.models import classifiers, one_class
 from components.lib.models.probe import LinearProbe
 from components.lib.models.vision.networks import register
 from components.lib.tasks import Reading
-from components.lib.tasks import sequence_classification as one_class
 
 NEEDS = ("image",)
 OFFERS = ("linear_probe", "vote")
@@ -34,12 +30,10 @@ FEWEST = 2
 USE = "image-classification"
 OUTPUTS = (("label", "string"), ("score", "double"))
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Probe = LinearProbe
-classes = one_class.classes
-compared = one_class.compared
-metrics = one_class.metrics
-with_unknown = classifiers.with_unknown
+Objective, Probe = one_class.Objective, LinearProbe
+classes, with_unknown = one_class.classes, classifiers.with_unknown
+compared, features = one_class.compared, one_class.features
+metrics, outcomes = one_class.metrics, one_class.outcomes
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], str]:
@@ -71,43 +65,7 @@ def _auto() -> Any:
     return AutoModelForImageClassification
 
 
-class Objective(nn.Module):
-    """Cross-entropy on the class of each image."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
-
-    def forward(self, batch: Framed) -> Loss:
-        """The loss, summed over images."""
-        logits = self.model(pixel_values=batch.normal()).logits.float()
-        return one_class.cross_entropy(logits, batch.targets, batch.weight)
-
-
-@torch.no_grad()
-def outcomes(model: nn.Module, samples: ImageSet, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per image: label, prediction (class indices) and confidence (largest probability)."""
-    inputs = ((places, {"pixel_values": batch.normal()}) for places, batch in batches(model, samples, size))
-    return one_class.judged(model, inputs, samples.targets)
-
-
-@torch.no_grad()
-def features(probe: LinearProbe, samples: ImageSet) -> tuple[Tensor, Tensor]:
-    """(n, width) and the classes (n,), in an order of their own."""
-    parts = [
-        (probe.features({"pixel_values": batch.normal()}), batch.targets)
-        for _, batch in batches(probe, samples)
-    ]
-    return torch.cat([part for part, _ in parts]), torch.cat([targets for _, targets in parts])
-
-
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
     """The class of each image, and how sure that is."""
     names, files = classifiers.names(model), inputs["image"]
-    found = outcomes(model, encode(reader, inputs, [names[0]] * len(files), names), names)
-    pairs = zip(found["prediction"], found["confidence"], strict=True)
-    return [{"label": names[place], "score": float(score)} for place, score in pairs]
+    return one_class.answered(model, encode(reader, inputs, [names[0]] * len(files), names))

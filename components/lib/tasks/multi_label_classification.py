@@ -18,8 +18,7 @@ from components.lib.engine.trainable import Loss
 from components.lib.modalities.text.examples import Examples, Padded, prepare
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
-from components.lib.tasks import Reading
-from components.lib.tasks import sequence_classification as one_class
+from components.lib.tasks import Reading, sequence_classification
 
 NEEDS = ("text",)
 OFFERS = ()
@@ -37,7 +36,8 @@ OUTPUTS = (("labels", "string"), ("scores", "string"))
 LEAST = 0.5  # probability of a class that is answered
 
 Array = np.ndarray[Any, np.dtype[Any]]
-load, model, with_unknown = one_class.load, one_class.model, classifiers.with_unknown
+load, model = sequence_classification.load, sequence_classification.model
+with_unknown = classifiers.with_unknown
 
 
 @dataclass(frozen=True)

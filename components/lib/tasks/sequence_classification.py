@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from components.lib.core.errors import DataError
 from components.lib.data.classes import named
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.text.examples import Examples, Padded, prepare
-from components.lib.models import classifiers
-from components.lib.models.inference import batches
+from components.lib.modalities.text.examples import Examples
+from components.lib.models import classifiers, one_class
 from components.lib.models.probe import LinearProbe
 from components.lib.tasks import Reading
 
@@ -32,11 +28,11 @@ PRIMARY = "accuracy"
 FEWEST = 2
 USE = "text-classification"
 OUTPUTS = (("label", "string"), ("score", "double"))
-BINS = 10  # of the calibration error
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Probe = LinearProbe
-with_unknown = classifiers.with_unknown
+Objective, Probe = one_class.Objective, LinearProbe
+classes, with_unknown = one_class.classes, classifiers.with_unknown
+compared, features = one_class.compared, one_class.features
+metrics, outcomes = one_class.metrics, one_class.outcomes
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], str]:
@@ -47,11 +43,6 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     if not text.strip():
         raise DataError("the text is empty", found=repr(text))
     return {"text": text}, named(values["label"], reading.missing)
-
-
-def classes(labels: Iterable[str]) -> list[str]:
-    """The classes that occur, sorted."""
-    return sorted(set(labels))
 
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[str]], labels: Any, names: list[str]) -> Examples:
@@ -78,101 +69,7 @@ def _auto() -> Any:
     return AutoModelForSequenceClassification
 
 
-class Objective(nn.Module):
-    """Cross-entropy on the class of each text."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
-
-    def forward(self, batch: Padded) -> Loss:
-        """The loss, summed over examples."""
-        logits = self.model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()
-        return cross_entropy(logits, batch.targets, batch.weight)
-
-
-def cross_entropy(logits: Tensor, targets: Tensor, weight: float) -> Loss:
-    """Of (n, classes) logits, summed, with the number of right answers."""
-    total = nn.functional.cross_entropy(logits, targets, reduction="sum")
-    return Loss(total, weight, {"accuracy": (logits.argmax(-1) == targets).sum()})
-
-
-@torch.no_grad()
-def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per example: label, prediction (class indices) and confidence (largest probability)."""
-    inputs = ((at, {"input_ids": b.ids, "attention_mask": b.mask}) for at, b in batches(model, samples, size))
-    return judged(model, inputs, np.asarray(samples.targets, dtype=np.int64))
-
-
-def judged(
-    model: nn.Module, inputs: Iterable[tuple[Any, dict[str, Tensor]]], label: Array
-) -> dict[str, Array]:
-    """Outcomes of a classifier whose `inputs` are (places, arguments of a pass)."""
-    prediction, confidence = np.zeros(len(label), np.int64), np.zeros(len(label), np.float64)
-    for places, given in inputs:
-        largest = model(**given).logits.double().softmax(-1).max(-1)
-        prediction[places], confidence[places] = largest.indices.cpu().numpy(), largest.values.cpu().numpy()
-    return {"label": label, "prediction": prediction, "confidence": confidence}
-
-
-def compared(labels: Sequence[str], answers: Sequence[Array], names: list[str]) -> dict[str, Array]:
-    """Outcomes of probabilities, (1, classes) an example."""
-    index = {name: number for number, name in enumerate(names)}
-    chances = np.concatenate(answers).astype(np.float64)
-    label = np.array([index[one] for one in labels], np.int64)
-    return {"label": label, "prediction": chances.argmax(axis=1), "confidence": chances.max(axis=1)}
-
-
-@torch.no_grad()
-def features(probe: LinearProbe, samples: Examples) -> tuple[Tensor, Tensor]:
-    """(n, width) and the classes (n,), in an order of their own."""
-    parts = [
-        (probe.features({"input_ids": batch.ids, "attention_mask": batch.mask}), batch.targets)
-        for _, batch in batches(probe, samples)
-    ]
-    return torch.cat([part for part, _ in parts]), torch.cat([targets for _, targets in parts])
-
-
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """The class of each text, and how sure that is."""
     names, texts = classifiers.names(model), inputs["text"]
-    found = outcomes(model, encode(reader, inputs, [names[0]] * len(texts), names), names)
-    pairs = zip(found["prediction"], found["confidence"], strict=True)
-    return [{"label": names[place], "score": float(score)} for place, score in pairs]
-
-
-def metrics(outcomes: dict[str, Array], weights: Array, classes: list[str]) -> dict[str, Array]:
-    """Accuracy, macro-F1 and expected calibration error for each of r weightings of n examples.
-
-    Args:
-        outcomes: columns of (n,).
-        weights: (r, n), such as the counts of bootstrap replicates.
-
-    Returns:
-        (r,) each. Macro-F1 is over the classes that occur in the labels or the predictions of a
-        weighting. Calibration error: Guo et al., "On calibration of modern neural networks", 2017.
-    """
-    label, prediction = outcomes["label"], outcomes["prediction"]
-    correct, one_hot = (label == prediction).astype(np.float64), np.eye(len(classes))
-    bins = np.eye(BINS)[np.minimum((outcomes["confidence"] * BINS).astype(int), BINS - 1)]
-    parts = (
-        one_hot[label],
-        one_hot[prediction],
-        one_hot[label] * correct[:, None],
-        bins * (correct - outcomes["confidence"])[:, None],
-        np.stack([correct, np.ones_like(correct)], axis=1),
-    )
-    sums = weights.astype(np.float64, copy=False) @ np.hstack(parts)  # at once: reading weights is what costs
-    ends = np.cumsum([part.shape[1] for part in parts])[:-1]
-    real, guessed, hits, gap, (right, size) = (part.T for part in np.split(sums, ends, axis=1))
-    present = (real + guessed) > 0
-    f1 = np.divide(2 * hits, real + guessed, out=np.zeros_like(hits), where=present)
-    return {
-        "accuracy": right / size,
-        "macro_f1": f1.sum(axis=0) / present.sum(axis=0),
-        "calibration_error": np.abs(gap).sum(axis=0) / size,
-    }
+    return one_class.answered(model, encode(reader, inputs, [names[0]] * len(texts), names))

@@ -20,11 +20,10 @@ from components.lib.modalities.image.examples import ImageSet
 from components.lib.modalities.pairs import network
 from components.lib.modalities.pairs.examples import Prompted, PromptedSet, embedded, prepare
 from components.lib.modalities.text.examples import Examples
-from components.lib.models import classifiers, loading
+from components.lib.models import classifiers, loading, one_class
 from components.lib.models.branch import Branch
 from components.lib.models.inference import batches
 from components.lib.tasks import Reading
-from components.lib.tasks import sequence_classification as one_class
 
 NEEDS = ("pairs",)
 OFFERS = ()

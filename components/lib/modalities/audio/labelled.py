@@ -65,7 +65,7 @@ class Reader:
 
     def tensors(self, files: Sequence[bytes]) -> dict[str, Any]:
         """Arguments of a pass of the trunk."""
-        return dict(self.clips(files, [0] * len(files)).batch(range(len(files))).inputs())
+        return dict(self.clips(files, [0] * len(files)).batch(range(len(files))).arguments())
 
     def clips(self, files: Sequence[bytes], targets: list[Any]) -> Any:
         """A `ClipSet` of them."""

@@ -80,6 +80,10 @@ class Framed:
         """Images."""
         return len(self)
 
+    def arguments(self, model: Any) -> dict[str, Tensor]:
+        """Of a pass of a model of `transformers`."""
+        return {"pixel_values": self.normal()}
+
     def normal(self) -> Tensor:
         """(n, channels, height, width) with the corpus' mean 0 and deviation 1."""
         pixels = self.pixels.float() / 255
