@@ -66,7 +66,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: View) -> Loss:
         """Cross-entropy of the codewords of hidden frames, averaged over codebooks, summed over frames."""
-        waves = batch.samples()
+        waves = batch.samples(self.trunk.normalize)
         hidden = self.trunk.encode(self.trunk.hide(self.trunk.embed(waves)[0], batch), batch.frames)
         mask = batch.extra["hidden"]
         with torch.autocast(waves.device.type, enabled=False):

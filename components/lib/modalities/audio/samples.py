@@ -19,7 +19,7 @@ from components.lib.modalities.audio.trunk import MelTrunk, Trunk, built, conv_l
 from components.lib.modalities.audio.views import View
 from components.lib.modalities.audio.waveforms import Ints, WaveformShards
 from components.lib.modalities.image.pictures import Picture, neighbours, scattered
-from components.lib.models.audio.architectures import ARCHITECTURES
+from components.lib.models.audio.architectures import ARCHITECTURES, kernels
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
@@ -39,8 +39,7 @@ class Clips:
         counts = np.maximum(1, shards.lengths // self.crop)
         self._clips: Ints = np.repeat(np.arange(len(counts)), counts)
         self.fresh = int(counts[: shards.fresh].sum())  # samples that are not of older tokens
-        self.kernels: Any = ((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))  # of the trunk, once it is known
-        self.normalize = True
+        self.kernels = kernels(config.architecture, self.rate)
         self.flops = 0.0  # of one sample, forward and backward
 
     def __len__(self) -> int:
@@ -65,14 +64,17 @@ class Clips:
         """The trunk in a folder, or a new one with random weights.
 
         Raises:
-            ConfigError: if a crop is too short for it.
+            ConfigError: if a crop is too short for it, or it has other frames than all networks here.
         """
         config, make = self.config, ARCHITECTURES[self.config.architecture]
         if folder is None:
             trunk = built(make(config.size, config.dropout, self.rate))
         else:
             trunk = load(folder, config.dropout)
-        self.kernels, self.normalize, trunk.rate = trunk.kernels, trunk.normalize, self.rate
+        if trunk.kernels != self.kernels:
+            what, found = "the network reads other frames than those of its kind", trunk.kernels
+            raise ConfigError(what, where="pretraining.start", found=found, expected=self.kernels)
+        trunk.rate = self.rate
         if self.frames(np.array([self.crop]))[0] < 2:
             what, found = "samples are too short for the network", config.seconds
             raise ConfigError(
@@ -107,7 +109,7 @@ class Clips:
         seconds = float(lengths.sum()) / self.rate
         given = [torch.from_numpy(array) for array in (waves, lengths, real)]
         flops = self.flops * len(draw)
-        return View(given[0], given[1], given[2], extra, self.rate, seconds, flops, self.normalize)
+        return View(given[0], given[1], given[2], extra, self.rate, seconds, flops)
 
     def _hiding(self, view: View, draw: Draw, stream: str) -> View:
         """Hides spans of frames, one at least, and a band of features (SpecAugment, Park et al., 2019).

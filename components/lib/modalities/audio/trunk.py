@@ -41,7 +41,7 @@ class Trunk(nn.Module):
 
     def forward(self, view: View) -> Tensor:
         """(n, frames, width): hidden states of the augmented clips."""
-        hidden, _ = self.embed(view.samples())
+        hidden, _ = self.embed(view.samples(self.normalize))
         return self.encode(self.hide(hidden, view), view.frames)
 
     def embed(self, samples: Tensor) -> tuple[Tensor, Tensor]:

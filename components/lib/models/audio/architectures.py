@@ -19,6 +19,7 @@ SIZES = {
     "base": (12, 768, 12, 3072, 512),
 }
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
+WINDOW, HOP = 0.025, 0.010  # seconds of a log-mel frame, and from one to the next
 REACH = 32  # frames that the positions of a small network see; base has 128
 
 # name: channels of the blocks, width
@@ -31,12 +32,20 @@ MELCNN = {
 }
 
 
+def kernels(architecture: str, rate: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes and strides of convolutions whose places are the frames that a network reads."""
+    if architecture == "melcnn":
+        return (round(WINDOW * rate),), (round(HOP * rate),)
+    return KERNELS, STRIDES
+
+
 def melcnn(size: str, dropout: float, rate: int) -> Any:
     """Convolutions on log-mel frames of waveforms at this rate; see `networks`."""
     from components.lib.models.audio.networks import MelCnnConfig
 
-    channels, width = MELCNN[size]
-    return MelCnnConfig(sampling_rate=rate, channels=list(channels), hidden_size=width)
+    (channels, width), ((window,), (hop,)) = MELCNN[size], kernels("melcnn", rate)
+    frames = {"sampling_rate": rate, "window": window, "hop": hop}
+    return MelCnnConfig(**frames, channels=list(channels), hidden_size=width)
 
 
 def wav2vec2(size: str, dropout: float, rate: int) -> Any:

@@ -23,14 +23,14 @@ from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOut
 
 from components.lib.models.audio.mel import LogMel
 
-WINDOW, HOP = 0.025, 0.010  # seconds
-
 
 class MelCnnConfig(PreTrainedConfig):  # type: ignore[misc]
-    """Sizes: channels of the blocks, and the vector."""
+    """Samples of a frame, and from one to the next; channels of the blocks, and width of the vector."""
 
     model_type = "mel_cnn"
     sampling_rate: int = 16_000
+    window: int = 400
+    hop: int = 160
     bands: int = 40
     channels: list[int] | tuple[int, ...] = (24, 48, 96, 192)
     hidden_size: int = 256
@@ -59,8 +59,8 @@ class MelCnn(_Pretrained):
 
     def __init__(self, config: MelCnnConfig) -> None:
         super().__init__(config)
-        rate, widths = config.sampling_rate, [1, *config.channels]
-        self.mel = LogMel(config.bands, rate, round(WINDOW * rate), round(HOP * rate))
+        widths = [1, *config.channels]
+        self.mel = LogMel(config.bands, config.sampling_rate, config.window, config.hop)
         self.strides = [2 if place < 3 else 1 for place in range(len(config.channels))]
         self.blocks = nn.ModuleList(
             nn.Sequential(
