@@ -124,11 +124,11 @@ class MelTrunk(nn.Module):
         if frames is None:
             count = conv_lengths(samples.shape[1], *self.kernels)
             frames = torch.ones((len(samples), count), dtype=torch.bool, device=samples.device)
-        mel = self.model.mel(samples, frames)
+        mel = self.model.mel.loudness(samples, frames)
         return mel, mel
 
     def hide(self, mel: Tensor, view: View) -> Tensor:
-        """Stretches pitch, and puts the mean of their band in place of frames and bands that are hidden."""
+        """Stretches pitch, and puts silence in place of frames and bands that are hidden."""
         if "pitch" in view.extra:
             mel = stretched(mel, view.extra["pitch"])
         if "hidden" in view.extra:

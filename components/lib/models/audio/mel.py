@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from components.lib.data.mel import filters
 
-FLOOR = 1e-4  # power, of samples with variance 1, below which there is silence
+FLOOR, SILENCE = 1e-4, 1e-3  # power, of samples with variance 1, below which there is silence
 
 
 class LogMel(nn.Module):
-    """Bands with mean 0 and variance 1 over the real frames of a clip; it has no weights.
+    """Logarithms of the power in bands; it has no weights.
 
     Attributes:
         bands, rate: how many, and samples a second.
@@ -24,18 +24,33 @@ class LogMel(nn.Module):
         super().__init__()
         self.bands, self.rate, self.width, self.step = bands, rate, width, step
 
-    def forward(self, samples: Tensor, frames: Tensor) -> Tensor:
-        """(n, samples) -> (n, frames, bands); 0 where `frames` (n, frames) are not real."""
+    def loudness(self, samples: Tensor, frames: Tensor) -> Tensor:
+        """(n, samples) -> (n, frames, bands), 0 where it is silent and where `frames` are not real.
+
+        What differs between voices and microphones stays, as vowels are told apart by it.
+        """
         with torch.autocast(samples.device.type, enabled=False):  # logarithms of bf16 are steps
-            waves, weights = _tables(self.bands, self.rate, self.width, samples.device)
-            cosine, sine = (samples.float().unfold(1, self.width, self.step) @ waves).chunk(2, dim=2)
-            seen = ((cosine.square() + sine.square()) @ weights / self.width + FLOOR).log()
+            return (self._power(samples) / SILENCE).log1p().masked_fill(~frames[:, :, None], 0.0) / 3
+
+    def forward(self, samples: Tensor, frames: Tensor) -> Tensor:
+        """(n, samples) -> (n, frames, bands) with mean 0 and variance 1 over the real frames of a clip.
+
+        Args:
+            frames: (n, frames) bool: the real ones; others are 0.
+        """
+        with torch.autocast(samples.device.type, enabled=False):
+            seen = (self._power(samples) + FLOOR).log()
             real = frames[:, :, None]
             count = frames.sum(dim=1)[:, None, None].clamp(min=1)
             mean = seen.masked_fill(~real, 0.0).sum(dim=1, keepdim=True) / count
             centred = (seen - mean).masked_fill(~real, 0.0)
             normal: Tensor = centred / (centred.square().sum(dim=1, keepdim=True) / count + 1e-5).sqrt()
             return normal
+
+    def _power(self, samples: Tensor) -> Tensor:
+        waves, weights = _tables(self.bands, self.rate, self.width, samples.device)
+        cosine, sine = (samples.float().unfold(1, self.width, self.step) @ waves).chunk(2, dim=2)
+        return (cosine.square() + sine.square()) @ weights / self.width
 
 
 @cache

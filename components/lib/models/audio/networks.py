@@ -81,7 +81,7 @@ class MelCnn(_Pretrained):
         samples = nn.functional.pad(input_values, (0, max(0, self.mel.width - most)))
         places = torch.arange((samples.shape[1] - self.mel.width) // self.mel.step + 1, device=samples.device)
         frames = places < ((lengths - self.mel.width) // self.mel.step + 1).clamp(min=1)[:, None]
-        return BaseModelOutput(last_hidden_state=self.encode(self.mel(samples, frames), frames))
+        return BaseModelOutput(last_hidden_state=self.encode(self.mel.loudness(samples, frames), frames))
 
     def encode(self, mel: Tensor, frames: Tensor | None) -> Tensor:
         """(n, frames, bands) and which (n, frames) are real -> (n, width); padding changes nothing."""
