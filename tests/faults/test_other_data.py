@@ -1,4 +1,4 @@
-"""F01 where a trunk learns from recordings or from pairs: all are killed, and the trunk is the same to the bit."""
+"""F01 where a trunk learns from recordings or pairs: all are killed, and the trunk is the same to the bit."""
 
 from dataclasses import replace
 

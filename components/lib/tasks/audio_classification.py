@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
+from transformers import AutoModelForAudioClassification
 
 from components.lib.data.classes import named
 from components.lib.modalities.audio.examples import ClipSet
-from components.lib.models import classifiers, one_class
+from components.lib.models import classifiers
 from components.lib.models.probe import LinearProbe
 from components.lib.tasks import Reading
+from components.lib.tasks import sequence_classification as one_class
 
 NEEDS = ("audio",)
 OFFERS = ("linear_probe", "vote")
@@ -28,10 +31,11 @@ FEWEST = 2
 USE = "audio-classification"
 OUTPUTS = (("label", "string"), ("score", "double"))
 
-Objective, Probe = one_class.Objective, LinearProbe
-classes, with_unknown = one_class.classes, classifiers.with_unknown
-compared, features = one_class.compared, one_class.features
-metrics, outcomes = one_class.metrics, one_class.outcomes
+Array = np.ndarray[Any, np.dtype[Any]]
+Probe = LinearProbe
+load = partial(classifiers.load, AutoModelForAudioClassification)
+Objective, with_unknown = one_class.Objective, classifiers.with_unknown
+classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], str]:
@@ -41,28 +45,26 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, names: list[str]) -> ClipSet:
     """Waveforms at the trunk's rate, and class indices."""
-    index = {name: number for number, name in enumerate(names)}
-    targets = [index[label] for label in labels]
-    return reader.clips(inputs["audio"], targets)
+    return reader.clips(inputs["audio"], classifiers.places(labels, names))
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForAudioClassification` of the trunk's architecture, with random weights."""
-    return classifiers.build(_auto(), config, names)
+    return classifiers.build(AutoModelForAudioClassification, config, names)
 
 
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(_auto(), folder)
+def outcomes(model: nn.Module, samples: ClipSet, names: list[str], size: int = 32) -> dict[str, Array]:
+    """Per clip: label, prediction (class indices) and confidence (largest probability)."""
+    return one_class.outcomes(model, samples, names, size)
 
 
-def _auto() -> Any:
-    from transformers import AutoModelForAudioClassification
-
-    return AutoModelForAudioClassification
+def features(probe: LinearProbe, samples: ClipSet) -> tuple[Tensor, Tensor]:
+    """(n, width) and the classes (n,), in an order of their own."""
+    return one_class.features(probe, samples, 32)
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
     """The class of each clip, and how sure that is."""
-    names, files = classifiers.names(model), inputs["audio"]
-    return one_class.answered(model, encode(reader, inputs, [names[0]] * len(files), names))
+    names = classifiers.names(model)
+    samples = encode(reader, inputs, [names[0]] * len(inputs["audio"]), names)
+    return one_class.answers(outcomes(model, samples, names), names)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import nn
+from transformers import AutoModelForImageClassification
 
 from components.lib.data.classes import named
 from components.lib.modalities.image.examples import ImageSet
-from components.lib.models import classifiers, one_class
+from components.lib.models import classifiers
 from components.lib.models.probe import LinearProbe
-from components.lib.models.vision.networks import register
 from components.lib.tasks import Reading
+from components.lib.tasks import sequence_classification as one_class
 
 NEEDS = ("image",)
 OFFERS = ("linear_probe", "vote")
@@ -30,10 +31,12 @@ FEWEST = 2
 USE = "image-classification"
 OUTPUTS = (("label", "string"), ("score", "double"))
 
-Objective, Probe = one_class.Objective, LinearProbe
-classes, with_unknown = one_class.classes, classifiers.with_unknown
-compared, features = one_class.compared, one_class.features
-metrics, outcomes = one_class.metrics, one_class.outcomes
+Array = np.ndarray[Any, np.dtype[Any]]
+Probe = LinearProbe
+load = partial(classifiers.load, AutoModelForImageClassification)
+Objective, with_unknown = one_class.Objective, classifiers.with_unknown
+classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
+features, outcomes = one_class.features, one_class.outcomes
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], str]:
@@ -43,29 +46,17 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, names: list[str]) -> ImageSet:
     """Images at the trunk's size, and class indices."""
-    index = {name: number for number, name in enumerate(names)}
-    targets = np.array([index[label] for label in labels], np.int64)
+    targets = np.array(classifiers.places(labels, names), np.int64)
     return ImageSet(reader.sized(inputs["image"]), targets, reader.canvas)
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForImageClassification` of the trunk's architecture, with random weights."""
-    return classifiers.build(_auto(), config, names)
-
-
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(_auto(), folder)
-
-
-def _auto() -> Any:
-    from transformers import AutoModelForImageClassification
-
-    register()
-    return AutoModelForImageClassification
+    return classifiers.build(AutoModelForImageClassification, config, names)
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
     """The class of each image, and how sure that is."""
-    names, files = classifiers.names(model), inputs["image"]
-    return one_class.answered(model, encode(reader, inputs, [names[0]] * len(files), names))
+    names = classifiers.names(model)
+    samples = encode(reader, inputs, [names[0]] * len(inputs["image"]), names)
+    return one_class.answers(outcomes(model, samples, names), names)

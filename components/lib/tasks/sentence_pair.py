@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from components.lib.data.classes import named
 from components.lib.modalities.text.examples import Examples
 from components.lib.modalities.text.text_pairs import checked_pair, encoded_pairs
-from components.lib.models import classifiers, one_class
-from components.lib.tasks import Reading, sequence_classification
+from components.lib.models import classifiers
+from components.lib.tasks import Reading
+from components.lib.tasks import sequence_classification as one_class
 
 NEEDS = ("text", "tokens")
 OFFERS = ()
@@ -26,10 +29,10 @@ FEWEST = 2
 USE = "text-classification"
 OUTPUTS = (("label", "string"), ("score", "double"))
 
+Array = np.ndarray[Any, np.dtype[Any]]
 Objective, outcomes = one_class.Objective, one_class.outcomes
 classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
-load, model = sequence_classification.load, sequence_classification.model
-with_unknown = classifiers.with_unknown
+load, model, with_unknown = one_class.load, one_class.model, one_class.with_unknown
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], str]:
@@ -39,14 +42,14 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[str]], labels: Any, names: list[str]) -> Examples:
     """Token ids of pairs and class indices."""
-    index = {name: number for number, name in enumerate(names)}
-    return encoded_pairs(reader, inputs["first"], inputs["second"], [index[label] for label in labels])
+    return encoded_pairs(reader, inputs["first"], inputs["second"], classifiers.places(labels, names))
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """The class of each pair, and how sure that is."""
     names = classifiers.names(model)
-    return one_class.answered(model, encode(reader, inputs, [names[0]] * len(inputs["first"]), names))
+    samples = encode(reader, inputs, [names[0]] * len(inputs["first"]), names)
+    return one_class.answers(outcomes(model, samples, names), names)
 
 
 def shown(

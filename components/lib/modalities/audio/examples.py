@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.lib.engine.randomness import Draw, Ints
+from components.lib.engine.randomness import Ints
 from components.lib.modalities.audio.recordings import Waveform
 from components.lib.modalities.audio.views import normalised
 
@@ -112,8 +112,3 @@ class Padded:
         values = self.waves.float() / 32768
         values = normalised(values, real) if self.normalize else values
         return {"input_values": values, "attention_mask": real.long()}
-
-
-def prepare(samples: ClipSet, draw: Draw) -> Padded:
-    """The batch of a draw."""
-    return samples.batch(draw.ids)

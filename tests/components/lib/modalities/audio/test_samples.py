@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from components.lib.engine.randomness import Draw
+from components.lib.modalities.audio.examples import ClipSet
 from components.lib.modalities.audio.samples import Clips, faster
 from components.lib.modalities.audio.settings import Pretraining
 from components.lib.modalities.audio.trunk import stretched
@@ -131,3 +132,10 @@ def test_a_higher_voice_has_its_bands_higher():
     assert torch.equal(found[0], mel[0])
     assert found[1, 0].argmax() == 12 and found[1, 0, 36:].sum() == 0
     assert found[2, 0, :20].argmax() == 8 and found[2, 0, 25:].argmax() == 6
+
+
+def test_many_long_clips_are_read_in_batches_of_bounded_memory():
+    lengths = [9, 2, 40, 7, 8, 41]
+    waves = [np.broadcast_to(np.int16(0), (seconds * (1 << 18),)) for seconds in lengths]
+    found = [part.tolist() for part in ClipSet(waves, [0] * 6).batches(4)]
+    assert found == [[1, 3, 4, 0], [2], [5]]
