@@ -72,8 +72,8 @@ class Clips:
         else:
             trunk = load(folder, config.dropout)
         if trunk.kernels != self.kernels:
-            what, found = "the network reads other frames than those of its kind", trunk.kernels
-            raise ConfigError(what, where="pretraining.start", found=found, expected=self.kernels)
+            what, where = "the network reads other frames than those of its kind", "pretraining.start"
+            raise ConfigError(what, where=where, found=trunk.kernels, expected=self.kernels)
         trunk.rate = self.rate
         if self.frames(np.array([self.crop]))[0] < 2:
             what, found = "samples are too short for the network", config.seconds
