@@ -74,6 +74,11 @@ class Config:
     memory: int = setting(
         4 << 30, "bytes that a process may map to decode a file or a batch", minimum=2 << 30
     )
+    sort_memory: int = setting(
+        256 << 20,
+        "bytes in which duplicates of all documents are found, whatever their number; the rest lies on disk",
+        minimum=1 << 20,
+    )
     own: Any = part()
     fields: dict[str, str] = part()
 
