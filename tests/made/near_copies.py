@@ -8,7 +8,9 @@ import numpy as np
 from components.lib.data.near_duplicates import Likeness, NearDuplicates
 
 
-def near_copies(ids: np.ndarray, signatures: np.ndarray, likeness: Likeness, memory: int = 1 << 14) -> np.ndarray:
+def near_copies(
+    ids: np.ndarray, signatures: np.ndarray, likeness: Likeness, memory: int = 1 << 14
+) -> np.ndarray:
     """Marks documents that are alike to one with a smaller id that stays; `ids` are (n, 2), all different."""
     order = np.lexsort((ids[:, 1], ids[:, 0]))
     with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ Its modules, each imported by the stage that uses it:
 
     settings    Ingestion, Tokenization, Pretraining, Finetuning: settings of its own (standard library alone)
     ingestion   COLUMNS, NATIVE, WORDS and the functions of `Ingestion` below
-    tokenization    plan(options, workers) -> identity, build(store, corpus, draft)
+    tokenization    plan(options, executor) -> identity, build(store, corpus, draft)
     preflight   all optional: task(config, dials, where) and warnings(pretraining, dials), errors that only it
                 can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does;
                 published(trunk, facts): settings of a trunk that comes from published weights
