@@ -76,7 +76,7 @@ class Config:
         4 << 30, "bytes that a process may map to decode a file or a batch", minimum=2 << 30
     )
     sort_memory: int = setting(
-        256 << 20,
+        64 << 20,
         "bytes in which duplicates of all documents are found, whatever their number; the rest lies on disk",
         minimum=1 << 20,
     )

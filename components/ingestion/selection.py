@@ -2,7 +2,7 @@
 
 Ids are dealt to partitions by their first bits, so that each partition is sorted in memory and its documents
 have their ranks among all; bands of signatures are dealt by their hashes. What is decided lies on disk as a
-byte a document. Memory does not grow with the documents, but for those that have near copies.
+byte a document. Memory does not grow with the documents.
 """
 
 from __future__ import annotations
@@ -204,9 +204,8 @@ def _decide(
             search.add(signatures)
     places.close()
     if search is not None:
-        ranks = search.copies()
-        for start in range(0, len(ranks), SPAN):
-            _drop(drops, places.take(ranks[start : start + SPAN]).ravel(), 2)
+        for ranks in search.copies():
+            _drop(drops, places.take(ranks).ravel(), 2)
         shutil.rmtree(folder / "near")
     with codes.open("wb") as file:
         for span in range(-(-count // SPAN)):

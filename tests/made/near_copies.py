@@ -17,7 +17,7 @@ def near_copies(
         search = NearDuplicates(Path(folder), likeness, signatures.shape[1], len(ids), memory)
         for part in np.array_split(signatures[order], 3):
             search.add(part)
-        dropped = search.copies()
+        dropped = np.concatenate([np.empty(0, np.int64), *search.copies()])
     again = np.zeros(len(ids), bool)
     again[order[dropped]] = True
     return again

@@ -1,6 +1,6 @@
 """Near duplicates by banding, on disk: pairs of equal bands, compared, then one survivor of those alike.
 
-Memory holds one partition of bands at a time and the documents that have a copy, not all documents.
+Memory holds one partition at a time, not all documents.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.lib.data.connected_components import EDGE, Graph
 from components.lib.data.partitions import Ints, Partitions, Table, first_of_each
 
 BAND = np.dtype([("hash", np.uint64), ("rank", np.int64)])
-PAIR = np.dtype([("left", np.int64), ("right", np.int64)])
 BLOCK = 2048  # neighbours in a bucket whose candidates are compared at once
 PART = 4096  # pairs of them
 PAIRS = 64  # bytes of pairs that a document has on average, at most
@@ -57,7 +57,7 @@ class NearDuplicates:
         self._documents = documents
         self._signatures = Table(folder / "signatures", np.uint16, words, memory // 2)
         self._bands: list[Partitions] = []
-        self._rounds = 0
+        self._graphs = 0
 
     def add(self, signatures: Signatures) -> None:
         """Takes (n, words) signatures of the next documents."""
@@ -72,16 +72,17 @@ class NearDuplicates:
             self._bands[number].add(rows, self._bands[number].mixed(rows["hash"]))
         self._spill()
 
-    def copies(self) -> Ints:
-        """The ranks of documents that are not to stay, sorted."""
+    def copies(self) -> Iterator[Ints]:
+        """The ranks of documents that are not to stay, in parts."""
         self._signatures.close()
-        dropped = self._round(np.empty(0, np.int64))
-        while not self._likeness.chains and len(dropped):
-            more = self._round(dropped)
-            if not len(more):  # those beyond the reach of the one that they are like have had their turn
-                break
+        if self._likeness.chains:
+            yield from self._graph(np.empty(0, np.int64)).followers()
+            return
+        dropped = more = _greedy(self._graph(np.empty(0, np.int64)))
+        while len(more):  # those beyond the reach of the one that they are like have their turn
+            more = _greedy(self._graph(dropped))
             dropped = np.union1d(dropped, more)
-        return dropped
+        yield dropped
 
     def _spill(self) -> None:
         """All bands together hold no more than one may."""
@@ -90,28 +91,18 @@ class NearDuplicates:
             for band in self._bands:
                 band.flush()
 
-    def _round(self, without: Ints) -> Ints:
-        """Those that are dropped among all but `without`."""
-        folder = self._folder / f"round-{self._rounds}"
+    def _graph(self, without: Ints) -> Graph:
+        """Pairs that are alike among all but `without`."""
+        folder = self._folder / f"graph-{self._graphs}"
         folder.mkdir()
-        self._rounds += 1
-        room = self._documents * PAIRS // PAIR.itemsize
-        pairs = Partitions(folder / "pairs", PAIR, room, self._memory)
-        ends = Partitions(folder / "ends", np.int64, 2 * room, self._memory)
-        spans = [max(-(-self._signatures.count // len(one)), 1) for one in (pairs, ends)]
+        self._graphs += 1
+        edges = self._documents * PAIRS // EDGE.itemsize
+        graph = Graph(folder / "alike", self._signatures.count, edges, self._memory)
         for band in self._bands:
             for file in range(len(band)):
                 for left, right in self._alike(band, file, without):
-                    rows = np.empty(len(left), PAIR)
-                    rows["left"], rows["right"] = left, right
-                    pairs.add(rows, right // spans[0])
-                    for end in (left, right):
-                        ends.add(end, end // spans[1])
-        nodes = np.concatenate([np.unique(ends.whole(file)) for file in range(len(ends))])
-        unique = (pair for file in range(len(pairs)) for pair in _unique(pairs.whole(file)))
-        joined = ((np.searchsorted(nodes, left), np.searchsorted(nodes, right)) for left, right in unique)
-        gone: Ints = nodes[(_chained if self._likeness.chains else _greedy)(len(nodes), joined)]
-        return gone
+                    graph.add(left, right)
+        return graph
 
     def _alike(self, band: Partitions, file: int, without: Ints) -> Iterator[tuple[Ints, Ints]]:
         """Pairs of one file of a band, the smaller rank first."""
@@ -164,49 +155,14 @@ class NearDuplicates:
         return kept
 
 
-def _unique(pairs: npt.NDArray[Any]) -> Iterator[tuple[Ints, Ints]]:
-    """Each pair once, by the larger rank, then by the smaller."""
-    pairs = pairs[np.lexsort((pairs["left"], pairs["right"]))]
-    pairs = pairs[first_of_each(pairs["left"], pairs["right"])]
-    for start in range(0, len(pairs), 1 << 16):
-        part = pairs[start : start + (1 << 16)]
-        yield part["left"], part["right"]
-
-
-def _greedy(count: int, pairs: Iterator[tuple[Ints, Ints]]) -> npt.NDArray[np.bool_]:
-    """A document that is like one which stays is dropped; pairs come by the larger."""
-    dropped = np.zeros(count, bool)
-    for left, right in pairs:
-        for one, other in zip(left.tolist(), right.tolist(), strict=True):
+def _greedy(graph: Graph) -> Ints:
+    """Nodes that are like a smaller one which stays, sorted; memory holds the nodes that have edges."""
+    nodes = np.unique(
+        np.concatenate([np.unique(rows[end]) for rows in graph.parts() for end in ("left", "right")])
+    )
+    dropped = np.zeros(len(nodes), bool)
+    for rows in graph.parts():
+        ends = (np.searchsorted(nodes, rows[end]).tolist() for end in ("left", "right"))
+        for one, other in zip(*ends, strict=True):
             dropped[other] |= not dropped[one]
-    return dropped
-
-
-def _chained(count: int, pairs: Iterator[tuple[Ints, Ints]]) -> npt.NDArray[np.bool_]:
-    """Of each component of the graph of pairs, all but the smallest."""
-    leader = np.arange(count)
-    for left, right in pairs:
-        _join(leader, left, right)
-    return _roots(leader) != np.arange(count)
-
-
-def _join(leader: Ints, left: Ints, right: Ints) -> None:
-    """Union of each pair; the smaller root leads."""
-    for a, b in zip(left.tolist(), right.tolist(), strict=True):
-        while leader[a] != a:
-            leader[a] = leader[leader[a]]
-            a = leader[a]
-        while leader[b] != b:
-            leader[b] = leader[leader[b]]
-            b = leader[b]
-        if a != b:
-            leader[max(a, b)] = min(a, b)
-
-
-def _roots(leader: Ints) -> Ints:
-    """The one that leads each group."""
-    while True:
-        above = leader[leader]
-        if (above == leader).all():
-            return leader
-        leader = above
+    return nodes[dropped]

@@ -1,5 +1,6 @@
 """One contract for every executor: results in order, steps that refuse, workers that are lost."""
 
+import sys
 from functools import partial
 
 import pytest
@@ -34,7 +35,7 @@ def test_engines_are_checked_before_work(monkeypatch):
     assert "ray" in unknown.fix and unknown.where == "ingestion.engine"
     (addressed,) = executors.check("processes", "host:6379", "ingestion")
     assert addressed.where == "ingestion.address"
-    monkeypatch.setattr(executors.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     (missing,) = executors.check("ray", "", "ingestion")
     assert "pip install" in missing.fix
     with pytest.raises(ConfigError, match="not installed"):
