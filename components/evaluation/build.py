@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.evaluation import confusion, constant, outcomes, rivals
+from components.evaluation.answers import answered
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
 from components.evaluation.gaps import gaps
@@ -24,6 +25,7 @@ from components.lib import tasks
 from components.lib.core import bootstrap
 from components.lib.core.bootstrap import Drawn, Floats, Statistic
 from components.lib.core.errors import DataError
+from components.lib.registry import examples as stored
 from components.lib.registry.registered_models import Registered
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
@@ -33,7 +35,7 @@ from components.lib.storage.store import Draft
 def build(
     config: Config, context: Context, branch: Manifest, others: Mapping[str, Registered], draft: Draft
 ) -> None:
-    """Fills `draft` with evaluation.json, outcomes.parquet, replicates.npy, facts and times of the starts.
+    """Fills `draft` with evaluation.json, outcomes.parquet, replicates.npy, examples.json, facts and times.
 
     Args:
         others: champion and anchor, each by its alias, where they are other models than the branch.
@@ -66,6 +68,7 @@ def build(
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))
     draft.write(bootstrap.FILE, bootstrap.packed(drawn))
+    draft.write(stored.FILE, answered(systems["challenger"], branch.facts, test.inputs))
     table = outcomes.table(scored, examples)
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))

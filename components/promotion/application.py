@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+from components.lib.registry import examples
+from components.lib.registry.aliases import Moves, promote
 from components.lib.registry.publishing import publish
-from components.lib.registry.registered_models import CHALLENGER, Registered, Registry
+from components.lib.registry.registered_models import CHALLENGER, CHAMPION, Registered, Registry
+from components.lib.registry.rollback import WITHDRAWN
 from components.lib.registry.tracking import adopt, conclude, track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
-from components.promotion import champion
 from components.promotion.card import card
-from components.promotion.champion import Candidate
+from components.promotion.champion import EVALUATION, Candidate
 from components.promotion.decision import REJECTED
 
 
 def apply(
     context: Context,
     registry: Registry,
+    moves: Mapping[str, Moves],
     decision: Manifest,
     decided: dict[str, Any],
     trunk: Manifest,
     candidates: list[Candidate],
 ) -> None:
     """Registers every branch, then tags all, then moves aliases; adds `version` to each task of `decided`.
+
+    Args:
+        moves: of each model, as they were when the champions were looked up.
 
     Raises:
         ServiceError: if an alias does not read back as it was set, or a champion changed meanwhile.
@@ -39,11 +46,13 @@ def apply(
         tags["decision"] = decision.reference
         registry.tag(version, {f"trunkline.{name}": text for name, text in tags.items()})
     for task, version, one in zip(decided["tasks"], versions, candidates, strict=True):
-        if task["verdict"] != REJECTED:
+        if WITHDRAWN in version.tags:
+            why = version.tags[WITHDRAWN]
+            context.tell(f"{task['task']} is NOT promoted: version {version.version} was withdrawn: {why}")
+        elif task["verdict"] != REJECTED:
             better = any(finding["numbers"].get("better") for finding in task["findings"])
-            champion.anchor(registry, version, better=better)
-            champion.promote(registry, version, one)
-    _promote_trunk(context, registry, decided, trunk, evaluations)
+            promote(registry, moves[version.name], version, expected=one.champion, better=better)
+    _promote_trunk(context, registry, moves, decided, trunk, evaluations)
 
 
 def _register(context: Context, registry: Registry, task: dict[str, Any], evaluation: Manifest) -> Registered:
@@ -59,12 +68,18 @@ def _register(context: Context, registry: Registry, task: dict[str, Any], evalua
             tracker.params({"finetuning": branch.key.config})
             tracker.history([{"step": 0, **_figures(evaluation)}])
             tracker.flush()
-            tags = {"trunkline.task": task["task"], champion.EVALUATION: evaluation.reference}
-            version = publish(
-                mine, registry, tracker, branch, name=name, use=evaluation.facts["kind"], card=text, tags=tags
-            )
+            tags = {"trunkline.task": task["task"], EVALUATION: evaluation.reference}
+            about: dict[str, Any] = {"use": evaluation.facts["kind"], "card": text, "tags": tags}
+            about["examples"] = _examples(context, evaluation)
+            version = publish(mine, registry, tracker, branch, name=name, **about)
     registry.set_alias(version, CHALLENGER)
     return version
+
+
+def _examples(context: Context, evaluation: Manifest) -> bytes:
+    """Questions with their answers, which a server asks before a version takes traffic."""
+    there = evaluation.names(examples.FILE)
+    return context.store.open(evaluation, examples.FILE).read_bytes() if there else b""
 
 
 def _figures(evaluation: Manifest) -> dict[str, float]:
@@ -78,6 +93,7 @@ def _figures(evaluation: Manifest) -> dict[str, float]:
 def _promote_trunk(
     context: Context,
     registry: Registry,
+    moves: Mapping[str, Moves],
     decided: dict[str, Any],
     trunk: Manifest,
     evaluations: list[Manifest],
@@ -89,4 +105,5 @@ def _promote_trunk(
     }
     version = registry.version(trunk.facts["name"], trunk.key.inputs["trunk"])
     if decided["trunk_passed"] and grown == {trunk.key.inputs["trunk"]} and version is not None:
-        champion.promote(registry, version)
+        before = registry.find(version.name, CHAMPION)
+        promote(registry, moves[version.name], version, expected=before)

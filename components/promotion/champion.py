@@ -1,18 +1,15 @@
-"""The champion that a branch is judged against, whichever came since its evaluation; moving the alias."""
+"""The champion that a branch is judged against, whichever came since its evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.lib.core import bootstrap
-from components.lib.core.errors import IntegrityError, MissingError, ServiceError
-from components.lib.registry.registered_models import ANCHOR, CHAMPION, PREVIOUS, Registered, Registry
-from components.lib.storage.artifacts import Manifest, sha256
-from components.lib.storage.lease import Lease
-from components.lib.storage.stage import Context
+from components.lib.core.errors import IntegrityError, MissingError
+from components.lib.registry.registered_models import CHAMPION, Registered, Registry
+from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
 EVALUATION, GATE = "trunkline.evaluation", "trunkline.gate"  # tags of a version
@@ -97,50 +94,3 @@ def decision_number(registry: Registry, evaluation: Manifest) -> int:
     mine = [int(one.version) for one in versions if one.reference == branch]
     judged = [one for one in versions if GATE in one.tags and (not mine or int(one.version) < min(mine))]
     return 1 + len(judged)
-
-
-def anchor(registry: Registry, version: Registered, *, better: bool) -> None:
-    """Sets the alias `anchor` where it is missing, to the champion or else `version`; moves it if `better`.
-
-    Before `champion` moves: whoever is killed in between does the same again.
-    """
-    if better or registry.find(version.name, ANCHOR) is None:
-        first = version if better else registry.find(version.name, CHAMPION) or version
-        registry.set_alias(first, ANCHOR)
-
-
-def promote(registry: Registry, version: Registered, candidate: Candidate | None = None) -> None:
-    """Moves `champion` to `version`, `previous` to the one before; repeating it changes nothing.
-
-    `previous` first: whoever is killed in between has lost nothing.
-
-    Raises:
-        ServiceError: retriable, if the champion is not the one that the candidate was compared with.
-    """
-    before = registry.find(version.name, CHAMPION)
-    if candidate is not None and before is not None and before.version != version.version:
-        expected = candidate.champion.version if candidate.champion else "no champion"
-        if before.version != expected:
-            what, place = "the champion changed while it was compared with", f"{version.name}@{CHAMPION}"
-            raise ServiceError(what, where=place, found=before.version, expected=expected)
-    if before is not None and before.version != version.version:
-        registry.set_alias(before, PREVIOUS)
-    registry.set_alias(version, CHAMPION)
-
-
-@contextmanager
-def locked(context: Context, models: Sequence[str]) -> Iterator[None]:
-    """Keeps other runs on this store from moving aliases of these models; waits for those that do.
-
-    MLflow knows no compare-and-set. A run on another store is met by reading back and by trying again.
-    """
-
-    def tell(owner: str) -> None:
-        context.tell(f"run {owner} promotes the same model: this one waits until it is done")
-
-    with ExitStack() as stack:
-        for model in sorted(set(models)):  # in one order, so that no two wait for each other
-            lease = Lease(context.store.objects, f"aliases/{sha256(model.encode())[:32]}", context.run_id)
-            lease.wait(lambda: False, tell)
-            stack.enter_context(lease.kept())
-        yield

@@ -40,7 +40,7 @@ WORDS = Words(
 THUMBNAIL = 64  # pixels of the longer side
 VALUES = 2  # version of what is measured of pixels
 COLOUR = 48  # bits of a pixel in colours of 16 bits
-TURNED, DAMAGED, HOLES = 1, 2, 4  # turned upright by EXIF; EXIF is broken; some pixels are no numbers
+TURNED, DAMAGED, HOLES = 1, 2, 4  # turned upright by EXIF; EXIF is broken; some pixels are not numbers
 
 
 def identity(options: Ingestion, evaluations: bool) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> Settl
         "values beyond the range: they are cut off": "beyond",
         "8 bits and are as they are, among deeper ones": "bytes",
         "16 bits a colour and transparency: the upper eight bits are read": "colour",
-        "pixels that are no numbers: they are read as the lowest value": "holes",
+        "pixels that are not numbers: they are read as the lowest value": "holes",
         "broken EXIF: they are kept": "damaged",
         "an EXIF note by which they are turned upright": "turned",
     }
