@@ -21,9 +21,12 @@ _TASK_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: `1e-3` is a number, and a key that stands twice is an error."""
+    """YAML as people mean it: `1e-3` is a number, the key `on` a name, and one that stands twice an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:bool":
+                key.tag = "tag:yaml.org,2002:str"
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = {str(key) for key in keys if keys.count(key) > 1}
         if twice:

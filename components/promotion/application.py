@@ -53,7 +53,8 @@ def apply(
         elif task["verdict"] != REJECTED:
             better = any(finding["numbers"].get("better") for finding in task["findings"])
             promote(registry, moves[version.name], version, expected=one.champion, better=better)
-    _promote_trunk(context, registry, moves, decided, trunk, evaluations)
+    if not any(WITHDRAWN in version.tags for version in versions):
+        _promote_trunk(context, registry, moves, decided, trunk, evaluations)
 
 
 def _register(context: Context, registry: Registry, task: dict[str, Any], evaluation: Manifest) -> Registered:
