@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.evaluation import confusion, constant, outcomes, rivals
+from components.evaluation import confusion, constant, outcomes, rivals, variants
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
 from components.evaluation.gaps import gaps
@@ -31,12 +31,18 @@ from components.lib.storage.store import Draft
 
 
 def build(
-    config: Config, context: Context, branch: Manifest, others: Mapping[str, Registered], draft: Draft
+    config: Config,
+    context: Context,
+    branch: Manifest,
+    others: Mapping[str, Registered],
+    compressed: Mapping[str, Manifest],
+    draft: Draft,
 ) -> None:
     """Fills `draft` with evaluation.json, outcomes.parquet, replicates.npy, facts and times of the starts.
 
     Args:
         others: champion and anchor, each by its alias, where they are other models than the branch.
+        compressed: variants of the branch, by name.
     """
     task = tasks.load(branch.facts["kind"])
     examples, test = _frozen(context, branch, task)
@@ -61,6 +67,10 @@ def build(
     )
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
+    if compressed:
+        full = systems["challenger"], scored["challenger"]
+        facts["variants"], took = variants.judge(config, context, compressed, *full, test)
+        draft.measured["variants"] = took
     found = details(context, branch, systems["challenger"], facts, scored["challenger"], test)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)

@@ -42,12 +42,18 @@ def run(config: Config, context: Context, *, branch: Path, evaluation: Path, car
     else:
         rivals = {}
     inputs = {"branch": source.reference} | {alias: one.reference for alias, one in rivals.items()}
+    compressed: dict[str, Manifest] = {}
+    if config.compress:
+        from components.evaluation import variants
+
+        compressed = variants.make(config, context, source)
+        inputs |= {f"variant.{name}": one.reference for name, one in compressed.items()}
     key = Key("evaluation", VERSION, to_dict(config), inputs)
 
     def build(draft: Draft) -> None:
         from components.evaluation.build import build as evaluate
 
-        evaluate(config, context, source, rivals, draft)
+        evaluate(config, context, source, rivals, compressed, draft)
 
     manifest = context.produce(key, build, evaluation)
     _show(context, manifest, card)

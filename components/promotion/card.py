@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from components.lib import tasks
 from components.lib.modalities import snippet
-from components.lib.pages import model_card, scorecard, starts
+from components.lib.pages import model_card, scorecard, starts, variants
 from components.lib.pages.model_card import flat
 from components.lib.storage.artifacts import Manifest
 
 
 @model_card.drawn
-def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
-    """Markdown."""
-    facts = evaluation.facts
+def card(name: str, branch: Manifest, evaluation: Manifest, variant: str = "") -> str:
+    """Markdown; of a compressed variant, with its own metrics."""
+    facts = evaluation.facts | (
+        {"metrics": evaluation.facts["variants"][variant]["metrics"]} if variant else {}
+    )
     metrics = {
         scorecard.described(facts, metric): [_value(entry[end]) for end in ("value", "low", "high")]
         for metric, entry in facts["metrics"].items()
     }
-    lineage = [("finetuning", branch.reference), ("evaluation", evaluation.reference)]
+    lineage = [(branch.key.stage, branch.reference), ("evaluation", evaluation.reference)]
     return model_card.render(
         "promotion/card.md.j2",
         name=name,
         facts=facts,
         compared=starts.card(facts, evaluation.measured),
         primary=scorecard.described(facts),
+        variant=variant,
+        variants=variants.table(evaluation.facts, evaluation.measured),
         metrics=metrics,
         settings=flat(branch.key.config),
         lineage=[*lineage, *sorted(branch.key.inputs.items())],

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from components.lib import modalities
-from components.lib.pages import charts, ledger, page, scorecard, starts
+from components.lib.pages import charts, ledger, page, scorecard, starts, variants
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 from components.promotion import life, provenance, training_time, trunk_section
@@ -60,6 +60,7 @@ def render(
         starts=starts,
         training_time=training_time,
         trunk_section=trunk_section,
+        variants=variants,
     )
 
 
@@ -110,6 +111,11 @@ class Report:
             )
             rows.append([task["task"], page.part("badge", word, tone), model, reasons])
         return rows
+
+    def variants(self, task: str) -> list[Mapping[str, Any]]:
+        """The decision on each compressed variant of a task's branch."""
+        decided = next((one for one in self.decision["tasks"] if one["task"] == task), {})
+        return list(decided.get("variants", ()))
 
     def details(self, evaluation: Manifest) -> dict[str, Any]:
         """What is too much for the facts of an evaluation; if it is gone, the line that says so."""

@@ -16,7 +16,7 @@ from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context, patient, read_records
 from components.lib.storage.store import Draft, Store
-from components.promotion import aliases, champion, gate
+from components.promotion import aliases, champion, gate, variants
 from components.promotion.application import apply
 from components.promotion.champion import Candidate
 from components.promotion.config import Config
@@ -52,13 +52,14 @@ def run(
     trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
     models = [trunk.facts["name"], *(one.facts["model"] for one in scored)]
+    models += [name for one in scored for name in variants.models(one.facts)]
     with aliases.locked(context, models):
         moves = {name: aliases.Moves(context.store.objects, name) for name in models}
         candidates = [champion.candidate(context.store, registry, one) for one in scored]
         key = _begun(config, context.store, trunk, candidates) or _key(config, trunk, candidates)
 
         def build(draft: Draft) -> None:
-            decided = decide(rules, trunk, candidates)
+            decided = decide(rules, trunk, candidates, config.variant_margin)
             draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
             verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
             draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
@@ -92,6 +93,9 @@ def _tell(context: Context, decided: dict[str, Any]) -> None:
         if task["verdict"] == REJECTED:
             failed = [finding["reason"] for finding in task["findings"] if not finding["passed"]]
             context.tell(f"{task['task']} is NOT promoted: {'; '.join(failed)}")
+        for one in task["variants"]:
+            if not one["passed"]:
+                context.tell(f"{task['task']}: {one['name']} is NOT promoted: {'; '.join(one['reasons'])}")
 
 
 def _key(config: Config, trunk: Manifest, candidates: list[Candidate]) -> Key:
