@@ -64,6 +64,7 @@ def _build(context: Context, branch: Manifest, draft: Draft) -> None:
         return
     folder = draft.folder / "model"
     full = _full(context, branch)
+    folder.mkdir(parents=True)
     full.reader.save(folder)
     plugin = plugins.load(COMPRESSIONS, told["name"])
     options = from_dict(plugin.Config, told["options"])

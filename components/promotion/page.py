@@ -114,7 +114,7 @@ class Report:
 
     def variants(self, task: str) -> list[Mapping[str, Any]]:
         """The decision on each compressed variant of a task's branch."""
-        decided = next((one for one in self.decision["tasks"] if one["task"] == task), {})
+        decided: Mapping[str, Any] = next((one for one in self.decision["tasks"] if one["task"] == task), {})
         return list(decided.get("variants", ()))
 
     def details(self, evaluation: Manifest) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from components import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("components", "images", "pipelines")
-# Packages of lib: each imports those before it; of `starts`, `modes` and `compressions` none knows the others.
+# Packages of lib: each imports those before it; those between commas do not know each other.
 ORDER = "core kubernetes pages storage data engine models modalities objectives tasks"
 ORDER += " starts,modes,compressions registry"
 LEVEL = {name: level for level, names in enumerate(ORDER.split()) for name in names.split(",")}

@@ -43,6 +43,7 @@ def full(task: str, modality: str, architecture: str, folder: Path) -> Full:
 def compressed(name: str, branch: Full, folder: Path, **options) -> tuple[object, str]:
     """The model, or why there is none."""
     plugin, there = plugins.load(FOLDER, name), folder / name
+    there.mkdir(parents=True)
     branch.reader.save(there)
     if why := plugin.make(branch, from_dict(plugin.Config, options), there):
         return None, why
