@@ -76,7 +76,11 @@ def build(
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))
     draft.write(bootstrap.FILE, bootstrap.packed(drawn))
-    table = outcomes.table(scored, examples)
+    _keep(draft, outcomes.table(scored, examples))
+
+
+def _keep(draft: Draft, table: pa.Table) -> None:
+    """The outcomes of each system."""
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))
 
