@@ -46,11 +46,7 @@ def build(
     """
     task = tasks.load(branch.facts["kind"])
     examples, test = _frozen(context, branch, task)
-    with ExitStack() as stack:
-        folders = {"challenger": context.store.open_folder(branch, "model/")}
-        for alias, version in rivals.distinct(others).items():
-            folders[alias] = stack.enter_context(rivals.weights(context, version))
-        systems = {name: System.load(folder, branch.facts, test.labels) for name, folder in folders.items()}
+    systems = _systems(context, branch, others, test)
     scored = {name: one.score(test.inputs, test.labels, config.batch_size) for name, one in systems.items()}
     runs = outcomes.read(context.store.open(branch, "outcomes.parquet"), examples)
 
@@ -62,21 +58,29 @@ def build(
     compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
     facts["comparison"] = compared | endings(context.store, branch)
     facts["comparison"] |= recommend(facts)
-    facts["constant"] = constant.gain(
-        config, task, scored["challenger"], systems["challenger"].names, facts["metrics"]
-    )
+    names = systems["challenger"].names
+    facts["constant"] = constant.gain(config, task, scored["challenger"], names, facts["metrics"])
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
-    if compressed:
-        full = systems["challenger"], scored["challenger"]
-        facts["variants"], took = variants.judge(config, context, compressed, *full, test)
-        draft.measured["variants"] = took
+    full = systems["challenger"], scored["challenger"]
+    facts |= variants.judge(config, context, compressed, *full, test, draft.measured)
     found = details(context, branch, systems["challenger"], facts, scored["challenger"], test)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))
     draft.write(bootstrap.FILE, bootstrap.packed(drawn))
     _keep(draft, outcomes.table(scored, examples))
+
+
+def _systems(
+    context: Context, branch: Manifest, others: Mapping[str, Registered], test: Examples
+) -> dict[str, System]:
+    """The branch, and what it is compared with."""
+    with ExitStack() as stack:
+        folders = {"challenger": context.store.open_folder(branch, "model/")}
+        for alias, version in rivals.distinct(others).items():
+            folders[alias] = stack.enter_context(rivals.weights(context, version))
+        return {name: System.load(folder, branch.facts, test.labels) for name, folder in folders.items()}
 
 
 def _keep(draft: Draft, table: pa.Table) -> None:

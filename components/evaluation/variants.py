@@ -118,13 +118,16 @@ def judge(
     full: System,
     scored: Columns,
     test: Examples,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Facts of each variant, and what a clock says of all of them beside the `full` branch.
+    measured: dict[str, Any],
+) -> dict[str, Any]:
+    """{"variants": facts of each}, {} if there are none; what a clock says of all goes to `measured`.
 
     Args:
         made: the variants, by name.
         full, scored: the branch and its outcomes.
     """
+    if not made:
+        return {}
     systems, facts = {"full": full}, dict[str, Any]()
     for name, manifest in made.items():
         known = manifest.facts
@@ -138,7 +141,8 @@ def judge(
         facts[name] |= {"metrics": metrics["variant"], "difference": difference}
         facts[name] |= {"megabytes": megabytes(manifest), "agreement": agreement(outcomes, scored)}
         systems[name] = one
-    return facts, timed(systems, test)
+    measured["variants"] = timed(systems, test)
+    return {"variants": facts}
 
 
 def _metrics(one: System, outcomes: Columns) -> Statistic:

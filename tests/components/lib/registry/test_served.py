@@ -255,7 +255,8 @@ def test_a_trunk_is_served_as_it_pools(server, names):
 def test_a_branch_answers_as_it_was_evaluated(server, names):
     """Every example of the test set: all at once, in a batch of 500, one by one."""
     case = server.cases[Case(*names).name]
-    assert (one := case.branch) is not None
+    one = case.branch
+    assert one is not None
     samples = one.plugin.encode(one.reader, case.given(case.inputs), case.labels, one.names)
     evaluated = one.plugin.outcomes(one.model, samples, one.names)
     answers = server.ask(case, case.inputs)
@@ -264,10 +265,9 @@ def test_a_branch_answers_as_it_was_evaluated(server, names):
         return
     compare(SCORED[tuple(answers[0])](answers, samples, case, one.names), evaluated)
     many = [case.inputs[place % len(case.inputs)] for place in range(MANY)]
-    for found, expected in (
-        (server.ask(case, many), [answers[place % len(answers)] for place in range(MANY)]),
-        ([server.ask(case, [value])[0] for value in case.inputs], answers),
-    ):
+    every = [answers[place % len(answers)] for place in range(MANY)]
+    alone = [server.ask(case, [value])[0] for value in case.inputs]
+    for found, expected in ((server.ask(case, many), every), (alone, answers)):
         assert [close(answer) for answer in found] == [close(answer) for answer in expected]
 
 
