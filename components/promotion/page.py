@@ -39,12 +39,10 @@ def render(
         records: the run's ledger.
         lives: registered model -> every decision on it, see `life.decisions`.
     """
-    names = [str(one.facts["task"]) for one in evaluations]
-    tasks = f"task{'s' if len(names) != 1 else ''}: {', '.join(names)}" if names else "no task"
     return page.render(
         "promotion/report.html.j2",
         str(registered.facts["name"]),
-        lead=f"Trunk version {registered.facts['version']}, {tasks}",
+        lead=_lead(registered, evaluations),
         footer="Made by Trunkline.",
         report=Report(store, decision, evaluations, registered),
         store=store,
@@ -62,6 +60,12 @@ def render(
         trunk_section=trunk_section,
         variants=variants,
     )
+
+
+def _lead(registered: Manifest, evaluations: Sequence[Manifest]) -> str:
+    names = [str(one.facts["task"]) for one in evaluations]
+    tasks = f"task{'s' if len(names) != 1 else ''}: {', '.join(names)}" if names else "no task"
+    return f"Trunk version {registered.facts['version']}, {tasks}"
 
 
 class Report:

@@ -51,18 +51,14 @@ def run(
     rules = gate.load(config.rules)
     trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
-    models = [trunk.facts["name"], *(one.facts["model"] for one in scored)]
-    models += [name for one in scored for name in variants.models(one.facts)]
+    models = [trunk.facts["name"], *(name for one in scored for name in variants.models(one.facts))]
     with aliases.locked(context, models):
         moves = {name: aliases.Moves(context.store.objects, name) for name in models}
         candidates = [champion.candidate(context.store, registry, one) for one in scored]
         key = _begun(config, context.store, trunk, candidates) or _key(config, trunk, candidates)
 
         def build(draft: Draft) -> None:
-            decided = decide(rules, trunk, candidates, config.variant_margin)
-            draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
-            verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
-            draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
+            _write(draft, decide(rules, trunk, candidates, config.variant_margin))
 
         manifest = context.produce(key, build, decision)
         decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
@@ -70,6 +66,12 @@ def run(
         apply(context, registry, moves, manifest, decided, trunk, candidates)
     _report(context, registry, decided, trunk, scored, report)
     return manifest
+
+
+def _write(draft: Draft, decided: dict[str, Any]) -> None:
+    draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
+    verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
+    draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
 
 
 def _begun(config: Config, store: Store, trunk: Manifest, candidates: list[Candidate]) -> Key | None:

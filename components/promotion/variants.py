@@ -34,5 +34,5 @@ def decide(facts: Mapping[str, Any], margin: float, *, full: bool) -> list[dict[
 
 
 def models(facts: Mapping[str, Any]) -> list[str]:
-    """Names of the registered models of an evaluation's variants."""
-    return [f"{facts['model']}-{name}" for name in facts.get("variants") or {}]
+    """Names of the registered models of an evaluation: the branch's and its variants'."""
+    return [facts["model"], *(f"{facts['model']}-{name}" for name in facts.get("variants") or {})]
