@@ -75,11 +75,11 @@ images: setup ## Build IMAGE, or all images; BASE_IMAGE, TORCH_INDEX, TRUNKLINE_
 	@$(if $(LIST),,images/engine.sh) $(BIN)/python -m images.build $(IMAGE) $(if $(PUSH),--push) $(if $(LIST),--list)
 
 e2e: setup ## Whole runs: as text grows, on images, by the rules of KFP, in containers with parity, with CUDA=1 also an image of CUDA's torch; needs Docker, or root on Debian
-	@$(BIN)/python -m pytest -q -m long -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder tests/pipelines tests/benchmarks tests/vectors_package tests/components/lib/registry
+	@$(BIN)/python -m pytest -q -m 'long and not fault' -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 	@PACKAGES=postgresql images/engine.sh bash -c '{ [ -z "$(CUDA)" ] || TORCH_INDEX= $(BIN)/python -m images.build --pattern "cuda/{image}:{tag}" pretraining; } && $(BIN)/python -m images.build && $(BIN)/python -m pytest -q -s tests/e2e/runners.py'
 
-acceptance: setup ## What a cluster (kubectl's) keeps of all promises: ENDPOINT=... CLUSTER=... TRAINER=1 SECONDS=1500 ROWS='success digest'
-	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m tests.acceptance $(REMOTE) --rows '$(ROWS)' $(if $(TRAINER),--trainer) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STEPS),--steps $(STEPS))
+acceptance: setup ## What a cluster (kubectl's) keeps of all promises: ENDPOINT=... CLUSTER=... TRAINER=1 SECONDS=1500 ROWS='success digest' REMOVE=name
+	@TRUNKLINE_CLUSTER='$(CLUSTER)' $(BIN)/python -m tests.acceptance $(REMOTE) --rows '$(ROWS)' --remove '$(REMOVE)' $(if $(TRAINER),--trainer) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STEPS),--steps $(STEPS))
 
 locks: setup ## Refresh the hash locks of images/ after a change of pyproject.toml or constraints.txt
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install -q uv; }

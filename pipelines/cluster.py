@@ -11,6 +11,7 @@ from typing import Any
 
 from components import STAGES
 from components.lib.core.errors import ConfigError
+from components.lib.core.notifications import FORMS, KINDS
 from components.lib.core.settings import did_you_mean, from_dict, setting
 from components.preflight.settings import parse
 
@@ -76,6 +77,16 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Notify:
+    """Who is told of a run's end; the URL is a key of a Secret, which closing alone gets."""
+
+    secret: str = setting("", "Secret that holds the URL; empty: nobody is told")
+    key: str = setting("url", "its key")
+    on: tuple[str, ...] = setting(KINDS, f"which ends: {', '.join(KINDS)}")
+    form: str = setting(FORMS[0], "what is posted", choices=FORMS)
+
+
+@dataclass(frozen=True)
 class Cluster:
     """Where graphs run. Nothing secret stands here: Secrets are named, and their keys are variables."""
 
@@ -86,6 +97,7 @@ class Cluster:
     pools: dict[str, Pool] = setting({}, "cpu and accelerator: where their stages may run")
     secrets: dict[str, tuple[str, ...]] = setting({}, "Secret -> its keys that become variables")
     config_maps: dict[str, tuple[str, ...]] = setting({}, "ConfigMap -> its keys that become variables")
+    notify: Notify = setting(Notify(), "who is told of a run's end")
     presets: str = setting("", "ConfigMap of presets that come before those of the image")
     scratch_class: str = setting("", "storage class of scratch volumes; empty: disk of the node")
     user: int = setting(1001, "user of the containers, as the images are built", minimum=1)
@@ -110,6 +122,9 @@ class Cluster:
             what, where = "every image would be the same", "cluster.images"
             expected = "a pattern with {image}, and {tag}, the hash of what is in it"
             yield ConfigError(what, where=where, found=self.images, expected=expected)
+        for kind in sorted({*self.notify.on} - {*KINDS}):
+            where, fix = "cluster.notify.on", did_you_mean(kind, KINDS)
+            yield ConfigError("there is no such end of a run", where=where, found=kind, fix=fix)
         yield from self._quantities()
         yield from self._names()
 

@@ -51,7 +51,9 @@ def main(words: list[str] | None = None) -> int:
             raise UsageError("labels decide", where="--labels", expected="LABELS=my/labels.csv")
         if arguments.minutes < LEAST:
             found, expected = arguments.minutes, f"at least {LEAST:g}"
-            raise UsageError("that is no time to train in", where="--minutes", found=found, expected=expected)
+            raise UsageError(
+                "there is too little time to train in", where="--minutes", found=found, expected=expected
+            )
         runners.check(arguments.runner, given)
     except TrunklineError as error:
         print(error, file=sys.stderr)

@@ -139,7 +139,7 @@ def _said(value: Any, names: Mapping[str, str]) -> str:
 
 
 def _check(cron: str, where: str) -> None:
-    """Raises ConfigError for what is no cron expression to KFP's scheduler (robfig/cron)."""
+    """Raises ConfigError for what is not a cron expression to KFP's scheduler (robfig/cron)."""
     expected = "minute hour day month weekday, such as 30 3 * * mon-fri"
     words = cron.lower().split()
     if len(words) != len(FIELDS):

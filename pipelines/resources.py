@@ -17,7 +17,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from components.lib.core import hardware
+from components.lib.core import hardware, notifications
 from images import contents
 from pipelines.cluster import Cluster, load, whole
 
@@ -125,6 +125,12 @@ def _equip(task: dsl.PipelineTask, stage: str, image: str, where: Cluster) -> No
     if where.presets and stage == "preflight":
         kubernetes.use_config_map_as_volume(task, where.presets, PRESETS, optional=True)
         task.set_env_variable("TRUNKLINE_PRESETS", f"{PRESETS}:{SHIPPED}")
+    if where.notify.secret and stage == "closing":
+        kubernetes.use_secret_as_env(
+            task, where.notify.secret, {where.notify.key: notifications.URL}, optional=True
+        )
+        task.set_env_variable(notifications.ON, ",".join(where.notify.on))
+        task.set_env_variable(notifications.FORM, where.notify.form)
     for secret, keys in sorted(where.secrets.items()):
         kubernetes.use_secret_as_env(task, secret, _renamed(keys), optional=True)
     for config_map, keys in sorted(where.config_maps.items()):

@@ -155,10 +155,10 @@ def computing() -> Any:
 cpu_only = pytest.mark.skipif(ON_CARD, reason="shows nothing more on the card")
 
 
-def rerun(file: str) -> None:
-    """Runs the tests of a file again in a process in which DEVICE is the card; fails as they do."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", file]
+def rerun(*files: str) -> None:
+    """Runs the tests of files again in a process in which DEVICE is the card; fails as they do."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
     environment = {**os.environ, VARIABLE: NAME}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=580, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert " passed" in done.stdout

@@ -35,10 +35,11 @@ for name in (*UNSET.split(), "TRUNKLINE_STORE"):
     os.environ.pop(name, None)
 
 
+ROOT = Path(__file__).resolve().parents[1]
 # Files of few tests that take long: they begin first, or one worker ends with them alone.
 LONGEST = (
     *("tests/vectors_package/", "tests/pipelines/", "tests/faults/", "tests/components/pretraining/"),
-    *("tests/components/finetuning/", "tests/components/lib/test_planted", "tests/components/lib/registry/"),
+    *("tests/components/finetuning/", "tests/components/lib/test_", "tests/components/lib/registry/"),
 )
 
 
@@ -68,6 +69,14 @@ def device() -> Iterator[None]:
 
     with computing():
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """MLflow makes a database in the working directory where nobody tells it where to track."""
+    kept = {path: path.exists() for path in (ROOT / "mlflow.db", ROOT / "mlruns")}
+    yield
+    assert kept == {path: path.exists() for path in kept}, "this test, or one beside it, has left something"
 
 
 @pytest.fixture(scope="session")

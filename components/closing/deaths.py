@@ -69,28 +69,39 @@ def _error(pod: Mapping[str, Any], stage: str) -> TrunklineError | None:
         if ended.get("reason") == "OOMKilled":
             return _out_of_memory(pod, container["name"], stage)
         if ended.get("exitCode") and container["name"] != "wait":  # Argo's own, which follows the others
-            return _exited(name, ended)
+            return _exited(pod, container["name"], ended)
     if pod["metadata"].get("deletionTimestamp"):
         return WorkerLost("somebody deleted the pod of a step", where=name, fix=AGAIN)
     return None
 
 
-def _out_of_memory(pod: Mapping[str, Any], container: str, stage: str) -> TrunklineError:
+def _limit(pod: Mapping[str, Any], container: str) -> str:
     made: Mapping[str, Any] = next((one for one in pod["spec"]["containers"] if one["name"] == container), {})
-    limits = (made.get("resources") or {}).get("limits") or {}
-    found = f"its limit is {limits.get('memory', 'that of the node')}"
+    return str(((made.get("resources") or {}).get("limits") or {}).get("memory", "that of the node"))
+
+
+def _out_of_memory(pod: Mapping[str, Any], container: str, stage: str) -> TrunklineError:
+    found = f"its limit is {_limit(pod, container)}"
     fix = f"raise stages.{stage or 'STAGE'}.memory of the cluster, or lower what it holds at once"
     what, where = "a step ran out of memory: OOMKilled", pod["metadata"]["name"]
     return WorkerLost(what, where=where, found=found, fix=fix)
 
 
-def _exited(pod: str, ended: Mapping[str, Any]) -> TrunklineError:
-    code, said = ended["exitCode"], (ended.get("message") or "").strip()
+def _exited(pod: Mapping[str, Any], container: str, ended: Mapping[str, Any]) -> TrunklineError:
+    code, said, name = ended["exitCode"], (ended.get("message") or "").strip(), pod["metadata"]["name"]
+    # The kernel may end one process of it for memory, of which Kubernetes then knows nothing.
+    limit = f"its limit of memory is {_limit(pod, container)}"
     if code in SIGNALS:
-        found = " ".join(filter(None, (f"exit code {code}", said)))
-        return WorkerLost(f"a step was killed: {SIGNALS[code]}", where=pod, found=found, fix=AGAIN)
+        found, fix = " ".join(filter(None, (f"exit code {code}", said))), AGAIN
+        if code == 137:
+            found, fix = (
+                f"{found}; {limit}",
+                f"if nobody killed it, raise that in the cluster's file; {AGAIN}",
+            )
+        return WorkerLost(f"a step was killed: {SIGNALS[code]}", where=name, found=found, fix=fix)
     what = f"a step ended with exit code {code} and left no word: its process was killed, or never began"
-    return InternalError(what, where=pod, found=said or ended.get("reason", ""), fix="look at its log")
+    found = "; ".join(filter(None, (said or ended.get("reason", ""), limit)))
+    return InternalError(what, where=name, found=found, fix="look at its log")
 
 
 def _of_nodes(workflow: Mapping[str, Any], there: set[str]) -> Iterator[Death]:
@@ -109,7 +120,7 @@ def _of_nodes(workflow: Mapping[str, Any], there: set[str]) -> Iterator[Death]:
 
 def _stage(node: str) -> str:
     """The stage of a node, whose path names the component: `training-x.run.pretrain.executor(0)`."""
-    for part in reversed(node.split(".")):
+    for part in reversed(node.split(".")[1:]):  # without the pipeline's own name, which may be a stage's
         if found := [stage for stage in STAGES if part.startswith(stage[:4])]:  # ingest-driver, ingestion
             return found[0]
     return ""

@@ -59,5 +59,6 @@ def _trainjobs(store: Store, run_id: str, cluster: RunCluster) -> None:
 
 def _leases(store: Store, run_id: str) -> None:
     """Gives back what processes of this run held that were killed: whoever waits need not wait longer."""
-    for prefix in leases(store.objects, "launches/"):
-        Lease(store.objects, prefix, run_id).end()
+    for folder in ("launches/", "aliases/"):
+        for prefix in leases(store.objects, folder):
+            Lease(store.objects, prefix, run_id).end()

@@ -25,7 +25,7 @@ def run(config: Config) -> None:
 
 
 def _close(config: Config) -> None:
-    from components.closing import leftovers, outcome
+    from components.closing import leftovers, notification, outcome
     from components.lib.storage import exit_record
     from components.lib.storage.exit_record.record import describe
     from components.lib.storage.stage import Context, read_records
@@ -36,6 +36,8 @@ def _close(config: Config) -> None:
     seen = outcome.observe(config.run_id)
     status, failure = outcome.judge(config, ledger, seen, exit_record.read(store, config.run_id))
     words = {"state": config.state, "message": config.message, "failure": failure}
-    print(describe(exit_record.write(store, config.run_id, ledger, status, **words)), flush=True)
+    written = exit_record.write(store, config.run_id, ledger, status, **words)
+    print(describe(written), flush=True)
     if status != exit_record.SUCCEEDED:
         leftovers.end(store, config.run_id, status, ledger, seen.cluster)
+    notification.notify(store, written)

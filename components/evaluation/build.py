@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.evaluation import confusion, constant, outcomes, rivals, variants
+from components.evaluation.answers import answered
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
 from components.evaluation.gaps import gaps
@@ -24,6 +25,7 @@ from components.lib import tasks
 from components.lib.core import bootstrap
 from components.lib.core.bootstrap import Drawn, Floats, Statistic
 from components.lib.core.errors import DataError
+from components.lib.registry import examples as stored
 from components.lib.registry.registered_models import Registered
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
@@ -38,7 +40,7 @@ def build(
     compressed: Mapping[str, Manifest],
     draft: Draft,
 ) -> None:
-    """Fills `draft` with evaluation.json, outcomes.parquet, replicates.npy, facts and times of the starts.
+    """Fills `draft` with evaluation.json, outcomes.parquet, replicates.npy, examples.json, facts and times.
 
     Args:
         others: champion and anchor, each by its alias, where they are other models than the branch.
@@ -58,17 +60,17 @@ def build(
     compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
     facts["comparison"] = compared | endings(context.store, branch)
     facts["comparison"] |= recommend(facts)
-    names = systems["challenger"].names
-    facts["constant"] = constant.gain(config, task, scored["challenger"], names, facts["metrics"])
+    full = systems["challenger"], scored["challenger"]
+    facts["constant"] = constant.gain(config, task, full[1], full[0].names, facts["metrics"])
     facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
-    full = systems["challenger"], scored["challenger"]
-    facts |= variants.judge(config, context, compressed, *full, test, draft.measured)
+    facts |= variants.judge(config, context, compressed, *full, test, draft)
     found = details(context, branch, systems["challenger"], facts, scored["challenger"], test)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))
     draft.write(bootstrap.FILE, bootstrap.packed(drawn))
+    draft.write(stored.FILE, answered(systems["challenger"], branch.facts, test.inputs))
     _keep(draft, outcomes.table(scored, examples))
 
 

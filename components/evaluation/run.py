@@ -13,7 +13,7 @@ from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context, patient
 from components.lib.storage.store import Draft
 
-VERSION = 5
+VERSION = 6
 
 
 @patient
@@ -66,7 +66,7 @@ def _compressed(config: Config, context: Context, branch: Manifest) -> dict[str,
 
 
 def _show(context: Context, manifest: Manifest, card: Path) -> None:
-    """The page and the verdict, each time anew: they hold times, which are no part of the output."""
+    """The page and the verdict, each time anew: they hold times, which are not part of the output."""
     from components.evaluation.card import render
 
     facts, measured = manifest.facts, manifest.measured

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from components.evaluation.answers import answered
 from components.evaluation.config import COMPRESSIONS, Config
 from components.evaluation.intervals import estimates
 from components.evaluation.outcomes import Columns
@@ -24,6 +25,7 @@ from components.lib.core import plugins
 from components.lib.core.bootstrap import Floats, Statistic
 from components.lib.core.settings import from_dict, to_dict
 from components.lib.engine.threads import one_thread
+from components.lib.registry import examples as stored
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Draft
@@ -118,9 +120,9 @@ def judge(
     full: System,
     scored: Columns,
     test: Examples,
-    measured: dict[str, Any],
+    draft: Draft,
 ) -> dict[str, Any]:
-    """{"variants": facts of each}, {} if there are none; what a clock says of all goes to `measured`.
+    """{"variants": facts of each}, {} if there are none; times and served answers go to the draft.
 
     Args:
         made: the variants, by name.
@@ -141,7 +143,8 @@ def judge(
         facts[name] |= {"metrics": metrics["variant"], "difference": difference}
         facts[name] |= {"megabytes": megabytes(manifest), "agreement": agreement(outcomes, scored)}
         systems[name] = one
-    measured["variants"] = timed(systems, test)
+        draft.write(f"{name}/{stored.FILE}", answered(one, known, test.inputs))
+    draft.measured["variants"] = timed(systems, test)
     return {"variants": facts}
 
 

@@ -22,7 +22,7 @@ from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
 from components.lib.tasks import Reading, inputs_of, target_of
 
-KINDS = ("broken", "unlabelled")  # of what is no example
+KINDS = ("broken", "unlabelled")  # of what is not an example
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Split:
         inputs: role -> values.
         ids: 32 hex digits of each example's inputs.
         groups: 32 hex digits of what each belongs to: of its group field, or its id without one.
-        rejected: what is no example, where and why: "broken" or "unlabelled".
+        rejected: what is not an example, where and why: "broken" or "unlabelled".
         missing: errors of records that lack a field; they are among the rejected.
         notices: what a person should know of the examples.
     """

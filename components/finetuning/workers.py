@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from components.lib.core.errors import InternalError
-from components.lib.core.hardware import cores
+from components.lib.core import hardware
+from components.lib.core.errors import InternalError, WorkerLost
 
 T = TypeVar("T")
 Each = Callable[[Callable[[Any, Any], Any], Iterable[Any]], Iterator[Any]]
@@ -40,7 +40,7 @@ def side_by_side(make: Callable[[], Any], most: int) -> Iterator[Each]:
     Raises:
         InternalError: if a process dies, which is mostly for want of memory.
     """
-    here = cores()
+    here = hardware.cores()
     if torch.cuda.is_available() or here == 1 or most <= FEW * here:
         made = make()
         yield lambda work, runs: (work(made, run) for run in runs)
@@ -49,8 +49,11 @@ def side_by_side(make: Callable[[], Any], most: int) -> Iterator[Each]:
     with ProcessPoolExecutor(min(most, here), mp_context=spawn, initializer=_start, initargs=(make,)) as pool:
         try:
             yield partial(_each, pool)
-        finally:
+        except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():  # the pool waits for the runs that they are at
+                process.terminate()
+            raise
 
 
 def _each(pool: ProcessPoolExecutor, work: Callable[[Any, T], Any], runs: Iterable[T]) -> Iterator[Any]:
@@ -59,8 +62,12 @@ def _each(pool: ProcessPoolExecutor, work: Callable[[Any, T], Any], runs: Iterab
         for future in futures:
             yield future.result()
     except BrokenProcessPool as error:
-        fix = "look for the kernel's out-of-memory killer; lower batch or max_length"
-        raise InternalError("a process of the study died", found=str(error), fix=fix) from error
+        said, fix = hardware.out_of_memory(), "lower batch or max_length, or raise the memory of the stage"
+        what, found = "a process of the study died", said or str(error)
+        if said:
+            raise WorkerLost(what, found=said, fix=fix) from error
+        fix = f"look for the kernel's out-of-memory killer; {fix}"
+        raise InternalError(what, found=found, fix=fix) from error
 
 
 def _start(make: Callable[[], Any]) -> None:

@@ -32,7 +32,7 @@ def assemble(
     """Writes the corpus' files and facts.
 
     Args:
-        older: sources that an earlier corpus holds: copies of their documents are no news.
+        older: sources that an earlier corpus holds: copies of their documents are not news.
 
     Raises:
         DataError: as `selection.select` does.

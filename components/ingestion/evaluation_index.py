@@ -66,7 +66,7 @@ def index(store: Store, entry: Evaluation, config: Config, passed: PassedOver) -
     """The index of an evaluation set, made once for each state of its objects.
 
     Args:
-        passed: gets the files that are no data.
+        passed: gets the files that are not data.
 
     Raises:
         DataError: if any of it cannot be read: what is not known of it could not be kept out of the corpus.

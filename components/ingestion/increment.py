@@ -27,7 +27,7 @@ def split(store: Store, since: str, parts: Sequence[Slice]) -> tuple[list[Slice]
     held = _contents(store, since)
     fresh = [part for part in parts if part.source["sha256"] not in held]
     if since and all("lost" in part.source for part in fresh):
-        fresh = []  # a file that cannot be read is no news
+        fresh = []  # a file that cannot be read is not news
     return fresh, [part for part in parts if part.source["sha256"] in held]
 
 

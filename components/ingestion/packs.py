@@ -42,7 +42,7 @@ class Slice:
         offset: its first row.
         source: what the pack states of it: name, identity, sha256, bytes, rows, quarantined, `account` (unit
             -> read, records, blank, header, quarantined, summed over its streams), `notes` (note -> streams),
-            `passed_over` (members of an archive that are no data, as `PassedOver.table`), and `lost`, the
+            `passed_over` (members of an archive that are not data, as `PassedOver.table`), and `lost`, the
             reason, if it could not be decoded to its end.
     """
 

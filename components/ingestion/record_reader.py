@@ -59,7 +59,7 @@ class Batch:
         groups: hash of the group of each payload; empty if there are none.
         rejects: number of the source, and what of it could not be read.
         accounts: number of the source, and the account of a stream of it that ended.
-        passed: number of the source, and which members of it are no data.
+        passed: number of the source, and which members of it are not data.
         payloads: a list of them, pickled: the process in between does not look into it.
     """
 

@@ -94,7 +94,7 @@ def _indexed(config: Config, context: Context) -> list[Manifest]:
 
 
 def _write_card(store: Store, corpus: Manifest, passed: PassedOver, card: Path) -> None:
-    """The corpus' data card, with what this run passed over, which is no part of the corpus."""
+    """The corpus' data card, with what this run passed over, which is not part of the corpus."""
     card.parent.mkdir(parents=True, exist_ok=True)
     if not passed.counts:
         shutil.copyfile(store.open(corpus, "card.html"), card)

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
-from components.lib.core import memory
+from components.lib.core import hardware, memory
 from components.lib.core.errors import ServiceError, TrunklineError, revived, unexpected
 from components.lib.core.signals import SIGNALS
 
@@ -172,7 +172,8 @@ class Child:
         except subprocess.TimeoutExpired:
             return "closed its connection"
         if code == -signal.SIGKILL:
-            return "was killed by SIGKILL, perhaps as the machine ran out of memory"
+            why = hardware.out_of_memory() or "perhaps as the machine ran out of memory"
+            return f"was killed by SIGKILL, {why}"
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
     def _end(self) -> None:

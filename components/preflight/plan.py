@@ -20,6 +20,8 @@ from components.preflight import consistency, references, settings
 
 PUBLIC = "public"  # stage of published weights in the store, and the start that they are
 TASKS = "components.lib.tasks"
+# Of a run: promotion gets the evaluation of each in one word of a command, some 560 bytes in Kubeflow's JSON.
+MANY = 200
 EVALUATION = ("source", "format", "format_options", "share", "group")  # of a test set, for ingestion
 
 
@@ -91,6 +93,13 @@ def resolve(preset: str, overrides: Mapping[str, Any]) -> Plan:
         configs = [_task_configs(item, errors) for item in items]
         errors.extend(references.check(checked, configs))
         errors.extend(consistency.check(checked, configs))
+        if len(items) > MANY:
+            what, fix = (
+                "a run has too many tasks for Kubeflow",
+                "share them out over runs of PIPELINE=finetuning",
+            )
+            expected = f"at most {MANY}"
+            errors.append(ConfigError(what, where="tasks", found=len(items), expected=expected, fix=fix))
     stages = {name: to_dict(config) for name, config in checked.items()}
     warnings = tuple(consistency.warnings(checked["pretraining"]))
     return Plan(stages, [_plain(item) for item in configs], warnings, (checked, configs))

@@ -181,12 +181,16 @@ def _items(context: Context, tasks: list[dict[str, Any]], shared: dict[str, Any]
 def _handed(
     context: Context, name: str, settings: list[dict[str, Any]], parts: int = 1
 ) -> list[dict[str, Any]]:
-    """Settings as one of so many parts of a parameter: above its length they go by way of the store."""
+    """Settings as one of so many parts of a parameter: above its length they go by way of the store.
+
+    However many tasks a run may have, their names and keys fit into one.
+    """
     if len(json.dumps(settings)) <= ARGUMENT // parts:
         return settings
     handed = []
     for number, one in enumerate(settings):
         key = f"runs/{context.run_id}/settings.{name}.{number}"
-        context.store.objects.write(key, json.dumps(one["config"]).encode())
-        handed.append({**one, "config": {STORED: key}})
+        rest = {part: value for part, value in one.items() if part != "store"}
+        context.store.objects.write(key, json.dumps(rest).encode())
+        handed.append({"store": one["store"], STORED: key})
     return handed

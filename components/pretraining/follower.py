@@ -19,6 +19,7 @@ from components.lib.kubernetes.log import Follower
 from components.lib.kubernetes.manifest import State, state
 from components.lib.kubernetes.pod_watch import PodWatch
 from components.lib.kubernetes.pods import moment
+from components.lib.storage.artifacts import sha256
 from components.lib.storage.lease import Lease
 from components.lib.storage.store import Store
 from components.pretraining import job as jobs
@@ -215,5 +216,5 @@ class TrainJobFollower:
 
 
 def name_of(job: Job) -> str:
-    """The name of the TrainJob: it follows from the trunk's key, so that whoever comes later finds it."""
-    return f"trunkline-{job.key.digest[:20]}"
+    """The name of the TrainJob, which whoever wants the same trunk in the same store finds."""
+    return f"trunkline-{sha256(f'{job.store} {job.key.digest}'.encode())[:20]}"

@@ -57,7 +57,7 @@ def teachers(store: Store, objective: Mapping[str, Any], samples: Any) -> dict[s
     for name, teacher in named.items():
         if teacher and not REFERENCE.fullmatch(teacher):
             where = f"pretraining.objective.{name}.teacher"
-            raise ConfigError("a teacher is no reference of a trunk", where=where, found=teacher)
+            raise ConfigError("a teacher is not a reference of a trunk", where=where, found=teacher)
     return {name: trunk(store, teacher, samples) for name, teacher in named.items() if teacher}
 
 

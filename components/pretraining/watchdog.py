@@ -173,8 +173,13 @@ def _cause(folder: Path, code: int, log: str) -> TrunklineError:
     if killed is None and not errors:
         what = "a training process died without a word"
         return InternalError(what, found=f"exit codes {died or code}", fix="see its log above")
-    found = signal.Signals(-killed).name if killed else errors[0].found
-    fix = "if memory ran out, lower pretraining.micro_batch" if killed == -signal.SIGKILL else ""
+    found, fix = signal.Signals(-killed).name if killed else errors[0].found, ""
+    if killed == -signal.SIGKILL:
+        said, fix = (
+            hardware.out_of_memory(),
+            "lower pretraining.micro_batch, or raise the memory of the stage",
+        )
+        found, fix = (f"{found}: {said}", fix) if said else (found, f"if memory ran out, {fix}")
     return WorkerLost("a training process was lost", found=found, fix=fix)
 
 

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from components.lib.registry import examples
+from components.lib.registry.aliases import Moves, promote
 from components.lib.registry.publishing import publish
 from components.lib.registry.registered_models import CHALLENGER, CHAMPION, Registered, Registry
+from components.lib.registry.rollback import WITHDRAWN
 from components.lib.registry.tracking import adopt, conclude, track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
-from components.promotion.aliases import Moves, promote
 from components.promotion.card import card
 from components.promotion.champion import EVALUATION, Candidate
 from components.promotion.decision import REJECTED
@@ -42,7 +44,10 @@ def apply(
     for task, version in zip(decided["tasks"], versions, strict=True):
         _tag(registry, version, task, decision)
     for task, version, one in zip(decided["tasks"], versions, candidates, strict=True):
-        if task["verdict"] != REJECTED:
+        if WITHDRAWN in version.tags:
+            why = version.tags[WITHDRAWN]
+            context.tell(f"{task['task']} is NOT promoted: version {version.version} was withdrawn: {why}")
+        elif task["verdict"] != REJECTED:
             better = any(finding["numbers"].get("better") for finding in task["findings"])
             promote(registry, moves[version.name], version, expected=one.champion, better=better)
         for variant in task["variants"]:
@@ -64,7 +69,9 @@ def _apply_variant(
     version = _register(context, registry, asked, evaluation, variant["name"])
     variant["version"] = version.version
     _tag(registry, version, variant, decision)
-    if variant["passed"]:
+    if WITHDRAWN in version.tags:
+        context.tell(f"{version.name} is NOT promoted: version {version.version} was withdrawn")
+    elif variant["passed"]:
         before = registry.find(version.name, CHAMPION)
         promote(registry, moves[version.name], version, expected=before)
 
@@ -93,11 +100,18 @@ def _register(
             tracker.flush()
             tags = {"trunkline.task": task["task"]}
             tags |= {"trunkline.compression": variant} if variant else {EVALUATION: evaluation.reference}
-            version = publish(
-                mine, registry, tracker, branch, name=name, use=evaluation.facts["kind"], card=text, tags=tags
-            )
+            about: dict[str, Any] = {"use": evaluation.facts["kind"], "card": text, "tags": tags}
+            about["examples"] = _examples(context, evaluation, variant)
+            version = publish(mine, registry, tracker, branch, name=name, **about)
     registry.set_alias(version, CHALLENGER)
     return version
+
+
+def _examples(context: Context, evaluation: Manifest, variant: str) -> bytes:
+    """Questions with their answers, which a server asks before a version takes traffic."""
+    name = f"{variant}/{examples.FILE}" if variant else examples.FILE
+    there = evaluation.names(name)
+    return context.store.open(evaluation, name).read_bytes() if there else b""
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:

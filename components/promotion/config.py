@@ -16,7 +16,7 @@ class Config:
         rules: name of a file in `components/promotion/rules` -> its options. A branch is promoted if every
             rule passes or does not apply, as where there is no champion to compare with. By default it must
             not be worse than the champion by 1 % nor than the anchor by 2 %, nor clearly worse than a linear
-            model.
+            model or the public weights that it came from.
         variant_margin: of compressed variants, which no other rule judges: each against its full branch.
     """
 

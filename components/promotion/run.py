@@ -11,12 +11,13 @@ from typing import Any
 from components.lib.core.errors import DataError, IntegrityError, MissingError
 from components.lib.core.failpoints import reach
 from components.lib.core.settings import to_dict
+from components.lib.registry import aliases
 from components.lib.registry.registered_models import Registry
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context, patient, read_records
 from components.lib.storage.store import Draft, Store
-from components.promotion import aliases, champion, gate, variants
+from components.promotion import champion, gate, variants
 from components.promotion.application import apply
 from components.promotion.champion import Candidate
 from components.promotion.config import Config
@@ -39,10 +40,8 @@ def run(
     """Gates the branches, registers them, moves aliases, writes the run's report.
 
     Args:
-        registered: manifest of the registered trunk.
-        evaluations: manifests of the evaluations, one a task.
-        decision: where the manifest of the decision is written; decision.json is a function of the inputs.
-        report: where the report is written; the store keeps it as runs/<run>/report.html, and verdict.json.
+        registered, evaluations: manifests of the registered trunk, and of the evaluations, one a task.
+        decision, report: where both are written; the store keeps runs/<run>/report.html, and verdict.json.
 
     Raises:
         ConfigErrors: if a rule or an option of one is unknown.
@@ -52,7 +51,7 @@ def run(
     trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
     models = [trunk.facts["name"], *(name for one in scored for name in variants.models(one.facts))]
-    with aliases.locked(context, models):
+    with aliases.locked(context.store.objects, models, context.run_id, context.tell):
         moves = {name: aliases.Moves(context.store.objects, name) for name in models}
         candidates = [champion.candidate(context.store, registry, one) for one in scored]
         key = _begun(config, context.store, trunk, candidates) or _key(config, trunk, candidates)
@@ -61,8 +60,8 @@ def run(
             _write(draft, decide(rules, trunk, candidates, config.variant_margin))
 
         manifest = context.produce(key, build, decision)
-        decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
         reach("promotion.decided")
+        decided = json.loads(context.store.open(manifest, "decision.json").read_bytes())
         apply(context, registry, moves, manifest, decided, trunk, candidates)
     _report(context, registry, decided, trunk, scored, report)
     return manifest

@@ -1,6 +1,7 @@
 """`make acceptance`: asks a cluster every row, prints a line for each, and removes what it has made.
 
-The exit code is 0 only if everything that was asked held, and nothing of it is left.
+The exit code is 0 only if everything that was asked held, and nothing of it is left. Ctrl-C, SIGTERM and the
+end of the terminal remove it as well; what a killed acceptance has left, `--remove NAME` does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from types import FrameType
 
 from components.lib.core.errors import ConfigError, TrunklineError, UsageError
@@ -20,9 +22,10 @@ from pipelines.kubeflow import Kubeflow
 from tests.acceptance import preflight, removal, rows, trainer_rows
 from tests.acceptance.asking import Asking, NotAsked, Unmet
 from tests.acceptance.cluster import Site
-from tests.acceptance.inside import Inside
+from tests.acceptance.inside import NAME, Inside
 
 FAILED, INTERRUPTED = 1, 130
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Row = Callable[[Asking], str]
 ASKED: Mapping[str, Row] = {**rows.ROWS, **trainer_rows.ROWS}
 
@@ -39,31 +42,55 @@ def main(words: list[str] | None = None) -> int:
     except TrunklineError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(f"all that is made is called {asking.inside.name}, and removed at the end", flush=True)
-    return ask(asking, wanted, lambda line: print(line, flush=True))
+    if arguments.remove:
+        return _finish(asking, _print)
+    name = asking.inside.name
+    _print(f"all that is made is called {name}, and removed at the end; if this is killed: REMOVE={name}")
+    for other in asking.site.acceptances():
+        _print(f"also there: {other}; if nobody asks it any more: REMOVE={other.split()[0]}")
+    return ask(asking, wanted, _print)
+
+
+def _print(line: str) -> None:
+    """A reader that is gone, such as a terminal or `tee`, keeps nothing from being removed."""
+    with suppress(OSError):
+        print(line, flush=True)
 
 
 def ask(asking: Asking, wanted: list[str], say: Callable[[str], None]) -> int:
     """Asks the rows, those of these names or all, and removes what was made, whatever happens."""
-    codes, before = [0], signal.signal(signal.SIGTERM, _interrupt)
+    codes, before = [0], {number: signal.signal(number, _interrupt) for number in ENDS}
     try:
         for name, row in _rows(asking, wanted):
+            print(
+                f"{time.strftime('%H:%M:%S')} {name}, at most {asking.seconds / 60:.0f} minutes",
+                file=sys.stderr,
+            )
             line = _answer(asking, row if asking.known or name in preflight.ROWS else _unknown)
             say(f"{name:<10} {line}")
-            codes.append(FAILED if line.startswith("FAILED") else 0)
+            if line.startswith("FAILED"):
+                asking.failed.append(name)
+                codes.append(FAILED)
     except KeyboardInterrupt:
-        say("interrupted: what was made is removed")
         codes.append(INTERRUPTED)
     finally:
-        ignored = [
-            (number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)
-        ]
-        left = removal.remove(asking)
-        for number, former in ignored:
+        for number in ENDS:
+            signal.signal(number, signal.SIG_IGN)
+        if codes[-1] == INTERRUPTED:
+            say("interrupted: what was made is removed, which takes a minute or three")
+        codes.append(_finish(asking, say))
+        for number, former in before.items():
             signal.signal(number, former)
-        signal.signal(signal.SIGTERM, before)
-    say(f"{'removal':<10} {'FAILED: ' + '; '.join(left) if left else 'ok: all that was made is gone'}")
-    return max(*codes, FAILED if left else 0)
+    return max(codes)
+
+
+def _finish(asking: Asking, say: Callable[[str], None]) -> int:
+    left = removal.remove(asking)
+    gone = "all that was made is gone" + f", but {', '.join(asking.used)}, which others use" * bool(
+        asking.used
+    )
+    say(f"{'removal':<10} {'FAILED: ' + '; '.join(left) if left else f'ok: {gone}'}")
+    return FAILED if left else 0
 
 
 def _rows(asking: Asking, wanted: list[str]) -> Iterator[tuple[str, Row]]:
@@ -71,7 +98,13 @@ def _rows(asking: Asking, wanted: list[str]) -> Iterator[tuple[str, Row]]:
     yield from preflight.ROWS.items()
     for name, row in ASKED.items():
         if not wanted or name in wanted:
-            yield name, row if asking.trainer or name not in trainer_rows.ROWS else preflight.trainer
+            yield name, row if name not in trainer_rows.ROWS or _trained(asking) else preflight.trainer
+
+
+def _trained(asking: Asking) -> bool:
+    """Whether the rows about Trainer can be asked."""
+    asking.trainer &= "trainer" not in asking.failed
+    return asking.trainer
 
 
 def _unknown(asking: Asking) -> str:
@@ -102,7 +135,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _asking(arguments: argparse.Namespace) -> Asking:
     from kubernetes.config import ConfigException
 
-    token, here = uuid.uuid4().hex[:8], cluster.load()
+    token, here = arguments.remove.removeprefix(NAME) or uuid.uuid4().hex[:8], cluster.load()
     server = Kubeflow(arguments.endpoint)
     try:
         site = Site()
@@ -112,7 +145,10 @@ def _asking(arguments: argparse.Namespace) -> Asking:
     inside = Inside(site, here, token, arguments.store, arguments.tracking_uri)
     resources = {"cpu": arguments.cpu, "memory": arguments.memory}
     words = (server, site, here, inside, arguments.trainer, arguments.seconds, arguments.steps, resources)
-    return Asking(*words, every=arguments.every)
+    asking = Asking(*words, every=arguments.every)
+    if arguments.remove:
+        asking.known = inside.ask("recall", inside.store)
+    return asking
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--steps", type=int, default=12_000, help="of a training that must last a minute or two"
     )
+    parser.add_argument("--remove", default="", help="what an acceptance of this name has left; asks nothing")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks")
     parser.add_argument("--cpu", default="200m", help="of a pod of a TrainJob")
     parser.add_argument("--memory", default="2Gi", help="of a pod of a TrainJob")

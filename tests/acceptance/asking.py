@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +25,7 @@ from pipelines.cluster import Cluster
 from pipelines.compile import PREFIX
 from pipelines.kubeflow import Kubeflow
 from tests.acceptance.cluster import LIVE, Site, stage_of
-from tests.acceptance.inside import Inside
+from tests.acceptance.inside import BLOCKED, Inside
 from tests.architecture.imports import ROOT
 
 LASTS = "a training that lasts until something happens to it (STEPS=... makes it longer)"
@@ -58,14 +60,31 @@ def trained_here(overrides: dict[str, Any]) -> Files:
         ]
         places = ["--store", f"{folder}/store", "--tracking-uri", f"sqlite:///{folder}/mlflow.db"]
         command = [sys.executable, "-m", "pipelines.local", "--preset", "smoke", *places, *words]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        expect(done.returncode == 0, "a run on this machine ends with 0", (done.stdout + done.stderr)[-600:])
+        code, said = _ended(command)
+        expect(code == 0, "a run on this machine ends with 0", said[-600:])
         store = Store(f"{folder}/store", cache=Path(folder))
         record = next(
             store.objects.read(key) for key in store.objects.keys("runs/") if key.endswith("exit.json")
         )
         reference = outputs(json.loads(record), "pretraining")[0]
         return [[file.name, file.sha256] for file in store.resolve(reference).files]
+
+
+def _ended(command: list[str]) -> tuple[int, str]:
+    """Exit code and output of a program; if we are interrupted, it is told to stop, and waited for."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        said, _ = process.communicate()
+    except BaseException:
+        process.terminate()  # it passes that on to its stages
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=60)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, said
 
 
 def outputs(record: dict[str, Any], stage: str) -> list[str]:
@@ -86,6 +105,8 @@ class Asking:
         every: seconds between two looks.
         here: files of the trunk that settings make on this machine.
         again: whether pods are made anew that were deleted, and that failed; None: not known.
+        failed: rows that have failed.
+        used: what was made and stays, as somebody else uses it by now.
     """
 
     server: Kubeflow
@@ -103,6 +124,9 @@ class Asking:
     started: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, set[str]] = field(default_factory=dict)
     known: dict[str, list[str]] = field(default_factory=dict)
+    used: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    _blocked: dict[str, float] = field(default_factory=dict)
 
     def note(self) -> None:
         """Remembers what was there before us, which stays."""
@@ -117,6 +141,7 @@ class Asking:
             "experiments": [one.experiment_id for one in listed],
             "mlflow": self.inside.ask("experiments", self.inside.tracking_uri),
         }
+        self.inside.ask("note", self.inside.store, self.known)
 
     def until(self, expected: str, look: Callable[[], Found], seconds: float = 0.0) -> Any:
         """What `look` finds, asked again and again until the row's time is over, or so many seconds."""
@@ -174,9 +199,20 @@ class Asking:
         self.jobs.setdefault(run_id, set()).update(named)
         return str(self.server.get_run(run_id).state or "PENDING")
 
+    def _unblocked(self, run_id: str) -> None:
+        """Raises Unmet if a pod has waited too long for what a person must mend, such as its image."""
+        blocked = {pod.name: pod for pod in map(self.site.read, self.site.of_run(run_id)) if pod.stuck}
+        now = time.monotonic()
+        self._blocked = {name: self._blocked.get(name, now) for name in blocked}
+        for name, since in self._blocked.items():
+            if now - since > BLOCKED:
+                found = f"{blocked[name].text}; kubectl describe pod -n {self.site.namespace} {name}"
+                raise Unmet(f"the pods of run {run_id} start", found)
+
     def live(self, run_id: str, expected: str) -> str:
         """The state of a run, of which something is expected that it cannot do any more once it has ended."""
         state = self.state(run_id)
+        self._unblocked(run_id)
         if state in submit.ENDS:
             raise Unmet(expected, f"{state}; {why(self.record(run_id))}")
         return state
@@ -186,14 +222,20 @@ class Asking:
 
         def look() -> Found:
             state = self.state(run_id)
+            self._unblocked(run_id)
             return state if state in submit.ENDS else None, f"{state} ({self.waiting(run_id)})"
 
         return str(self.until(f"run {run_id} ends", look))
 
     def waiting(self, run_id: str) -> str:
-        """Stages whose pods are there and have not ended."""
+        """Stages whose pods are there and have not ended, and what they wait for."""
         pods = [pod for pod in self.site.of_run(run_id) if pod.status.phase in LIVE]
-        shown = [f"{stage_of(pod)} {pod.status.phase}" for pod in pods if stage_of(pod)]
+        read = [(stage_of(pod), pod.status.phase, self.site.read(pod)) for pod in pods]
+        shown = [
+            f"{stage} {phase} {pod.text if pod.reason else ''}".rstrip()
+            for stage, phase, pod in read
+            if stage
+        ]
         return ", ".join(shown) or "no stage runs"
 
     def training(self, run_id: str) -> Any:

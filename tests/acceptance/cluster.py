@@ -13,13 +13,16 @@ from websocket import WebSocketException
 
 from components import STAGES
 from components.lib.core.errors import MissingError, ServiceError
+from components.lib.kubernetes import pods
 from components.lib.kubernetes.manifest import GROUP, PLURAL, VERSION
+from components.lib.kubernetes.pods import PodState
 
 RUN = "pipeline/runid"  # KFP's label of a Workflow
 WORKFLOW, STAGE = "workflows.argoproj.io/workflow", "app.kubernetes.io/component"  # of a pod: Argo's, ours
 NODE = "workflows.argoproj.io/node-name"  # Argo's annotation, such as training-x.root.run.pretrain.executor
 JOB = "jobset.sigs.k8s.io/jobset-name"
 TIMEOUT = (5, 60)
+ANSWER = 600  # seconds that a program in a pod may take: patience with a store that is away
 LIVE = ("Pending", "Running")
 # Ends the Python of a stage unheard; the programs of Argo and KFP above it name it in their words, too.
 KILL = """
@@ -80,12 +83,33 @@ class Site:
             if not found["items"]:
                 return []
             self._workflows[run_id] = found["items"][0]["metadata"]["name"]
-        pods = self.pods(f"{WORKFLOW}={self._workflows[run_id]}")
-        return [pod for pod in pods if not stage or stage_of(pod) == stage]
+        found = self.pods(f"{WORKFLOW}={self._workflows[run_id]}")
+        return [pod for pod in found if not stage or stage_of(pod) == stage]
 
     def step(self, run_id: str, stage: str) -> Any:
         """The newest pod of a stage of a run, or None."""
         return next(reversed(self.of_run(run_id, stage)), None)
+
+    def create_pod(self, body: dict[str, Any]) -> None:
+        """Makes a pod, unless there is one of that name."""
+        try:
+            self.core.create_namespaced_pod(self.namespace, body, _request_timeout=TIMEOUT)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+
+    def pod(self, name: str) -> PodState:
+        """What a pod's status says."""
+        return self.read(self.core.read_namespaced_pod(name, self.namespace, _request_timeout=TIMEOUT))
+
+    def read(self, pod: Any) -> PodState:
+        """The same of an answer of the client."""
+        return pods.read(self.api.sanitize_for_serialization(pod))
+
+    def acceptances(self) -> list[str]:
+        """Names and times of the pods of acceptances, which may be others that are asked just now."""
+        found = self.pods("app.kubernetes.io/name=trunkline-acceptance")
+        return [f"{one.metadata.name} since {one.metadata.creation_timestamp}" for one in found]
 
     def trainjobs(self, run_id: str) -> list[dict[str, Any]]:
         """TrainJobs that a run has made; none where Trainer is not installed."""
@@ -101,8 +125,8 @@ class Site:
     def running(self, run_id: str, jobs: set[str]) -> list[str]:
         """Names of what still runs, or waits to, for a run whose TrainJobs were called so."""
         left = [f"TrainJob {one['metadata']['name']}" for one in self.trainjobs(run_id)]
-        pods = self.of_run(run_id) + [pod for job in jobs for pod in self.pods(f"{JOB}={job}")]
-        return left + [f"pod {pod.metadata.name}" for pod in pods if pod.status.phase in LIVE]
+        there = self.of_run(run_id) + [pod for job in jobs for pod in self.pods(f"{JOB}={job}")]
+        return left + [f"pod {pod.metadata.name}" for pod in there if pod.status.phase in LIVE]
 
     def delete_pod(self, name: str) -> None:
         """At once, without grace."""
@@ -146,7 +170,7 @@ class Site:
                 command=words,
                 **how,
             )
-            answer.run_forever(timeout=1200)
+            answer.run_forever(timeout=ANSWER)
             output, said, code = answer.read_stdout(), answer.read_stderr(), _code(answer)
         except (ApiException, WebSocketException, OSError) as error:
             found = getattr(error, "reason", "") or error

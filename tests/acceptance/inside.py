@@ -17,8 +17,12 @@ from pipelines.resources import RENAMED
 from tests.acceptance.cluster import TIMEOUT, Site
 
 CODE = Path(__file__).with_name("probe.py")
+NAME = "trunkline-acceptance-"
 HOURS = 12  # after which Kubernetes ends it, whatever became of us
-START = 300.0  # seconds that it may take to run
+START, BLOCKED = (
+    300.0,
+    120.0,
+)  # seconds that it may take to run; that a pod may wait for what somebody must mend
 RUN = "import os; exec(compile(os.environ['PROBE'], 'probe', 'exec'))"
 
 
@@ -30,7 +34,7 @@ class Inside:
     """
 
     def __init__(self, site: Site, cluster: Cluster, token: str, store: str, tracking_uri: str) -> None:
-        self.site, self.cluster, self.name = site, cluster, f"trunkline-acceptance-{token}"
+        self.site, self.cluster, self.name = site, cluster, f"{NAME}{token}"
         values = self._values()
         root, self.tracking_uri = (
             given or values.get(key, "")
@@ -61,17 +65,14 @@ class Inside:
     def _ready(self) -> None:
         if self._made:
             return
-        self.site.core.create_namespaced_pod(self.site.namespace, self._body(), _request_timeout=TIMEOUT)
-        self._made, end, said = True, time.monotonic() + START, ""
-        while time.monotonic() < end:
-            pod = self.site.core.read_namespaced_pod(self.name, self.site.namespace, _request_timeout=TIMEOUT)
-            if pod.status.phase == "Running":
+        self.site.create_pod(self._body())
+        self._made, begun, said = True, time.monotonic(), ""
+        while (waited := time.monotonic() - begun) < START:
+            pod = self.site.pod(self.name)
+            if pod.phase == "Running":
                 return
-            waiting = [one.state.waiting for one in pod.status.container_statuses or () if one.state.waiting]
-            said = (
-                "; ".join(f"{one.reason} {one.message or ''}".strip() for one in waiting) or pod.status.phase
-            )
-            if pod.status.phase in ("Failed", "Succeeded"):
+            said = pod.text
+            if pod.phase in ("Failed", "Succeeded") or (pod.stuck and waited > BLOCKED):
                 break
             time.sleep(min(2.0, START / 100))
         raise ServiceError("a pod that asks store and MLflow does not start", where=self.name, found=said)
@@ -141,7 +142,7 @@ class Inside:
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
         }
-        labels = {"app.kubernetes.io/name": "trunkline-acceptance", "sidecar.istio.io/inject": "false"}
+        labels = {"app.kubernetes.io/name": NAME.rstrip("-"), "sidecar.istio.io/inject": "false"}
         return {
             "apiVersion": "v1",
             "kind": "Pod",

@@ -19,7 +19,9 @@ OURS = (
     "get configmaps",
 )
 TRAINER = f"list trainjobs.{GROUP}|create trainjobs.{GROUP}|delete trainjobs.{GROUP}".split("|")
+OURS_OF_TRAINER = (TRAINER[0], TRAINER[2], f"list trainingruntimes.{GROUP}")
 RUNS = ("list pods", "list workflows.argoproj.io", "list events", "get pods/log", *TRAINER)
+NO_TRAINER = "there is no Trainer, or not our runtime"
 MEANINGS = {"OnError": (True, False), "OnFailure": (False, True), "Always": (True, True)}
 
 
@@ -37,7 +39,12 @@ def versions(asking: Asking) -> str:
 
 def rights(asking: Asking) -> str:
     """What we need to ask, and what the account of the runs needs to end well."""
-    missing = [right for right in OURS if _may(asking, right, "") is False]
+    ours = [
+        *OURS,
+        *(["get secrets"] if asking.cluster.secrets else []),
+        *(OURS_OF_TRAINER if asking.trainer else []),
+    ]
+    missing = [right for right in ours if _may(asking, right, "") is False]
     expect(not missing, "kubectl's user may do it", f"not {', '.join(missing)}")
     account = asking.inside.account or "default"
     wanted = RUNS if asking.trainer else RUNS[:2]
@@ -87,7 +94,7 @@ def storage(asking: Asking) -> str:
 def trainer(asking: Asking) -> str:
     """Kubeflow Trainer and our runtime."""
     if not asking.trainer:
-        raise NotAsked("TRAINER=1 asks it")
+        raise NotAsked(NO_TRAINER if "trainer" in asking.failed else "TRAINER=1 asks it")
     kind, words = "trainingruntimes", {"group": GROUP, "version": VERSION}
     try:
         found = asking.site.custom.list_namespaced_custom_object(

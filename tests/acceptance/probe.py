@@ -10,6 +10,7 @@ import re
 import sys
 import urllib.request
 
+KNOWN = "acceptance/known.json"
 STATUSES = ("succeeded", "failed", "cancelled")
 TAGS = ("kfp.pipeline_run_id", "trunkline.run")  # of the runs of a run in MLflow: of all, of the parent
 
@@ -90,6 +91,24 @@ def forget(uri, run_ids, prefix, kept):
         if not rest(uri, "runs/search", {"experiment_ids": [number], "max_results": 1}).get("runs"):
             rest(uri, "experiments/delete", {"experiment_id": number})
     return len(models.get("registered_models", ()))
+
+
+def note(store, known):
+    """Keeps in the store what was there before us, for whoever removes what a killed acceptance left."""
+    from components.lib.storage.objects import connect
+
+    connect(store).write(KNOWN, json.dumps(known).encode())
+
+
+def recall(store):
+    """What `note` has kept; nothing if nothing was made."""
+    from components.lib.core.errors import MissingError
+    from components.lib.storage.objects import connect
+
+    try:
+        return json.loads(connect(store).read(KNOWN))
+    except MissingError:
+        return {}
 
 
 def remove(store):

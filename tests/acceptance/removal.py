@@ -42,8 +42,11 @@ def _acts(asking: Asking) -> Iterator[tuple[str, Callable[[], object]]]:
         for one in recurring:
             yield f"disabling recurring run {one}", lambda one=one: server.disable_recurring_run(one)
         runs = {str(one.run_id): one for one in _recent(asking) if _ours(asking, one)}
+        live = [run_id for run_id in runs if asking.state(run_id) not in submit.ENDS]
+        for run_id in live:
+            yield f"terminating run {run_id}", lambda run_id=run_id: server.terminate_run(run_id)
         for run_id in runs:
-            yield f"ending run {run_id}", lambda run_id=run_id: _end(asking, run_id)
+            yield f"end of run {run_id}", lambda run_id=run_id: _ended(asking, run_id)
             for job in asking.site.trainjobs(run_id):
                 name = job["metadata"]["name"]
                 yield f"TrainJob {name}", lambda name=name: asking.site.delete_trainjob(name)
@@ -74,11 +77,9 @@ def _version(run: Any) -> tuple[str, str]:
     return str(reference.pipeline_id), str(reference.pipeline_version_id)
 
 
-def _end(asking: Asking, run_id: str) -> None:
-    """Terminates a run that lives, and waits: what is deleted alive leaves its TrainJob behind."""
+def _ended(asking: Asking, run_id: str) -> None:
+    """Waits for the end of a run: what is deleted alive leaves its TrainJob behind."""
     end = time.monotonic() + PATIENCE
-    if asking.state(run_id) not in submit.ENDS:
-        asking.server.terminate_run(run_id)
     while asking.state(run_id) not in submit.ENDS and time.monotonic() < end:
         time.sleep(asking.every)
 
@@ -90,15 +91,27 @@ def _published(asking: Asking, versions: set[tuple[str, str]]) -> Iterator[tuple
     there = server.versions(pipeline_id) if pipeline_id else []
     by_hand = [one.pipeline_version_id for one in there if one.display_name == asking.inside.name]
     versions |= {(pipeline_id, version) for version in by_hand}
-    for ids in sorted(ids for ids in versions if ids[1] not in asking.known["versions"]):
+    runs = [one for one in _recent(asking) if str(one.state) not in submit.ENDS]
+    others = {_version(one) for one in [*runs, *server.all_recurring_runs()] if not _ours(asking, one)}
+    made = {ids for ids in versions if ids[1] not in asking.known["versions"]}
+    asking.used += [f"version {ids[1]}" for ids in sorted(made & others)]
+    for ids in sorted(made - others):
         yield f"version {ids[1]}", lambda ids=ids: server.delete_pipeline_version(*ids)
     if pipeline_id and pipeline_id not in asking.known["pipelines"] and not server.versions(pipeline_id):
         yield f"pipeline {pipeline_id}", lambda: server.delete_pipeline(pipeline_id)
     experiments = server._listed("experiments", server.list_experiments, namespace=server.namespace)
     for one in experiments:
         new = one.experiment_id not in asking.known["experiments"]
-        if new and one.display_name == submit.EXPERIMENT:
+        if new and one.display_name == submit.EXPERIMENT and _empty(asking, one.experiment_id):
             yield (
                 f"experiment {one.display_name}",
                 lambda one=one: server.delete_experiment(one.experiment_id),
             )
+
+
+def _empty(asking: Asking, experiment_id: str) -> bool:
+    """Whether an experiment has no run of others, such as another acceptance's; else it stays."""
+    words = {"experiment_id": experiment_id, "page_size": 1, "namespace": asking.server.namespace or None}
+    found = asking.server.list_runs(**words).runs or ()
+    asking.used += ["the experiment"] if found else []
+    return not found

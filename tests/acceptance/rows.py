@@ -167,30 +167,33 @@ def scheduled(asking: Asking) -> str:
         }
         Path(folder, "acceptance.yaml").write_text(yaml.safe_dump(declared), encoding="utf-8")
         owner = asking.inside.name
-        Schedules(asking.server, recurring.load(Path(folder)), owner).apply()
-        (made,) = [one for one in asking.server.all_recurring_runs() if owner in str(one.display_name)]
-        newer = _newer(asking)
-        try:
+        with contextlib.ExitStack() as ends:
+            ends.callback(_disabled, asking)  # what is deleted takes its runs with it
+            Schedules(asking.server, recurring.load(Path(folder)), owner).apply()
+            (made,) = _recurring(asking)
+            ends.callback(asking.server.delete_pipeline_version, *_newer(asking))
             words = ["diff", "--endpoint", asking.server.endpoint, "--folder", folder, "--owner", owner]
             with contextlib.redirect_stdout(io.StringIO()) as said:
                 code = schedule.main(words)
-            expect(
-                "newer" in said.getvalue(),
-                "`diff` tells that there is a newer version",
-                f"{code}: {said.getvalue()}",
-            )
+            expected = "`diff` tells that there is a newer version"
+            expect("newer" in said.getvalue(), expected, f"{code}: {said.getvalue()}")
             run = asking.until("a run of the schedule", lambda: _fired(asking, made.recurring_run_id))
-        finally:
-            asking.server.disable_recurring_run(
-                made.recurring_run_id
-            )  # what is deleted takes its runs with it
-            asking.server.delete_pipeline_version(*newer)
     asking.started[run.run_id] = declared["overrides"]
     version, pinned = (one.pipeline_version_reference.pipeline_version_id for one in (run, made))
     expect(pinned, "a schedule that names its version", "none")
     expect(version == pinned, f"a run of version {pinned}", version)
     asking.succeeded(run.run_id)
     return "it fired, with its own version, and succeeded"
+
+
+def _recurring(asking: Asking) -> list[Any]:
+    """The recurring runs of this acceptance."""
+    return [one for one in asking.server.all_recurring_runs() if asking.inside.name in str(one.display_name)]
+
+
+def _disabled(asking: Asking) -> None:
+    for one in _recurring(asking):
+        asking.server.disable_recurring_run(one.recurring_run_id)
 
 
 def _newer(asking: Asking) -> tuple[str, str]:

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,14 +15,14 @@ import pytest
 from pipelines.cluster import load
 from pipelines.kubeflow import Kubeflow
 from tests.acceptance import __main__ as acceptance
-from tests.acceptance import preflight, probe, rows, trainer_rows
+from tests.acceptance import asking, inside, preflight, probe, rows, trainer_rows
 from tests.acceptance.asking import Asking
 from tests.acceptance.cluster import Site
 from tests.acceptance.inside import Inside
 from tests.fakes import kubernetes_api
 from tests.fakes.kubeflow_server import Backend, Refused
 from tests.fakes.kubeflow_server import serving as kubeflow
-from tests.fakes.played_cluster import PlayedCluster
+from tests.fakes.played_cluster import UNPULLED, PlayedCluster
 
 ROWS = {**rows.ROWS, **trainer_rows.ROWS}
 # Row -> what goes wrong while it is asked -> words of its line. The last is asked at the end, of the removal.
@@ -93,13 +95,13 @@ def played(tmp_path, mlflow_uri, monkeypatch):
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "admin"))
         site, here = Site(), load()
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))  # of what runs in the cluster
-        inside, resources = Inside(site, here, "0123abcd", "", ""), {"cpu": "200m", "memory": "2Gi"}
+        first, resources = Inside(site, here, "0123abcd", "", ""), {"cpu": "200m", "memory": "2Gi"}
 
         def made_here(overrides):
             data = f"trunk {overrides['pretraining.seed']}" + "!" * ("other bytes" in cluster.faults)
             return [["weights", hashlib.sha256(data.encode()).hexdigest()]]
 
-        words = (Kubeflow(uri), site, here, inside, True, 20.0, 6000, resources, 0.02, made_here)
+        words = (Kubeflow(uri), site, here, first, True, 20.0, 6000, resources, 0.02, made_here)
         yield Played(cluster, Asking(*words))
 
 
@@ -156,6 +158,71 @@ def test_what_a_cluster_lacks_is_told_before_anything_runs(played):
     assert not [name for name in api.objects["pods"] if "acceptance" in name]
 
 
+def test_without_trainer_its_rows_are_not_asked(played):
+    played.cluster.api.objects["trainingruntimes"].clear()
+    assert played.ask(["success", "lost-pod"]) == 1 and "ok" in played.lines["success"]
+    assert "FAILED: expected: the runtime trunkline-torch" in played.lines["trainer"]
+    assert "not asked: there is no Trainer" in played.lines["lost-pod"]
+
+
+def test_images_that_cannot_be_pulled_are_told_within_minutes_and_the_run_ends(played, monkeypatch, tmp_path):
+    for module in (asking, inside):
+        monkeypatch.setattr(module, "BLOCKED", 0.2)
+    assert played.ask(["success"], {"success": ("no image", "")}) == 1
+    words = "ImagePullBackOff: Back-off pulling image"
+    assert words in played.lines["success"] and "kubectl describe pod -n team" in played.lines["success"]
+    assert {run["state"] for run in played.cluster.backend.runs.values()} <= {"FAILED"}
+    assert "ok" in played.lines["removal"] and not played.left(tmp_path / "store")
+    played.cluster.api.status = UNPULLED  # of the pod that asks, which is the first
+    anew = Played(played.cluster, other(played, "4567cdef"))
+    assert anew.ask(["success", "digest"]) == 1
+    assert words in anew.lines["storage"] and "not asked: store and" in anew.lines["digest"]
+
+
+def other(played, token):
+    """Another acceptance of the same cluster."""
+    one = played.asking
+    beside = Inside(one.site, one.cluster, token, "", "")
+    return replace(one, inside=beside, started={}, jobs={}, known={}, failed=[], used=[])
+
+
+def test_what_a_killed_acceptance_has_left_is_removed_by_its_name(played, monkeypatch, tmp_path, capsys):
+    killed = other(played, "4567cdef")
+    killed.deadline, played.cluster.faults = time.monotonic() + 20, {"silent"}
+    assert preflight.storage(killed)
+    killed.start(killed.settings(**{"pretraining.checkpoint_every": 1, "tasks": []}))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "admin"))
+    words = ["--endpoint", played.asking.server.endpoint, "--every", "0.05"]
+    assert acceptance.main([*words, "--rows", "versions"]) == 64
+    assert acceptance.main([*words, "--rows", "success"]) == 0
+    name = killed.inside.name
+    assert f"also there: {name} since" in (said := capsys.readouterr().out) and f"REMOVE={name}" in said
+    assert played.left(tmp_path / "store"), "it is of another acceptance"
+    assert acceptance.main([*words, "--remove", name]) == 0
+    assert not played.left(tmp_path / "store") and "all that was made is gone" in capsys.readouterr().out
+
+
+def test_two_acceptances_at_once_leave_each_other_what_they_use(played, tmp_path):
+    second = Played(played.cluster, other(played, "4567cdef"))
+    lines = []
+
+    def beside():
+        """The second begins when the first has published, and ends after it."""
+        if list(played.lines)[-1] == "retries":
+            assert preflight.storage(second.asking)
+            second.asking.deadline = time.monotonic() + 20
+            lines.append(second.asking.start(second.asking.settings(**{"pretraining.checkpoint_every": 1})))
+
+    assert played.ask(["success"], {}, beside) == 0, played.lines
+    assert (
+        "but version" in played.lines["removal"]
+        and "the experiment, which others use" in played.lines["removal"]
+    )
+    assert list(played.cluster.backend.runs) == lines and played.cluster.backend.versions
+    assert acceptance._finish(second.asking, lines.append) == 0 and "ok" in lines[-1]
+    assert not played.cluster.backend.runs
+
+
 def test_one_row_by_its_name(played, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "admin"))
     words = ["--endpoint", played.asking.server.endpoint, "--rows", "success", "--every", "0.05"]
@@ -173,11 +240,12 @@ INTERRUPTED = "ignore::pytest.PytestUnraisableExceptionWarning"  # a socket in t
 
 
 @pytest.mark.filterwarnings(INTERRUPTED)
-def test_interrupted_it_removes_what_it_has_made(played, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_interrupted_it_removes_what_it_has_made(played, tmp_path, number):
     def terminated():
         """While the next row waits for what does not come."""
         if list(played.lines)[-1] == "retries":
-            threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            threading.Timer(0.7, os.kill, (os.getpid(), number)).start()
 
     assert played.ask(["no-room"], {"no-room": ("silent", "")}, terminated) == acceptance.INTERRUPTED
     assert "interrupted:" in played.lines and "ok" in played.lines["removal"]

@@ -1,4 +1,5 @@
 import importlib
+import re
 import subprocess
 
 import pytest
@@ -9,6 +10,12 @@ from pipelines.stages import STAGE_OF
 from tests.architecture.imports import ROOT
 
 BANNED = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
+# Endings, or names without one, of what a person writes or records: nothing that a run leaves.
+WRITTEN = {
+    *"py yaml yml toml j2 tpl sh css md txt json jsonl tsv png svg".split(),
+    *"Makefile Dockerfile run helmignore gitignore editorconfig dockerignore".split(),
+}
+LARGEST, LINK = 2**18, "120000"  # bytes; the mode of a link
 
 
 def test_folders_are_the_stages():
@@ -24,13 +31,27 @@ def test_a_stage_is_whole_tested_and_has_its_place_on_a_cluster(stage):
     assert stage in NEEDS and stage in STAGE_OF.values()
 
 
+def tracked():
+    """path -> mode of everything that git keeps."""
+    words = ["git", "ls-files", "-s", "-z"]
+    listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {line.partition("\t")[2]: line[:6] for line in listed.split("\0") if line}
+
+
 def test_what_is_made_is_not_kept():
-    """A link .venv, once committed, takes the place of the folder in every checkout."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    links = {line.partition("\t")[2] for line in listed.splitlines() if line.startswith("120000")}
-    assert not links
+    """A link .venv takes the place of the folder in every checkout, a database stays in the history."""
+    for name, mode in tracked().items():
+        path = ROOT / name
+        assert mode != LINK, f"{name} is a link"
+        assert (path.suffix.lstrip(".") or path.name.lstrip(".")) in WRITTEN, f"{name}: what a person writes"
+        assert not path.exists() or path.stat().st_size <= LARGEST, f"{name} is large for a file of text"
+
+
+def test_no_file_names_a_place_of_the_machine_where_it_was_written():
+    homes = [f"/{folder}/" for folder in ("home", "work", "root", "Users")]
+    for name in tracked():
+        text = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b""
+        assert not [home for home in homes if re.search(rf"(?<![\w.}}-]){home}".encode(), text)], name
 
 
 def test_every_image_serves_a_family():

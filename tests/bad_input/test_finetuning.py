@@ -89,7 +89,7 @@ REFUSED = {  # name and content of the training file
     "numbers with a point": record("not a class: 0.5", label=0.5),
     "NaN labels": Row(("train.parquet", NAN), "there is no label: nan", "parquet:1"),
     "several labels": record("not a class: ['x'", label=["x", "y"]),
-    "texts that are numbers": record("the input is no text: 3", text=3),
+    "texts that are numbers": record("the input is not text: 3", text=3),
     "broken JSON": Row(("train.jsonl", '{"text": oops\n'), "not JSON", "train.jsonl:1"),
     "a cut file": Row(("train.csv.gz", CUT), "broken or cut short", "train.csv.gz"),
     "no words": sentences("no words", text=[]),
@@ -99,7 +99,7 @@ REFUSED = {  # name and content of the training file
     "labels without B and I": sentences("not IOB2: PER", label=["PER"] * 3),
     "labels of another notation": sentences("not IOB2: S-X", label=["S-X"] * 3),
     "labels that are null": sentences("not IOB2: None", label=[None] * 3),
-    "words that are null": sentences("no word: None", text=[None] * 3),
+    "words that are null": sentences("not a string: None", text=[None] * 3),
     "no span at all": Row(("train.jsonl", NO_SPAN), "too few classes", settings=TOKENS),
     "a trunk on other data": Row(
         ("train.csv", GOOD), "another kind of data", "modality", SETTING, {"modality": "image"}

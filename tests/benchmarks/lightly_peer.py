@@ -5,7 +5,7 @@ batch norm, batch, views (crop, flip, brightness, contrast), NT-Xent, AdamW, cos
 images, `SimCLRTransform`, a DataLoader, `SimCLRProjectionHead` and `NTXentLoss`.
 
 lightly needs torchvision, which does not go with the pinned torch: both sides run in an environment of their
-own, which is no part of the project:
+own, which is not part of the project:
 
     python3.11 -m venv V && V/bin/pip install torch==2.14.1 torchvision==0.29.1 lightly==1.6.0 kornia \
         "transformers>=5.23,<5.24" boto3 psutil pyyaml pyarrow scikit-learn scipy

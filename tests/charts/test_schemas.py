@@ -103,7 +103,7 @@ def test_the_runtime_restarts_everything_together_and_only_what_may_help():
 @pytest.mark.parametrize("case", TABLE)
 def test_monitoring_objects_fit_their_schema(case):
     found = [item for item in objects(TABLE[case]) if item["kind"] in MONITORS["definitions"]]
-    assert len(found) == (2 if case == "full" else 0)
+    assert len(found) == (3 if case == "full" else 0)
     for item in found:
         reference = {**MONITORS, "$ref": f"#/definitions/{item['kind']}"}
         jsonschema.validate(item, reference)

@@ -19,6 +19,11 @@ def of(suffix, *kinds):
     return {(kind, f"{BASE}{suffix}") for kind in kinds}
 
 
+def served(**model):
+    return {"serving": {"models": [model]}, "images": {"serving": "r/e:1"}}
+
+
+SERVED = ["Deployment", "Service", "PodDisruptionBudget"]
 SCHEDULE = of("-schedule-cluster", "ConfigMap") | of("-schedule-end", "Job")
 
 # values, what they add to a minimal release, what they take away
@@ -27,6 +32,16 @@ SWITCHES = [
     ({"mlflow": {"ingress": {"host": "a.b", "tlsSecret": "c"}}}, of("-mlflow", "Ingress"), set()),
     (DATABASE, set(), of("-postgresql", "Secret", *OWN_DATABASE)),
     ({"database": {"existingSecret": "login"}}, set(), of("-postgresql", "Secret")),
+    (
+        served(name="trunkline-20news-topics"),
+        of("-serve-trunkline-20news-topics", *SERVED) | of("-serving", "NetworkPolicy"),
+        set(),
+    ),
+    (
+        served(name="news-tone", maxReplicas=2),
+        of("-serve-news-tone", *SERVED, "HorizontalPodAutoscaler") | of("-serving", "NetworkPolicy"),
+        set(),
+    ),
     ({"quota": {"pods": "1"}}, of("", "ResourceQuota"), set()),
     ({"garbage": {"enabled": False}}, set(), of("-garbage", "CronJob") | of("-kubernetes", "NetworkPolicy")),
     ({"pipelines": {"role": ""}}, set(), of("-runner", "RoleBinding")),

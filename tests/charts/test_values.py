@@ -10,11 +10,12 @@ from tests.charts import restricted
 from tests.charts.rendering import CHART, MINIMAL, defaults, merged, objects, schema
 
 PHASES = [Phase.generate]  # a failure is told as it is
-FOREIGN = {"TrainingRuntime", "ClusterTrainingRuntime", "ServiceMonitor", "PrometheusRule"}
+FOREIGN = {*"TrainingRuntime ClusterTrainingRuntime InferenceService".split()}
+FOREIGN |= {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
 
 
 def leaves(node, path=""):
-    """Dotted name -> its schema, down to what is no object with known properties."""
+    """Dotted name -> its schema, down to what is not an object with known properties."""
     for name, inner in node.get("properties", {}).items():
         dotted = f"{path}.{name}" if path else name
         if "properties" in inner and name != "resources":
@@ -78,7 +79,9 @@ def arbitrary(node):
         inner = arbitrary(node["items"]) if "items" in node else st.just({})
         return st.lists(inner, min_size=node.get("minItems", 0), max_size=3)
     if node["type"] == "object" and "properties" in node:
-        return st.fixed_dictionaries({}, optional={k: arbitrary(v) for k, v in node["properties"].items()})
+        made = {name: arbitrary(inner) for name, inner in node["properties"].items()}
+        needed = {name: made.pop(name) for name in node.get("required", ())}
+        return st.fixed_dictionaries(needed, optional=made)
     if node["type"] == "object":
         keys = st.from_regex(node.get("propertyNames", {}).get("pattern", "[a-z]{1,9}"), fullmatch=True)
         return st.dictionaries(keys, arbitrary(node["additionalProperties"]), max_size=3)
@@ -95,7 +98,7 @@ def arbitrary(node):
 )
 @given(arbitrary(schema()))
 def test_whatever_the_schema_allows_renders_to_restricted_pods(values):
-    images = {name: f"r/{name}:1" for name in ("tracking", "training", "pipelines", "postgresql")}
+    images = {name: f"r/{name}:1" for name in ("tracking", "training", "serving", "pipelines", "postgresql")}
     needed = {
         "images": {name: values.get("images", {}).get(name) or image for name, image in images.items()},
         "store": {"uri": values.get("store", {}).get("uri") or "s3://bucket"},

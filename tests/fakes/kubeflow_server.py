@@ -241,7 +241,11 @@ def _create_experiment(backend: Backend, query: dict, body: dict) -> dict:
 
 
 def _lists(table: str, name: str = "") -> Callable[..., dict]:
-    return lambda backend, query, body: _listing(backend, getattr(backend, table), name or table, query)
+    def listed(backend: Backend, query: dict, body: dict) -> dict:
+        where = {"experiment_id": query["experiment_id"]} if query.get("experiment_id") else {}
+        return _listing(backend, getattr(backend, table), name or table, query, **where)
+
+    return listed
 
 
 def _list_versions(backend: Backend, query: dict, body: dict, name: str) -> dict:

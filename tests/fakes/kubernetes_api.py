@@ -34,6 +34,7 @@ class KubernetesAPI:
     Attributes:
         program: what pods run instead of the image's entry point, before the last word of the command.
         pending: seconds before pods run.
+        status: of pods that are plain objects, when they are made.
         cuts: of log streams, that many break off after a line each; `cut` have.
         ills: answers of 503 still to give; `ill` were given.
         made: bodies of all TrainJobs ever made.
@@ -48,7 +49,7 @@ class KubernetesAPI:
 
     def __init__(self) -> None:
         self.program = [sys.executable, "-m", "components.pretraining.watchdog"]
-        self.pending, self.cuts, self.ills = 0.0, 0, 0
+        self.pending, self.cuts, self.ills, self.status = 0.0, 0, 0, {"phase": "Running"}
         self.cut = self.ill = 0
         self.made: list[dict] = []
         self.rules = rights.rules("pipeline-runner")
@@ -87,7 +88,7 @@ class KubernetesAPI:
         metadata = {"namespace": "team", "creationTimestamp": stamp(time.time()), "uid": uuid.uuid4().hex}
         given = body.get("metadata") or {}
         body = {**body, "metadata": {**metadata, **given, "name": name}}
-        body |= {"status": {"phase": "Running"}} if kind == "pods" and "status" not in body else {}
+        body |= {"status": self.status} if kind == "pods" and "status" not in body else {}
         self.objects.setdefault(kind, {})[name] = body
         return body
 

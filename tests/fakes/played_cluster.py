@@ -31,6 +31,20 @@ STAGES = "preflight ingestion tokenization pretraining registration finetuning e
 TRACKED = ("pretraining", "finetuning", "evaluation")
 # As KFP 2.17 ships it: pods that were deleted are made anew, those that failed are not.
 DEFAULTS = "spec: {templateDefaults: {retryStrategy: {limit: '2', retryPolicy: OnError}}}"
+PULL = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowhere.example/x:1"'}
+UNPULLED: dict[str, Any] = {
+    "phase": "Pending",
+    "containerStatuses": [
+        {
+            "name": "main",
+            "image": "x",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"waiting": PULL},
+        }
+    ],
+}
 PACE, LONG = 0.01, 30.0  # seconds of a stage, and of a training to which something is to happen
 
 
@@ -172,6 +186,7 @@ class PlayedCluster:
         if stage in TRACKED:
             self._track(run, stage)
         try:
+            self._pulled(run, pod)
             self._train(run, pod) if stage == "pretraining" else time.sleep(PACE)
             self._output(run, context)
         except TrunklineError as raised:
@@ -185,6 +200,14 @@ class PlayedCluster:
         if error:
             raise Ended("failed")
         return run.done.add(stage)
+
+    def _pulled(self, run: Run, pod: str) -> None:
+        """As recorded: without its image a pod waits, and the run says RUNNING, until somebody ends it."""
+        if "no image" in self.faults:
+            self.api.objects["pods"][pod]["status"] = UNPULLED
+            while not run.happened:
+                time.sleep(PACE)
+            raise Ended(run.happened[0])
 
     def _died(self, run: Run, stage: str, pod: str, how: str) -> None:
         """A step that was killed unheard; KFP makes one anew that was deleted, and its training goes on."""

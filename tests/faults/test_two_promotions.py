@@ -1,4 +1,4 @@
-"""F24: two processes promote challengers of one model at once; one is killed or stopped at its worst moment."""
+"""F24: two processes promote challengers of one model; one is stopped or killed at its worst moment."""
 
 import json
 import os

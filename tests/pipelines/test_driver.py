@@ -7,6 +7,8 @@ import yaml
 from mlflow import MlflowClient
 
 from components import STAGES
+from components.lib.registry.retention.inventory import owned
+from components.lib.storage.store import Store
 from tests.fakes.kubeflow_driver import Cluster
 from tests.pipelines.test_golden import GOLDEN, compiled
 from tests.pipelines.test_local_run import KEPT_OUT
@@ -51,6 +53,12 @@ def test_the_whole_graph_comes_to_its_end(place, first):
     assert {entry["stage"] for entry in found["stages"]} == set(STAGES) - {"closing"}
     assert [result["task"] for result in found["results"]] == ["topics"]
     assert set(run.attempts.values()) == {1} and len(run.attempts) == len(STAGES)
+
+
+def test_everything_in_the_store_is_of_the_garbage_collector(place, first):
+    keys = list(Store(str(place / "store")).objects.keys(""))
+    assert len(keys) > 50 and [key for key in keys if not owned(key)] == []
+    assert {"aliases", "runs", "pretraining"} <= {key.partition("/")[0] for key in keys}
 
 
 def test_no_secret_is_said(first):

@@ -245,6 +245,7 @@ def test_a_request_to_stop_reaches_the_stage_and_leaves_an_exit_record(whole, pl
     assert "Traceback" not in output and "told to stop" in output
 
 
+@pytest.mark.long
 @pytest.mark.fault("F01")
 def test_a_killed_training_goes_on_where_it_was(whole, place, tmp_path, monkeypatch):
     """The training process is killed; the same command again reuses what is finished and resumes the rest."""

@@ -206,7 +206,7 @@ def test_own_data_need_no_field_of_the_presets(preset, tmp_path):
 
 
 # of several that share all but an objective or a task, `make test` runs one, `make e2e` the others
-ALIKE = {"decide", "text-clm", "text-electra", "text-generate", "text-mlm", "text-tsdae"}
+ALIKE = {"decide", "decide-image", "text-clm", "text-electra", "text-generate", "text-mlm", "text-tsdae"}
 
 
 @pytest.mark.parametrize(

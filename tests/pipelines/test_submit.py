@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines import kubeflow, submit
+from pipelines import kubeflow, local, submit
 from tests.fakes import http_server
 from tests.fakes.kubeflow_server import Backend, Refused, serving
 
@@ -44,6 +44,16 @@ def test_a_run_of_the_content(backend, uri, capsys):
     assert len(backend.runs) == 3 and len(backend.versions) == 2 and len(backend.experiments) == 1
     names = {one["name"] for one in backend.pipelines.values()}
     assert names == {"trunkline-training", "trunkline-finetuning"}
+
+
+@pytest.mark.parametrize("main", [submit.main, local.main])
+def test_settings_that_no_command_takes_are_refused_before_anything_starts(main, uri, backend, capsys):
+    """Of a schedule in test_schedule.py, between stages in preflight's tests."""
+    sources = [f"https://data.example/{number:060}.txt" for number in range(2_000)]
+    words = ["--preset", "smoke", "--set", f"ingestion.sources={json.dumps(sources)}"]
+    assert main(words + (["--endpoint", uri] if main is submit.main else [])) == 78
+    said = capsys.readouterr().err
+    assert "too long for Kubeflow" in said and "name a folder or a pattern" in said and not backend.runs
 
 
 def test_a_version_has_a_description_a_date_and_a_commit_and_there_is_one_a_content(

@@ -39,7 +39,7 @@ def rows(count, seed):
 
 
 def table(count, seed):
-    """Those rows as columns, with a name and a number that are no features."""
+    """Those rows as columns, with a name and a number that are not features."""
     numbers, side, height = rows(count, seed)
     found = {name: numbers[:, place] for place, name in enumerate(COLUMNS)}
     return {"name": [f"row {seed} {n}" for n in range(count)], **found, "side": side, "height": height}

@@ -4,12 +4,15 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.architecture.imports import ROOT
 from tests.vectors_package.installation import environment
 
 FOLDERS = ("modalities", "objectives", "tasks", "modes", "starts")
 
 
+@pytest.mark.long
 def test_the_contract_suites_find_nothing(tmp_path):
     command = [
         sys.executable,

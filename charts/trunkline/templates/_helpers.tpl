@@ -209,3 +209,52 @@ spec:
             sources:
               - serviceAccountToken: {path: token, audience: pipelines.kubeflow.org, expirationSeconds: 7200}
 {{- end -}}
+
+{{/* Labels by which the pods of a served model are selected: (list . "name of the model"). */}}
+{{- define "trunkline.servingSelector" -}}
+{{ include "trunkline.selector" (list (index . 0) "serving") }}
+trunkline/model: {{ index . 1 | trunc 63 | trimAll "-_." | quote }}
+{{- end -}}
+
+{{- define "trunkline.servingLabels" -}}
+{{ include "trunkline.podLabels" (list (index . 0) "serving") }}
+trunkline/model: {{ index . 1 | trunc 63 | trimAll "-_." | quote }}
+{{- end -}}
+
+{{/* The pod of a served model: (list . model "name of the container"). It has no rights in Kubernetes. */}}
+{{- define "trunkline.servingPod" -}}
+{{- $root := index . 0 -}}
+{{- $model := index . 1 -}}
+serviceAccountName: {{ include "trunkline.name" $root }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+terminationGracePeriodSeconds: 90  # requests come in for 5 s more, and each is answered within 60
+securityContext: {{- include "trunkline.podSecurity" 1001 | nindent 2 }}
+{{- include "trunkline.pullSecrets" $root }}
+containers:
+  - name: {{ index . 2 }}
+    image: {{ include "trunkline.image" (list $root "serving") | quote }}
+    command: [python, -m, components.lib.registry.model_server]
+    args:
+      - {{ $model.name | quote }}
+      - --alias={{ $model.alias | default "champion" }}
+      - --host=0.0.0.0
+      - --port=8080
+    securityContext: {{- include "trunkline.containerSecurity" $root | nindent 6 }}
+    resources: {{- toYaml ($model.resources | default $root.Values.serving.resources) | nindent 6 }}
+    ports:
+      - {name: http, containerPort: 8080, protocol: TCP}
+    env:
+      {{- include "trunkline.clientEnvironment" $root | nindent 6 }}
+      - {name: TMPDIR, value: /scratch}
+    # Ready once a version is loaded and has answered what was evaluated; alive without one, too.
+    startupProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 5, failureThreshold: 60}
+    readinessProbe: {httpGet: {path: /ready, port: 8080}, periodSeconds: 2, timeoutSeconds: 5}
+    livenessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 20, timeoutSeconds: 10, failureThreshold: 6}
+    volumeMounts:
+      - {name: tmp, mountPath: /tmp}
+      - {name: scratch, mountPath: /scratch}
+volumes:
+  - {name: tmp, emptyDir: {sizeLimit: 1Gi}}
+  - {name: scratch, emptyDir: {sizeLimit: {{ $root.Values.serving.scratch | quote }}}}  # two versions of a model
+{{- end -}}

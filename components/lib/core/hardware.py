@@ -11,6 +11,7 @@ CPUS = "TRUNKLINE_CPUS"  # cores that the cluster's file reserves for the stage
 ACCELERATORS = "TRUNKLINE_ACCELERATORS"  # how many: from the cluster's file, or the resources of a TrainJob
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 CEILING = Path("/sys/fs/cgroup/memory.max")
+EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
 def cores() -> int:
@@ -30,6 +31,17 @@ def memory() -> int:
     except OSError:
         return whole
     return min(whole, int(limit)) if limit.isdecimal() else whole
+
+
+def out_of_memory() -> str:
+    """What the kernel says of processes of this container that it ended for memory; empty: of none."""
+    try:
+        events = dict(line.split() for line in EVENTS.read_text().splitlines())
+    except (OSError, ValueError):  # not Linux, or an older kernel
+        return ""
+    count = int(events.get("oom_kill", 0))
+    ended = f"{count} process{'es' if count > 1 else ''}"
+    return f"the kernel ended {ended} at the limit of memory, {memory() / 2**30:.1f} GiB" if count else ""
 
 
 def check_memory(needed: int, where: str) -> None:

@@ -52,7 +52,7 @@ def records(
     A value that is one whole number or word is text, for it names a class: MedMNIST has arrays of one.
 
     Raises:
-        DataError: if this is no array of images, the arrays differ in length, or the file is cut short.
+        DataError: if this is not an array of images, the arrays differ in length, or the file is cut short.
     """
     size = prod(shape[1:]) * np.dtype(kind).itemsize
     if len(shape) not in (3, 4) or not 0 < size <= LARGEST:

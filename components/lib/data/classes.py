@@ -79,5 +79,5 @@ def number(value: Any, missing: Collection[str] = ()) -> float:
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
-        raise DataError("the label is no number", found=repr(value)[:80], expected="a finite number")
+        raise DataError("the label is not a number", found=repr(value)[:80], expected="a finite number")
     return found

@@ -29,7 +29,7 @@ FOREIGN = (
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
     (b"\x7fELF", "a program"),
-)  # beginnings of files that are no text, whatever they are called
+)  # beginnings of files that are not text, whatever they are called
 
 
 class Line(NamedTuple):
@@ -48,10 +48,10 @@ def lines(stream: Stream, encoding: str = "auto", document: re.Pattern[str] | No
     r"""The lines of a file, counted in its tally, without their '\n', '\r\n' or, if it has no '\n', '\r'.
 
     UTF-8 unless a byte order mark or a sample of the file say otherwise (`encodings.detect`). A line that
-    does not decode, or is too long, comes as a Line with an `error`; so does a file that is no text.
+    does not decode, or is too long, comes as a Line with an `error`; so does a file that is not text.
 
     Args:
-        document: where a text begins so, it comes in pieces that are no lines, and whose number is 0.
+        document: where a text begins so, it comes in pieces that are not lines, and whose number is 0.
 
     Raises:
         DataError: if the encoding is to be detected, and is not sure.

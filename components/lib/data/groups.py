@@ -36,7 +36,7 @@ def group_of(record: Record, name: str, source: str) -> bytes | Rejected:
     absent = value is None or (isinstance(value, float) and math.isnan(value))
     text = "" if absent else unicodedata.normalize("NFC", str(value)).strip()
     if isinstance(value, list | dict | bytes):
-        return rejected(record.where, f"its group '{name}' is no word or number", value)
+        return rejected(record.where, f"its group '{name}' is not a word or number", value)
     if not text:
         fix = did_you_mean(name, sorted(map(str, record.fields)))
         return rejected(record.where, f"it names no group '{name}'; {fix}", record.fields)

@@ -64,7 +64,7 @@ def content(value: Any) -> bytes:
     if isinstance(value, list | np.ndarray):
         array = _array(value)
         return png(array) if array.dtype == np.uint8 else _kept(array)
-    what = "the image is not in the record" if value is None else "a value is no image"
+    what = "the image is not in the record" if value is None else "a value is not an image"
     raise DataError(what, found=type(value).__name__, expected="bytes, an array, or {bytes, path}")
 
 
@@ -209,23 +209,25 @@ def _strict() -> None:
 
 
 def _array(value: Any) -> npt.NDArray[Any]:
-    """An array as (height, width, channels) of a type that is kept; raises DataError if it is no image."""
+    """An array (height, width, channels) of a type that is kept; raises DataError if it is not an image."""
     typed = isinstance(value, np.ndarray)
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError("a value is no image", found=str(error), expected=ARRAY) from error
+        raise DataError("a value is not an image", found=str(error), expected=ARRAY) from error
     array = array[:, :, None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] not in (1, 3) or not array.size or array.dtype.kind not in "iufb":
         fix = "move the axis of channels to the end" if array.ndim == 3 and len(array) in (1, 3) else ""
-        raise DataError("a value is no image", found=f"{array.dtype} {array.shape}", expected=ARRAY, fix=fix)
+        raise DataError(
+            "a value is not an image", found=f"{array.dtype} {array.shape}", expected=ARRAY, fix=fix
+        )
     if array.dtype == bool:
         return array.astype(np.uint8) * np.uint8(255)  # as Pillow reads images of one bit
     if array.dtype.kind == "f":
         if typed:
             return array.astype(np.float32)
         if not (array == np.floor(array)).all():
-            raise DataError("a value is no image", found=f"{array.dtype} {array.shape}", expected=ARRAY)
+            raise DataError("a value is not an image", found=f"{array.dtype} {array.shape}", expected=ARRAY)
     low, high = array.min(), array.max()
     if not typed and (low < 0 or high > 255):
         raise DataError("pixels are out of range", found=f"{low} to {high}", expected=ARRAY)

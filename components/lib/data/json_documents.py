@@ -84,7 +84,7 @@ class Document:
         return str(name), problem
 
     def value(self) -> tuple[Any, str]:
-        """The next value, and what is wrong with it, if anything; raises DataError if it is no JSON."""
+        """The next value, and what is wrong with it, if anything; raises DataError if it is not JSON."""
         self.peek()
         while True:
             try:

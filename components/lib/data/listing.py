@@ -41,7 +41,7 @@ class Object:
         uri: where its scheme fetches it.
         member: which members of an archive are meant, as a glob.
         exact: whether the source names this very file; then it is data whatever it is called.
-        passed: why it is no data, one of the reasons of `listing`; '' if it is.
+        passed: why it is not data, one of the reasons of `listing`; '' if it is.
     """
 
     name: str
@@ -91,7 +91,7 @@ class PassedOver:
 
 
 def no_data(name: str, pattern: str = "") -> str:
-    """Why a path below a source, or in an archive, is no data by its name; '' if it is.
+    """Why a path below a source, or in an archive, is not data by its name; '' if it is.
 
     Args:
         pattern: what the user asked for, if that is a pattern: a name that it spells out is data.

@@ -101,13 +101,13 @@ def _array(value: Any) -> npt.NDArray[Any]:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError("a value is no mask", found=str(error)[:200], expected=EXPECTED) from error
+        raise DataError("a value is not a mask", found=str(error)[:200], expected=EXPECTED) from error
     array = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
     whole = array.dtype.kind in "iub" or (
         array.dtype.kind == "f" and bool(((array == np.floor(array)) & (np.abs(array) < 2**31)).all())
     )
     if array.ndim != 2 or not whole or not array.size:
-        raise DataError("a value is no mask", found=f"{array.dtype} {array.shape}", expected=EXPECTED)
+        raise DataError("a value is not a mask", found=f"{array.dtype} {array.shape}", expected=EXPECTED)
     return array if array.dtype.kind in "iu" else array.astype(np.int64)
 
 

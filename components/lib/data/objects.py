@@ -89,7 +89,7 @@ def within(
         if part < area:
             notes["boxes that leave the picture are cut off at its border"] = 1
         if item.get("crowd"):
-            notes["crowds are no objects: they leave loss and metric"] = 1
+            notes["crowds are not objects: they leave loss and metric"] = 1
         kept.append({**item, "box": inside})
     return kept, notes
 

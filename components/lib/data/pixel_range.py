@@ -27,7 +27,7 @@ def bits(values: npt.NDArray[Any]) -> int:
 
 
 def extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Lowest and highest value; pixels that are no numbers are passed over."""
+    """Lowest and highest value; pixels that are not numbers are passed over."""
     known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     return float(known.min()), float(known.max())
 
@@ -60,7 +60,7 @@ def check(values: npt.NDArray[Any], limits: Range) -> None:
 def scaled(values: npt.NDArray[Any], limits: Range) -> npt.NDArray[np.uint8]:
     """Values as bytes: the range becomes 0 to 255, what is beyond it is cut off; bytes are as they are.
 
-    Pixels that are no numbers, the holes of measurements, are 0. Raises DataError as `check` does.
+    Pixels that are not numbers, the holes of measurements, are 0. Raises DataError as `check` does.
     """
     check(values, limits)
     if values.dtype == np.uint8:

@@ -116,7 +116,7 @@ def labelled(fields: Mapping[str, Any]) -> dict[str, Any]:
     """A task of Label Studio as flat fields: its data, and by the names of its controls what was chosen.
 
     The first annotation that was not cancelled counts. Choices are a word, or a list of several, spans of
-    text are {start, end, label}, boxes of images {box, label} in pixels. What is no export stays as it is.
+    text are {start, end, label}, boxes of images {box, label} in pixels. Other records stay as they are.
     """
     data, annotations = fields["data"], fields["annotations"]
     if not isinstance(data, Mapping) or not isinstance(annotations, Sequence):

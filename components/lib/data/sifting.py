@@ -71,7 +71,7 @@ def sift(
 
 
 def _why(entry: Object, known: Collection[str], endings: set[str], layout: Layout) -> str:
-    """Why an object is no data beside objects of these endings; '' if it is."""
+    """Why an object is not data beside objects of these endings; '' if it is."""
     ending = suffix(entry.name)
     if layout.format != "auto":
         return ANNOTATION if layout.format == "idx" and ending == CLASSES else ""

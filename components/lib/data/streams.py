@@ -61,7 +61,7 @@ class Tally:
         unit: what is counted: lines, rows, members or records.
         read: of them, in all.
         blank: of them, that hold nothing.
-        header: of them, that name or describe and are no data.
+        header: of them, that name or describe and are not data.
         notes: what was guessed of the file or left out of it, each in one sentence.
     """
 
@@ -82,7 +82,7 @@ class Stream:
         suffix: the file's ending without the compression's, in lower case ('.jsonl' of 'a.jsonl.gz').
         tally: what was cut out of it so far.
         member: its name inside an archive; '' if it is a file of its own.
-        passed: gets what of it is no data.
+        passed: gets what of it is not data.
         wanted: the fields that are asked for; empty: all.
     """
 
@@ -122,7 +122,7 @@ def streams(
         member: which members of an archive, as a glob; all of them if empty.
         limits: how far the content may expand; the defaults of `Limits` if None.
         whole: gives an archive as one stream, decompressed.
-        passed: gets the members that are no data by their names or kinds.
+        passed: gets the members that are not data by their names or kinds.
 
     Raises:
         DataError: if the container is broken or expands too far.
@@ -151,7 +151,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _left_out(member: str, size: int, pattern: str, where: str, passed: PassedOver) -> bool:
-    """Whether a member is no data; then it is counted."""
+    """Whether a member is not data; then it is counted."""
     why = no_data(member, "" if pattern == "*" else pattern) or ("" if size else EMPTY)
     if why:
         passed.add(why, where)

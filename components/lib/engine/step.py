@@ -109,7 +109,7 @@ class Step:
     def take(self, number: int, micro_batches: list[MicroBatch], stop: bool) -> tuple[StepResult, bool]:
         """Step `number`, and whether any rank was told to `stop`.
 
-        There is no host sync in here: a request to stop is known one step late where the device is no CPU.
+        There is no host sync in here: a request to stop is known one step late where the device is not CPU.
         """
         device = self.world.device
         counted = torch.stack([self.table.weights(micro_batch.batches) for micro_batch in micro_batches])

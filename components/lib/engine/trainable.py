@@ -20,7 +20,7 @@ It may also have
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -48,6 +48,39 @@ class Loss:
     total: Tensor
     weight: float
     parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class PerSample(Sized):
+    """A batch that the engine counts in samples (images, pairs, rows), none of which is padding."""
+
+    @property
+    def weight(self) -> float:
+        """Samples, each of which weighs 1 in the loss."""
+        return float(len(self))
+
+    @property
+    def real(self) -> int:
+        """Samples that carry data."""
+        return len(self)
+
+    @property
+    def slots(self) -> int:
+        """Samples that are computed."""
+        return len(self)
+
+
+class Supervised(nn.Module):
+    """The objective of a task: a loss of its branch on labelled examples."""
+
+    PARTS: tuple[str, ...] = ("accuracy",)
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+
+    def prepare(self, samples: Any, draw: Draw) -> Any:
+        """The batch of a draw."""
+        return samples.batch(draw.ids)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ class Views:
     """Two views of the same samples, made by the modality.
 
     Attributes:
-        ids: (n,) sample numbers: a sample that is in the batch twice is no negative of itself.
+        ids: (n,) sample numbers: a sample that is in the batch twice is not a negative of itself.
         passes: compute on a view, in forward and backward passes of the trunk.
     """
 

@@ -12,10 +12,12 @@ from torch import nn
 from components.lib.core.errors import ConfigError, InternalError
 from components.lib.models import loading, probe
 from components.lib.models.branch import architecture
+from components.lib.models.vision.networks import register
 
 
 def build(auto: Any, config: Any, names: list[str]) -> nn.Module:
     """A classifier of the architecture in `config`, with random weights from torch's generator."""
+    register()
     config = type(config).from_dict(config.to_dict())
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
@@ -62,6 +64,7 @@ def layers(trunk: nn.Module) -> nn.ModuleList:
 
 def load(auto: Any, folder: Path) -> Any:
     """The branch in a folder, in evaluation mode: one of `auto`, or a probe."""
+    register()
     return loading.model(probe.CLASSES.get(architecture(folder), auto), folder).eval()
 
 
@@ -69,6 +72,12 @@ def names(model: Any) -> list[str]:
     """The classes of a branch, in the order of its logits."""
     table = {int(number): name for number, name in model.config.id2label.items()}
     return [table[number] for number in range(len(table))]
+
+
+def places(labels: Iterable[str], names: list[str]) -> list[int]:
+    """Of each label its place in the classes."""
+    index = {name: number for number, name in enumerate(names)}
+    return [index[label] for label in labels]
 
 
 def with_unknown(names: list[str], labels: Iterable[Any]) -> list[str]:

@@ -63,7 +63,7 @@ class Family:
     Attributes:
         fields: keys of config.json that decide the network; no others are taken.
         dropouts: those of hidden states.
-        unkeyed: rates of other random masks, which are no function of the sample: 0 in pre-training.
+        unkeyed: rates of other random masks, which are not a function of the sample: 0 in pre-training.
         table: the end of the token embedding's name.
         head: part of a language model's head -> its name in a checkpoint.
         offset: positions count from the padding id + 1 (RoBERTa).

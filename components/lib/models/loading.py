@@ -115,7 +115,7 @@ def check(folder: Path) -> None:
     """Raises DataError for what could run code; reads only JSON."""
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix not in SUFFIXES:
-            raise _unsafe("a model's folder holds a file that is no data", path, path.name, sorted(SUFFIXES))
+            raise _unsafe("a model's folder holds a file that is not data", path, path.name, sorted(SUFFIXES))
         if path.suffix == ".json" and path.name not in ("tokenizer.json", "vocab.json"):
             found = sorted({name for name in keys(_read(path)) if any(part in name for part in NEVER)})
             if found:

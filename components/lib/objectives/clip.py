@@ -23,7 +23,7 @@ from components.lib.engine.trainable import Loss
 NEEDS = ("pairs",)
 WHOLE_BATCH = True  # the negatives are the batch
 SHARPEST = math.log(100)  # of the inverse temperature, as in CLIP
-FIRST_BIAS = -10.0  # of SigLIP, and its first inverse temperature: most combinations are no pairs
+FIRST_BIAS = -10.0  # of SigLIP, and its first inverse temperature: most combinations are not pairs
 FIRST_SCALE = math.log(10)
 
 
@@ -89,9 +89,8 @@ def compare(
         keys: (2, n) sample and caption of each row; `all_keys` (2, N) of each column.
 
     Returns:
-        Both; (n,) the column of each row's own pair; (n, N) what is no negative: the sample again, or another
-        with the same caption. It is to be left out of scaled similarities, as infinity times a gradient of
-        nothing is no number.
+        Both; (n,) the column of each row's own pair; (n, N) what is not a negative: the sample again, or
+        another with the same caption. It is to be left out of scaled similarities: infinity times 0 is NaN.
     """
     same = (keys[:, :, None] == all_keys[:, None, :]).any(dim=0)
     own = (keys[0][:, None] == all_keys[0][None, :]).int().argmax(dim=1)

@@ -54,7 +54,7 @@ class TokenViews(Views):
 class Objective(nn.Module):
     """The trunk, and a linear layer to the teacher's width that is thrown away.
 
-    The teacher is no submodule: it is neither trained, nor cut up, nor in checkpoints.
+    The teacher is not a submodule: it is neither trained, nor cut up, nor in checkpoints.
 
     Raises:
         ConfigError: if the teacher reads other batches than the trunk.

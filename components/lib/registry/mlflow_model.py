@@ -20,6 +20,7 @@ from components.lib import compressions, modalities
 from components.lib.core import plugins
 from components.lib.core.errors import DataError
 from components.lib.registry.code_bundle import LIB, bundle
+from components.lib.registry.examples import FILE as EXAMPLES
 from components.lib.storage.artifacts import canonical, sha256
 from components.lib.tasks import inputs_of
 
@@ -79,6 +80,7 @@ def write(
     model_id: str,
     run_id: str,
     readme: str,
+    examples: bytes = b"",
 ) -> str:
     """Writes the MLflow model to `target`.
 
@@ -90,9 +92,10 @@ def write(
         model_id: the LoggedModel that it becomes.
         run_id: the run that logs it.
         readme: the model card, in the Hugging Face hub's form.
+        examples: questions with the answers of evaluation, see `registry.examples`; b"": none.
 
     Returns:
-        The SHA-256 of `files.json`, which pins every file of the weights.
+        The SHA-256 of `files.json`, which pins every file of the weights, and the examples.
 
     Raises:
         DataError: if config.json does not name the architecture.
@@ -102,11 +105,20 @@ def write(
         place = Path(scratch)
         says = compressions.settings(model)
         package, names = _server(place, use, says.get("name", ""))
-        needed = _requirements(config, use) + [f"{a}=={b}" for a, b in says.get("libraries", {}).items()]
+        needs, ids = _requirements(config, use), {"model_id": model_id, "run_id": run_id}
+        needs += [f"{library}=={version}" for library, version in says.get("libraries", {}).items()]
         with _importable(place / "code", package), warnings.catch_warnings():
-            _save(place, model, target, use, names, needed, model_id=model_id, run_id=run_id)
+            _save(place, model, target, use, names, needs, **ids)
     (target / "README.md").write_text(readme, encoding="utf-8")
-    listing = canonical({f"artifacts/{model.name}/{name}": digest for name, digest in digests.items()})
+    return _pinned(target, {f"artifacts/{model.name}/{name}": digests[name] for name in digests}, examples)
+
+
+def _pinned(target: Path, digests: dict[str, str], examples: bytes) -> str:
+    """Writes the examples, if there are any, and `files.json`; returns its SHA-256."""
+    if examples:
+        (target / EXAMPLES).write_bytes(examples)
+        digests[EXAMPLES] = sha256(examples)
+    listing = canonical(digests)
     (target / FILES).write_bytes(listing)
     return sha256(listing)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from components.lib.pages import model_card
 from components.lib.registry.mlflow_model import Use, write
@@ -26,6 +27,7 @@ def publish(
     use: str,
     card: str,
     tags: Mapping[str, str],
+    examples: bytes = b"",
 ) -> Registered:
     """Registers the files under `model/` as a version of `name`.
 
@@ -38,6 +40,7 @@ def publish(
         use: "trunk" or the kind of a task.
         card: markdown; the version's description, and the README in its files.
         tags: of the version, besides those of its lineage.
+        examples: questions with the answers of evaluation, see `registry.examples`.
 
     Raises:
         IntegrityError: if a file in the store is not the one that was committed.
@@ -49,14 +52,14 @@ def publish(
         manifest.reference,
         experiment_id=tracker.experiment_id,
         run_id=run_id,
-        write=_writer(context, manifest, use, run_id, card),
+        write=_writer(context, manifest, use, run_id, card, examples),
         tags={**lineage_tags(context, manifest), **tags},
         card=model_card.untitled(card),
     )
 
 
 def _writer(
-    context: Context, manifest: Manifest, use: str, run_id: str, card: str
+    context: Context, manifest: Manifest, use: str, run_id: str, card: str, examples: bytes
 ) -> Callable[[Path, str], str]:
     """What fills a folder with the MLflow model, once its id is known."""
     folder = context.store.open_folder(manifest, PREFIX)
@@ -68,7 +71,8 @@ def _writer(
     readme = model_card.front_matter(head) + card
 
     def fill(target: Path, model_id: str) -> str:
-        return write(folder, digests, target, use=known, readme=readme, model_id=model_id, run_id=run_id)
+        about: dict[str, Any] = {"use": known, "readme": readme, "examples": examples}
+        return write(folder, digests, target, **about, model_id=model_id, run_id=run_id)
 
     return fill
 

@@ -192,7 +192,13 @@ class Registry:
             raise ServiceError(what, where=self.uri, found=at, expected=version.version, fix=fix)
 
     def fetch(self, version: Registered, target: Path) -> Path:
-        """Downloads the model's files to `target`; returns the folder that transformers loads.
+        """Like `download`; returns the folder in it that transformers loads."""
+        folder = self.download(version, target)
+        names: dict[str, str] = json.loads((folder / FILES).read_bytes())
+        return folder / next(name for name in names if name.endswith("/config.json")).rpartition("/")[0]
+
+    def download(self, version: Registered, target: Path) -> Path:
+        """Downloads the MLflow model to `target`, and returns the folder that MLflow loads.
 
         Raises:
             IntegrityError: if a file is not the one that was registered.
@@ -209,7 +215,7 @@ class Registry:
         digests: dict[str, str] = json.loads(listing.read_bytes())
         for name, digest in digests.items():
             _expect(folder / name, digest)
-        return folder / next(name for name in digests if name.endswith("/config.json")).rpartition("/")[0]
+        return folder
 
     def _versions(self, name: str, reference: str) -> list[Registered]:
         with explained(self.uri):

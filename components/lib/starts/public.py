@@ -15,7 +15,7 @@ from components.lib.starts import Origin
 WEIGHTS = True
 OWN = re.compile(
     r"config\.json|.*\.safetensors(\.index\.json)?"
-)  # what a model has that is no file of its reader
+)  # what a model has that is not a file of its reader
 
 
 def absent(origin: Origin) -> str:

@@ -143,7 +143,9 @@ class Context:
         print(f"{manifest.key.stage}: {'reused' if reused else 'made'} {manifest.uri}", flush=True)
 
 
-STORED = "stored"  # the only setting, a key of the store, of settings that are too long for a parameter
+STORED = (
+    "stored"  # key in the store of the rest of what a stage is handed, if that is too long for a parameter
+)
 C = TypeVar("C")
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -165,11 +167,12 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool =
     context: Context | None = None
     error: TrunklineError | None = None
     try:
+        store = Store(settings["store"])
+        if STORED in settings:
+            settings = {**settings, **json.loads(store.objects.read(settings[STORED]))}
         reason = settings.get("passed_on", "")
-        context = Context(
-            Store(settings["store"]), task=task, stage=name, passed_on=reason, **settings["run"]
-        )
-        context.config = _config(context.store, settings)
+        context = Context(store, task=task, stage=name, passed_on=reason, **settings["run"])
+        context.config = settings.get("config") or {}
         if not hub and '"hf:' not in json.dumps(context.config):
             os.environ.update(dict.fromkeys(OFFLINE, "1"))
         hardware.check_accelerators()
@@ -190,11 +193,6 @@ def stage(name: str, settings: Mapping[str, Any], *, task: str = "", hub: bool =
     if error is not None:
         print(f"\n{name} failed: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
-
-
-def _config(store: Store, settings: Mapping[str, Any]) -> Any:
-    config = settings.get("config") or {}
-    return json.loads(store.objects.read(config[STORED])) if config.keys() == {STORED} else config
 
 
 def patient(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
+from transformers import AutoModelForAudioClassification
 
 from components.lib.data.classes import named
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.audio.examples import ClipSet, Padded, prepare
+from components.lib.modalities.audio.examples import ClipSet
 from components.lib.models import classifiers
-from components.lib.models.inference import batches
 from components.lib.models.probe import LinearProbe
 from components.lib.tasks import Reading
 from components.lib.tasks import sequence_classification as one_class
@@ -35,10 +33,9 @@ OUTPUTS = (("label", "string"), ("score", "double"))
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
-classes = one_class.classes
-compared = one_class.compared
-metrics = one_class.metrics
-with_unknown = classifiers.with_unknown
+load = partial(classifiers.load, AutoModelForAudioClassification)
+Objective, with_unknown = one_class.Objective, classifiers.with_unknown
+classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], str]:
@@ -48,61 +45,26 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, names: list[str]) -> ClipSet:
     """Waveforms at the trunk's rate, and class indices."""
-    index = {name: number for number, name in enumerate(names)}
-    targets = [index[label] for label in labels]
-    return reader.clips(inputs["audio"], targets)
+    return reader.clips(inputs["audio"], classifiers.places(labels, names))
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForAudioClassification` of the trunk's architecture, with random weights."""
-    return classifiers.build(_auto(), config, names)
+    return classifiers.build(AutoModelForAudioClassification, config, names)
 
 
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(_auto(), folder)
-
-
-def _auto() -> Any:
-    from transformers import AutoModelForAudioClassification
-
-    return AutoModelForAudioClassification
-
-
-class Objective(nn.Module):
-    """Cross-entropy on the class of each clip."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
-
-    def forward(self, batch: Padded) -> Loss:
-        """The loss, summed over clips."""
-        logits = self.model(**batch.inputs()).logits.float()
-        return one_class.cross_entropy(logits, batch.targets, batch.weight)
-
-
-@torch.no_grad()
 def outcomes(model: nn.Module, samples: ClipSet, names: list[str], size: int = 32) -> dict[str, Array]:
     """Per clip: label, prediction (class indices) and confidence (largest probability)."""
-    inputs = ((places, batch.inputs()) for places, batch in batches(model, samples, size))
-    return one_class.judged(model, inputs, np.asarray(samples.targets, np.int64))
+    return one_class.outcomes(model, samples, names, size)
 
 
-@torch.no_grad()
 def features(probe: LinearProbe, samples: ClipSet) -> tuple[Tensor, Tensor]:
     """(n, width) and the classes (n,), in an order of their own."""
-    parts = [(probe.features(batch.inputs()), batch.targets) for _, batch in batches(probe, samples, 32)]
-    return torch.cat([part for part, _ in parts]), torch.cat([targets for _, targets in parts])
+    return one_class.features(probe, samples, 32)
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
     """The class of each clip, and how sure that is."""
-    names, files = classifiers.names(model), inputs["audio"]
-    found = outcomes(model, encode(reader, inputs, [names[0]] * len(files), names), names)
-    pairs = zip(found["prediction"], found["confidence"], strict=True)
-    return [{"label": names[place], "score": float(score)} for place, score in pairs]
+    names = classifiers.names(model)
+    samples = encode(reader, inputs, [names[0]] * len(inputs["audio"]), names)
+    return one_class.answers(outcomes(model, samples, names), names)

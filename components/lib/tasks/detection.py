@@ -14,12 +14,12 @@ from torch import nn
 
 from components.lib.core.settings import setting
 from components.lib.data import images, objects
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.modalities.image import overlays
 from components.lib.modalities.image.average_precision import average_precision, matched
 from components.lib.modalities.image.canvas import Canvas
 from components.lib.modalities.image.centres import Detector, found, losses
-from components.lib.modalities.image.examples import Framed, ImageSet, prepare
+from components.lib.modalities.image.examples import Framed, ImageSet
 from components.lib.models import classifiers, loading
 from components.lib.models.inference import batches
 from components.lib.models.vision.networks import register
@@ -134,16 +134,10 @@ def model(config: Any, names: list[str]) -> nn.Module:
     return classifiers.build(Detector, config, names)
 
 
-class Objective(nn.Module):
+class Objective(Supervised):
     """The losses of the centres and of the boxes, for each image over its number of objects."""
 
     PARTS = ("centres", "boxes")
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
 
     def forward(self, batch: Framed) -> Loss:
         """The loss, summed over images."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from components.lib.data.images import png
 from components.lib.engine.randomness import Draw, Ints
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.modalities.image.examples import Framed, ImageSet
 from components.lib.modalities.pairs import network
 from components.lib.modalities.pairs.cider import Cider
@@ -189,14 +189,8 @@ def load(folder: Path) -> Any:
     return loading.model(Captioner, folder).eval()
 
 
-class Objective(nn.Module):
+class Objective(Supervised):
     """Cross-entropy on the next token of captions."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model: Any = model
 
     def prepare(self, samples: Captions, draw: Draw) -> Batch:
         """Images, each with one of its captions, another in every epoch."""

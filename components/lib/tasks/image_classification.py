@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
+from transformers import AutoModelForImageClassification
 
 from components.lib.data.classes import named
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.image.examples import Framed, ImageSet, prepare
+from components.lib.modalities.image.examples import ImageSet
 from components.lib.models import classifiers
-from components.lib.models.inference import batches
 from components.lib.models.probe import LinearProbe
-from components.lib.models.vision.networks import register
 from components.lib.tasks import Reading
 from components.lib.tasks import sequence_classification as one_class
 
@@ -36,10 +33,10 @@ OUTPUTS = (("label", "string"), ("score", "double"))
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
-classes = one_class.classes
-compared = one_class.compared
-metrics = one_class.metrics
-with_unknown = classifiers.with_unknown
+load = partial(classifiers.load, AutoModelForImageClassification)
+Objective, with_unknown = one_class.Objective, classifiers.with_unknown
+classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
+features, outcomes = one_class.features, one_class.outcomes
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], str]:
@@ -49,65 +46,17 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, names: list[str]) -> ImageSet:
     """Images at the trunk's size, and class indices."""
-    index = {name: number for number, name in enumerate(names)}
-    targets = np.array([index[label] for label in labels], np.int64)
+    targets = np.array(classifiers.places(labels, names), np.int64)
     return ImageSet(reader.sized(inputs["image"]), targets, reader.canvas)
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForImageClassification` of the trunk's architecture, with random weights."""
-    return classifiers.build(_auto(), config, names)
-
-
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(_auto(), folder)
-
-
-def _auto() -> Any:
-    from transformers import AutoModelForImageClassification
-
-    register()
-    return AutoModelForImageClassification
-
-
-class Objective(nn.Module):
-    """Cross-entropy on the class of each image."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
-
-    def forward(self, batch: Framed) -> Loss:
-        """The loss, summed over images."""
-        logits = self.model(pixel_values=batch.normal()).logits.float()
-        return one_class.cross_entropy(logits, batch.targets, batch.weight)
-
-
-@torch.no_grad()
-def outcomes(model: nn.Module, samples: ImageSet, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per image: label, prediction (class indices) and confidence (largest probability)."""
-    inputs = ((places, {"pixel_values": batch.normal()}) for places, batch in batches(model, samples, size))
-    return one_class.judged(model, inputs, samples.targets)
-
-
-@torch.no_grad()
-def features(probe: LinearProbe, samples: ImageSet) -> tuple[Tensor, Tensor]:
-    """(n, width) and the classes (n,), in an order of their own."""
-    parts = [
-        (probe.features({"pixel_values": batch.normal()}), batch.targets)
-        for _, batch in batches(probe, samples)
-    ]
-    return torch.cat([part for part, _ in parts]), torch.cat([targets for _, targets in parts])
+    return classifiers.build(AutoModelForImageClassification, config, names)
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
     """The class of each image, and how sure that is."""
-    names, files = classifiers.names(model), inputs["image"]
-    found = outcomes(model, encode(reader, inputs, [names[0]] * len(files), names), names)
-    pairs = zip(found["prediction"], found["confidence"], strict=True)
-    return [{"label": names[place], "score": float(score)} for place, score in pairs]
+    names = classifiers.names(model)
+    samples = encode(reader, inputs, [names[0]] * len(inputs["image"]), names)
+    return one_class.answers(outcomes(model, samples, names), names)

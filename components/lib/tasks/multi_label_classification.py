@@ -14,8 +14,8 @@ from torch import nn
 from components.lib.core.errors import DataError
 from components.lib.core.settings import setting
 from components.lib.data.classes import Unlabelled, named
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.text.examples import Examples, Padded, prepare
+from components.lib.engine.trainable import Loss, Supervised
+from components.lib.modalities.text.examples import Examples, Padded
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
 from components.lib.tasks import Reading
@@ -54,7 +54,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """
     text, value = values["text"], values["labels"]
     if not isinstance(text, str) or not text.strip():
-        raise DataError("the input is no text, or an empty one", found=repr(text)[:80])
+        raise DataError("the input is not text, or is empty", found=repr(text)[:80])
     if value is None:
         raise Unlabelled("there are no labels", found="None")
     separator = (reading.options or Config()).separator
@@ -87,20 +87,12 @@ def begin(model: Any, samples: Examples) -> None:
     model.config.problem_type = "multi_label_classification"
 
 
-class Objective(nn.Module):
+class Objective(Supervised):
     """Binary cross-entropy on each class of each text."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
 
     def forward(self, batch: Padded) -> Loss:
         """The loss, summed over examples and classes."""
-        logits = self.model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()
+        logits = self.model(**batch.arguments(self.model)).logits.float()
         targets = batch.targets.to(logits.dtype)
         total = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
         return Loss(total, batch.weight, {"accuracy": ((logits > 0) == (targets > 0)).sum()})
@@ -111,7 +103,7 @@ def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 
     """Per example and class: whether it is there (`real/x`), and its probability (`chance/x`)."""
     chances = np.zeros((len(samples), len(names)))
     for places, batch in batches(model, samples, size):
-        logits = model(input_ids=batch.ids, attention_mask=batch.mask).logits
+        logits = model(**batch.arguments(model)).logits
         chances[places, : logits.shape[1]] = logits.double().sigmoid().cpu().numpy()
     return _columns(np.array(samples.targets, np.int64).reshape(-1, len(names)), chances, names)
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from transformers import AutoModelForQuestionAnswering
 
 from components.lib.core.errors import DataError
 from components.lib.data.classes import Unlabelled
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.modalities.text.answers import Answer, listed, outcome_columns, placed, scores
 from components.lib.modalities.text.examples import Padded
 from components.lib.modalities.text.long_texts import LONGEST
@@ -49,6 +50,7 @@ WORD = re.compile(rf"[{CONTINUOUS}]|[^\W{CONTINUOUS}]+|[^\w\s]")
 NEAR = 80  # characters on each side of a span in a report
 
 Array = np.ndarray[Any, np.dtype[Any]]
+load = partial(classifiers.load, AutoModelForQuestionAnswering)
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], list[Answer]]:
@@ -59,7 +61,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """
     for role in ("question", "context"):
         if not isinstance(values[role], str) or not values[role].strip():
-            raise DataError(f"the {role} is no text, or an empty one", found=repr(values[role])[:80])
+            raise DataError(f"the {role} is not text, or is empty", found=repr(values[role])[:80])
     if values["answers"] is None:
         raise Unlabelled("there are no answers", found="None")
     raw = reading.raw.get("context", values["context"])
@@ -86,28 +88,11 @@ def encode(
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForQuestionAnswering` of the trunk's architecture, with random weights."""
-    return classifiers.build(_auto(), config, NAMES)
+    return classifiers.build(AutoModelForQuestionAnswering, config, NAMES)
 
 
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(_auto(), folder)
-
-
-def _auto() -> Any:
-    from transformers import AutoModelForQuestionAnswering
-
-    return AutoModelForQuestionAnswering
-
-
-class Objective(nn.Module):
+class Objective(Supervised):
     """Cross-entropy on first and last token of the answer; both are the first of the row if there is none."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
     def prepare(self, samples: Passages, draw: Any) -> Padded:
         """A window of each example."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from components.lib.core.errors import DataError
 from components.lib.engine.randomness import Draw
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.modalities.text.examples import Examples
 from components.lib.modalities.text.retrieval import (
     Asked,
@@ -58,7 +58,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """
     query = values["query"]
     if not isinstance(query, str) or not query.strip():
-        raise DataError("the query is no text, or an empty one", found=repr(query)[:80])
+        raise DataError("the query is not text, or is empty", found=repr(query)[:80])
     return {"query": query}, relevant(values["documents"])
 
 
@@ -92,14 +92,8 @@ def load(folder: Path) -> Embedder:
     return branch
 
 
-class Objective(nn.Module):
+class Objective(Supervised):
     """Each query finds its document among those of the batch (InfoNCE: van den Oord et al., 2018)."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
     def prepare(self, samples: Retrieval, draw: Draw) -> Asked:
         """Queries and documents."""

@@ -12,8 +12,8 @@ from torch import nn
 
 from components.lib.core.errors import DataError
 from components.lib.data.classes import number
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.text.examples import Examples, Padded, prepare
+from components.lib.engine.trainable import Loss, Supervised
+from components.lib.modalities.text.examples import Examples, Padded
 from components.lib.models import loading
 from components.lib.models.heads import NumberHead
 from components.lib.models.inference import batches
@@ -42,7 +42,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """A text and its number, checked; raises DataError with the reason."""
     text = values["text"]
     if not isinstance(text, str) or not text.strip():
-        raise DataError("the input is no text, or an empty one", found=repr(text)[:80])
+        raise DataError("the input is not text, or is empty", found=repr(text)[:80])
     return {"text": text}, number(values["label"], reading.missing)
 
 
@@ -80,21 +80,15 @@ def begin(model: NumberHead, samples: Examples) -> None:
     model.fit(torch.tensor(samples.targets))
 
 
-class Objective(nn.Module):
+class Objective(Supervised):
     """Squared error, in squared deviations of the labels."""
 
     PARTS = ("squared_error",)
 
-    def __init__(self, model: NumberHead) -> None:
-        super().__init__()
-        self.head = model
-
-    prepare = staticmethod(prepare)
-
     def forward(self, batch: Padded) -> Loss:
         """The loss, summed over examples."""
-        found = self.head(**batch.arguments(self.head)).standard
-        wanted = (batch.targets.float() - self.head.mean) / self.head.scale
+        found = self.model(**batch.arguments(self.model)).standard
+        wanted = (batch.targets.float() - self.model.mean) / self.model.scale
         errors = (found - wanted).square()
         return Loss(errors.sum(), batch.weight, {"squared_error": errors.detach().sum()})
 

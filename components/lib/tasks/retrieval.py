@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from components.lib.data.classes import Unlabelled
 from components.lib.data.images import png
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.engine.transfer import moved
 from components.lib.modalities.pairs import network
 from components.lib.modalities.pairs.captions import captions
-from components.lib.modalities.pairs.examples import Gallery, Matched, gallery, prepare
+from components.lib.modalities.pairs.examples import Gallery, Matched, gallery
 from components.lib.models import loading
 from components.lib.models.branch import Branch
 from components.lib.tasks import Reading
@@ -135,16 +135,8 @@ def remember(model: Any, samples: Gallery) -> None:
     model.keep(images=images, texts=texts, **{name: torch.tensor(value) for name, value in kept.items()})
 
 
-class Objective(nn.Module):
+class Objective(Supervised):
     """Cross-entropy of finding the captions of a batch, and its images: what a pass computes."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model: Any = model
-
-    prepare = staticmethod(prepare)
 
     def forward(self, batch: Matched) -> Loss:
         """The loss, summed over pairs."""

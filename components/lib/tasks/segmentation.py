@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from components.lib.core.settings import setting
 from components.lib.data import masks
 from components.lib.data.masks import IGNORED
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.modalities.image import overlays
-from components.lib.modalities.image.examples import Framed, ImageSet, prepare
+from components.lib.modalities.image.examples import Framed, ImageSet
 from components.lib.models import classifiers, loading
 from components.lib.models.inference import batches
 from components.lib.models.vision.dense import WIDTH, Dense
@@ -40,7 +40,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Config:
-    """Which numbers of a mask are no class, and which way up masks are."""
+    """Which numbers of a mask are not a class, and which way up masks are."""
 
     ignore: tuple[int, ...] = setting(
         (255, -1),
@@ -109,16 +109,10 @@ def model(config: Any, names: list[str]) -> nn.Module:
     return classifiers.build(Segmenter, config, names)
 
 
-class Objective(nn.Module):
+class Objective(Supervised):
     """Cross-entropy on the class of each pixel that has one, the mean over an image."""
 
     PARTS = ("pixel_accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
 
     def forward(self, batch: Framed) -> Loss:
         """The loss, summed over images."""

@@ -6,15 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from components.lib.data.classes import named
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.text.examples import Examples, Padded, prepare
+from components.lib.modalities.text.examples import Examples
 from components.lib.modalities.text.text_pairs import checked_pair, encoded_pairs
 from components.lib.models import classifiers
-from components.lib.models.inference import batches
 from components.lib.tasks import Reading
 from components.lib.tasks import sequence_classification as one_class
 
@@ -34,6 +30,7 @@ USE = "text-classification"
 OUTPUTS = (("label", "string"), ("score", "double"))
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Objective, outcomes = one_class.Objective, one_class.outcomes
 classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
 load, model, with_unknown = one_class.load, one_class.model, one_class.with_unknown
 
@@ -45,40 +42,14 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[str]], labels: Any, names: list[str]) -> Examples:
     """Token ids of pairs and class indices."""
-    index = {name: number for number, name in enumerate(names)}
-    return encoded_pairs(reader, inputs["first"], inputs["second"], [index[label] for label in labels])
-
-
-class Objective(nn.Module):
-    """Cross-entropy on the class of each pair."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
-
-    def forward(self, batch: Padded) -> Loss:
-        """The loss, summed over examples."""
-        logits = self.model(**batch.arguments(self.model)).logits.float()
-        return one_class.cross_entropy(logits, batch.targets, batch.weight)
-
-
-@torch.no_grad()
-def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per example: label, prediction (class indices) and confidence (largest probability)."""
-    inputs = ((at, batch.arguments(model)) for at, batch in batches(model, samples, size))
-    return one_class.judged(model, inputs, np.asarray(samples.targets, np.int64))
+    return encoded_pairs(reader, inputs["first"], inputs["second"], classifiers.places(labels, names))
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """The class of each pair, and how sure that is."""
     names = classifiers.names(model)
-    found = outcomes(model, encode(reader, inputs, [names[0]] * len(inputs["first"]), names), names)
-    pairs = zip(found["prediction"], found["confidence"], strict=True)
-    return [{"label": names[place], "score": float(score)} for place, score in pairs]
+    samples = encode(reader, inputs, [names[0]] * len(inputs["first"]), names)
+    return one_class.answers(outcomes(model, samples, names), names)
 
 
 def shown(

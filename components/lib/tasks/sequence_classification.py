@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
 
 from components.lib.core.errors import DataError
 from components.lib.data.classes import named
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.text.examples import Examples, Padded, prepare
+from components.lib.engine.trainable import Loss, Supervised
+from components.lib.modalities.text.examples import Examples
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearProbe
@@ -36,6 +37,7 @@ BINS = 10  # of the calibration error
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
+load = partial(classifiers.load, AutoModelForSequenceClassification)
 with_unknown = classifiers.with_unknown
 
 
@@ -43,7 +45,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], 
     """A text and its class, checked; raises DataError with the reason."""
     text = values["text"]
     if not isinstance(text, str):
-        raise DataError("the input is no text", found=repr(text))
+        raise DataError("the input is not text", found=repr(text))
     if not text.strip():
         raise DataError("the text is empty", found=repr(text))
     return {"text": text}, named(values["label"], reading.missing)
@@ -56,42 +58,22 @@ def classes(labels: Iterable[str]) -> list[str]:
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[str]], labels: Any, names: list[str]) -> Examples:
     """Token ids and class indices."""
-    index = {name: number for number, name in enumerate(names)}
     encoded, cut = reader.encode(inputs["text"])
-    targets = [index[label] for label in labels]
+    targets = classifiers.places(labels, names)
     return Examples(encoded["input_ids"], targets, reader.tokenizer.pad_token_id, cut)
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForSequenceClassification` of the trunk's architecture, with random weights."""
-    return classifiers.build(_auto(), config, names)
+    return classifiers.build(AutoModelForSequenceClassification, config, names)
 
 
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(_auto(), folder)
+class Objective(Supervised):
+    """Cross-entropy on the class of each example."""
 
-
-def _auto() -> Any:
-    from transformers import AutoModelForSequenceClassification
-
-    return AutoModelForSequenceClassification
-
-
-class Objective(nn.Module):
-    """Cross-entropy on the class of each text."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
-
-    def forward(self, batch: Padded) -> Loss:
+    def forward(self, batch: Any) -> Loss:
         """The loss, summed over examples."""
-        logits = self.model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()
+        logits = self.model(**batch.arguments(self.model)).logits.float()
         return cross_entropy(logits, batch.targets, batch.weight)
 
 
@@ -102,10 +84,10 @@ def cross_entropy(logits: Tensor, targets: Tensor, weight: float) -> Loss:
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: Examples, names: list[str], size: int = 64) -> dict[str, Array]:
+def outcomes(model: nn.Module, samples: Any, names: list[str], size: int = 64) -> dict[str, Array]:
     """Per example: label, prediction (class indices) and confidence (largest probability)."""
-    inputs = ((at, {"input_ids": b.ids, "attention_mask": b.mask}) for at, b in batches(model, samples, size))
-    return judged(model, inputs, np.asarray(samples.targets, dtype=np.int64))
+    inputs = ((places, batch.arguments(model)) for places, batch in batches(model, samples, size))
+    return judged(model, inputs, np.asarray(samples.targets, np.int64))
 
 
 def judged(
@@ -121,27 +103,29 @@ def judged(
 
 def compared(labels: Sequence[str], answers: Sequence[Array], names: list[str]) -> dict[str, Array]:
     """Outcomes of probabilities, (1, classes) an example."""
-    index = {name: number for number, name in enumerate(names)}
     chances = np.concatenate(answers).astype(np.float64)
-    label = np.array([index[one] for one in labels], np.int64)
+    label = np.array(classifiers.places(labels, names), np.int64)
     return {"label": label, "prediction": chances.argmax(axis=1), "confidence": chances.max(axis=1)}
 
 
 @torch.no_grad()
-def features(probe: LinearProbe, samples: Examples) -> tuple[Tensor, Tensor]:
+def features(probe: LinearProbe, samples: Any, size: int = 64) -> tuple[Tensor, Tensor]:
     """(n, width) and the classes (n,), in an order of their own."""
-    parts = [
-        (probe.features({"input_ids": batch.ids, "attention_mask": batch.mask}), batch.targets)
-        for _, batch in batches(probe, samples)
-    ]
+    found = (batch for _, batch in batches(probe, samples, size))
+    parts = [(probe.features(batch.arguments(probe)), batch.targets) for batch in found]
     return torch.cat([part for part, _ in parts]), torch.cat([targets for _, targets in parts])
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """The class of each text, and how sure that is."""
-    names, texts = classifiers.names(model), inputs["text"]
-    found = outcomes(model, encode(reader, inputs, [names[0]] * len(texts), names), names)
-    pairs = zip(found["prediction"], found["confidence"], strict=True)
+    names = classifiers.names(model)
+    samples = encode(reader, inputs, [names[0]] * len(inputs["text"]), names)
+    return answers(outcomes(model, samples, names), names)
+
+
+def answers(outcomes: dict[str, Array], names: list[str]) -> list[dict[str, Any]]:
+    """What is served of outcomes: classes, and how sure they are."""
+    pairs = zip(outcomes["prediction"], outcomes["confidence"], strict=True)
     return [{"label": names[place], "score": float(score)} for place, score in pairs]
 
 

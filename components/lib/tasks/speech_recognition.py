@@ -9,18 +9,19 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForCTC
 
 from components.lib.core.errors import DataError
 from components.lib.core.settings import setting
 from components.lib.data.classes import Unlabelled
-from components.lib.engine.trainable import Loss
-from components.lib.modalities.audio.examples import IGNORED, ClipSet, Padded, prepare
+from components.lib.engine.trainable import Loss, Supervised
+from components.lib.modalities.audio.examples import IGNORED, ClipSet, Padded
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
 from components.lib.tasks import Reading
@@ -43,6 +44,7 @@ OPEN = True  # transcripts of the test may have such
 COLUMNS = ("word_errors", "words", "character_errors", "characters")
 
 Array = np.ndarray[Any, np.dtype[Any]]
+load = partial(classifiers.load, AutoModelForCTC)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
     if text is None or (isinstance(text, str) and (not text.strip() or text in reading.missing)):
         raise Unlabelled("there is no transcript", found=repr(text)[:80])
     if not isinstance(text, str):
-        raise DataError("the transcript is no text", found=repr(text)[:80])
+        raise DataError("the transcript is not text", found=repr(text)[:80])
     found = normalised(text, options)
     if not found:
         raise DataError("the transcript has no word", found=repr(text)[:80])
@@ -97,34 +99,17 @@ def model(config: Any, names: list[str]) -> nn.Module:
     config = type(config).from_dict(config.to_dict())
     config.vocab_size, config.pad_token_id = len(names), 0
     config.bos_token_id = config.eos_token_id = None
-    return classifiers.build(_auto(), config, names)
+    return classifiers.build(AutoModelForCTC, config, names)
 
 
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(_auto(), folder)
-
-
-def _auto() -> Any:
-    from transformers import AutoModelForCTC
-
-    return AutoModelForCTC
-
-
-class Objective(nn.Module):
+class Objective(Supervised):
     """Connectionist temporal classification: all ways to say the characters in time, blanks between them."""
 
     PARTS = ("too_long",)
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
-
     def forward(self, batch: Padded) -> Loss:
         """The loss of a character, summed over clips; of a transcript too long for its clip it is 0."""
-        inputs = batch.inputs()
+        inputs = batch.arguments()
         logits = self.model(**inputs).logits.float()
         frames = _frames(self.model, batch.lengths)
         real = batch.targets != IGNORED
@@ -175,7 +160,7 @@ def _heard(model: Any, samples: ClipSet, size: int) -> Iterable[tuple[int, str, 
     """Place of a clip, its text by the likeliest class of each frame, and the mean probability of those."""
     names = classifiers.names(model)
     for places, batch in batches(model, samples, size):
-        chances = model(**batch.inputs()).logits.double().softmax(dim=2)
+        chances = model(**batch.arguments()).logits.double().softmax(dim=2)
         best, kinds = (found.cpu().numpy() for found in chances.max(dim=2))
         for row, count in enumerate(_frames(model, batch.lengths).tolist()):
             path = kinds[row, :count]

@@ -7,17 +7,18 @@ them alone (instruction tuning: Wei et al., ICLR 2022).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from transformers import AutoModelForCausalLM
 
 from components.lib.core.errors import DataError
 from components.lib.data.classes import Unlabelled
 from components.lib.engine.randomness import Draw
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.modalities.text.continuations import Continuations, continuations, framed, prompt_ids
 from components.lib.modalities.text.examples import IGNORED, Padded
 from components.lib.modalities.text.normalization import normalised
@@ -51,17 +52,18 @@ ANSWERS, TEXTS = "answer", "text"  # what a branch has learnt to write, as its o
 SHOWN = 24  # tokens of a whole text that a report shows as its prompt
 
 Array = np.ndarray[Any, np.dtype[Any]]
+load = partial(classifiers.load, AutoModelForCausalLM)
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, str], str]:
     """A prompt and what is to be written, checked; raises DataError with the reason."""
     prompt, text = values["prompt"], values["answer"]
     if not isinstance(prompt, str) or not prompt.strip():
-        raise DataError("the prompt is no text, or an empty one", found=repr(prompt)[:80])
+        raise DataError("the prompt is not text, or is empty", found=repr(prompt)[:80])
     if text is None:
         raise Unlabelled("there is no text to be written", found="None")
     if not isinstance(text, str) or not normalised(text):
-        raise DataError("what is to be written is no text, or an empty one", found=repr(text)[:80])
+        raise DataError("what is to be written is not text, or is empty", found=repr(text)[:80])
     return {"prompt": prompt}, normalised(text)
 
 
@@ -84,18 +86,7 @@ def encode(
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForCausalLM` of the trunk's architecture, with random weights."""
-    return classifiers.build(_auto(), config, [TEXTS])
-
-
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(_auto(), folder)
-
-
-def _auto() -> Any:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM
+    return classifiers.build(AutoModelForCausalLM, config, [TEXTS])
 
 
 def begin(model: Any, samples: Continuations) -> None:
@@ -104,14 +95,8 @@ def begin(model: Any, samples: Continuations) -> None:
     model.config.id2label, model.config.label2id = {0: name}, {name: 0}
 
 
-class Objective(nn.Module):
+class Objective(Supervised):
     """Cross-entropy on the next token, of what is to be written alone."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
     def prepare(self, samples: Continuations, draw: Draw) -> Padded:
         """A window of each example."""

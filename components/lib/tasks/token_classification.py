@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForTokenClassification
 
 from components.lib.core.errors import DataError
 from components.lib.data.classes import Unlabelled
 from components.lib.engine.randomness import Draw, Ints
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.modalities.text.examples import IGNORED, Padded
 from components.lib.modalities.text.word_windows import WordWindows, word_windows
 from components.lib.models import classifiers
@@ -44,6 +45,7 @@ COLUMNS = ("tp", "fp", "fn", "correct", "tokens")
 Array = np.ndarray[Any, np.dtype[Any]]
 Span = tuple[str, int, int]
 Probe = LinearTagger
+load = partial(classifiers.load, AutoModelForTokenClassification)
 with_unknown = classifiers.with_unknown
 
 
@@ -54,7 +56,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, list[s
         raise DataError("there are no words", found=repr(value)[:80])
     odd = [word for word in value if not isinstance(word, str | int)]
     if odd:
-        raise DataError("a word is no word", found=repr(odd[0])[:80])
+        raise DataError("a word is not a string", found=repr(odd[0])[:80])
     if label is None:
         raise Unlabelled("there are no labels", found="None")
     if not isinstance(label, list) or len(label) != len(value):
@@ -82,28 +84,11 @@ def encode(
 
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForTokenClassification` of the trunk's architecture, with random weights."""
-    return classifiers.build(_auto(), config, names)
+    return classifiers.build(AutoModelForTokenClassification, config, names)
 
 
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(_auto(), folder)
-
-
-def _auto() -> Any:
-    from transformers import AutoModelForTokenClassification
-
-    return AutoModelForTokenClassification
-
-
-class Objective(nn.Module):
+class Objective(Supervised):
     """Cross-entropy on the class of each word."""
-
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
     def prepare(self, samples: WordWindows, draw: Draw) -> Padded:
         """A window of each example."""
@@ -111,7 +96,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: Padded) -> Loss:
         """The loss, summed over words."""
-        logits = self.model(input_ids=batch.ids, attention_mask=batch.mask).logits.float()
+        logits = self.model(**batch.arguments(self.model)).logits.float()
         total = nn.functional.cross_entropy(
             logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
@@ -140,7 +125,7 @@ def _guessed(model: nn.Module, samples: WordWindows, size: int = 64) -> list[Int
     rows, _ = samples.windows()
     tokens: list[Ints] = [np.empty(0, np.int64)] * len(rows)
     for places, batch in batches(model, rows, size):
-        guesses = model(input_ids=batch.ids, attention_mask=batch.mask).logits.argmax(-1).cpu().numpy()
+        guesses = model(**batch.arguments(model)).logits.argmax(-1).cpu().numpy()
         for place, row in zip(places.tolist(), guesses, strict=True):
             tokens[place] = row
     return samples.answers(tokens, 0)
@@ -151,7 +136,7 @@ def features(probe: LinearTagger, samples: WordWindows) -> tuple[Tensor, Tensor]
     """(words, width) and their classes (words,), in an order of their own."""
     parts = []
     for _, batch in batches(probe, samples.windows()[0]):
-        hidden = probe.features({"input_ids": batch.ids, "attention_mask": batch.mask})
+        hidden = probe.features(batch.arguments(probe))
         real = batch.targets != IGNORED
         parts.append((hidden[real], batch.targets[real]))
     return torch.cat([part for part, _ in parts]), torch.cat([targets for _, targets in parts])

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from components.lib.data.classes import named
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.modalities.image.examples import ImageSet
 from components.lib.modalities.pairs import network
-from components.lib.modalities.pairs.examples import Prompted, PromptedSet, embedded, prepare
+from components.lib.modalities.pairs.examples import Prompted, PromptedSet, embedded
 from components.lib.modalities.text.examples import Examples
 from components.lib.models import classifiers, loading
 from components.lib.models.branch import Branch
@@ -53,8 +53,7 @@ def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes]
 
 def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, names: list[str]) -> PromptedSet:
     """Images at the trunk's size, class indices, and the prompts of all classes."""
-    index = {name: number for number, name in enumerate(names)}
-    targets = np.array([index[label] for label in labels], np.int64)
+    targets = np.array(classifiers.places(labels, names), np.int64)
     images = ImageSet(reader.images.sized(inputs["image"]), targets, reader.images.canvas)
     ids = reader.encoded(reader.prompted(names))
     prompts = Examples(ids, [0] * len(ids), reader.texts.tokenizer.pad_token_id)
@@ -90,20 +89,15 @@ def load(folder: Path) -> Any:
     return loading.model(ZeroShot, folder).eval()
 
 
-class Objective(nn.Module):
+class Objective(Supervised):
     """Cross-entropy on the class of each image, by the prompts of all: what a pass computes."""
 
-    PARTS = ("accuracy",)
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model: Any = model
-        self.each = 1
+    each = 1  # prompts of a class
 
     def prepare(self, samples: PromptedSet, draw: Any) -> Any:
         """The batch of a draw."""
         self.each = samples.each
-        return prepare(samples, draw)
+        return super().prepare(samples, draw)
 
     def forward(self, batch: Prompted) -> Loss:
         """The loss, summed over images."""
@@ -127,7 +121,6 @@ def outcomes(model: Any, samples: PromptedSet, names: list[str], size: int = 64)
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:
     """The class of each image, and how sure that is."""
-    names, files = classifiers.names(model), inputs["image"]
-    found = outcomes(model, encode(reader, inputs, [names[0]] * len(files), names), names)
-    pairs = zip(found["prediction"], found["confidence"], strict=True)
-    return [{"label": names[place], "score": float(score)} for place, score in pairs]
+    names = classifiers.names(model)
+    samples = encode(reader, inputs, [names[0]] * len(inputs["image"]), names)
+    return one_class.answers(outcomes(model, samples, names), names)

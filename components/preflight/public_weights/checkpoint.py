@@ -83,7 +83,7 @@ def read(folder: Path, reference: str) -> Checkpoint:
     """
     raw = _json(folder / "config.json")
     if not isinstance(raw, dict):
-        raise DataError("config.json is no object", where=reference)
+        raise DataError("config.json is not an object", where=reference)
     config, idle = _config(raw, reference)
     weights = _weights(folder, reference)
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {}
@@ -159,7 +159,7 @@ def heads(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= min(LARGEST_HEAD, size - 8):
-            what = "a weight file is no safetensors file, or is cut"
+            what = "a weight file is not a safetensors file, or is cut"
             if start.startswith(b"version "):  # of Git LFS: a pointer instead of the file
                 what = "a weight file is a pointer of Git LFS, not the weights"
             raise DataError(what, where=path.name, found=f"{size:,} bytes", fix="fetch it anew")

@@ -37,7 +37,6 @@ class Config:
     image: str = setting("", "of the pods; empty: that of this step, else the runtime's")
     runtime: str = setting("trunkline-torch", "the TrainingRuntime, as the chart installs it")
     runtime_kind: str = setting("TrainingRuntime", "its kind", choices=KINDS)
-    namespace: str = setting("", "empty: that of this step")
     queue: str = setting("", "Kueue's LocalQueue, in which the job waits for its turn")
     hours: float = setting(0.0, "after which the job is ended; 0 = never", minimum=0.0)
     patience: float = setting(
@@ -94,7 +93,7 @@ def launch(job: Job, options: Config) -> None:
         what, expected = "the pods cannot reach the store", "s3://bucket/prefix"
         fix = "or mount a shared volume by pretraining.launch.pod.volumes"
         raise ConfigError(what, where="store", found=store.uri, expected=expected, fix=fix)
-    cluster = Cluster(options.namespace)
+    cluster = Cluster()
     given = {**settings.launch, "orphan_minutes": options.orphan_minutes}
     job = replace(job, config={**job.config, "nproc": settings.nproc or _gpus(options) or 1, "launch": given})
     with signals.noted() as told:

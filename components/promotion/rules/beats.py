@@ -27,7 +27,9 @@ class Config:
     above -margin, `superiority` unless it lies above the margin. Source: ICH E9, 1998, 3.3.
     """
 
-    starts: tuple[str, ...] = setting(("linear",), "of linear, public, random: what the trunk has to beat")
+    starts: tuple[str, ...] = setting(
+        ("linear", "public"), "of linear, public, random: what the trunk has to beat, where it was compared"
+    )
     test: str = setting("inferiority", "how: see above", choices=tuple(CLAIMS))
     margin: float = setting(
         0.0, "as a share of the metric's range, or of the start's value where that has no end", minimum=0.0
@@ -35,15 +37,20 @@ class Config:
 
 
 def judge(config: Config, facts: Mapping[str, Any]) -> Finding | None:
-    """Fails if the trunk does not beat one of the starts; what was not compared is told."""
+    """Fails if the trunk does not beat one of the starts; what was not compared is told.
+
+    Most trunks come from no public weights: that these were not compared goes without saying.
+    """
     compared = facts.get("comparison")
     if not compared or not config.starts:
         return None
     rows = {row["count"]: row for row in compared["labels"]}
     row = rows[compared["selected"]["labels"]]
-    findings = [_judge(config, facts, row, start) for start in config.starts]
+    known = {*row["starts"], *compared["left_out"]}
+    judged = [one for one in config.starts if one in known or one != "public"] or list(config.starts)
+    findings = [_judge(config, facts, row, start) for start in judged]
     reason = f"with {labels([row['count']])}: {'; '.join(one.reason for one in findings)}"
-    numbers = {start: one.numbers for start, one in zip(config.starts, findings, strict=True) if one.numbers}
+    numbers = {start: one.numbers for start, one in zip(judged, findings, strict=True) if one.numbers}
     return Finding(all(one.passed for one in findings), reason, numbers)
 
 

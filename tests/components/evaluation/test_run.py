@@ -48,7 +48,7 @@ def test_a_branch_is_scored_with_intervals(kind, tmp_path, capsys):
     made, headline = evaluate(Context(store), branch, tmp_path / "a")
     facts = made.facts
     assert made.key.inputs == {"branch": branch.reference}
-    assert made.names() == ["evaluation.json", "outcomes.parquet", "replicates.npy"]
+    assert made.names() == ["evaluation.json", "examples.json", "outcomes.parquet", "replicates.npy"]
     assert facts["reproduced"] == 1.0  # the weights give the outcomes that finetuning recorded
     assert facts["champion"] is None and facts["difference"] is None and facts["champion_metrics"] is None
     for name, entry in facts["metrics"].items():

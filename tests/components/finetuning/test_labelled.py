@@ -190,7 +190,7 @@ def test_classes_of_a_data_set_of_hugging_face_have_their_names(tmp_path):
 
 @pytest.mark.parametrize("share", [1.0, 0.02])
 def test_what_cannot_be_read_is_sampled_as_what_can(tmp_path, share):
-    """8 of 4,008 lines are no JSON: far below the limit of 1 %, whatever share of them is read."""
+    """8 of 4,008 lines are not JSON: far below the limit of 1 %, whatever share of them is read."""
     rows = [json.dumps({"text": text, "label": topic}) + "\n" for topic, text in topics(4000, seed=3)]
     for place in range(8):
         rows.insert(place * 500, "{no json\n")

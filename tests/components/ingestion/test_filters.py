@@ -34,7 +34,7 @@ TERMS = {
 
 @pytest.mark.parametrize("language", TERMS)
 def test_limits_of_words_are_no_limits_of_characters(language):
-    """Scripts without spaces: a term that stands there thrice is no spam, one sentence again and again is."""
+    """Scripts without spaces: a term three times is not spam, one sentence again and again is."""
     term, *others = TERMS[language].split()
     text = "".join(f"{term}{letter}{other}" for letter, other in zip("ABC", others, strict=True))
     assert verdicts(text, {"repetition": {}}) == {}

@@ -223,7 +223,7 @@ def test_near_copies_are_those_of_a_comparison_of_all_pairs(like):
 
 
 def test_tar_shards_are_read_by_every_modality_and_what_is_left_is_told(ingest, tmp_path):
-    """Depth maps beside the images are no images; captions are a text's."""
+    """Depth maps beside the images are not images; captions are a text's."""
     members = {}
     for number, caption in enumerate(nonsense(40, "c")):
         members |= {
@@ -236,7 +236,7 @@ def test_tar_shards_are_read_by_every_modality_and_what_is_left_is_told(ingest, 
     manifest = ingest(shard, modality="image", format="webdataset", quarantine=0)
     assert set(kept(ingest, manifest)) == {data for name, data in members.items() if name.endswith("jpg")}
     assert manifest.facts["read"] == 40 and manifest.facts["quarantined"] == 0
-    told = "40 members of tar shards that are no image, recording, text, class or .json (0000.depth.png, 0001"
+    told = "40 members of tar shards that are not an image, recording, text, class or .json (0000.depth.png"
     assert told in ingest.notices[0]
     manifest = ingest(shard, format="webdataset", quarantine=0)
     assert sorted(ingest.texts(manifest)) == sorted(nonsense(40, "c"))

@@ -97,7 +97,7 @@ def test_fractions_and_negative_numbers_have_the_range_of_all_images(ingest, tmp
     given = folder(tmp_path / "data", {"holes.tif": saved(holes, "TIFF")})
     manifest = ingest(given, modality="image", validation=0)
     assert manifest.facts["range"] == found and manifest.facts["documents"]["train"] == 13
-    assert any("1 images have pixels that are no numbers" in told for told in manifest.facts["notices"])
+    assert any("1 images have pixels that are not numbers" in told for told in manifest.facts["notices"])
     read = Canvas(SIDE, SIDE, 1, range=tuple(found)).read(saved(holes, "TIFF"))
     assert (read[3:5] == 0).all() and (read[5:] > 0).all()
     np.save(tmp_path / "shares.npy", np.stack([scene(i, 1.0) for i in range(12)]))

@@ -150,7 +150,9 @@ def test_evaluation_sets_are_kept_out(ingest, tmp_path):
     given, secret = nonsense(100, "a", length=60), nonsense(12, "s", length=40)
     inside = f"{given[0]} {secret[0]} {given[1]}"  # a whole test document inside a longer text
     part = " ".join(secret[1].split()[:30] + given[2].split()[:10])  # most of it stands in a test document
-    phrase = " ".join(given[3].split()[:45] + secret[2].split()[:14])  # one shared phrase is no contamination
+    phrase = " ".join(
+        given[3].split()[:45] + secret[2].split()[:14]
+    )  # one shared phrase is not contamination
     upper = secret[3].upper().replace(" ", ", ")  # case and punctuation hide nothing
     lines = [*given, inside, part, phrase, upper, secret[4], "short one here today ok"]
     evaluation = write(tmp_path / "evaluation", {"test.txt": [*secret, "short one here today ok"]})

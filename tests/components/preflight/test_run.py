@@ -10,13 +10,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.lib.core.errors import AccessError, ConfigError, Obstacles, OutputError, ServiceError
+from components.lib.core.errors import (
+    AccessError,
+    ConfigError,
+    ConfigErrors,
+    Obstacles,
+    OutputError,
+    ServiceError,
+)
 from components.lib.core.settings import ARGUMENT
-from components.lib.storage.stage import stage
+from components.lib.storage.stage import Context, stage
 from components.lib.storage.store import Store
 from components.preflight import probes
 from components.preflight.config import Config
-from components.preflight.run import SETTLED, run
+from components.preflight.plan import MANY, resolve
+from components.preflight.run import SETTLED, _items, run
 
 
 @pytest.fixture
@@ -82,11 +90,32 @@ def test_settings_that_no_command_takes_go_by_way_of_the_store(tmp_path, place, 
     tasks = check(tmp_path, place, "many")
     assert len(json.dumps(tasks)) < ARGUMENT and len(tasks) == 50
     settings = json.loads((tmp_path / "out" / "ingestion").read_text())
-    assert settings["config"].keys() == tasks[0]["finetuning"]["config"].keys() == {"stored"}
+    assert settings.keys() == tasks[0]["finetuning"].keys() == {"store", "stored"}
     with stage("ingestion", settings) as context:
         assert context.config["sources"] == sources
     with stage("finetuning", tasks[49]["finetuning"]) as context:
         assert context.config["task"] == "topics-49"
+
+
+def test_as_many_tasks_as_a_run_may_have_fit_into_one_parameter_and_more_are_refused(store, place, tmp_path):
+    """The list of a ParallelFor is one parameter, each item another, what is collected a third."""
+    config = {"labels": "x" * 3_000}
+    tasks = [
+        {"name": f"task-{number:0100}", "finetuning": config, "evaluation": config} for number in range(MANY)
+    ]
+    shared = {
+        "store": f"s3://bucket/{'p' * 100}",
+        "run": {"run_id": "r" * 36, "details": {"sources": "s" * 400}},
+    }
+    items = _items(Context(store, run_id="r" * 36, stage="preflight"), tasks, shared)
+    assert len(json.dumps(items)) <= ARGUMENT < len(json.dumps(tasks)) and len(items) == MANY
+    handed = items[-1]["evaluation"]
+    with stage("evaluation", {**handed, "store": store.uri}) as context:
+        assert context.config == config and context.run_id == "r" * 36
+    smoke = yaml.safe_load(Path("pipelines/presets/smoke.yaml").read_text())["tasks"][0]
+    many = [{**smoke, "name": f"topics-{number}"} for number in range(MANY + 1)]
+    with pytest.raises(ConfigErrors, match=f"too many tasks[^;]*found: {MANY + 1}"):
+        resolve("smoke", {"tasks": many})
 
 
 @pytest.mark.parametrize("plugin", [False, True], ids=["cluster", "plugin"])

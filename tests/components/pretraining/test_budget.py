@@ -3,6 +3,8 @@
 import time
 from dataclasses import replace
 
+import pytest
+
 from components.lib.storage import artifacts
 from tests.faults.lab import TINY, Lab, kill_all
 from tests.made import corpora
@@ -14,6 +16,7 @@ def told(log):
     return [line for line in log.splitlines() if "minutes" in line]
 
 
+@pytest.mark.long
 def test_a_killed_run_keeps_its_number_of_steps_and_ends_like_that_number(tmp_path):
     corpora.topic_tokens(tmp_path)
     lab = Lab(tmp_path / "lab", tmp_path, BUDGET)

@@ -128,7 +128,7 @@ def test_a_small_trunk_learns_from_published_weights(tmp_path, learns):
     losses = [row["loss"] for row in rows if "loss" in row]
     assert losses[-1] < losses[0]
     objective["distillation"]["teacher"] = "champion"
-    with pytest.raises(ConfigError, match="no reference"):
+    with pytest.raises(ConfigError, match="not a reference"):
         trained(tmp_path, hub, "text", start="", objective=objective, trunk=small)
 
 

@@ -215,6 +215,11 @@ def entry(value: float, half: float = 0.02) -> dict[str, float]:
     return {"value": round(value, 6), "low": round(value - half, 6), "high": round(value + half, 6)}
 
 
-def promotion(store: Store, source: Manifest, verdicts: dict[str, str]) -> Manifest:
+def promotion(
+    store: Store, source: Manifest, verdicts: dict[str, str], findings: list[dict[str, Any]] | None = None
+) -> Manifest:
+    """A decision; with `findings`, what the rules found of every task."""
     facts = {"passed": True, "tasks": verdicts}
-    return commit(store, "promotion", {"trunk": source}, facts, config={"rules": {}})
+    decided = {"tasks": [{"task": task, "findings": findings} for task in verdicts]}
+    files: dict[str, str | bytes] = {"decision.json": json.dumps(decided)} if findings else {}
+    return commit(store, "promotion", {"trunk": source}, facts, config={"rules": {}}, files=files)

@@ -133,14 +133,25 @@ def test_beats_says_what_it_rests_on_and_what_was_left_out():
     finding = rule.judge(compared(-0.04, -0.01))
     assert finding.reason == (
         "with 80 labels: the trunk is worse than a linear model (\u22122.5 points of accuracy, 95 % interval "
-        "\u22124.0 to \u22121.0, bound \u22120.5); the rule does not apply to the public weights: "
-        "not compared"
+        "\u22124.0 to \u22121.0, bound \u22120.5)"
     )
     assert finding.numbers == {"linear": {"value": -0.025, "low": -0.04, "high": -0.01, "bound": -0.005}}
     reason = rule.judge(compared(linear="the modality has none", public="no network")).reason
     assert "does not apply to a linear model: the modality has none" in reason and "no network" in reason
+    (alone,) = gate.load({"beats": {"starts": ["public"]}})
+    assert "does not apply to the public weights: not compared" in alone.judge(compared(-0.04, -0.01)).reason
     with pytest.raises(ConfigErrors, match="superiority"):
         gate.load({"beats": {"test": "better"}})
+
+
+def test_going_on_has_to_be_no_worse_than_the_public_weights_as_they_are():
+    given = compared(0.1, 0.2)
+    for row in given["comparison"]["labels"]:
+        lost = {"of": "public", "over": "trunk", "value": 0.02, "low": 0.01, "high": 0.03}
+        row["starts"]["public"] = row["starts"]["trunk"]
+        row["differences"].append(lost)
+    finding = gate.load({"beats": {}})[0].judge(given)
+    assert not finding.passed and "the trunk is worse than the public weights" in finding.reason
 
 
 def test_the_reason_names_direction_and_bound_in_the_units_of_the_metric():

@@ -52,7 +52,7 @@ def values(fields: Mapping[str, Any], columns: Sequence[str]) -> list[float]:
         value = number(fields.get(name))
         if not isinstance(value, float):
             raise DataError(
-                f"'{name}' is no number", found=repr(fields.get(name)), expected="a finite number"
+                f"'{name}' is not a number", found=repr(fields.get(name)), expected="a finite number"
             )
         found.append(value)
     return found

@@ -11,30 +11,11 @@ import torch
 from torch import Tensor
 
 from components.lib.engine import device_noise
-from components.lib.engine.randomness import Draw
-
-
-class _Counted:
-    """What the engine counts of a batch: rows."""
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    @property
-    def weight(self) -> float:
-        return float(len(self))
-
-    @property
-    def real(self) -> int:
-        return len(self)
-
-    @property
-    def slots(self) -> int:
-        return len(self)
+from components.lib.engine.trainable import PerSample
 
 
 @dataclass(frozen=True)
-class View(_Counted):
+class View(PerSample):
     """n rows as they are, and the noise of this view of them.
 
     Attributes:
@@ -60,7 +41,7 @@ class View(_Counted):
 
 
 @dataclass(frozen=True)
-class Labelled(_Counted):
+class Labelled(PerSample):
     """A batch of labelled rows."""
 
     numbers: Tensor
@@ -68,6 +49,9 @@ class Labelled(_Counted):
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def arguments(self, model: Any = None) -> dict[str, Tensor]:
+        return {"numbers": self.numbers}
 
 
 @dataclass(frozen=True)
@@ -88,8 +72,3 @@ class Rows:
 
     def batches(self, size: int) -> list[Any]:
         return np.array_split(np.arange(len(self)), max(1, -(-len(self) // size)))
-
-
-def prepare(samples: Rows, draw: Draw) -> Labelled:
-    """The batch of a draw."""
-    return samples.batch(draw.ids)

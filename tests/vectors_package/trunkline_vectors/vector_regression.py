@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from components.lib.core.errors import DataError
-from components.lib.engine.trainable import Loss
+from components.lib.engine.trainable import Loss, Supervised
 from components.lib.models import classifiers
 from components.lib.models.inference import batches
 from trunkline_vectors.network import VectorRegressor
-from trunkline_vectors.rows import Labelled, Rows, prepare
+from trunkline_vectors.rows import Labelled, Rows
 
 NEEDS = ("vectors",)
 OFFERS = ()
@@ -31,6 +31,8 @@ FEWEST = 0
 USE = "tabular-regression"
 OUTPUTS = (("value", "double"),)
 
+load = partial(classifiers.load, VectorRegressor)
+
 
 def parse(values: Mapping[str, Any], reading: Any) -> tuple[dict[str, Any], float]:
     """A row and its number."""
@@ -39,7 +41,7 @@ def parse(values: Mapping[str, Any], reading: Any) -> tuple[dict[str, Any], floa
     except (TypeError, ValueError):
         target = math.nan
     if not math.isfinite(target):
-        raise DataError("the target is no number", found=repr(values["target"]))
+        raise DataError("the target is not a number", found=repr(values["target"]))
     return {"vector": values["vector"]}, target
 
 
@@ -59,23 +61,14 @@ def encode(reader: Any, inputs: Mapping[str, Sequence[Any]], labels: Any, names:
 
 
 def model(config: Any, names: list[str]) -> nn.Module:
-    """A regressor with random weights."""
+    """With random weights."""
     return classifiers.build(VectorRegressor, config, names)
 
 
-def load(folder: Path) -> Any:
-    """The branch in a folder."""
-    return classifiers.load(VectorRegressor, folder)
-
-
-class Objective(nn.Module):
+class Objective(Supervised):
     """Squared error."""
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    prepare = staticmethod(prepare)
+    PARTS = ()
 
     def forward(self, batch: Labelled) -> Loss:
         """The loss, summed over rows."""

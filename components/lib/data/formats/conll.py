@@ -81,4 +81,4 @@ def _problem(row: list[str], token: str, label: str) -> str:
         return "a token and a label are expected"
     if not token:
         return "the token is empty"
-    return "" if LABEL.fullmatch(label) else f"'{label}' is no label such as O, B-person or I-person"
+    return "" if LABEL.fullmatch(label) else f"'{label}' is not a label such as O, B-person or I-person"

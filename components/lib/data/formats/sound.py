@@ -38,7 +38,7 @@ class Config:
                     "a pattern names no field", where="sound.pattern", expected="(?P<label>...)"
                 )
         except re.error as error:
-            yield ConfigError("a pattern is no regular expression", where="sound.pattern", found=error)
+            yield ConfigError("a pattern is not a regular expression", where="sound.pattern", found=error)
 
 
 def read(stream: Stream, config: Config, encoding: str) -> Iterator[Record | Rejected]:

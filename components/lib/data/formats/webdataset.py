@@ -32,7 +32,7 @@ MOST = 1 << 30  # members of a shard
 LARGEST = 1 << 28  # bytes of a member
 TEXTS = {"txt": "text", "caption": "caption"}  # ending -> field
 # Each is a field of its own name.
-FIELD = "members of tar shards that are no image, recording, text, class or .json"
+FIELD = "members of tar shards that are not an image, recording, text, class or .json"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@
     npm:package==version/member#sha256=...                   data files inside a package of npm
     sample:topics/train                                      text made by us, for tests
 
-A scheme declares `find(uri) -> list[Object]`, which only lists, with what is no data marked as `passed`,
+A scheme declares `find(uri) -> list[Object]`, which only lists, with what is not data marked as `passed`,
 `fetch(object, folder) -> Path`, and perhaps `parse(uri)`, which raises ConfigError for a malformed address
 before anything is asked, `keep(uri, store)`, by which preflight puts what other images cannot fetch into
 the store, and `head(object, folder, count)`, which fetches so many records and no more.
@@ -48,7 +48,7 @@ def find(uri: str, passed: PassedOver | None = None) -> list[Object]:
     """What is behind a source URI, sorted by name; nothing is read but listings.
 
     Args:
-        passed: gets what is there and is no data.
+        passed: gets what is there and is not data.
 
     Raises:
         ConfigError: if the scheme is not known or the URI is malformed.
@@ -112,7 +112,7 @@ def read_records(
 
     Args:
         accounts: gets the account of each stream when its records are through.
-        passed: gets what is there and is no data.
+        passed: gets what is there and is not data.
     """
     layout, passed = layout or Layout(), PassedOver() if passed is None else passed
     beside: list[Object] = []
@@ -196,7 +196,7 @@ def open_records(
     """The records of one fetched object; behind those of each stream stands its Account.
 
     Args:
-        passed: gets the members of an archive that are no data.
+        passed: gets the members of an archive that are not data.
         notes: annotations of the images; None: those in an archive itself, if the layout asks for them.
     """
     whole = layout.format != "auto" and formats.reads_archives(layout.format)

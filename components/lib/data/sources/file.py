@@ -18,7 +18,7 @@ from components.lib.data.listing import CYCLE, DANGLING, SPECIAL, TWICE, Object,
 
 
 def find(uri: str) -> list[Object]:
-    """Files, through links; what is no data among them is marked: hidden names, links that go in circles."""
+    """Files, through links; what is not data among them is marked: hidden names, links that go in circles."""
     spelled = unquote(urlsplit(uri).path) if uri.startswith("file:") else uri
     path = os.path.expanduser(spelled)
     try:
@@ -53,7 +53,7 @@ def fetch(entry: Object, folder: Path) -> Path:
 
 
 def _listed(path: str) -> Iterator[Object]:
-    """What a path, or a pattern, names; a part of it that exists as it is spelled is no pattern."""
+    """What a path, or a pattern, names; a part of it that exists as it is spelled is not a pattern."""
     if os.path.isdir(path):
         yield from _below(path, set())
         return

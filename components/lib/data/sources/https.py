@@ -1,8 +1,5 @@
-"""A file of a web server, over TLS, from public addresses only (no SSRF).
+"""A file of a web server, over TLS, from public addresses only; see `public_hosts`.
 
-The host is resolved once, every address checked, and the connection made to the checked address, so that a
-name cannot lead to this machine, the cluster or a cloud's metadata service (SSRF, DNS rebinding). An operator
-may allow hosts in the environment variable TRUNKLINE_ALLOWED_HOSTS (names, comma separated); a run cannot.
 Tokens and signatures in the query are written as ${TRUNKLINE_SECRET_NAME}; see `addresses`.
 """
 
@@ -10,17 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import ipaddress
-import os
 import re
-import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from components.lib.core import addresses
+from components.lib.core import addresses, public_hosts
 from components.lib.core.errors import AccessError, ConfigError, DataError, MissingError, ServiceError
 from components.lib.data.listing import Object
 
@@ -115,7 +108,7 @@ def _answer(method: str, uri: str) -> Iterator[http.client.HTTPResponse]:
     parts = urlsplit(uri)
     if parts.scheme != "https" or not parts.hostname:
         raise AccessError("a web source must stay with https", where=_shown(uri))
-    connection = _Pinned(parts.hostname, parts.port or 443, _address(parts.hostname, parts.port or 443))
+    connection = public_hosts.connection(parts.hostname, parts.port or 443, TIMEOUT)
     try:
         query = addresses.filled(parts.query)
         path = f"{parts.path or '/'}{'?' + query if query else ''}"
@@ -126,42 +119,6 @@ def _answer(method: str, uri: str) -> Iterator[http.client.HTTPResponse]:
         raise ServiceError("a web source does not answer", where=_shown(uri), found=error) from error
     finally:
         connection.close()
-
-
-class _Pinned(http.client.HTTPSConnection):
-    """Connects to a checked address and asks for the certificate of the name."""
-
-    def __init__(self, host: str, port: int, address: str) -> None:
-        self._tls = ssl.create_default_context()
-        self._address = address
-        super().__init__(host, port, timeout=TIMEOUT, context=self._tls)
-
-    def connect(self) -> None:
-        plain = socket.create_connection((self._address, self.port), self.timeout)
-        try:
-            self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
-        except BaseException:
-            plain.close()
-            raise
-
-
-def _address(host: str, port: int) -> str:
-    """The first address of a host; raises AccessError if any of its addresses is not public."""
-    try:
-        found = sorted({str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
-    except OSError as error:
-        fix = "check the name, and that this place may reach the network"
-        raise ServiceError(
-            "the host of a web source is not known", where=host, found=error, fix=fix
-        ) from error
-    allowed = [name.strip().lower() for name in os.environ.get("TRUNKLINE_ALLOWED_HOSTS", "").split(",")]
-    for address in found:
-        plain = ipaddress.ip_address(address.partition("%")[0])
-        inner = getattr(plain, "ipv4_mapped", None) or plain
-        if (not inner.is_global or inner.is_multicast) and host.lower() not in allowed:
-            fix = "an operator may name the host in TRUNKLINE_ALLOWED_HOSTS"
-            raise AccessError("a web source is not at a public address", where=host, found=address, fix=fix)
-    return found[0]
 
 
 def _check_status(answer: http.client.HTTPResponse, uri: str) -> None:

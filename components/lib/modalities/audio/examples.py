@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.lib.engine.randomness import Draw, Ints
+from components.lib.engine.randomness import Ints
 from components.lib.modalities.audio.recordings import Waveform
 from components.lib.modalities.audio.views import normalised
 
@@ -98,14 +98,9 @@ class Padded:
         """Samples that are computed."""
         return self.waves.numel()
 
-    def inputs(self) -> dict[str, Tensor]:
-        """Arguments of a model of `transformers`: inputs with mean 0 and variance 1, and which are real."""
+    def arguments(self, model: Any = None) -> dict[str, Tensor]:
+        """Of a pass of a model of `transformers`: inputs with mean 0 and variance 1, and which are real."""
         real = torch.arange(self.waves.shape[1], device=self.waves.device) < self.lengths[:, None]
         values = self.waves.float() / 32768
         values = normalised(values, real) if self.normalize else values
         return {"input_values": values, "attention_mask": real.long()}
-
-
-def prepare(samples: ClipSet, draw: Draw) -> Padded:
-    """The batch of a draw."""
-    return samples.batch(draw.ids)

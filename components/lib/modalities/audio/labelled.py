@@ -42,7 +42,7 @@ class Reader:
         """The bytes of the recording, or of the part that `start` and `end` of its record name.
 
         Raises:
-            DataError: if they are no audio.
+            DataError: if they are not audio.
         """
         data = recordings.content(record.required(name))
         data = parts.parted(data, parts.part(record, {"start": "start", "end": "end"}))
@@ -65,7 +65,7 @@ class Reader:
 
     def tensors(self, files: Sequence[bytes]) -> dict[str, Any]:
         """Arguments of a pass of the trunk."""
-        return dict(self.clips(files, [0] * len(files)).batch(range(len(files))).inputs())
+        return dict(self.clips(files, [0] * len(files)).batch(range(len(files))).arguments())
 
     def clips(self, files: Sequence[bytes], targets: list[Any]) -> Any:
         """A `ClipSet` of them."""
@@ -79,7 +79,7 @@ class Reader:
             files = [v if isinstance(v, bytes) else base64.b64decode(v, validate=True) for v in values]
         except (binascii.Error, TypeError, ValueError) as error:
             expected = "bytes of an audio file, or their base64"
-            raise DataError("an input is no recording", found=str(error), expected=expected) from error
+            raise DataError("an input is not a recording", found=str(error), expected=expected) from error
         if not all(files):
             raise DataError("an input is empty", expected="bytes of an audio file, or their base64")
         return files

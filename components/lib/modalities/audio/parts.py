@@ -14,7 +14,7 @@ def part(record: Any, fields: Mapping[str, str]) -> str:
     """'start end' in seconds, where a record names a part of its recording; '' for all of it.
 
     Raises:
-        DataError: if its times are no numbers, or in the wrong order.
+        DataError: if its times are not numbers, or in the wrong order.
     """
     given = [record.fields.get(fields[name]) for name in ("start", "end")]
     if all(value is None or value == "" for value in given):

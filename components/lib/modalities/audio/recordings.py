@@ -85,7 +85,7 @@ def content(value: Any) -> bytes:
         if not value:
             raise DataError("the recording is empty", found="0 bytes")
         return value
-    what = "the recording is not in the record" if value is None else "a value is no recording"
+    what = "the recording is not in the record" if value is None else "a value is not a recording"
     expected = "bytes, {bytes, path}, {array, sampling_rate} or a data: URL"
     raise DataError(what, found=type(value).__name__, expected=expected)
 
@@ -94,7 +94,7 @@ def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise DataError("a data: URL is no base64", found=str(error)) from error
+        raise DataError("a data: URL is not base64", found=str(error)) from error
 
 
 def _array(values: Any, rate: Any) -> bytes:
@@ -108,7 +108,7 @@ def _array(values: Any, rate: Any) -> bytes:
             raise ValueError("whole numbers beyond 16 bits")
     except (TypeError, ValueError, OverflowError) as error:
         expected = "{array: numbers, sampling_rate: samples a second}"
-        raise DataError("an array is no recording", found=str(error)[:80], expected=expected) from error
+        raise DataError("an array is not a recording", found=str(error)[:80], expected=expected) from error
     array = array.T if array.ndim == 2 and array.shape[0] <= CHANNELS < array.shape[1] else array
     return encoded(array.astype(np.int16 if array.dtype.kind in "iu" else np.float32), int(rate))
 
@@ -225,9 +225,9 @@ class Reader:
         self._squares, self._full, self._beyond, self.frames = 0.0, 0, False, 0
 
     def add(self, block: Floats) -> None:
-        """Takes (frames, channels); raises DataError if a value is no number."""
+        """Takes (frames, channels); raises DataError if a value is not a number."""
         if not np.isfinite(block).all():
-            raise DataError("a sample of the recording is no number", found="nan or infinite")
+            raise DataError("a sample of the recording is not a number", found="nan or infinite")
         self._beyond |= bool(np.abs(block).max(initial=0) > 1)
         mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
         self.frames += len(mono)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from components.lib.data.images import Pixels
-from components.lib.engine.randomness import Draw, Ints
+from components.lib.engine.randomness import Ints
+from components.lib.engine.trainable import PerSample
 from components.lib.engine.transfer import constant
 from components.lib.modalities.image.canvas import Canvas
 
@@ -55,7 +56,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
-class Framed:
+class Framed(PerSample):
     """A batch: (n, height, width, channels) bytes, and the targets."""
 
     pixels: Tensor
@@ -65,28 +66,12 @@ class Framed:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    @property
-    def weight(self) -> float:
-        """Images."""
-        return float(len(self))
-
-    @property
-    def real(self) -> int:
-        """Images."""
-        return len(self)
-
-    @property
-    def slots(self) -> int:
-        """Images."""
-        return len(self)
+    def arguments(self, model: Any = None) -> dict[str, Tensor]:
+        """Of a pass of a model."""
+        return {"pixel_values": self.normal()}
 
     def normal(self) -> Tensor:
         """(n, channels, height, width) with the corpus' mean 0 and deviation 1."""
         pixels = self.pixels.float() / 255
         mean, std = (constant(values, pixels) for values in (self.canvas.mean, self.canvas.std))
         return ((pixels - mean) / std).permute(0, 3, 1, 2).contiguous()
-
-
-def prepare(samples: ImageSet, draw: Draw) -> Framed:
-    """The batch of a draw."""
-    return samples.batch(draw.ids)

@@ -38,7 +38,7 @@ WORDS = Words(
 THUMBNAIL = 64  # pixels of the longer side
 VALUES = 2  # version of what is measured of pixels
 COLOUR = 48  # bits of a pixel in colours of 16 bits
-TURNED, DAMAGED, HOLES = 1, 2, 4  # turned upright by EXIF; EXIF is broken; some pixels are no numbers
+TURNED, DAMAGED, HOLES = 1, 2, 4  # turned upright by EXIF; EXIF is broken; some pixels are not numbers
 
 
 def identity(options: Ingestion, evaluations: bool) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> tuple
         "16 bits a colour and transparency: the upper eight bits are read": (
             measures["bits"] == COLOUR
         ).sum(),
-        "pixels that are no numbers: they are read as the lowest value": (
+        "pixels that are not numbers: they are read as the lowest value": (
             measures["flags"] & HOLES > 0
         ).sum(),
         "broken EXIF: they are kept": (measures["flags"] & DAMAGED > 0).sum(),

@@ -40,7 +40,7 @@ class Reader:
         self.canvas.check(facts["probes"], where)
 
     def value(self, record: Record, name: str, tell: Callable[[str], None], role: str = "") -> bytes:
-        """The bytes of the file; raises DataError if they are no image, or one of a depth without a range."""
+        """The bytes of the file; raises DataError if they are no image, or of a depth without range."""
         data = images.content(record.required(name))
         found = self._values(data)
         check(found.array, self.canvas.range)
@@ -73,8 +73,7 @@ class Reader:
 
         from components.lib.modalities.image.examples import Framed
 
-        batch = Framed(torch.from_numpy(self.sized(files)), (), self.canvas)
-        return {"pixel_values": batch.normal()}
+        return Framed(torch.from_numpy(self.sized(files)), (), self.canvas).arguments()
 
     def served(self, values: Sequence[Any], role: str = "") -> list[bytes]:
         """What a server was sent, bytes or base64 text, as files; raises DataError."""
@@ -82,7 +81,7 @@ class Reader:
             return [v if isinstance(v, bytes) else base64.b64decode(v, validate=True) for v in values]
         except (binascii.Error, TypeError, ValueError) as error:
             expected = "bytes of an image file, or their base64"
-            raise DataError("an input is no image", found=str(error), expected=expected) from error
+            raise DataError("an input is not an image", found=str(error), expected=expected) from error
 
     def excerpt(self, value: bytes) -> dict[str, str]:
         """How a report shows an input: a small PNG in base64."""

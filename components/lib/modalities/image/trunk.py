@@ -88,7 +88,7 @@ def load(folder: Path, dropout: float | None = None) -> Trunk:
     Args:
         folder: config.json and safetensors.
         dropout: of a ViT's hidden states, to go on with; other random masks are switched off then, as they
-            are no function of the sample. None: all as config.json says.
+            are not a function of the sample. None: all as config.json says.
 
     Raises:
         DataError: if the weights are not those of config.json.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from components.lib.engine.trainable import PerSample
 from components.lib.engine.transfer import constant
 from components.lib.modalities.image.augmentation import Recipe, apply
 
@@ -36,7 +37,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class View:
+class View(PerSample):
     """n images as they are stored, and the recipe of this view of them.
 
     Attributes:
@@ -52,21 +53,6 @@ class View:
     flops: float = 0.0
 
     def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def weight(self) -> float:
-        """Images."""
-        return float(len(self.images))
-
-    @property
-    def real(self) -> int:
-        """Images that carry data: all."""
-        return len(self.images)
-
-    @property
-    def slots(self) -> int:
-        """Images that are computed."""
         return len(self.images)
 
     def plus(self, **extra: Tensor) -> View:

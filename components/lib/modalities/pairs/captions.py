@@ -34,7 +34,7 @@ def captions(value: Any, *, normal: bool = False) -> list[str]:
     for one in listed:
         text = next((one[key] for key in KEYS if key in one), None) if isinstance(one, Mapping) else one
         if not isinstance(text, str):
-            raise DataError("a caption is no text", found=type(text).__name__, expected=EXPECTED)
+            raise DataError("a caption is not text", found=type(text).__name__, expected=EXPECTED)
         if len(text) > LONGEST:
             raise DataError(
                 "a caption is far too long", found=f"{len(text):,} characters", expected=f"{LONGEST:,}"

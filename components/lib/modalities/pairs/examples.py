@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.lib.engine.randomness import Draw, Ints
+from components.lib.engine.randomness import Ints
+from components.lib.engine.trainable import PerSample
 from components.lib.engine.transfer import moved
 from components.lib.modalities.image.examples import Framed, ImageSet
 from components.lib.modalities.text.examples import Examples
@@ -19,7 +20,7 @@ EMBEDDED = 64  # images or texts at once, whatever the batch: vectors are the sa
 
 
 @dataclass(frozen=True)
-class Matched:
+class Matched(PerSample):
     """A batch of images with a text each; `own` (n, n) is whether a text is one of the image's."""
 
     images: Framed
@@ -29,21 +30,6 @@ class Matched:
 
     def __len__(self) -> int:
         return len(self.images)
-
-    @property
-    def weight(self) -> float:
-        """Pairs."""
-        return float(len(self))
-
-    @property
-    def real(self) -> int:
-        """Pairs."""
-        return len(self)
-
-    @property
-    def slots(self) -> int:
-        """Pairs."""
-        return len(self)
 
 
 @dataclass(frozen=True)
@@ -112,7 +98,7 @@ def gallery(reader: Any, files: Sequence[bytes], captions: Sequence[Sequence[str
 
 
 @dataclass(frozen=True)
-class Prompted:
+class Prompted(PerSample):
     """A batch of images, their classes, and texts that speak of all classes."""
 
     images: Framed
@@ -121,21 +107,6 @@ class Prompted:
 
     def __len__(self) -> int:
         return len(self.images)
-
-    @property
-    def weight(self) -> float:
-        """Images."""
-        return float(len(self))
-
-    @property
-    def real(self) -> int:
-        """Images."""
-        return len(self)
-
-    @property
-    def slots(self) -> int:
-        """Images."""
-        return len(self)
 
 
 @dataclass(frozen=True)
@@ -161,8 +132,3 @@ class PromptedSet:
         """These images, and all prompts."""
         prompts = self.prompts.batch(range(len(self.prompts)))
         return Prompted(self.images.batch(places), prompts.ids, prompts.mask)
-
-
-def prepare(samples: Any, draw: Draw) -> Any:
-    """The batch of a draw."""
-    return samples.batch(draw.ids)

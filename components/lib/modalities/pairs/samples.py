@@ -12,6 +12,7 @@ from torch import Tensor
 
 from components.lib.core.errors import DataError
 from components.lib.engine.randomness import Draw, Ints
+from components.lib.engine.trainable import PerSample
 from components.lib.modalities.image import samples as image
 from components.lib.modalities.image.pictures import Picture, grid
 from components.lib.modalities.image.views import View
@@ -27,7 +28,7 @@ PRIME = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
-class Pair:
+class Pair(PerSample):
     """A batch of images with a caption each.
 
     Attributes:
@@ -43,21 +44,6 @@ class Pair:
     words: Tensor
 
     def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def weight(self) -> float:
-        """Pairs."""
-        return float(len(self.ids))
-
-    @property
-    def real(self) -> int:
-        """Pairs."""
-        return len(self.ids)
-
-    @property
-    def slots(self) -> int:
-        """Pairs."""
         return len(self.ids)
 
     @property

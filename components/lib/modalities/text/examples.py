@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.lib.engine.randomness import Draw, Ints
+from components.lib.engine.randomness import Ints
 
 IGNORED = -100  # cross_entropy's index for "no target here"
 
@@ -88,7 +88,7 @@ class Padded:
         return float((self.targets != IGNORED).sum())
 
     def arguments(self, model: Any) -> dict[str, Tensor]:
-        """Of a pass of a model on pairs of texts: with their types, where it has vectors for them."""
+        """Of a pass of a model: with the types of a pair's texts, where it has vectors for them."""
         given = {"input_ids": self.ids, "attention_mask": self.mask}
         typed = getattr(model.config, "type_vocab_size", 0) or 0
         return {**given, "token_type_ids": self.types} if typed > 1 else given
@@ -102,8 +102,3 @@ class Padded:
     def slots(self) -> int:
         """Tokens that are computed."""
         return self.ids.numel()
-
-
-def prepare(samples: Examples, draw: Draw) -> Padded:
-    """The batch of a draw."""
-    return samples.batch(draw.ids)

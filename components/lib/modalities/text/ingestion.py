@@ -76,7 +76,7 @@ def payload(record: Record, fields: Mapping[str, str]) -> Payload | Rejected:
     if isinstance(value, list) and all(isinstance(token, str) for token in value):
         value = " ".join(value)
     if not isinstance(value, str):
-        return rejected(record.where, f"'{fields['text']}' is no text but {type(value).__name__}", value)
+        return rejected(record.where, f"'{fields['text']}' is not text but {type(value).__name__}", value)
     if value.count("\0") * 10 > len(value):
         return rejected(record.where, "binary data: more than 10 % of it are NUL characters", value)
     return (value,)

@@ -106,11 +106,11 @@ class Reader:
         return {"input_ids": batch.ids, "attention_mask": batch.mask}
 
     def served(self, values: Sequence[Any], role: str = "") -> list[str]:
-        """What a server was sent, normalised; raises DataError for what is no text, or an empty one."""
+        """What a server was sent, normalised; raises DataError for what is not text, or is empty."""
         texts = [normalised(value) if isinstance(value, str) else value for value in values]
         for value, text in zip(values, texts, strict=True):
             if not isinstance(value, str):
-                raise DataError("an input is no text", found=repr(value)[:80], expected="a text")
+                raise DataError("an input is not text", found=repr(value)[:80], expected="a text")
             if not text:
                 raise DataError("an input is an empty text", found=repr(value[:80]))
         return texts

@@ -33,16 +33,14 @@ def relevant(value: Any) -> Relevant:
     texts = [texts] if isinstance(texts, str) else texts
     grades = [grades] if isinstance(grades, int | float) else grades
     if not isinstance(texts, list) or not isinstance(grades, list | None):
-        raise DataError("documents are no texts", found=repr(value)[:80], expected=EXPECTED)
+        raise DataError("documents are not texts", found=repr(value)[:80], expected=EXPECTED)
     grades = [1.0] * len(texts) if grades is None else grades
     found: dict[str, float] = {}
     for text, grade in zip(texts, grades, strict=False):
         if not isinstance(text, str) or not normalised(text):
-            raise DataError(
-                "a document is no text, or an empty one", found=repr(text)[:80], expected=EXPECTED
-            )
+            raise DataError("a document is not text, or is empty", found=repr(text)[:80], expected=EXPECTED)
         if isinstance(grade, bool) or not isinstance(grade, int | float) or not 0 <= grade < np.inf:
-            raise DataError("a relevance is no grade", found=repr(grade)[:80], expected="0 or more")
+            raise DataError("a relevance is not a grade", found=repr(grade)[:80], expected="0 or more")
         found[normalised(text)] = max(float(grade), found.get(normalised(text), 0.0))
     if len(texts) != len(grades) or not any(found.values()):
         raise DataError("no document is relevant", found=repr(value)[:80], expected=EXPECTED)

@@ -65,9 +65,9 @@ def encoded_pairs(
 
 
 def checked_pair(values: Mapping[str, Any]) -> dict[str, str]:
-    """The roles `first` and `second` of a record; raises DataError if one is no text, or an empty one."""
+    """The roles `first` and `second` of a record; raises DataError if one is not text, or is empty."""
     for role in ("first", "second"):
         if not isinstance(values[role], str) or not values[role].strip():
-            what = f"the {role} text is none, or an empty one"
+            what = f"the {role} text is missing or empty"
             raise DataError(what, found=repr(values[role])[:80])
     return {role: values[role] for role in ("first", "second")}

@@ -150,7 +150,7 @@ def load(folder: Path, dropout: float | None = None) -> Trunk | StaticTrunk:
     Args:
         folder: config.json and safetensors.
         dropout: of hidden states, to go on with; masks of attention weights are switched off then, as they
-            are no function of the sample. None: all as config.json says.
+            are not a function of the sample. None: all as config.json says.
 
     Raises:
         DataError: if the weights are not those of config.json.

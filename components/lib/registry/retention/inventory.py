@@ -20,8 +20,10 @@ _OUTPUT = r"[a-z][a-z0-9_-]*/[0-9a-f]{32}"  # stage/key: a place
 MANIFEST = re.compile(rf"(?P<place>{_OUTPUT})/manifest\.json")
 ATTEMPT = re.compile(rf"(?P<folder>{_OUTPUT}/[0-9a-f]{{12}})/.+")
 HIDDEN = re.compile(rf"{CONDEMNED}/(?P<folder>{_OUTPUT}/[0-9a-f]{{12}})\.json")
-CHECKPOINT = re.compile(rf"(?P<folder>checkpoints/{_OUTPUT}|launches/[0-9a-f]{{32}})/.+")
+CHECKPOINT = re.compile(rf"(?P<folder>checkpoints/{_OUTPUT}|(launches|aliases)/[0-9a-f]{{32}})/.+")
 RECORD = re.compile(r"runs/(?P<run>[^/]+)/[^/]+\.json")
+HANDED = re.compile(r"(?P<folder>runs/([^/]+/settings\.[a-z]+\.\d+|probe-[0-9a-f]{32}))")
+HISTORY = re.compile(r"runs/(index|[^/]+/report)\.html")  # which, with the records, is kept for good
 
 
 @dataclass
@@ -75,7 +77,8 @@ class Inventory:
         outputs: by place.
         hidden: by folder.
         files: of each attempt, by folder; whether a manifest names them or not.
-        checkpoints: by folder; and what a launcher tells its processes.
+        checkpoints: by folder; what a launcher tells its processes, leases and moves of aliases; settings
+            that a run handed on by way of the store, by key.
     """
 
     outputs: dict[str, Output] = field(default_factory=dict)
@@ -101,11 +104,17 @@ def survey(objects: Objects) -> Inventory:
                 found.hidden[output.folder] = output
         elif match := ATTEMPT.fullmatch(entry.key):
             found.files[match["folder"]].add(entry)
-        elif match := CHECKPOINT.fullmatch(entry.key):
+        elif match := CHECKPOINT.fullmatch(entry.key) or HANDED.fullmatch(entry.key):
             found.checkpoints[match["folder"]].add(entry)
         elif match := RECORD.fullmatch(entry.key):
             _note(objects, entry, found.runs.setdefault(match["run"], Run(match["run"])))
     return found
+
+
+def owned(key: str) -> bool:
+    """Whether an object is of the collector: it deletes it some day, or keeps it for good."""
+    kinds = (MANIFEST, HIDDEN, ATTEMPT, CHECKPOINT, RECORD, HANDED, HISTORY)
+    return any(kind.fullmatch(key) for kind in kinds)
 
 
 def _output(objects: Objects, entry: Entry, place: str) -> Output | None:

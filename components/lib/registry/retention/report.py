@@ -12,7 +12,7 @@ ROWS = {
     "condemned": "outputs that nothing needs: hidden",
     "deleted": "hidden outputs that nothing needs: deleted",
     "litter": "files without a manifest: deleted",
-    "checkpoints": "checkpoints and launches that nobody continues: deleted",
+    "checkpoints": "checkpoints, leases and settings of runs that nobody continues: deleted",
     "orphans": "TrainJobs that nobody follows: deleted",
 }
 

@@ -113,7 +113,7 @@ def relocate(base: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def opened(path: Path, uri: str) -> Iterator[sqlite3.Connection]:
-    """Raises typed errors for a file that is held by another process, or is no database."""
+    """Raises typed errors for a file that is held by another process, or is not a database."""
     try:
         with closing(sqlite3.connect(path, timeout=1.0)) as connection:
             yield connection

@@ -38,7 +38,7 @@ def probe(
         trunk: the registered model of the trunk; the tags of its newest version are returned.
 
     Raises:
-        ConfigError: if it is no MLflow, or one that this run cannot use as it is: see `_examine`.
+        ConfigError: if it is not MLflow, or one that this run cannot use as it is: see `_examine`.
         AccessError: if the server refuses us, or the folder of a sqlite file cannot be written.
         MissingError: if the files of a champion are gone.
         ServiceError: if nobody answers in time, or another process holds the database.

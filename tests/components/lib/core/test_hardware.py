@@ -8,6 +8,7 @@ import torch
 from components.lib.core import hardware
 from components.lib.core.errors import ConfigError
 from components.lib.storage.stage import stage
+from components.pretraining import watchdog
 
 VISIBLE = torch.cuda.device_count()
 
@@ -31,6 +32,30 @@ def test_a_container_does_not_take_its_node_for_its_own(tmp_path, monkeypatch, r
         (tmp_path / "cpu.max").write_text(quota)
     monkeypatch.setenv(hardware.CPUS, reserved)
     assert hardware.cores() == expected
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ("low 0\noom 3\noom_kill 2\n", "the kernel ended 2 processes at the limit of memory, 4.0 GiB"),
+        ("low 0\noom 0\noom_kill 0\n", ""),
+        (None, ""),
+    ],
+)
+def test_a_process_that_the_kernel_ended_for_memory_is_told_with_the_limit(
+    tmp_path, monkeypatch, events, said
+):
+    """By whoever started it and lives, in its own container."""
+    for name, path in (("EVENTS", "memory.events"), ("CEILING", "memory.max")):
+        monkeypatch.setattr(hardware, name, tmp_path / path)
+    (tmp_path / "memory.max").write_text(str(4 << 30))
+    if events:
+        (tmp_path / "memory.events").write_text(events)
+    assert hardware.out_of_memory() == said
+    (tmp_path / "log").mkdir()
+    lost = watchdog._cause(tmp_path / "log", 1, "exitcode  : -9")
+    assert said in lost.found and "SIGKILL" in lost.found
+    assert lost.fix.startswith("lower pretraining.micro_batch" if said else "if memory ran out, lower")
 
 
 @pytest.mark.parametrize("reserved", ["", "0", str(VISIBLE)])

@@ -133,15 +133,15 @@ NO_MASK = {
     "a photograph": (saved(Image.fromarray(np.stack([INDICES, INDICES, INDICES + 1], 2))), "colours"),
     "lossy": (saved(Image.fromarray(INDICES), "JPEG"), "decoded"),
     "another size": (INDICES[:3], "fit"),
-    "fractions": (INDICES + 0.5, "no mask"),
-    "not a number": (np.full((6, 8), np.nan), "no mask"),
-    "beyond 64 bits": (np.full((6, 8), 2.0**63), "no mask"),
+    "fractions": (INDICES + 0.5, "not a mask"),
+    "not a number": (np.full((6, 8), np.nan), "not a mask"),
+    "beyond 64 bits": (np.full((6, 8), 2.0**63), "not a mask"),
     "below zero": (INDICES.astype(int) - 2, "of no class"),
     "too deep": (INDICES.astype(int) + 65_535, "of no class"),
-    "ragged": ([[1], [1, 2]], "no mask"),
-    "words": ("a.png", "no mask"),
-    "one an image": (3, "no mask"),
-    "a mask a class": (np.zeros((6, 8, 4), int), "no mask"),
+    "ragged": ([[1], [1, 2]], "not a mask"),
+    "words": ("a.png", "not a mask"),
+    "one an image": (3, "not a mask"),
+    "a mask a class": (np.zeros((6, 8, 4), int), "not a mask"),
 }
 
 

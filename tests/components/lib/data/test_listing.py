@@ -92,7 +92,7 @@ def test_what_is_data_does_not_depend_on_where_it_lies(tmp_path, s3, layout, mad
     places = [record.where[len(source) :].lstrip("!/.").partition(":")[0] for record in found]
     assert sorted(places) == data
     counts = dict(passed.counts)
-    if made is folder:  # a folder that is no data is one name
+    if made is folder:  # a folder that is not data is one name
         assert counts.keys() == expected.keys()
     else:
         assert counts == expected

@@ -33,7 +33,7 @@ from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
 from components.preflight.plan import resolve
 from tests import made
-from tests.accelerator import DEVICE, cpu_only, rerun
+from tests.accelerator import DEVICE, cpu_only
 
 FOLDER = "components.lib.modalities"
 NAMES = modalities.names()
@@ -211,8 +211,3 @@ def test_preflight_resolves_a_run_and_knows_its_layers(name, architecture, tmp_p
         classifiers.freeze(model, hooks.layers(dials))
         with pytest.raises(ConfigError, match="fewer layers"):
             classifiers.freeze(model, hooks.layers(dials) + 1)
-
-
-@cpu_only
-def test_on_the_card():
-    rerun(__file__)

@@ -12,7 +12,7 @@ from components.lib.engine.transfer import moved
 from components.lib.models.classifiers import fingerprint
 from components.lib.modes import Fit
 from tests import made
-from tests.accelerator import DEVICE, ON_CARD, cpu_only, rerun
+from tests.accelerator import DEVICE, ON_CARD
 
 FOLDER = "components.lib.modes"
 NAMES = plugins.names(FOLDER)
@@ -82,8 +82,3 @@ def test_what_is_learnt_is_a_plain_branch(name, task, modality, architecture, tm
     for column, values in found[0].items():
         for other in found[1:]:
             assert [np.asarray(v).tolist() for v in values] == [np.asarray(v).tolist() for v in other[column]]
-
-
-@cpu_only
-def test_on_the_card():
-    rerun(__file__)

@@ -45,7 +45,7 @@ def test_values_and_gradients_are_those_of_the_papers(loss):
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
 def test_neither_the_sample_itself_nor_another_of_the_same_caption_is_a_negative(loss):
-    """Columns that are no negatives might as well not be there; and no gradient is lost to them."""
+    """Columns that are not negatives might as well not be there; and no gradient is lost to them."""
     samples = made.open_samples("pairs")
     torch.manual_seed(0)
     objective = clip.Objective(clip.Config(loss=loss), samples.trunk())

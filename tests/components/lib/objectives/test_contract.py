@@ -30,7 +30,7 @@ from components.lib.storage.objects import connect
 from components.lib.storage.store import Store
 from components.pretraining import pictures
 from tests import made
-from tests.accelerator import DEVICE, cpu_only, no_sync, rerun
+from tests.accelerator import DEVICE, cpu_only, no_sync
 from tests.components.lib.engine.toys import stopped
 from tests.made.in_memory import draw
 
@@ -204,8 +204,3 @@ def test_every_need_is_offered():
         for capability in modalities.offers(modality, made.trunk_settings(modality, architecture))
     }
     assert {need for name in NAMES for need in plugins.load(FOLDER, name).NEEDS} <= offered
-
-
-@cpu_only
-def test_on_the_card():
-    rerun(__file__)

@@ -94,7 +94,7 @@ def test_pictures_are_inline_pngs_and_nothing_else():
         )
     )
     assert found.findings == [] and found.tags.count("img") == 1
-    assert found.text.count("could not be drawn: it is no PNG image") == 2
+    assert found.text.count("could not be drawn: it is not a PNG image") == 2
 
 
 def test_what_cannot_be_drawn_says_so_in_its_place(capsys):

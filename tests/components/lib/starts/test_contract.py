@@ -13,7 +13,7 @@ from components.lib.models.classifiers import fingerprint
 from components.lib.starts import Origin
 from components.lib.storage.artifacts import Key, Manifest
 from tests import made
-from tests.accelerator import DEVICE, cpu_only, rerun
+from tests.accelerator import DEVICE
 
 FOLDER = "components.lib.starts"
 NAMES = plugins.names(FOLDER)
@@ -114,8 +114,3 @@ def test_the_cost_of_a_trunk_is_what_was_measured():
     assert trunk.cost(replace(given, trunk=replace(given.trunk, facts={}))) is None
     assert trunk.cost(replace(given, trunk=replace(given.trunk, measured={"cpu_seconds": 4.0}))) == 4.0
     assert plugins.load(FOLDER, "random").cost(given) == 0.0
-
-
-@cpu_only
-def test_on_the_card():
-    rerun(__file__)

@@ -27,7 +27,7 @@ from components.lib.engine.trainable import WeightedSum
 from components.lib.engine.transfer import moved
 from components.lib.registry.serving import Server
 from tests import made
-from tests.accelerator import DEVICE, cpu_only, rerun
+from tests.accelerator import DEVICE, cpu_only
 
 FOLDER = "components.lib.tasks"
 NAMES = plugins.names(FOLDER)
@@ -221,8 +221,3 @@ def test_learns_its_examples_by_heart(name, modality, architecture):
     gained = score() - before if says["better"] == "higher" else before - score()
     left = says["high"] - before if says["better"] == "higher" else before - says["low"]
     assert gained > 0.75 * left
-
-
-@cpu_only
-def test_on_the_card():
-    rerun(__file__)

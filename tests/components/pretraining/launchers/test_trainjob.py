@@ -98,6 +98,7 @@ def beside(act, *arguments):
     assert not thread.is_alive()
 
 
+@pytest.mark.long
 def test_a_trunk_is_trained_by_two_pods_and_comes_back_through_the_store(api, s3, tmp_path, capfd):
     api.pending, api.cuts = 1.0, 2
     corpora.topic_tokens(tmp_path, store=s3)

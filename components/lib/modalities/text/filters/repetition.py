@@ -24,7 +24,7 @@ class Config:
 
 
 def reason(document: Document, config: Config) -> str | None:
-    """Gopher's rules (Rae et al. 2021, table A1), loosened: mail quotes and lists are no spam.
+    """Gopher's rules (Rae et al. 2021, table A1), loosened: mail quotes and lists are not spam.
 
     Where a script has no spaces, a run has as many characters as so many words have on average.
     """

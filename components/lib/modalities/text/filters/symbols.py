@@ -1,4 +1,4 @@
-"""Symbol filter: marks of pages that are no prose: hashes, ellipses, bullets, very long words."""
+"""Symbol filter: marks of pages that are not prose: hashes, ellipses, bullets, very long words."""
 
 from __future__ import annotations
 

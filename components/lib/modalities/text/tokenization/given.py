@@ -27,7 +27,7 @@ def read(data: bytes, where: str, *, complete: bool = True) -> FramedTokenizer:
             where these are missing, and ends a text where there is no frame at all.
 
     Raises:
-        DataError: if it is no tokenizer, or drops what it does not know.
+        DataError: if it is not a tokenizer, or drops what it does not know.
     """
     tokenizer = _parse(data, where)
     tokenizer.no_truncation()

@@ -172,7 +172,7 @@ def test_a_tar_shard_hands_over_every_member_of_a_record(tmp_path):
         "3": {"text": "no image at all"},
         "4": {"image": FILES[5]},
     }
-    kinds = "members of tar shards that are no image, recording, text, class or .json"
+    kinds = "members of tar shards that are not an image, recording, text, class or .json"
     assert {name[place:] for name in passed.examples[kinds]} == {"0.depth.png", "in/2.jpg"}
     assert passed.counts == {kinds: 2, "hidden files": 1}
     broken = {one.where[place:]: one.reason for one in found if type(one) is Rejected}

@@ -76,7 +76,7 @@ STRAY = ['"opens ' + BODY[0], *BODY[1:6], 'ends",b']
 )
 def test_rows_are_found_and_every_line_is_told(tmp_path, name, data, good, bad):
     found, rejected, account = read(tmp_path, name, data.encode("utf-8", "surrogateescape"), encoding="utf-8")
-    if good is None:  # quoted line ends are no rows
+    if good is None:  # quoted line ends are not rows
         good = [tuple(value for value in row) for row in found]
         assert any("\n" in value for row in found for value in row)
     assert found == good and [(at, span) for at, span, _ in rejected] == bad

@@ -7,6 +7,8 @@ import pytest
 
 from components.lib.registry.registered_models import Registry
 from components.lib.registry.retention import Policy, collect
+from components.lib.registry.retention.inventory import owned
+from components.lib.storage.lease import Lease
 from tests.components.lib.registry.retention.stores import (
     DAY,
     DELETE,
@@ -141,21 +143,29 @@ def test_recent_runs_running_jobs_and_fresh_outputs_are_kept(disk, registry, kep
 
 def test_files_without_a_manifest_go_but_not_under_a_run_at_work(disk, registry, kept):
     attempt, checkpoint = f"{place(kept[0])}/{'0' * 12}/shard", f"checkpoints/{place(kept[-1])}/1.commit.json"
-    launch = f"launches/{kept[-1].key.digest}/job.json"
-    for key in (attempt, checkpoint, launch):
+    folders = [f"{folder}/{kept[-1].key.digest}" for folder in ("launches", "aliases")]
+    passing = {attempt, checkpoint, f"{folders[0]}/job.json", f"{folders[1]}/move.000007.json"}
+    passing |= {"runs/ended/settings.finetuning.12", f"runs/probe-{'0' * 32}"}
+    for key in passing:
         disk.objects.write(key, b"12345")
+    for folder in folders:
+        held = Lease(disk.objects, folder, "ended")
+        assert held.take()
+        disk.objects.write(f"{folder}/waiting.another.json", b"{}")
+        passing |= {key for key in disk.objects.keys(folder)}
     collect(disk, registry, DELETE)
-    assert {attempt, checkpoint, launch} <= listing(disk).keys(), "they are young"
+    assert passing <= listing(disk).keys(), "they are young"
     age(disk, 20)
     ledger(disk, "still", [], ended=False)
     disk.objects.write("runs/still/preflight.json", b"{}")
     age(disk, 30, "runs/still/")
     collect(disk, registry, DELETE)
-    assert {attempt, checkpoint, launch} <= listing(disk).keys(), "a run that began before them has not ended"
+    assert passing <= listing(disk).keys(), "a run that began before them has not ended"
     disk.objects.write("runs/still/exit.json", b"{}")
     report = collect(disk, registry, DELETE)
-    assert report.bytes["litter"] == 5 and report.bytes["checkpoints"] == 10
-    assert not {attempt, checkpoint, launch} & listing(disk).keys() and whole(disk, kept)
+    assert report.bytes["litter"] == 5 and len(report.names["checkpoints"]) == 5
+    assert not passing & listing(disk).keys() and whole(disk, kept)
+    assert all(map(owned, listing(disk)))
 
 
 def test_an_output_made_anew_while_its_first_one_is_hidden(disk, registry, kept):

@@ -11,16 +11,15 @@ puts those aliases back, and compares anew. A lease keeps all that from happenin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
-from components.lib.core.errors import ServiceError
+from components.lib.core.errors import MissingError, ServiceError
 from components.lib.core.failpoints import reach
 from components.lib.registry.registered_models import ANCHOR, CHAMPION, PREVIOUS, Registered, Registry
 from components.lib.storage.artifacts import sha256
 from components.lib.storage.lease import Lease
 from components.lib.storage.objects import Objects
-from components.lib.storage.stage import Context
 
 MOVE = "move.{:06d}.json"
 
@@ -55,13 +54,22 @@ class Moves:
                 self._objects.delete(self._key(number))
         self.seen = mine
         reach("promotion.moving")
-        self._tell(registry, to)
-        if (last := self._last()) > mine:
-            after = json.loads(self._objects.read(self._key(last)))
-            versions = {one.version: one for one in registry.of(self._name)}
-            there = {alias: versions[version] for alias, version in after.items() if version in versions}
-            self._tell(registry, there)
+        try:
+            self._tell(registry, to)
+        finally:
+            beaten = self._restored(registry)
+        if beaten:
             raise self._late()
+
+    def _restored(self, registry: Registry) -> bool:
+        """Whether another has moved them since; then they are put back as that move left them."""
+        while (last := self._last()) > self.seen:
+            with suppress(MissingError):  # a third one has moved them by now
+                after = json.loads(self._objects.read(self._key(last)))
+                versions = {one.version: one for one in registry.of(self._name)}
+                self._tell(registry, {alias: versions[to] for alias, to in after.items() if to in versions})
+                return True
+        return False
 
     def _tell(self, registry: Registry, to: Mapping[str, Registered]) -> None:
         for alias, version in to.items():
@@ -115,16 +123,23 @@ def promote(
 
 
 @contextmanager
-def locked(context: Context, models: Sequence[str]) -> Iterator[None]:
-    """Keeps other runs on this store from moving aliases of these models; waits for those that do."""
+def locked(
+    objects: Objects, models: Sequence[str], owner: str, tell: Callable[[str], None]
+) -> Iterator[None]:
+    """Keeps others on this store from moving aliases of these models; waits for those that do.
 
-    def tell(owner: str) -> None:
-        context.tell(f"run {owner} promotes the same model: this one waits until it is done")
+    Args:
+        owner: who moves them, such as the id of a run.
+        tell: gets one line a holder that is waited for.
+    """
+
+    def waits(holder: str) -> None:
+        tell(f"run {holder} promotes the same model: this one waits until it is done")
 
     with ExitStack() as stack:
         for model in sorted(set(models)):  # in one order, so that no two wait for each other
-            lease = Lease(context.store.objects, _prefix(model), context.run_id)
-            lease.wait(lambda: False, tell)
+            lease = Lease(objects, _prefix(model), owner)
+            lease.wait(lambda: False, waits)
             stack.enter_context(lease.kept())
         yield
 
