@@ -23,6 +23,7 @@ class Config:
         confidence: of the intervals, two-sided.
         seed: of the resampling.
         batch_size: examples a forward pass.
+        explain: answers, right and wrong, whose words or pixels are explained.
         compress: variants that are made of the branch, and scored on the same examples.
     """
 
@@ -31,6 +32,7 @@ class Config:
     confidence: float = setting(0.95, "of the intervals", minimum=0.5, maximum=0.999)
     seed: int = setting(0, "of the resampling", minimum=0)
     batch_size: int = setting(64, "examples a forward pass", minimum=1)
+    explain: int = setting(2, "answers that are explained by integrated gradients", minimum=0, maximum=100)
     compress: tuple[str, ...] = setting(
         (), "smaller or faster variants, registered as <model>-<name>: files of components/lib/compressions"
     )

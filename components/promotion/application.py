@@ -17,6 +17,7 @@ from components.lib.storage.stage import Context
 from components.promotion.card import card
 from components.promotion.champion import EVALUATION, Candidate
 from components.promotion.decision import REJECTED
+from components.promotion.history import decisions
 
 
 def apply(
@@ -52,7 +53,8 @@ def apply(
             promote(registry, moves[version.name], version, expected=one.champion, better=better)
         for variant in task["variants"]:
             _apply_variant(context, registry, moves, decision, task, variant, one.evaluation)
-    _promote_trunk(context, registry, moves, decided, trunk, evaluations)
+    if not any(WITHDRAWN in version.tags for version in versions):
+        _promote_trunk(context, registry, moves, decided, trunk, evaluations)
 
 
 def _apply_variant(
@@ -92,7 +94,8 @@ def _register(
         maker = version.tags.get("trunkline.run_id", "")
         adopt(mine, branch.key.digest, version.reference, maker, name)
     else:
-        text = card(name, branch, evaluation, variant)
+        past = [] if variant else [*decisions(context.store, registry, name), task]
+        text = card(name, branch, evaluation, past, variant)
         facts = evaluation.facts["variants"][variant] if variant else evaluation.facts
         with track(mine, branch.key.digest, name=name) as tracker:
             tracker.params({branch.key.stage: branch.key.config})

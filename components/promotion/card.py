@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from components.lib import tasks
 from components.lib.modalities import snippet
 from components.lib.pages import model_card, scorecard, starts, variants
 from components.lib.pages.model_card import flat
 from components.lib.storage.artifacts import Manifest
+from components.promotion import life
 
 
 @model_card.drawn
-def card(name: str, branch: Manifest, evaluation: Manifest, variant: str = "") -> str:
-    """Markdown; of a compressed variant, with its own metrics."""
-    facts = evaluation.facts | (
-        {"metrics": evaluation.facts["variants"][variant]["metrics"]} if variant else {}
-    )
+def card(
+    name: str,
+    branch: Manifest,
+    evaluation: Manifest,
+    decided: Sequence[Mapping[str, Any]],
+    variant: str = "",
+) -> str:
+    """Markdown; `decided`: every decision on the model, this one last; none of a compressed variant."""
+    own = evaluation.facts["variants"][variant] if variant else evaluation.facts
+    facts = {**evaluation.facts, "metrics": own["metrics"]}
     metrics = {
         scorecard.described(facts, metric): [_value(entry[end]) for end in ("value", "low", "high")]
         for metric, entry in facts["metrics"].items()
@@ -30,6 +39,8 @@ def card(name: str, branch: Manifest, evaluation: Manifest, variant: str = "") -
         variants=variants.table(evaluation.facts, evaluation.measured),
         metrics=metrics,
         settings=flat(branch.key.config),
+        budget=life.budget(decided) if decided else {},
+        trusted=None if variant else facts.get("calibration"),
         lineage=[*lineage, *sorted(branch.key.inputs.items())],
         load=snippet(branch.facts["modality"], name, inputs=tasks.served(branch.facts["kind"])),
     )
