@@ -35,6 +35,7 @@ ROWS = {
     "F28": "errors that trying again cannot mend; a loop of crashes",
     "F29": "two processes, then one, then two",
     "F30": "kills and failing requests at random",
+    "F31": "a worker of a Ray cluster, or one of its machines, is lost",
 }
 
 

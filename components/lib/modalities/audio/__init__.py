@@ -2,6 +2,7 @@
 
 UNIT = "second"
 DOCUMENT = "clip"
+LENGTH = "seconds"
 OFFERS = ("audio", "waveform", "views")  # whatever the architecture; see ARCHITECTURES
 ARCHITECTURES = {
     "wav2vec2": ("frames",),

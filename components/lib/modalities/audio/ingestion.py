@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from components.lib.core.errors import DataError
@@ -17,7 +16,8 @@ from components.lib.data import correlation
 from components.lib.data.evaluation_index import Collector, Tested
 from components.lib.data.formats import Record, Rejected, column, rejected
 from components.lib.data.images import Pixels
-from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
+from components.lib.data.near_duplicates import Likeness
+from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Settled, Words
 from components.lib.modalities.audio import parts, recordings, spectrogram
 from components.lib.modalities.audio.recordings import Recording
 from components.lib.modalities.audio.settings import Ingestion
@@ -91,21 +91,22 @@ def indexer(options: Ingestion) -> Indexer:
     return Collector(_known)
 
 
-def near_copies(
-    ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
-) -> npt.NDArray[np.bool_]:
+def likeness(threshold: float) -> Likeness:
     """By correlation of small spectrograms."""
-    return correlation.near_copies(ids, signatures, threshold)
+    return correlation.likeness(threshold)
 
 
-def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> Settled:
     """What is told of rates, channels and floats of the whole corpus; drops nothing."""
-    measures = documents.measures
+    several = beyond = 0
+    for block in documents.blocks():
+        several += int((block.measures["channels"] > 1).sum())
+        beyond += int((block.measures["flags"] & BEYOND > 0).sum())
     told = {
-        "several channels: their mean is read": (measures["channels"] > 1).sum(),
-        "samples beyond full scale: they are cut off": (measures["flags"] & BEYOND > 0).sum(),
+        "several channels: their mean is read": several,
+        "samples beyond full scale: they are cut off": beyond,
     }
-    return {}, [f"{count:,} clips have {what}" for what, count in told.items() if count]
+    return {}, [f"{count:,} clips have {what}" for what, count in told.items() if count], lambda block: None
 
 
 def excerpt(payload: Payload) -> Payload:
