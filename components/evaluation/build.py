@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.evaluation import confusion, constant, outcomes, rivals
+from components.evaluation import confusion, constant, outcomes, reliability, rivals, slices
 from components.evaluation.answers import answered
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
@@ -61,9 +61,9 @@ def build(
     facts["constant"] = constant.gain(
         config, task, scored["challenger"], systems["challenger"].names, facts["metrics"]
     )
-    facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
-    found = details(context, branch, systems["challenger"], facts, scored["challenger"], test)
+    facts["slices"] = _sliced(config, context, branch, others, task, scored, classes)
+    found = details(context, branch, systems["challenger"], facts, scored["challenger"], test, config.explain)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))
@@ -112,9 +112,31 @@ def _facts(
         "difference": difference or None,
         "anchor": _named(others.get("anchor")),
         "anchor_gaps": _anchor_gaps(task, statistics, n) if "anchor" in others else None,
+        "calibration": reliability.measured(config, systems["challenger"], branch.facts.get("temperature")),
+        "confusion": confusion.matrix(systems["challenger"], branch.facts["classes"]),
         "test_set": branch.file("examples.parquet").sha256,
     }
     return facts, drawn
+
+
+def _sliced(
+    config: Config,
+    context: Context,
+    branch: Manifest,
+    others: Mapping[str, Registered],
+    task: ModuleType,
+    systems: Mapping[str, Columns],
+    classes: Mapping[str, list[str]],
+) -> list[dict[str, Any]]:
+    """Metrics by slice; an anchor that is the champion was scored once."""
+    same = {"anchor": systems["champion"]} if "anchor" in others and "anchor" not in systems else {}
+    names = {"anchor": classes.get("champion", []), **classes}
+
+    def statistic(system: str, columns: Columns) -> Statistic:
+        return _statistic(task, columns, names[system])
+
+    found = slices.read(context.store, branch)
+    return slices.metrics(config, found, task, {**systems, **same}, statistic)
 
 
 def _named(version: Registered | None) -> dict[str, str] | None:

@@ -17,6 +17,7 @@ class Config:
         confidence: of the intervals, two-sided.
         seed: of the resampling.
         batch_size: examples a forward pass.
+        explain: answers, right and wrong, whose words or pixels are explained.
     """
 
     model: str = setting(help="the registered model whose champion the branch is compared with")
@@ -24,3 +25,4 @@ class Config:
     confidence: float = setting(0.95, "of the intervals", minimum=0.5, maximum=0.999)
     seed: int = setting(0, "of the resampling", minimum=0)
     batch_size: int = setting(64, "examples a forward pass", minimum=1)
+    explain: int = setting(2, "answers that are explained by integrated gradients", minimum=0, maximum=100)

@@ -34,6 +34,10 @@ def write(draft: Draft, data: Frozen, results: list[Result], runs: list[dict[str
     for name, table in tables.items():
         pq.write_table(table, draft.folder / name, compression="zstd", write_page_checksum=True)
         draft.add(name, table.num_rows)
+    if test.slices:
+        path = draft.folder / "slices.parquet"
+        pq.write_table(pa.table(test.slices), path, compression="zstd", write_page_checksum=True)
+        draft.add(path.name, len(test))
     losses = [
         {**result.spec.tag, "step": int(row["step"]), "loss": row["loss"]}
         for result in results

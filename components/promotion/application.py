@@ -17,6 +17,7 @@ from components.lib.storage.stage import Context
 from components.promotion.card import card
 from components.promotion.champion import EVALUATION, Candidate
 from components.promotion.decision import REJECTED
+from components.promotion.history import decisions
 
 
 def apply(
@@ -52,7 +53,8 @@ def apply(
         elif task["verdict"] != REJECTED:
             better = any(finding["numbers"].get("better") for finding in task["findings"])
             promote(registry, moves[version.name], version, expected=one.champion, better=better)
-    _promote_trunk(context, registry, moves, decided, trunk, evaluations)
+    if not any(WITHDRAWN in version.tags for version in versions):
+        _promote_trunk(context, registry, moves, decided, trunk, evaluations)
 
 
 def _register(context: Context, registry: Registry, task: dict[str, Any], evaluation: Manifest) -> Registered:
@@ -63,7 +65,8 @@ def _register(context: Context, registry: Registry, task: dict[str, Any], evalua
         maker = version.tags.get("trunkline.run_id", "")
         adopt(mine, branch.key.digest, version.reference, maker, name)
     else:
-        text = card(name, branch, evaluation)
+        past = decisions(context.store, registry, name)
+        text = card(name, branch, evaluation, [*past, task])
         with track(mine, branch.key.digest, name=name) as tracker:
             tracker.params({"finetuning": branch.key.config})
             tracker.history([{"step": 0, **_figures(evaluation)}])

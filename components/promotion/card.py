@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from components.lib import tasks
 from components.lib.modalities import snippet
 from components.lib.pages import model_card, scorecard, starts
 from components.lib.pages.model_card import flat
 from components.lib.storage.artifacts import Manifest
+from components.promotion import life
 
 
 @model_card.drawn
-def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
-    """Markdown."""
+def card(name: str, branch: Manifest, evaluation: Manifest, decided: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown; `decided`: every decision on the model, this one last."""
     facts = evaluation.facts
     metrics = {
         scorecard.described(facts, metric): [_value(entry[end]) for end in ("value", "low", "high")]
@@ -26,6 +30,8 @@ def card(name: str, branch: Manifest, evaluation: Manifest) -> str:
         primary=scorecard.described(facts),
         metrics=metrics,
         settings=flat(branch.key.config),
+        budget=life.budget(decided),
+        trusted=facts.get("calibration"),
         lineage=[*lineage, *sorted(branch.key.inputs.items())],
         load=snippet(branch.facts["modality"], name, inputs=tasks.served(branch.facts["kind"])),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from components.promotion.application import apply
 from components.promotion.champion import Candidate
 from components.promotion.config import Config
 from components.promotion.decision import PROMOTED, REJECTED, decide
-from components.promotion.history import DECISION, decisions
+from components.promotion.history import DECISION, decisions, test_sets
 
-VERSION = 5
+VERSION = 6
 
 
 @patient
@@ -130,7 +131,8 @@ def _report(
     verdicts = json.dumps({"tasks": [verdict(one.facts, one.measured) for one in scored]}, indent=1)
     context.store.objects.write(f"runs/{context.run_id}/verdict.json", verdicts.encode())
     lives = {one.facts["model"]: decisions(context.store, registry, one.facts["model"]) for one in scored}
-    text = render(context.store, decided, scored, trunk, read_records(context), lives)
+    sets = partial(test_sets, context.store)
+    text = render(context.store, decided, scored, trunk, read_records(context), lives, sets)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(text, encoding="utf-8")
     context.store.objects.write(f"runs/{context.run_id}/report.html", text.encode())

@@ -3,6 +3,7 @@
 The package of a modality is light (literals alone) and declares
 
     UNIT, DOCUMENT          what a trunk reads ("token"), and what an accepted record is ("document")
+    LENGTH                  optional: what `Reader.extent(inputs)` counts
     OFFERS                  capabilities that objectives and tasks may need, whatever the architecture
     ARCHITECTURES           architecture -> the capabilities that it adds
     FIELDS                  role -> default name of the fields that ingestion reads
@@ -40,6 +41,8 @@ Its modules, each imported by the stage that uses it:
                 role) is the input in the column of that name, or in those that the modality understands by
                 it, for a role of the task, and tells what a person should know of it
     page        what report and cards say and show of its data
+    explanation optional: ROLE, baseline(model, reader, values), explained(model, reader, inputs, target,
+                baseline) -> `models.attribution.Attribution`, and {"pieces": scored} or {"picture"}
     linear      optional: UNITS, of "sample" and "word", and features(unit, store, trunk, folder) -> name ->
                 `models.linear.Features`, fitted without labels: what the start `linear` chooses from
 """

@@ -88,6 +88,6 @@ def test_one_label_cannot_be_held_out():
 )
 def test_a_trial_ends_when_neither_metric_nor_loss_improves(scores, losses, ends):
     left = iter(scores)
-    watch = Watch(lambda: next(left), 1.0)
+    watch = Watch(lambda: (next(left), ()), 1.0)
     ended = next((place for place, loss in enumerate(losses, 1) if watch(place, loss)), None)
     assert ended == ends and [point.step for point in watch.points] == list(range(1, (ends or 30) + 1))

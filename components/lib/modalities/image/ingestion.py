@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from components.lib.core.errors import DataError
 from components.lib.data import correlation, images, pixel_range
+from components.lib.data.evaluation_index import Collector, Tested
 from components.lib.data.formats import Record, Rejected, column, rejected
 from components.lib.data.images import Pixels
 from components.lib.data.near_duplicates import Likeness
@@ -87,7 +88,7 @@ def cleaner(options: Ingestion, folders: Sequence[Path]) -> Callable[[Sequence[P
 
 def indexer(options: Ingestion) -> Indexer:
     """Identities and signatures of an evaluation set."""
-    return Collector()
+    return Collector(_known)
 
 
 def likeness(threshold: float) -> Likeness:
@@ -205,9 +206,7 @@ class Cleaner:
 
     def __init__(self, options: Ingestion, evaluations: Sequence[Path]) -> None:
         self._options = options
-        self._ids = {row.tobytes() for folder in evaluations for row in np.load(folder / "ids.npy")}
-        tested = [np.load(folder / "signatures.npy") for folder in evaluations]
-        self._tested = np.concatenate([np.empty((0, correlation.SIZE), np.uint16), *tested])
+        self._tested = Tested(evaluations)
 
     def __call__(self, payloads: Sequence[Payload]) -> Cleaned:
         clean = Cleaned()
@@ -228,7 +227,7 @@ class Cleaner:
         columns = np.ascontiguousarray(np.array(rows, np.int32).reshape(-1, len(COLUMNS.measures)).T)
         clean.measures = dict(zip(COLUMNS.measures, columns, strict=True))
         clean.signatures = correlation.signatures(small)
-        clean.shared = self._shared(clean.ids, clean.signatures)
+        clean.shared = self._tested.shared(clean.ids, clean.signatures, self._options.near_duplicates)
         return clean
 
     def _reason(self, pixels: npt.NDArray[Any]) -> str:
@@ -243,14 +242,6 @@ class Cleaner:
         most = self._options.flat if pixels.dtype == np.uint8 else 0  # of deeper ones the range decides
         return f"flat: its values differ by {spread:g}, at most {most}" if spread <= most else ""
 
-    def _shared(self, ids: list[bytes], found: correlation.Signatures) -> npt.NDArray[np.int8]:
-        shared = np.zeros(len(ids), np.int8)
-        least = self._options.near_duplicates
-        if least and len(self._tested):
-            shared[correlation.alike(found, self._tested, least)] = 1
-        shared[[name in self._ids for name in ids]] = 2
-        return shared
-
 
 def _measured(found: images.Decoded) -> list[int]:
     """The measures of an image; its lowest and highest value as the bits of 32-bit floats."""
@@ -264,21 +255,7 @@ def _measured(found: images.Decoded) -> list[int]:
     return [width, height, channels, bits, *ends, flags]
 
 
-class Collector:
-    """Makes the index of an evaluation set."""
-
-    def __init__(self) -> None:
-        self._ids: list[bytes] = []
-        self._small: list[Pixels] = []
-
-    def add(self, payload: Payload) -> None:
-        """Takes one image."""
-        pixels = images.values(payload[0]).array
-        self._ids.append(images.identity(pixels))
-        self._small.append(correlation.shrunk(pixels))
-
-    def save(self, folder: Path) -> int:
-        """Writes the index; returns how many images it has."""
-        np.save(folder / "ids.npy", np.frombuffer(b"".join(self._ids), np.uint8).reshape(-1, 16))
-        np.save(folder / "signatures.npy", correlation.signatures(self._small))
-        return len(self._ids)
+def _known(payload: Payload) -> tuple[bytes, Pixels]:
+    """Identity and small picture of an image of an evaluation set."""
+    pixels = images.values(payload[0]).array
+    return images.identity(pixels), correlation.shrunk(pixels)

@@ -7,7 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from components.lib.core.errors import WorkerLost
 from components.lib.registry import rollback
+from components.lib.registry.model_server.limits import Limits
+from components.lib.registry.model_server.worker import Worker
 from components.lib.registry.registered_models import Registry
 from components.lib.storage.artifacts import sha256
 from components.lib.storage.lease import Lease
@@ -104,7 +107,6 @@ def test_a_promoted_version_takes_the_traffic_and_no_request_is_lost(registry, s
         ("cannot load", "no such layer"),
         ("exits", "cannot be loaded"),
         ("dies", "by signal 9"),
-        ("hangs", "did not answer in 15 s"),
         ("answers otherwise", "does not answer what was evaluated: predictions"),
         ("changed", "not what was registered"),
     ],
@@ -114,7 +116,7 @@ def test_a_version_that_falls_never_takes_traffic_and_the_alias_goes_back(
 ):
     name = f"falls-{spoiled.replace(' ', '-')}"
     served.champion(registry, served.version(registry, store, name, seed=0))
-    with served.serving(registry.uri, name, tmp_path / "process", "--loading", "15") as server:
+    with served.serving(registry.uri, name, tmp_path / "process") as server:
         server.ready()
         with Asking(server, clients=1) as asking:
             served.champion(registry, served.version(registry, store, name, seed=1, spoiled=spoiled))
@@ -125,6 +127,14 @@ def test_a_version_that_falls_never_takes_traffic_and_the_alias_goes_back(
         assert words in fallen.tags[rollback.WITHDRAWN]
         assert b"trunkline_versions_refused_total 1.0" in server.ask("/metrics")[1]
         assert len([*(tmp_path / "process").rglob("MLmodel")]) == 1
+
+
+def test_a_version_that_hangs_is_ended(registry, store, tmp_path):
+    made = served.version(registry, store, "hangs", seed=0, spoiled="hangs")
+    worker = Worker(registry.download(made, tmp_path), Limits(loading=4))
+    with pytest.raises(WorkerLost, match="is gone") as lost:
+        worker.load()
+    assert "did not answer in 4 s" in str(lost.value) and not worker.alive
 
 
 def test_replicas_that_follow_at_once_agree_and_a_new_one_serves_what_stands(registry, store, tmp_path):
