@@ -4,12 +4,14 @@ It is a backend of torch, `card`, that computes on the CPU: a tensor that was le
 with one on the card, `.numpy()` of it is an error, and models, batches and results must be moved. Under
 `no_sync` a host sync is an error: no value and no shape is read from the card, and nothing is copied to it.
 
-A process has it or not: `TRUNKLINE_TEST_DEVICE=card pytest ...`, as `test_planted` starts it.
+A process has it or not: `TRUNKLINE_TEST_DEVICE=card pytest ...`, which is what `rerun` does.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -19,7 +21,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
-from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _setup_privateuseone_for_python_backend,
+)
 
 NAME, VARIABLE = "card", "TRUNKLINE_TEST_DEVICE"
 ON_CARD = os.environ.get(VARIABLE) == NAME
@@ -148,3 +153,12 @@ def computing() -> Any:
 
 
 cpu_only = pytest.mark.skipif(ON_CARD, reason="shows nothing more on the card")
+
+
+def rerun(*files: str) -> None:
+    """Runs the tests of files again in a process in which DEVICE is the card; fails as they do."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    environment = {**os.environ, VARIABLE: NAME}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=580, check=False)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout

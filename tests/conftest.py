@@ -61,7 +61,7 @@ def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def device() -> Iterator[None]:
-    """Where models compute: on the CPU, or on the card of `tests.accelerator`."""
+    """Where models compute: on the CPU, or in `tests.accelerator.rerun` on the card."""
     if not os.environ.get("TRUNKLINE_TEST_DEVICE"):
         yield
         return

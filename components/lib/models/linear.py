@@ -43,11 +43,9 @@ class Features(Protocol):
 
     def rows(self, inputs: Mapping[str, Sequence[Any]]) -> Any:
         """(rows, d) of role -> values, the rows of one input next to each other: float32, or a CSR matrix."""
-        ...
 
     def weigh(self, rows: Any) -> Weigh:
         """How a model that learns from these rows weighs all others: of their kind, such as `standard`."""
-        ...
 
 
 def standard(rows: Any) -> Weigh:

@@ -69,11 +69,9 @@ class Fitted(Protocol):
 
     def outcomes(self, samples: Any) -> dict[str, Any]:
         """The task's outcome columns of examples that its learner has encoded."""
-        ...
 
     def answer(self, inputs: Mapping[str, Sequence[Any]]) -> Any:
         """What it says of raw inputs (role -> values), as if it were served."""
-        ...
 
 
 class Learner(Protocol):
@@ -81,8 +79,6 @@ class Learner(Protocol):
 
     def encode(self, inputs: Mapping[str, Sequence[Any]], labels: Sequence[Any], names: list[str]) -> Any:
         """Samples of role -> values, as the task parses them, with `len` and `subset(places)`."""
-        ...
 
     def fit(self, samples: Any, groups: Sequence[str], seed: int) -> Fitted:
         """Learns from samples; chooses what it has to choose on some of them that it holds out, by group."""
-        ...

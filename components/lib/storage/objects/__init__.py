@@ -28,23 +28,18 @@ class Objects(Protocol):
 
     def read(self, key: str) -> bytes:
         """The object's bytes; raises MissingError."""
-        ...
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Writes whole or not at all. With `if_absent`, False means that somebody else was first."""
-        ...
 
     def upload(self, source: Path, key: str) -> None:
         """Stores a local file under `key`."""
-        ...
 
     def download(self, key: str, target: Path) -> None:
         """Copies the object to a local file; raises MissingError."""
-        ...
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Every object whose key starts with `prefix`, sorted by key."""
-        ...
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys of `entries`."""
@@ -52,11 +47,9 @@ class Objects(Protocol):
 
     def delete(self, key: str) -> None:
         """Removes the object; no error if there is none."""
-        ...
 
     def local(self, key: str) -> Path | None:
         """The object's own place on this machine's disk, or None where it has none."""
-        ...
 
 
 def connect(uri: str) -> Objects:
