@@ -22,7 +22,7 @@ The package of a modality is light (literals alone) and declares
     USE                     the task of a bare trunk in the terms of the Hugging Face hub
     LIBRARIES               what a server installs besides torch and transformers
     INPUT                   MLflow type of an input where a model is served: "string"; "double[]" for a list
-    EXAMPLE, SNIPPET        an input, or None where the data decide; Python that loads a model and gives it one
+    EXAMPLE, SNIPPET        an input, or None where data decide; Python that loads a model and gives it one
 
 Its modules, each imported by the stage that uses it:
 
@@ -33,7 +33,7 @@ Its modules, each imported by the stage that uses it:
                 can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does;
                 published(trunk, facts): settings of a trunk that comes from published weights
     checkpoint  adopt(checkpoint, reference) -> settings added to a published one's, and facts of it
-    samples     open_split(options, store, tokens, split, *older) -> samples; `trunk(folder)`: that one, or new
+    samples     open_split(options, store, tokens, split, *older) -> samples with `trunk(folder)`, it or a new
     trunk       Trunk, load(folder); its import registers networks of its own with `transformers`
     labelled    Reader: labelled records to examples, also where a branch is served; value(record, name, tell,
                 role) is the input of a role, from the column `name` or what the modality understands by it
