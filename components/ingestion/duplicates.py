@@ -27,8 +27,8 @@ BANDS = 32 * 16  # bytes of scratch that a document's bands need at most
 
 
 def scratch(documents: int, words: int) -> int:
-    """Bytes on disk that deciding over so many documents needs, with signatures of so many words."""
-    return documents * (26 + (4 * words + 8 + BANDS if words else 0))
+    """Bytes on disk at most: partitions of ids are freed as signatures of so many words, and bands, come."""
+    return documents * (26 + (2 * words + 8 + BANDS if words else 0))
 
 
 def check_room(folder: Path, documents: int, config: Config, words: int) -> None:
