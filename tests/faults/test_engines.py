@@ -76,6 +76,7 @@ def test_a_raylet_is_killed(source, reference, tmp_path, monkeypatch):
     """One machine of two is lost, with the step that one of its workers had."""
     monkeypatch.setenv("TRUNKLINE_FAILPOINTS", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     (tmp_path / "store.before_commit").write_text("stop at=2")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
