@@ -142,6 +142,9 @@ class Cluster:
 
     def _names(self) -> Iterator[ConfigError]:
         seen = set(OWN)
+        if self.notify.secret and not _NAME.fullmatch(self.notify.secret):
+            what, fix = "not a name of Kubernetes", "the name of a Secret, which holds the URL"
+            yield ConfigError(what, where="cluster.notify.secret", fix=fix)
         for section in ("secrets", "config_maps"):
             for name, keys in getattr(self, section).items():
                 where = f"cluster.{section}.{name}"

@@ -10,7 +10,7 @@ import faulthandler
 import gc
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -42,7 +42,7 @@ from components.lib.registry.tracking.run import Tracker, track
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.stage import Context
 from components.lib.storage.store import Store
-from components.pretraining import budget, output, pictures, replay, warm_start
+from components.pretraining import budget, output, pictures, replay, trainjob_status, warm_start
 from components.pretraining import job as jobs
 from components.pretraining.config import MECHANICS, Config
 from components.pretraining.job import Job
@@ -85,10 +85,11 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
     identity = _identity(config, job, order, plan)
     checkpoints = Checkpoints(store.objects, job.checkpoints, identity, world=world)
     context = Context(store, **job.run) if world.leads else Context(store)  # one process speaks for all
-    with track(context, job.key.digest) as tracker, as_worker_lost():
+    status = trainjob_status.reported(config.steps)
+    with track(context, job.key.digest) as tracker, as_worker_lost(), status as tell:
         tracker.params({**to_dict(config), "parameters": sum(p.numel() for p in trunk.parameters())})
         own: dict[str, Any] = {"checkpoints": checkpoints, "meter": meter, "held_out": held_out}
-        own["report"] = partial(_report, tracker)
+        own["report"] = partial(_report, tracker, tell)
         history = Run(model, samples, order, plan, world, **own).train()
         unshard(model)
         if world.leads:
@@ -127,7 +128,8 @@ def _splits(config: Config, store: Store, tokens: Manifest) -> tuple[Any, Any]:
     return train, validation
 
 
-def _report(tracker: Tracker, row: Row) -> None:
+def _report(tracker: Tracker, tell: Callable[[Row], None], row: Row) -> None:
+    tell(row)
     tracker.metrics({name: value for name, value in row.items() if name != "step"}, int(row["step"]))
 
 

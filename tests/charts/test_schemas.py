@@ -98,6 +98,16 @@ def test_the_runtime_restarts_everything_together_and_only_what_may_help():
     assert not {Interrupted.exit_code, ServiceError.exit_code, 1, 137, 143} & set(final)
     labels = spec["replicatedJobs"][0]["template"]["metadata"]["labels"]
     assert labels["trainer.kubeflow.org/trainjob-ancestor-step"] == "trainer"
+    # JobSet deletes what has ended after a TTL, and Trainer makes it anew: all would be trained again
+    assert "ttlSecondsAfterFinished" not in json.dumps(spec)
+
+
+def test_pods_of_a_training_reach_the_server_of_their_status():
+    policy = next(o for o in objects(FULL) if o["metadata"]["name"].endswith("-ranks"))
+    (rule,) = (one for one in policy["spec"]["egress"] if "ports" in one)
+    assert rule["ports"] == [{"port": 10443, "protocol": "TCP"}]
+    (peer,) = rule["to"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "kubeflow-system"}
 
 
 @pytest.mark.parametrize("case", TABLE)

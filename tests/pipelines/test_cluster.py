@@ -9,6 +9,7 @@ import yaml
 
 from components import STAGES
 from components.lib.core.errors import ConfigError, ConfigErrors
+from components.lib.core.notifications import FORM, ON, URL
 from pipelines import compiled_checks
 from pipelines.cluster import NEEDS, OWN, load, whole
 from pipelines.compile import digest
@@ -185,13 +186,20 @@ def test_the_environment_names_the_cluster_and_the_images(monkeypatch):
     assert (load().accelerator, load().images) == ("nvidia.com/gpu", "mine/{image}:3")
 
 
-def test_scratch_of_a_storage_class(tmp_path):
+def test_scratch_of_a_storage_class_and_a_secret_that_closing_alone_gets(tmp_path):
     path = tmp_path / "c.yaml"
-    path.write_text("scratch_class: fast\nstages: {ingestion: {scratch: 7Gi}}\n")
+    notify = "notify: {secret: hooks, on: [failed, drift], form: slack}"
+    path.write_text(f"scratch_class: fast\nstages: {{ingestion: {{scratch: 7Gi}}}}\n{notify}\n")
     compiled(tmp_path / "golden", TRUNKLINE_CLUSTER=str(path))
     documents = list(yaml.safe_load_all((tmp_path / "golden" / "training.yaml").read_text()))
     volume = placed(documents)["ingestion"][1]["genericEphemeralVolume"][0]
     assert (volume["storageClassName"], volume["size"], volume["mountPath"]) == ("fast", "7Gi", "/scratch")
+    given = {stage: settings.get("secretAsEnv", []) for stage, (_, settings) in placed(documents).items()}
+    ((hooks,),) = (given.pop("closing"),)
+    assert hooks["secretName"] == "hooks" and hooks["keyToEnv"] == [{"secretKey": "url", "envVar": URL}]
+    assert not any(given.values())
+    variables = {one["name"]: one["value"] for one in placed(documents)["closing"][0]["env"]}
+    assert (variables[ON], variables[FORM]) == ("failed,drift", "slack")
 
 
 @pytest.mark.parametrize(
@@ -207,6 +215,9 @@ def test_scratch_of_a_storage_class(tmp_path):
         ("secrets: {Trunkline: [A]}", "not a name"),
         ("{secrets: {a: [HF_TOKEN]}, config_maps: {b: [X, HF_TOKEN]}}", "two sources"),
         ("config_maps: {b: [HOME]}", "two sources"),
+        ("notify: {secret: a, on: [failures]}", "did you mean 'failed'"),
+        ("notify: {secret: a, form: teams}", "cloudevents, slack"),
+        ("notify: {secret: 'https://hooks.example/x'}", "not a name"),
     ],
 )
 def test_what_is_refused(tmp_path, text, says):

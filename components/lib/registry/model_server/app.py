@@ -68,6 +68,8 @@ class Service:
             answer = JSONResponse({"error": str(error)}, error.status, headers)
         finally:
             self._reading -= 1
+        if self.draining:
+            answer.headers["Connection"] = "close"  # the next one goes to another server
         self.metrics.requests.labels(str(answer.status_code)).inc()
         self.metrics.seconds.observe(time.monotonic() - start)
         return answer

@@ -17,14 +17,14 @@ from pathlib import Path
 from components.lib.core.errors import DataError, MissingError, TrunklineError, WorkerLost
 from components.lib.registry import examples
 from components.lib.registry.model_server.batching import Batcher, Served
-from components.lib.registry.model_server.worker import Worker
+from components.lib.registry.model_server.worker import NotLoaded, Worker
 from components.lib.registry.registered_models import CHAMPION, PREVIOUS, Registered, Registry
 from components.lib.registry.rollback import withdraw
 from components.lib.storage.store import Store
 
 VARIABLE = "TRUNKLINE_FOLLOW_SECONDS"
 SECONDS = 60.0  # between two looks at MLflow, at least; a test says less
-TRIES = 3  # times that the process of a version may die of its loading
+TRIES = 2  # times that a version may fail to be loaded: once may be the fault of this place
 
 
 class Refusal(Exception):
@@ -37,7 +37,7 @@ class Follower:
     Args:
         store: of the lease; "": that which the version names.
         scratch: a folder for the files of versions.
-        refused: is called once for each version that stays out.
+        refused: is called when a version stays out.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Follower:
         self.store, self.scratch, self.count = store, scratch, refused
         self.current: Registered | None = None
         self.fallen: dict[str, str] = {}  # version -> why it stays out, as long as the alias points to it
-        self._deaths: dict[str, int] = {}
+        self._tries: dict[str, int] = {}
         self._told = ""
 
     async def run(self) -> None:
@@ -112,6 +112,7 @@ class Follower:
             Served(self.name, version.version, version.reference, evaluated, worker)
         )
         self.current, self._told = version, ""
+        self._tries.clear()
         asked = "answers what was evaluated" if evaluated else "has no stored examples: it was only loaded"
         print(f"serving: {self.name} version {version.version} takes the traffic: it {asked}", flush=True)
         if before is not None:
@@ -120,9 +121,9 @@ class Follower:
 
     def _judge(self, version: Registered, error: BaseException) -> None:
         """Raises Refusal for what no second try mends; a service that is away passes."""
-        if isinstance(error, WorkerLost):
-            self._deaths[version.version] = self._deaths.get(version.version, 0) + 1
-            if self._deaths[version.version] < TRIES:
+        if isinstance(error, WorkerLost | NotLoaded):
+            self._tries[version.version] = self._tries.get(version.version, 0) + 1
+            if self._tries[version.version] < TRIES:
                 return
             error.what = f"{error.what}, {TRIES} times"
         elif not isinstance(error, DataError | MissingError):
@@ -138,7 +139,8 @@ class Follower:
                     await self._rolled_out(before)
                 except Refusal as error:  # then it may be this machine: nothing is moved
                     self._tell(f"nor does version {before.version}, which was the champion before: {error}")
-        if self.current is None:
+        if self.current is None:  # all is tried again at the next look
+            self.fallen.clear()
             return
         place = self.store or fallen.tags.get("trunkline.store", "")
         owner = f"server-{socket.gethostname()}-{os.getpid()}"

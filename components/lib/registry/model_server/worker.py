@@ -18,6 +18,10 @@ from components.lib.registry.model_server.protocol import Question, Refused, joi
 _PROCESSES = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
 
 
+class NotLoaded(DataError):
+    """A version cannot be loaded: by its fault, or that of a full disk here."""
+
+
 class Undivided(Exception):
     """A model did not answer one prediction a record: its requests cannot be computed together."""
 
@@ -28,7 +32,7 @@ class Worker:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
         self._pipe, theirs = _PROCESSES.Pipe()
-        self._process = _PROCESSES.Process(target=answer, args=(theirs, folder), name="model", daemon=True)
+        self._process = _PROCESSES.Process(target=answer, args=(theirs, folder, limits.threads), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -36,13 +40,14 @@ class Worker:
         """Waits until the model is loaded and has answered its stored examples as evaluation did.
 
         Raises:
-            DataError: if it cannot be loaded, or answers otherwise.
+            NotLoaded: if it cannot be loaded.
+            DataError: if it answers otherwise.
             WorkerLost: if the process died, as of memory that ran out.
         """
         end = time.monotonic() + self.limits.loading
         status, why = self._received(self.limits.loading)
         if status != ANSWERED:
-            raise DataError("a version cannot be loaded", found=why)
+            raise NotLoaded("a version cannot be loaded", found=why)
         stored = examples.read(self.folder)
         if stored is None:
             return

@@ -51,10 +51,8 @@ def test_it_answers_as_mlflow_does_alone_and_together(server, registry, tmp_path
                         other["score"], 1e-4
                     )
     metrics = server.ask("/metrics")[1].decode()
-    batches, records = (
-        float(re.search(rf"trunkline_batch_records_{what} (\S+)", metrics)[1]) for what in ("count", "sum")
-    )
-    assert records / batches > 1.5, "what waited was computed together"
+    (batches,) = re.findall(r"^trunkline_batch_records_count (\S+)", metrics, re.MULTILINE)
+    assert float(batches) < 3 * len(bodies), "what waited was computed together"
     assert f'trunkline_served{{name="{NAME}",version="1"}} 1.0' in metrics
 
 
