@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.evaluation import confusion, constant, outcomes, rivals
+from components.evaluation import confusion, constant, outcomes, reliability, rivals, slices, variants
 from components.evaluation.answers import answered
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
@@ -33,20 +33,22 @@ from components.lib.storage.store import Draft
 
 
 def build(
-    config: Config, context: Context, branch: Manifest, others: Mapping[str, Registered], draft: Draft
+    config: Config,
+    context: Context,
+    branch: Manifest,
+    others: Mapping[str, Registered],
+    compressed: Mapping[str, Manifest],
+    draft: Draft,
 ) -> None:
     """Fills `draft` with evaluation.json, outcomes.parquet, replicates.npy, examples.json, facts and times.
 
     Args:
         others: champion and anchor, each by its alias, where they are other models than the branch.
+        compressed: variants of the branch, by name.
     """
     task = tasks.load(branch.facts["kind"])
     examples, test = _frozen(context, branch, task)
-    with ExitStack() as stack:
-        folders = {"challenger": context.store.open_folder(branch, "model/")}
-        for alias, version in rivals.distinct(others).items():
-            folders[alias] = stack.enter_context(rivals.weights(context, version))
-        systems = {name: System.load(folder, branch.facts, test.labels) for name, folder in folders.items()}
+    systems = _systems(context, branch, others, test)
     scored = {name: one.score(test.inputs, test.labels, config.batch_size) for name, one in systems.items()}
     runs = outcomes.read(context.store.open(branch, "outcomes.parquet"), examples)
 
@@ -58,18 +60,33 @@ def build(
     compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
     facts["comparison"] = compared | endings(context.store, branch)
     facts["comparison"] |= recommend(facts)
-    facts["constant"] = constant.gain(
-        config, task, scored["challenger"], systems["challenger"].names, facts["metrics"]
-    )
-    facts["confusion"] = confusion.matrix(scored["challenger"], branch.facts["classes"])
+    full = systems["challenger"], scored["challenger"]
+    facts["constant"] = constant.gain(config, task, full[1], full[0].names, facts["metrics"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
-    found = details(context, branch, systems["challenger"], facts, scored["challenger"], test)
+    facts["slices"] = _sliced(config, context, branch, others, task, scored, classes)
+    facts |= variants.judge(config, context, compressed, *full, test, draft)
+    found = details(context, branch, full[0], facts, full[1], test, config.explain)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))
     draft.write(bootstrap.FILE, bootstrap.packed(drawn))
     draft.write(stored.FILE, answered(systems["challenger"], branch.facts, test.inputs))
-    table = outcomes.table(scored, examples)
+    _keep(draft, outcomes.table(scored, examples))
+
+
+def _systems(
+    context: Context, branch: Manifest, others: Mapping[str, Registered], test: Examples
+) -> dict[str, System]:
+    """The branch, and what it is compared with."""
+    with ExitStack() as stack:
+        folders = {"challenger": context.store.open_folder(branch, "model/")}
+        for alias, version in rivals.distinct(others).items():
+            folders[alias] = stack.enter_context(rivals.weights(context, version))
+        return {name: System.load(folder, branch.facts, test.labels) for name, folder in folders.items()}
+
+
+def _keep(draft: Draft, table: pa.Table) -> None:
+    """The outcomes of each system."""
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))
 
@@ -112,9 +129,31 @@ def _facts(
         "difference": difference or None,
         "anchor": _named(others.get("anchor")),
         "anchor_gaps": _anchor_gaps(task, statistics, n) if "anchor" in others else None,
+        "calibration": reliability.measured(config, systems["challenger"], branch.facts.get("temperature")),
+        "confusion": confusion.matrix(systems["challenger"], branch.facts["classes"]),
         "test_set": branch.file("examples.parquet").sha256,
     }
     return facts, drawn
+
+
+def _sliced(
+    config: Config,
+    context: Context,
+    branch: Manifest,
+    others: Mapping[str, Registered],
+    task: ModuleType,
+    systems: Mapping[str, Columns],
+    classes: Mapping[str, list[str]],
+) -> list[dict[str, Any]]:
+    """Metrics by slice; an anchor that is the champion was scored once."""
+    same = {"anchor": systems["champion"]} if "anchor" in others and "anchor" not in systems else {}
+    names = {"anchor": classes.get("champion", []), **classes}
+
+    def statistic(system: str, columns: Columns) -> Statistic:
+        return _statistic(task, columns, names[system])
+
+    found = slices.read(context.store, branch)
+    return slices.metrics(config, found, task, {**systems, **same}, statistic)
 
 
 def _named(version: Registered | None) -> dict[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib.pages import charts, page, scorecard, starts
+from components.lib.pages import charts, page, reliability, scorecard, starts, variants
 
 
 def render(facts: Mapping[str, Any], measured: Mapping[str, Any], details: Mapping[str, Any]) -> str:
@@ -20,6 +20,8 @@ def render(facts: Mapping[str, Any], measured: Mapping[str, Any], details: Mappi
         measured=measured,
         details=details,
         charts=charts,
+        reliability=reliability,
         scorecard=scorecard,
         starts=starts,
+        variants=variants,
     )

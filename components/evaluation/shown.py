@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from components.evaluation import confusion
+from components.evaluation import confusion, explanation
 from components.evaluation.outcomes import Columns
 from components.evaluation.system import System
 from components.lib.core import plugins
@@ -29,9 +29,19 @@ class Examples(NamedTuple):
 
 
 def details(
-    context: Context, branch: Manifest, system: System, facts: dict[str, Any], scored: Columns, test: Examples
+    context: Context,
+    branch: Manifest,
+    system: System,
+    facts: dict[str, Any],
+    scored: Columns,
+    test: Examples,
+    explain: int = 0,
 ) -> dict[str, Any]:
-    """Each part by its name; one that fails is told and left out."""
+    """Each part by its name; one that fails is told and left out.
+
+    Args:
+        explain: answers that are explained.
+    """
     classes, inputs = facts["classes"], next(iter(test.inputs.values()))
 
     def drawn(what: str, draw: Callable[[], Any], instead: Any) -> Any:
@@ -44,11 +54,13 @@ def details(
 
     shown = partial(confusion.confident_errors, scored, inputs, classes, system.reader.excerpt)
     corpus = partial(_corpus, context, branch)
+    why = partial(explanation.explained, system, facts["modality"], test.inputs, scored, explain)
     frequent = partial(confusion.worst, facts["confusion"] or [], classes)
     return {
         "worst_confusions": drawn("the frequent confusions", frequent, []),
         "confident_errors": drawn("the surest errors", shown, []),
         "pictures": drawn("the pictures", partial(_pictures, system, test), {}),
+        "explained": drawn("what the answers rest on", why, {}),
         "shown": drawn("the examples", partial(_shown, system, test, corpus), {}),
     }
 

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any, Self
 
 from components.evaluation.outcomes import Columns
-from components.lib import modalities, tasks
+from components.lib import compressions, modalities, tasks
+from components.lib.models import calibration
 from components.lib.models.inference import device
 
 
@@ -39,13 +40,21 @@ class System:
         task = tasks.load(facts["kind"])
         names = task.with_unknown(_classes(folder), labels) if facts["classes"] else []
         reader = modalities.load(facts["modality"], "labelled").Reader.open(folder)
-        return cls(task, task.load(folder).to(device()), reader, names)
+        return cls(task, compressions.load(task, folder).to(device()), reader, names)
 
     def score(self, inputs: Mapping[str, list[Any]], labels: list[Any], size: int = 64) -> Columns:
-        """The outcome columns, one row an example; `size` examples are computed at once."""
+        """The outcome columns, one row an example; `size` examples are computed at once.
+
+        Where a task has probabilities, `uncalibrated` is the confidence at a temperature of 1.
+        """
         samples = self.task.encode(self.reader, inputs, labels, self.names)
-        columns: Columns = self.task.outcomes(self.model, samples, self.names, size)
-        return columns
+        columns: Columns
+        if not hasattr(self.task, "decided"):
+            columns = self.task.outcomes(self.model, samples, self.names, size)
+            return columns
+        logits = self.task.logits(self.model, samples, size)
+        columns = self.task.decided(logits, samples, calibration.temperature(self.model))
+        return {**columns, "uncalibrated": self.task.decided(logits, samples)["confidence"]}
 
 
 def _classes(folder: Path) -> list[str]:

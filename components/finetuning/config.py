@@ -10,7 +10,7 @@ from components.lib import modalities
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.core.settings import did_you_mean, from_dict, part, setting
-from components.lib.tasks import MISSING
+from components.lib.tasks import LENGTH, MISSING
 
 MODES = "components.lib.modes"
 STARTS = "components.lib.starts"
@@ -71,6 +71,9 @@ class Config:
     warmup: float = setting(0.1, "share of the steps in which the rate rises", minimum=0.0, maximum=1.0)
     weight_decay: float = setting(0.01, "AdamW's, on matrices only", minimum=0.0, maximum=10.0)
     test_examples: int = setting(2000, "how many test records are frozen; 0 = all", minimum=0)
+    slices: tuple[str, ...] = setting(
+        (), "fields of test records, or `length`, by whose values metrics are told and the gate judges"
+    )
     reject_budget: float = setting(
         0.01, "share of unusable records beyond which the stage fails", minimum=0.0, maximum=1.0
     )
@@ -95,6 +98,7 @@ class Config:
                 where, fix = f"tasks.{self.task}.finetuning.starts", did_you_mean(name, known)
                 yield ConfigError("there is no such start", where=where, found=name, fix=fix)
         yield from self._start_options()
+        yield from self._slices()
         if "trunk" not in self.starts:
             yield ConfigError(
                 "the branch comes from the trunk",
@@ -105,6 +109,14 @@ class Config:
         if self.train is None and plugins.declared(TASKS, self.kind).constants.get("TRAINS", True):
             what = "the task learns from labels, and none are named"
             yield ConfigError(what, where=f"tasks.{self.task}.train", expected="{source: ...}")
+
+    def _slices(self) -> Iterator[TrunklineError]:
+        where = f"tasks.{self.task}.slices"
+        if len(set(self.slices)) != len(self.slices):
+            yield ConfigError("a slice is named twice", where=where, found=self.slices)
+        if LENGTH in self.slices and not hasattr(modalities.load(self.modality), "LENGTH"):
+            what, fix = f"records of the modality {self.modality} have no length", "leave it out"
+            yield ConfigError(what, where=where, found=self.slices, fix=fix)
 
     def _start_options(self) -> Iterator[TrunklineError]:
         """Options of starts that do not take part, or that they do not know."""

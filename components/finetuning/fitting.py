@@ -30,7 +30,7 @@ from components.lib.engine.precision import resolve
 from components.lib.engine.randomness import Draw, Ints
 from components.lib.engine.threads import one_thread
 from components.lib.engine.trainable import WeightedSum
-from components.lib.models import classifiers, loading
+from components.lib.models import calibration, classifiers, loading
 from components.lib.models.inference import device
 from components.lib.modes import Fit
 from components.lib.starts import Learner
@@ -71,7 +71,8 @@ class Spec:
         rate, steps: peak and length of a training by steps, None where there is none; of a trial its bound.
         kept: whether it is the branch.
         timed: whether it is measured as it would be served.
-        trial: whether it only tries a rate.
+        trial: whether it only tries a rate, or what a solver finds.
+        temperature: at which its probabilities are those that held-out labels have.
     """
 
     start: str
@@ -82,6 +83,7 @@ class Spec:
     kept: bool = False
     timed: bool = False
     trial: bool = False
+    temperature: float = 1.0
 
     @property
     def tag(self) -> dict[str, Any]:
@@ -143,6 +145,8 @@ class Fitter:
         if getattr(self.task, "TRAINS", True):
             judging = material.train.subset(held_out) if spec.trial else None
             model, history, points = self._learned(model, material.train.subset(learned), spec, judging)
+        if hasattr(self.task, "decided"):
+            setattr(model.config, calibration.SETTING, spec.temperature)
         result = Result(spec, {}, history, points, time.process_time() - begun)
         if spec.trial:
             return result
@@ -206,7 +210,12 @@ class Fitter:
             term = WeightedSum({self.config.kind: self.task.Objective(model)}, {self.config.kind: 1.0})
             order = Order(len(samples), self.config.batch, spec.seed)
             run = Run(
-                term, samples, order, self._plan(spec), self.world, **self._judged(model, judging, points)
+                term,
+                samples,
+                order,
+                self._plan(spec),
+                self.world,
+                **self._judged(model, judging, samples, points),
             )
             return run.train()
 
@@ -215,25 +224,42 @@ class Fitter:
         before = classifiers.fingerprint(model.base_model)
         fit = Fit(self.task, model, samples, self.config.adaptation, spec.seed, train)
         branch, history = self.mode.learn(fit)
+        if judging is not None and not self.mode.STEPS:
+            score, surprise = self._score(branch, judging, samples)
+            points.append(Point(0, score, float("nan"), surprise))
         if not self.mode.MOVES and classifiers.fingerprint(branch.base_model) != before:
             raise InternalError("a frozen trunk moved", where=str(spec))
         return branch, history, points
 
-    def _judged(self, model: nn.Module, judging: Any, points: list[Point]) -> dict[str, Any]:
+    def _judged(self, model: nn.Module, judging: Any, learned: Any, points: list[Point]) -> dict[str, Any]:
         """How a trial is judged while it trains, as arguments of its run; of any other run, nothing."""
         if judging is None:
             return {}
 
-        def score() -> float:
+        def score() -> tuple[float, tuple[float, ...]]:
             with stopping.judged(model):
-                outcomes = self.task.outcomes(model, judging, self.inputs.classes)
-            return stopping.primary(self.task, outcomes, self.inputs.classes)
+                return self._score(model, judging, learned)
 
         ids = np.arange(len(judging))
         batches = np.array_split(ids, max(1, -(-len(ids) // self.config.batch)))
         draws = tuple(Draw(part, np.zeros_like(part), 0, training=False) for part in batches)
         watch = Watch(score, stopping.sign(self.task), points)
         return {"held_out": HeldOut(judging, draws), "enough": watch}
+
+    def _score(self, model: Any, samples: Any, learned: Any) -> tuple[float, tuple[float, ...]]:
+        """The primary metric; and the surprise at each temperature, if the task has probabilities.
+
+        Of classes that were learnt alone: the run, which learns from all labels, knows the others, too.
+        """
+        surprise: tuple[float, ...] = ()
+        if hasattr(self.task, "decided"):
+            logits = self.task.logits(model, samples)
+            known = np.isin(samples.targets, learned.targets)
+            surprise = tuple(calibration.surprise(logits[known], np.asarray(samples.targets)[known]))
+            outcomes = self.task.decided(logits, samples)
+        else:
+            outcomes = self.task.outcomes(model, samples, self.inputs.classes)
+        return stopping.primary(self.task, outcomes, self.inputs.classes), surprise
 
     def _plan(self, spec: Spec) -> Plan:
         config = self.config

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from components.finetuning import slices
 from components.finetuning.config import Config, Labelled
 from components.lib import modalities
 from components.lib.core.errors import DataError, MissingError
@@ -20,7 +21,7 @@ from components.lib.data.groups import fields_of, group_of
 from components.lib.data.listing import PassedOver
 from components.lib.data.sources import chosen, read_records
 from components.lib.engine.randomness import hashed
-from components.lib.tasks import Reading, inputs_of, target_of
+from components.lib.tasks import LENGTH, Reading, inputs_of, target_of
 
 KINDS = ("broken", "unlabelled")  # of what is not an example
 
@@ -36,6 +37,7 @@ class Split:
         rejected: what is not an example, where and why: "broken" or "unlabelled".
         missing: errors of records that lack a field; they are among the rejected.
         notices: what a person should know of the examples.
+        slices: field -> value of each example.
     """
 
     inputs: dict[str, list[Any]]
@@ -45,6 +47,7 @@ class Split:
     rejected: dict[str, list[dict[str, str]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     missing: list[MissingError] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    slices: dict[str, list[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,7 +56,8 @@ class Split:
         """The examples at these places, in this order."""
         inputs = {role: [values[i] for i in places] for role, values in self.inputs.items()}
         labels, ids, groups = ([each[i] for i in places] for each in (self.labels, self.ids, self.groups))
-        return Split(inputs, labels, ids, groups)
+        slices = {name: [values[i] for i in places] for name, values in self.slices.items()}
+        return Split(inputs, labels, ids, groups, slices=slices)
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,13 @@ class Frozen:
     notices: list[str] = field(default_factory=list)
 
 
-def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -> Split:
+def read(
+    source: Labelled, task: Any, reader: Any, config: Config, where: str, fields: tuple[str, ...] = ()
+) -> Split:
     """Reads and checks every record; those without a label are left out, and told.
+
+    Args:
+        fields: of its slices.
 
     Raises:
         MissingError: if all records lack one of the named fields; it lists those that they have.
@@ -82,7 +91,9 @@ def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -
     split = Split({role: [] for role in inputs_of(task.ROLES)})
     reading = Reading(config.missing, config.labels)
     reads = modalities.load(config.modality).READS
-    asked = fields_of(source.fields, source.group)
+    sliced = slices.Collected(fields, reader)
+    more = {f"slice {name}": name for name in fields if name != LENGTH}
+    asked = fields_of({**source.fields, **more}, source.group)
     layout = Layout(source.format, source.format_options, source.encoding, reads, asked)
     accounts, passed = list[Account](), PassedOver()
     with closing(read_records(source.source, layout, accounts, passed)) as records:
@@ -92,9 +103,14 @@ def read(source: Labelled, task: Any, reader: Any, config: Config, where: str) -
             if isinstance(record, Rejected):
                 _reject(split, "broken", record.where, record.reason, record.excerpt)
             else:
-                _add(split, record, source, task, reader, reading, where)
+                inputs = _add(split, record, source, task, reader, reading, where)
+                if inputs is not None:
+                    sliced.add(record, inputs)
     _check(split, accounts, config.reject_budget, source, where)
+    sliced.check(where)
+    split.slices = sliced.values
     told = [*_notices(split, reading, accounts), *([f"passed over {passed}"] if passed.counts else [])]
+    told += slices.notices(split.slices)
     split.notices = [f"{where}: {notice}" for notice in told]
     return split
 
@@ -138,7 +154,8 @@ def _notices(split: Split, reading: Reading, accounts: list[Account]) -> list[st
 
 def _add(
     split: Split, record: Record, source: Labelled, task: Any, reader: Any, reading: Reading, where: str
-) -> None:
+) -> dict[str, Any] | None:
+    """Adds an example, and returns its inputs; None if the record is none."""
     shown, target, values = "", target_of(task.ROLES), {}
     kind, reading.raw = "broken", {}
     try:
@@ -159,19 +176,20 @@ def _add(
         error.where = f"{where} {record.where}"
         split.missing.append(error)
         _reject(split, kind, record.where, error.what, shown)
-        return
+        return None
     except DataError as error:
         kind = "unlabelled" if isinstance(error, Unlabelled) else kind
         _reject(split, kind, record.where, error.reason, shown)
-        return
+        return None
     if isinstance(group, Rejected):
         _reject(split, "broken", group.where, group.reason, group.excerpt)
-        return
+        return None
     for role, value in inputs.items():
         split.inputs[role].append(value)
     split.labels.append(label)
     split.ids.append(identity)
     split.groups.append(group.hex() or identity)
+    return dict(inputs)
 
 
 def _reject(split: Split, kind: str, where: str, reason: str, excerpt: str) -> None:
@@ -187,7 +205,7 @@ def frozen(config: Config, task: Any, reader: Any) -> Frozen:
         DataError: if there are too few classes, or a class of the test split is never trained on.
     """
     where = f"tasks.{config.task}"
-    test = read(config.test, task, reader, config, f"{where}.test")
+    test = read(config.test, task, reader, config, f"{where}.test", config.slices)
     order = np.argsort(subset_keys(test.ids, 0), kind="stable")
     kept = test.take(order[: config.test_examples or len(order)])
     counts = {"test": len(kept), "test_available": len(test)}

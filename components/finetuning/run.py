@@ -11,7 +11,7 @@ from components.lib.storage.artifacts import Key, canonical, sha256
 from components.lib.storage.stage import Context, patient
 from components.lib.storage.store import Draft
 
-VERSION = 7
+VERSION = 8
 
 
 @patient

@@ -23,11 +23,16 @@ PATIENCE = 5
 
 @dataclass(frozen=True)
 class Point:
-    """How a trial did on what it holds out: after `step` steps, by the metric and by the loss."""
+    """How a trial did on what it holds out: after `step` steps, by the metric and by the loss.
+
+    Attributes:
+        surprise: at each temperature of `calibration.GRID`; () where the task has no probabilities.
+    """
 
     step: int
     score: float
     loss: float
+    surprise: tuple[float, ...] = ()
 
 
 def spacing(bound: int) -> int:
@@ -56,17 +61,18 @@ class Watch:
     """Judges a trial at each of its places, and says when it has seen enough.
 
     Attributes:
-        judge: the metric of the held-out labels, now.
+        judge: the metric of the held-out labels, and their surprise, now.
         points: so far.
     """
 
-    judge: Callable[[], float]
+    judge: Callable[[], tuple[float, tuple[float, ...]]]
     sign: float
     points: list[Point] = field(default_factory=list)
 
     def __call__(self, step: int, loss: float) -> bool:
         """Adds a point; True if nothing has improved for PATIENCE of them."""
-        self.points.append(Point(step, self.judge(), loss))
+        score, surprise = self.judge()
+        self.points.append(Point(step, score, loss, surprise))
         merits = np.array([merit(point.score, point.loss, self.sign) for point in self.points])
         best = merits.argmax(axis=0).max()  # the place of the last improvement of either
         return len(self.points) - 1 - int(best) >= PATIENCE

@@ -75,6 +75,7 @@ class Study:
                 choices[start, count].steps,
                 kept=start == "trunk" and (count, seed) == self.selected,
                 timed=(count, seed) == self.selected,
+                temperature=choices[start, count].temperature,
             )
             for count, seed, start in product(self.labels, self.config.seeds, self.inputs.starts)
         ]
@@ -131,7 +132,9 @@ def study(config: Config, context: Context, trunk: Manifest, draft: Draft) -> No
         choices, table = tuning.chosen(config, one.task, starts, one.labels, curves)
         results = list(_runs(one, each, one.specs(choices)))
     one.reader.save(one.inputs.keep)
+    branch = choices["trunk", one.selected[0]]
     draft.facts = {**_facts(one), "rates": _told(choices), "starts": tables.sizes(results)}
+    draft.facts["temperature"] = branch.temperature if hasattr(one.task, "decided") else None
     draft.measured |= tables.measured(tried, results, starts)
     tables.lines(draft, "tuning.jsonl", table)
     tables.write(draft, one.data, results, tables.runs(results, choices))
@@ -151,7 +154,8 @@ def _runs(one: Study, each: Each, specs: list[Spec]) -> Iterator[Result]:
 def _show(one: Study, result: Result, place: str, left: int) -> None:
     spec = result.spec
     if spec.trial:
-        what, value = f"trial {place} of rate {spec.rate:g}", result.points[-1].score
+        rate = "" if spec.rate is None else f" of rate {spec.rate:g}"
+        what, value = f"trial {place}{rate}", result.points[-1].score
     else:
         what, value = f"run {place}", stopping.primary(one.task, result.outcomes, one.data.classes)
     print(

@@ -4,7 +4,8 @@ A random start may want a higher rate or more steps than a trunk, and one choice
 a gain of pre-training. So every rate is tried from every start with the labels of every seed, of which a
 fifth is held out to judge it while it trains. The mean curve over the seeds decides: with 100 labels and 5
 seeds that is 100 judgements, and not 20. The runs then learn from all of their labels, with that rate and for
-that many steps. The test split has no part in it, and nobody sees more labels than its run may.
+that many steps. The test split has no part in it, and nobody sees more labels than its run may. The same
+held-out labels calibrate what has probabilities.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from components.finetuning.config import MODES, STARTS, TASKS, Config
 from components.finetuning.fitting import Spec
 from components.finetuning.stopping import Point
 from components.lib.core import plugins
+from components.lib.models import calibration
 
 
 @dataclass(frozen=True)
@@ -32,24 +34,36 @@ class Choice:
         rate: None where nothing is trained by steps.
         stopped: "early"; "bound" if the last step was still the best, or nothing could be held out;
             "solved" where a solver finds the optimum; "zero-shot" where nothing is learnt from labels.
+        temperature: at which the held-out labels of its trials are the least surprising.
     """
 
     rate: float | None
     steps: int
     stopped: str
+    temperature: float = 1.0
 
 
 Choices = dict[tuple[str, int], Choice]  # start and number of labels
 
 
 def trials(config: Config, starts: Iterable[str], labels: list[int]) -> list[Spec]:
-    """The runs that try rates and steps; none with but one label: it gets the first rate and all steps."""
+    """The runs that try rates and steps; none with but one label: it gets the first rate and all steps.
+
+    What a solver finds is tried where the branch is, by whose held-out labels it is calibrated.
+    """
     runs = product(labels, starts, config.learning_rates, config.seeds)
-    return [
+    tried = [
         Spec(start, count, seed, rate, config.steps, trial=True)
         for count, start, rate, seed in runs
         if count > 1 and not _fixed(config, start)
     ]
+    if labels[-1] > 1 and _fixed(config, "trunk") == "solved" and _calibrates(config):
+        tried += [Spec("trunk", labels[-1], seed, trial=True) for seed in config.seeds]
+    return tried
+
+
+def _calibrates(config: Config) -> bool:
+    return hasattr(plugins.load(TASKS, config.kind), "decided")
 
 
 def _fixed(config: Config, start: str) -> str:
@@ -81,14 +95,15 @@ def chosen(
         found.setdefault((spec.start, spec.labels), {}).setdefault(spec.rate or 0.0, []).append(points)
     sign, choices, table = stopping.sign(task), Choices(), []
     for run in product(starts, labels):
-        if fixed := _fixed(config, run[0]):
-            choices[run] = Choice(None, 0, fixed)
-            continue
         best = {rate: _best(curves, sign) for rate, curves in found.get(run, {}).items()}
+        if fixed := _fixed(config, run[0]):
+            choices[run] = Choice(None, 0, fixed, _temperature(best.get(0.0)))
+            continue
         rate = max(best, key=lambda r: stopping.merit(best[r].score, best[r].loss, sign), default=None)
         steps = config.steps if rate is None else best[rate].step
         stopped = "early" if steps < config.steps else "bound"
-        choices[run] = Choice(config.learning_rates[0] if rate is None else rate, steps, stopped)
+        chosen_rate = config.learning_rates[0] if rate is None else rate
+        choices[run] = Choice(chosen_rate, steps, stopped, _temperature(None if rate is None else best[rate]))
         table += [_row(run, other, point, other == rate) for other, point in best.items()]
     return choices, table
 
@@ -98,8 +113,15 @@ def _best(curves: list[list[Point]], sign: float) -> Point:
     mean = []
     for step in sorted({point.step for curve in curves for point in curve}):
         at = [max((p for p in curve if p.step <= step), key=lambda p: p.step) for curve in curves]
-        mean.append(Point(step, float(np.mean([p.score for p in at])), float(np.mean([p.loss for p in at]))))
+        surprise = tuple(np.sum([p.surprise for p in at], axis=0)) if all(p.surprise for p in at) else ()
+        score, loss = (float(np.mean([getattr(p, name) for p in at])) for name in ("score", "loss"))
+        mean.append(Point(step, score, loss, surprise))
     return max(mean, key=lambda point: stopping.merit(point.score, point.loss, sign))
+
+
+def _temperature(point: Point | None) -> float:
+    """By the held-out labels of all seeds together."""
+    return calibration.fitted(np.array(point.surprise)) if point and point.surprise else 1.0
 
 
 def _row(run: tuple[str, int], rate: float, point: Point, is_chosen: bool) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +13,9 @@ from components.ingestion import card
 from components.ingestion.config import Config
 from components.ingestion.corpus_shards import QUARANTINE, Shards
 from components.ingestion.packs import Slice
-from components.ingestion.selection import Documents, select
+from components.ingestion.selection import selected
 from components.ingestion.statistics import Statistics
+from components.ingestion.tally import Tally
 from components.lib import modalities
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Draft, Store
@@ -35,23 +35,26 @@ def assemble(
         older: sources that an earlier corpus holds: copies of their documents are not news.
 
     Raises:
-        DataError: as `selection.select` does.
+        DataError: and OutputError: as `selection.selected` does.
     """
     modality = modalities.load(config.modality, "ingestion")
-    documents = select(config, store, parts, evaluations, older)
-    shards = Shards(draft, modality, config.shard_bytes, documents.settled)
-    start = 0
-    for run in _runs(parts):
-        for table in _payloads(store, run, list(modality.COLUMNS.payload)):
-            rows = slice(start, start + len(table))
-            shards.add(table, documents.reasons[rows], documents.validation[rows], documents.ids[rows])
-            start += len(table)
-    shards.close()
+    with selected(config, store, parts, evaluations, older) as selection:
+        catalogue = selection.catalogue
+        shards = Shards(draft, modality, config.shard_bytes, selection.settled)
+        tally = Tally(parts, catalogue.begin, modality.COLUMNS, store, evaluations)
+        start, payload = catalogue.begin, list(modality.COLUMNS.payload)
+        for run in _runs(parts):
+            for table in _rows(store, run, [*catalogue.columns, *payload]):
+                block = catalogue.block(table, np.arange(start, start + len(table)))
+                held_out = selection.decide(block)
+                tally.add(block, held_out)
+                shards.add(table, block.reasons, held_out, block.ids)
+                start += len(table)
+        shards.close()
     broken = quarantined(store, parts)
     parquet.write_table(broken, draft.folder / "quarantine.parquet", compression="zstd")
     draft.add("quarantine.parquet", len(broken))
-    found = _found(documents, store, evaluations)
-    statistics = Statistics.of(documents, parts, found, shards, config, modality)
+    statistics = Statistics.of(selection, tally, parts, shards, config, modality)
     draft.write("statistics.json", json.dumps(statistics.to_dict(), indent=1, sort_keys=True))
     draft.write("card.html", card.render(statistics, modality, {}))
     draft.facts = statistics.facts()
@@ -81,8 +84,8 @@ def _runs(parts: Sequence[Slice]) -> Iterator[list[Slice]]:
         yield run
 
 
-def _payloads(store: Store, run: list[Slice], columns: list[str]) -> Iterator[pa.Table]:
-    """Source (its name), location and payload of a run's rows, a row group at a time."""
+def _rows(store: Store, run: list[Slice], columns: list[str]) -> Iterator[pa.Table]:
+    """Source (its name), location and some columns of a run's rows, a row group at a time."""
     names = {part.index: part.source["name"] for part in run}
     start, stop = run[0].offset, run[-1].offset + run[-1].source["rows"]
     with parquet.ParquetFile(store.open(run[0].pack, "documents.parquet")) as file:
@@ -96,14 +99,3 @@ def _payloads(store: Store, run: list[Slice], columns: list[str]) -> Iterator[pa
                 sources = [names[index] for index in table["source"].to_pylist()]
                 yield table.set_column(0, "source", pa.array(sources, pa.string()))
             first += rows
-
-
-def _found(documents: Documents, store: Store, evaluations: Sequence[Manifest]) -> list[dict[str, Any]]:
-    """For each evaluation set: how many documents it has, and how many of them stand in the sources."""
-    equal = {row.tobytes() for row in documents.ids[documents.shared == 2].astype(">u8")}
-    rows = []
-    for index in evaluations:
-        ids = np.load(store.open(index, "index/ids.npy"))
-        found = sum(row.tobytes() in equal for row in ids)
-        rows.append({"source": index.facts["source"], "documents": len(ids), "found": found})
-    return rows

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.lib import modalities
+from components.lib import executors, modalities
 from components.lib.core.errors import ConfigError
 from components.lib.core.settings import from_dict, part, setting
 
@@ -64,7 +64,8 @@ class Config:
     since: str = setting("", "reference of a corpus: only sources that it does not hold are taken")
     known: str = setting("", "corpus after which there is nothing to do, set by `skip_unchanged`")
     workers: int = setting(0, "processes that clean; 0: one a core, up to 16", minimum=0, maximum=1024)
-
+    engine: str = setting("processes", "what extracts: a file of components/lib/executors, such as ray")
+    address: str = setting("", "of the engine's cluster, host:port; empty: one of this machine")
     timeout: float = setting(
         120.0,
         "seconds in which a process must give the next records of a file, and one more for each MiB of it",
@@ -73,6 +74,11 @@ class Config:
     )
     memory: int = setting(
         4 << 30, "bytes that a process may map to decode a file or a batch", minimum=2 << 30
+    )
+    sort_memory: int = setting(
+        64 << 20,
+        "bytes in which duplicates of all documents are found, whatever their number; the rest lies on disk",
+        minimum=1 << 20,
     )
     own: Any = part()
     fields: dict[str, str] = part()
@@ -93,6 +99,7 @@ class Config:
             errors.append(
                 ConfigError("no source is named", where="ingestion.sources", fix="name at least one")
             )
+        errors += executors.check(self.engine, self.address, "ingestion")
         twice = sorted({uri for uri in self.sources if self.sources.count(uri) > 1})
         if twice:
             errors.append(ConfigError("a source is named twice", where="ingestion.sources", found=twice[0]))

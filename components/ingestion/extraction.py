@@ -7,9 +7,10 @@ process died of may be the machine (too slow, too small) and not the file, and a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from components.ingestion import packs
 from components.ingestion.cleaning_pool import CleaningPool, Culprits
@@ -17,10 +18,10 @@ from components.ingestion.config import Config
 from components.ingestion.packs import PackWriter
 from components.ingestion.record_reader import Beside, Fetched, Loss, RecordReader, read
 from components.ingestion.sandbox import Child
-from components.lib.core.hardware import cores
 from components.lib.data.formats import Rejected
 from components.lib.data.listing import Object
-from components.lib.storage import artifacts
+from components.lib.executors import Executor
+from components.lib.storage import artifacts, source_cache
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Draft, Store
 
@@ -30,6 +31,7 @@ MOST = 16  # processes by default: one reader feeds no more, and a container may
 
 
 def extract(
+    executor: Executor,
     config: Config,
     store: Store,
     evaluations: Sequence[Manifest],
@@ -38,23 +40,60 @@ def extract(
     beside: Beside | None = None,
 ) -> list[Manifest]:
     """The packs that hold `objects`; small ones share a pack."""
-    indexes = [store.open_folder(index, "index/") for index in evaluations]
     size = sum(max(entry.size, SMALL if entry.size < 0 else 0) for entry in objects)
-    workers = config.workers or (1 if size < SMALL else min(cores(), MOST))
-    reader = Child(partial(RecordReader, config, BATCH, beside), config.memory)
-    pool, made = CleaningPool(config, indexes, workers), []
-    with closing(reader), closing(pool):
-        for todo in packs.dealt(objects):
+    workers = min(executor.threads, config.workers or (1 if size < SMALL else MOST))
+    step = partial(Extraction, config, store.uri, store.cache, evaluations, stage, beside, workers)
+    return list(executor.map(step, packs.dealt(objects)))
+
+
+class Extraction:
+    """The step that extracts the objects of one hand: read | clean | write, each in processes of its own.
+
+    Args:
+        uri: of the store; `cache` is its folder for copies.
+        workers: processes that clean.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        uri: str,
+        cache: Path,
+        evaluations: Sequence[Manifest],
+        stage: str,
+        beside: Beside | None,
+        workers: int,
+    ) -> None:
+        self._config, self._stage, self._store = config, stage, Store(uri, cache)
+        indexes = [self._store.open_folder(index, "index/") for index in evaluations]
+        self._folder = tempfile.TemporaryDirectory(prefix="trunkline-")
+        notes = beside and beside.fetched(Path(self._folder.name))
+        self._reader = Child(partial(RecordReader, config, BATCH, notes), config.memory)
+        self._pool = CleaningPool(config, indexes, workers)
+
+    def __call__(self, objects: Sequence[Object]) -> Iterator[Manifest]:
+        """The packs of a hand, made by this process if no other has; whatever was lost has its own."""
+        todo = list(objects)
+        with source_cache.of(self._store):
             while todo:
-                with store.draft(packs.key_of(stage, {}, todo)) as draft:
-                    losses = _write(todo, config, reader, pool, draft)
+                key = packs.key_of(self._stage, {}, todo)
+                if (found := self._store.find(key)) is not None:
+                    yield found
+                    return
+                with self._store.draft(key) as draft:
+                    losses = _write(todo, self._config, self._reader, self._pool, draft)
                     if not losses:
-                        made.append(draft.commit())
-                        break
-                made.append(_rejection(losses, config, store))
+                        yield draft.commit()
+                        return
+                yield _rejection(losses, self._config, self._store)
                 lost = {loss.file.entry.name for loss in losses}
                 todo = [entry for entry in todo if entry.name not in lost]  # again, without a row of them
-    return made
+
+    def close(self) -> None:
+        """Ends its processes."""
+        self._reader.close()
+        self._pool.close()
+        self._folder.cleanup()
 
 
 def _write(

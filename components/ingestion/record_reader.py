@@ -8,7 +8,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from components.lib.core.errors import DataError, InternalError
 from components.lib.data.formats import Account, Layout, Record, Rejected
 from components.lib.data.groups import FILE, fields_of, group_of
 from components.lib.data.listing import Object, PassedOver
-from components.lib.data.sources import fetch, noted, open_records
+from components.lib.data.sources import fetch, fetch_beside, noted, open_records
 from components.lib.modalities import Payload
 
 if TYPE_CHECKING:
@@ -73,10 +73,20 @@ class Batch:
 
 @dataclass(frozen=True)
 class Beside:
-    """Annotations of images: the names of all images, and the annotation files, which lie on this machine."""
+    """Annotations of images: the names of all images, and what lies beside them.
+
+    Attributes:
+        files: the annotation files, once they are on this machine.
+    """
 
     images: list[str]
-    files: list[tuple[Object, Path]]
+    objects: Sequence[Object]
+    files: Sequence[tuple[Object, Path]] = ()
+
+    def fetched(self, folder: Path) -> Beside | None:
+        """The same with its files in a folder that is kept; None if there are none."""
+        files = fetch_beside(self.objects, folder)
+        return replace(self, files=files) if files else None
 
 
 @dataclass

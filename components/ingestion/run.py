@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ from components.ingestion.extraction import extract
 from components.ingestion.packs import Slice
 from components.ingestion.record_reader import Beside, joins, layout_of
 from components.ingestion.statistics import Statistics
-from components.lib import modalities
+from components.lib import executors, modalities
 from components.lib.core.errors import DataError
 from components.lib.data import formats
 from components.lib.data.listing import Object, PassedOver
 from components.lib.data.sifting import sift
-from components.lib.data.sources import fetch_beside, find_all
+from components.lib.data.sources import find_all
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context, patient
@@ -135,10 +135,10 @@ def _extracted(
     held = packs.known(store, stage)
     missing = [entry for entry in objects if (entry.name, entry.identity) not in held]
     if missing:
-        with tempfile.TemporaryDirectory(prefix="trunkline-") as folder:
-            files = fetch_beside(beside, Path(folder))
-            notes = Beside([entry.name for entry in objects], files) if files else None
-            held |= packs.by_source(extract(config, store, evaluations, missing, stage, notes))
+        notes = Beside([entry.name for entry in objects], beside) if beside else None
+        with closing(executors.start(config.engine, config.address, config.workers, "ingestion")) as executor:
+            made = extract(executor, config, store, evaluations, missing, stage, notes)
+        held |= packs.by_source(made)
     return [held[entry.name, entry.identity] for entry in objects]
 
 

@@ -1,201 +1,214 @@
-"""Selection of documents: exact and near duplicates, decontamination and split, over all at once."""
+"""Selection of documents: duplicates, decontamination and split, decided of all, then told block by block."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from pyarrow import parquet
 
+from components.ingestion import duplicates
 from components.ingestion.config import Config
+from components.ingestion.documents import Catalogue, Documents, Hashes, distinct
 from components.ingestion.evaluation_index import GROUPS
 from components.ingestion.packs import Slice
 from components.lib import modalities
 from components.lib.core.errors import DataError
-from components.lib.data import deduplication
-from components.lib.data.ranges import ranges
-from components.lib.modalities import Columns
+from components.lib.data.partitions import Ints
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
-KEPT, COPY, NEAR, CONTAMINATED = "", "exact_duplicate", "near_duplicate", "contaminated"
-CONTAMINATED_GROUP = "contaminated_group"
-Hashes = npt.NDArray[np.uint64]
+CONTAMINATED, CONTAMINATED_GROUP = "contaminated", "contaminated_group"
+TRAIN, VALIDATION, NEITHER = range(3)
 
 
 @dataclass
-class Documents:
-    """What is known of all documents, in the corpus' order; the payloads stay on disk.
+class Survey:
+    """Counts over decided documents.
 
     Attributes:
-        ids: (n, 2) of 64 bits.
-        reasons: (n,) why a document is dropped, 'rule: what was found'; '' if it is kept.
-        measures: name -> (n,) numbers.
-        shared: (n,) 1 if it overlaps with an evaluation document, 2 if it equals one.
-        signatures: (n, words) of 16 bits.
-        groups: (n, 2) of 64 bits, or (0, 2) if documents have no groups.
-        validation: (n,) whether it is held out.
+        kept, held_out: documents that stay, and those of them in the validation split.
+        least, most: of the hashes that choose the validation split, of documents that stay.
+        at_least: how many have the least one.
+        dropped: rule -> documents.
+        groups: split -> number of groups.
+        all_groups: number of groups.
+    """
+
+    kept: int = 0
+    held_out: int = 0
+    least: int = 1 << 64
+    most: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+    all_groups: int = 0
+
+
+@dataclass
+class Selection:
+    """What is decided of all documents.
+
+    Attributes:
+        catalogue: the new documents.
+        codes: a byte for each document, of `duplicates.CODES`; 0: it stays.
+        theirs: groups of evaluation sets.
+        lone: the hash of what is held out where none falls into the share.
         settled: facts that the modality finds of all documents at once, and `notices` of them.
     """
 
-    ids: Hashes
-    reasons: npt.NDArray[np.object_]
-    measures: dict[str, npt.NDArray[np.int32]]
-    shared: npt.NDArray[np.int8]
-    signatures: npt.NDArray[np.uint16]
-    groups: Hashes
-    validation: npt.NDArray[np.bool_]
+    config: Config
+    catalogue: Catalogue
+    codes: Path
+    theirs: npt.NDArray[np.void]
+    lone: int | None = None
     settled: dict[str, Any] = field(default_factory=dict)
+    survey: Survey = field(default_factory=Survey)
 
-    @classmethod
-    def load(
-        cls, store: Store, parts: Sequence[Slice], columns: Columns, *, signatures: bool, groups: bool
-    ) -> Documents:
-        """Every column of the packs but the payload, brought into the corpus' order."""
-        counts = np.array([part.source["rows"] for part in parts], np.int64)
-        offsets = np.array([part.offset for part in parts], np.int64)
-        starts = np.cumsum(counts) - counts
-        members: dict[str, list[int]] = {}
-        for number, part in enumerate(parts):
-            members.setdefault(part.pack.uri, []).append(number)
-        count, words = int(counts.sum()), columns.signature if signatures else 0
-        documents = cls(
-            ids=np.zeros((count, 2), np.uint64),
-            reasons=np.full(count, KEPT, object),
-            measures={name: np.zeros(count, np.int32) for name in columns.measures},
-            shared=np.zeros(count, np.int8),
-            signatures=np.zeros((count, words), np.uint16),
-            groups=np.zeros((count if groups else 0, 2), np.uint64),
-            validation=np.zeros(count, bool),
-        )
-        names = ["id", "reason", "shared", *columns.measures]
-        names += [*(["signature"] if signatures else []), *(["group"] if groups else [])]
-        for numbers in members.values():
-            path = store.open(parts[numbers[0]].pack, "documents.parquet")
-            table = parquet.read_table(path, columns=names, use_threads=False)
-            take = ranges(offsets[numbers], counts[numbers])
-            documents._put(ranges(starts[numbers], counts[numbers]), table.take(take).combine_chunks())
-        return documents
+    def decide(self, block: Documents) -> npt.NDArray[np.bool_]:
+        """Sets the reasons of a block; returns (n,) which documents are held out."""
+        codes = self._codes(block.rows)
+        for code, reason in duplicates.CODES.items():
+            block.reasons[codes == code] = reason
+        block.reasons[block.kept & (block.shared > 0)] = CONTAMINATED
+        if self.config.group:
+            ours = np.ascontiguousarray(block.groups.astype(">u8")).view("V16").ravel()
+            block.reasons[block.kept & np.isin(ours, self.theirs)] = CONTAMINATED_GROUP
+        # The lower half of the id decides: survivors of near-duplicates are small in the upper half.
+        hashes = self.hashes(block)[:, 1]
+        if self.lone is not None:
+            return hashes == np.uint64(self.lone)
+        return hashes < np.uint64(self.config.validation * 2.0**63) * np.uint64(2)
 
-    def from_row(self, start: int) -> Documents:
-        """Those from `start` on."""
-        other = ("measures", "settled")
-        arrays = {name: values[start:] for name, values in vars(self).items() if name not in other}
-        measures = {name: one[start:] for name, one in self.measures.items()}
-        return Documents(measures=measures, settled=self.settled, **arrays)
+    def hashes(self, block: Documents) -> Hashes:
+        """What a document's split goes by."""
+        return block.groups if self.config.group else block.ids
 
-    @property
-    def kept(self) -> npt.NDArray[np.bool_]:
-        """(n,) whether a document stays."""
-        kept: npt.NDArray[np.bool_] = self.reasons == KEPT
-        return kept
-
-    @property
-    def splits(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """Split -> (n,) whether a document is in it."""
-        return {"train": self.kept & ~self.validation, "validation": self.kept & self.validation}
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Rule -> how many documents it dropped."""
-        names = Counter(reason.partition(":")[0] for reason in self.reasons[~self.kept])
-        return dict(sorted(names.items()))
-
-    def _put(self, places: npt.NDArray[np.int64], table: pa.Table) -> None:
-        """Sets what a pack knows of the documents at `places`."""
-        self.ids[places] = _fixed(table["id"], np.dtype(">u8"))
-        self.reasons[places] = table["reason"].to_numpy()
-        self.shared[places] = table["shared"].to_numpy()
-        for name, numbers in self.measures.items():
-            numbers[places] = table[name].to_numpy()
-        if self.signatures.shape[1]:
-            self.signatures[places] = _fixed(table["signature"], np.dtype("<u2"))
-        if len(self.groups):
-            self.groups[places] = _fixed(table["group"], np.dtype(">u8"))
+    def _codes(self, rows: Ints) -> npt.NDArray[np.uint8]:
+        """Of documents at these places, which are runs of neighbours."""
+        starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+        runs = zip(rows[starts].tolist(), np.diff(np.append(starts, len(rows))).tolist(), strict=True)
+        return np.concatenate([np.fromfile(self.codes, np.uint8, count, offset=row) for row, count in runs])
 
 
-def select(
+@contextmanager
+def selected(
     config: Config,
     store: Store,
     parts: Sequence[Slice],
     evaluations: Sequence[Manifest],
     older: Sequence[Slice],
-) -> Documents:
-    """The documents of `parts`, each with its split or the reason why it is dropped.
+) -> Iterator[Selection]:
+    """Decisions about the documents of `parts`, on disk as long as they are used.
 
     Args:
         older: sources that an earlier corpus holds: their documents come first, and stay.
 
     Raises:
         DataError: if no document is left for training, or none for validation where some are wanted.
+        OutputError: if the disk for scratch has too little space.
     """
     modality = modalities.load(config.modality, "ingestion")
-    options = {"signatures": config.near_duplicates > 0, "groups": bool(config.group)}
-    documents = Documents.load(store, [*older, *parts], modality.COLUMNS, **options)
-    first = sum(part.source["rows"] for part in older)
-    if hasattr(modality, "settle"):
-        held = store.resolve(config.since).facts if config.since else {}
-        facts, notices = modality.settle(documents.from_row(first), config.own, held)
-        documents.settled = {**facts, "notices": notices}
-    _decide(documents, config, modality)
-    if config.group:
-        tested = [np.load(store.open(one, GROUPS)) for one in evaluations if GROUPS in one.names("index/")]
-        _split_groups(documents, config, tested)
-    if config.validation and not older:
-        _hold_one_out(documents, documents.groups if config.group else documents.ids)
-    documents = documents.from_row(first)
-    _check(documents, config)
-    return documents
-
-
-def _decide(documents: Documents, config: Config, modality: Any) -> None:
-    """First copies, then filters (already decided), then near-copies, then contamination."""
-    reasons = documents.reasons
-    reasons[deduplication.copies(documents.ids)] = COPY
-    kept = np.flatnonzero(reasons == KEPT)
-    if config.near_duplicates:
-        found = documents.ids[kept], documents.signatures[kept]
-        reasons[kept[modality.near_copies(*found, config.near_duplicates)]] = NEAR
-        kept = np.flatnonzero(reasons == KEPT)
-    reasons[kept[documents.shared[kept] > 0]] = CONTAMINATED
-    # The lower half of the id decides: survivors of near-duplicates are small in the upper half.
-    documents.validation = _held_out(documents.ids, config.validation)
-
-
-def _split_groups(documents: Documents, config: Config, tested: Sequence[npt.NDArray[np.uint8]]) -> None:
-    """A group is on one side of the split, and not trained on if an evaluation set has it."""
-    documents.validation = _held_out(documents.groups, config.validation)
+    grouped = bool(config.group)
+    known = Catalogue(store, older, modality.COLUMNS, grouped=grouped)
+    new = Catalogue(store, parts, modality.COLUMNS, begin=known.count, grouped=grouped)
+    tested = [np.load(store.open(one, GROUPS)) for one in evaluations if GROUPS in one.names("index/")]
     theirs = np.concatenate([np.empty((0, 16), np.uint8), *tested]).view("V16").ravel()
-    ours = np.ascontiguousarray(documents.groups.astype(">u8")).view("V16").ravel()
-    documents.reasons[documents.kept & np.isin(ours, theirs)] = CONTAMINATED_GROUP
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as name:
+        folder = Path(name)
+        duplicates.check_room(folder, known.count + new.count, config, modality.COLUMNS.signature)
+        selection = Selection(config, new, folder / "codes", theirs, settled=_settle(new, config, folder))
+        duplicates.find(config, [known, new], folder, selection.codes)
+        _survey(selection, folder)
+        few = selection.survey
+        if config.validation and not older and few.least < few.most and not few.held_out:
+            selection.lone = few.least
+            print(
+                f"ingestion: {few.kept} documents are few: the one of the lowest hash is held out", flush=True
+            )
+            _survey(selection, folder)
+        _check(selection)
+        yield selection
 
 
-def _hold_one_out(documents: Documents, hashes: Hashes) -> None:
-    """Of little data, of which no document falls into the share, those with the lowest hash of all."""
-    kept = documents.kept
-    few = hashes[kept, 1]
-    if len(np.unique(few)) > 1 and not documents.validation[kept].any():
-        documents.validation = hashes[:, 1] == few.min()
-        print(f"ingestion: {len(few)} documents are few: the one of the lowest hash is held out", flush=True)
+@dataclass
+class Settling:
+    """The new documents before copies are dropped, as `settle` of a modality sees them."""
+
+    catalogue: Catalogue
+    folder: Path
+    memory: int
+
+    def blocks(self) -> Iterator[Documents]:
+        """All of them; reasons may be changed, and are forgotten."""
+        return self.catalogue.blocks()
+
+    def distinct(self, keys: Iterator[npt.NDArray[np.uint64]]) -> dict[int, int]:
+        """How many different (n, 3) keys there are by the last number of each, a kind."""
+        try:
+            return distinct(keys, self.folder, self.catalogue.count, self.memory)
+        finally:
+            shutil.rmtree(self.folder)
 
 
-def _held_out(hashes: Hashes, share: float) -> npt.NDArray[np.bool_]:
-    """(n,) whether the lower half of a hash is in the lowest share of all."""
-    return hashes[:, 1] < np.uint64(share * 2.0**63) * np.uint64(2)
+def _settle(new: Catalogue, config: Config, folder: Path) -> dict[str, Any]:
+    """What the modality finds of all new documents, where it looks; sets what it drops of them."""
+    modality = modalities.load(config.modality, "ingestion")
+    if not hasattr(modality, "settle"):
+        return {}
+    held = new.store.resolve(config.since).facts if config.since else {}
+    documents = Settling(new, folder / "settling", config.sort_memory)
+    facts, notices, new.late = modality.settle(documents, config.own, held)
+    return {**facts, "notices": notices}
 
 
-def _check(documents: Documents, config: Config) -> None:
-    """Raises DataError if a split is empty."""
-    train, validation = (int(mask.sum()) for mask in documents.splits.values())
-    dropped = ", ".join(f"{name}: {count:,}" for name, count in documents.dropped.items())
-    found = f"read {len(documents.ids):,}, dropped by {dropped or 'nothing'}"
+def _survey(selection: Selection, folder: Path) -> None:
+    """Counts what is decided."""
+    found, config = Survey(), selection.config
+
+    def groups() -> Iterator[npt.NDArray[np.uint64]]:
+        for block in selection.catalogue.blocks():
+            held_out = selection.decide(block)
+            _count(found, block, held_out, selection.hashes(block)[:, 1])
+            if config.group:
+                split = np.where(block.kept, np.where(held_out, VALIDATION, TRAIN), NEITHER)
+                whole = np.full(len(block.rows), NEITHER + 1)
+                yield from (np.column_stack([block.groups, one.astype(np.uint64)]) for one in (split, whole))
+
+    counts = distinct(groups(), folder / "groups", 2 * selection.catalogue.count, config.sort_memory)
+    shutil.rmtree(folder / "groups")
     if config.group:
-        found += f", in {len(np.unique(documents.groups, axis=0)):,} groups"
+        found.groups = {"train": counts.get(TRAIN, 0), "validation": counts.get(VALIDATION, 0)}
+        found.all_groups = counts[NEITHER + 1]
+    found.dropped = dict(sorted(found.dropped.items()))
+    selection.survey = found
+
+
+def _count(found: Survey, block: Documents, held_out: npt.NDArray[np.bool_], hashes: Any) -> None:
+    kept = block.kept
+    found.kept += int(kept.sum())
+    found.held_out += int((kept & held_out).sum())
+    if kept.any():
+        found.least = min(found.least, int(hashes[kept].min()))
+        found.most = max(found.most, int(hashes[kept].max()))
+    for reason in block.reasons[~kept]:
+        rule = reason.partition(":")[0]
+        found.dropped[rule] = found.dropped.get(rule, 0) + 1
+
+
+def _check(selection: Selection) -> None:
+    """Raises DataError if a split is empty."""
+    config, survey = selection.config, selection.survey
+    train, validation = survey.kept - survey.held_out, survey.held_out
+    dropped = ", ".join(f"{name}: {count:,}" for name, count in survey.dropped.items())
+    found = f"read {selection.catalogue.count:,}, dropped by {dropped or 'nothing'}"
+    if config.group:
+        found += f", in {survey.all_groups:,} groups"
     if not train:
         fix = "add data, or loosen the rules of ingestion"
         raise DataError("no document is left for training", where="ingestion", found=found, fix=fix)
@@ -203,11 +216,3 @@ def _check(documents: Documents, config: Config) -> None:
         fix = "add documents" + (", or take a field of more groups" if config.group else "")
         what = f"none of {train} documents fell into the validation split"
         raise DataError(what, where="ingestion.validation", found=found, fix=fix)
-
-
-def _fixed(column: pa.ChunkedArray, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A column of fixed-size binaries as (rows, numbers)."""
-    array = column.combine_chunks()
-    width = array.type.byte_width
-    data = np.frombuffer(array.buffers()[1], np.uint8)[array.offset * width :][: len(array) * width]
-    return data.view(dtype).reshape(len(array), width // dtype.itemsize)

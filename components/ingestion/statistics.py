@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from components.ingestion.config import Config
 from components.ingestion.corpus_shards import Shards
 from components.ingestion.packs import COUNTED, Slice
-from components.ingestion.selection import Documents
+from components.ingestion.selection import Selection
+from components.ingestion.tally import Tally
 from components.lib.modalities import Columns
 
 
@@ -55,35 +53,37 @@ class Statistics:
     @classmethod
     def of(
         cls,
-        documents: Documents,
+        selection: Selection,
+        tally: Tally,
         parts: Sequence[Slice],
-        evaluations: list[dict[str, Any]],
         shards: Shards,
         config: Config,
         modality: Any,
     ) -> Statistics:
-        """Counts once everything is decided."""
-        kept, splits, columns = documents.kept, documents.splits, modality.COLUMNS
+        """Counts once everything is decided and written."""
+        columns, survey = modality.COLUMNS, selection.survey
         quarantined = sum(part.source["quarantined"] for part in parts)
         packs = {part.pack.uri: part.pack.facts["altered"] for part in parts}
         names = ("near_duplicates", "validation", *(["group"] if config.group else []))
+        groups = {"groups": survey.groups} if config.group else {}
+        kinds = {**tally.kinds, **{name: dict(sorted(kind.items())) for name, kind in shards.kinds.items()}}
         return cls(
-            read=len(kept) + quarantined,
+            read=selection.catalogue.count + quarantined,
             quarantined=quarantined,
             altered=sum(packs.values()),
-            dropped=documents.dropped,
+            dropped=survey.dropped,
             account=_account(parts),
             notes=notes(parts),
-            documents={name: int(mask.sum()) for name, mask in splits.items()},
+            documents={"train": survey.kept - survey.held_out, "validation": survey.held_out},
             modality=config.modality,
-            totals=_totals(documents, columns.totals),
-            kinds={name: _kinds(name, documents, kept, shards) for name in columns.kinds},
-            sources=_sources(parts, kept),
-            evaluations=evaluations,
-            lengths={name: _histogram(documents.measures[name][kept]) for name in columns.lengths},
+            totals={**tally.totals, **groups},
+            kinds={name: kinds[name] for name in columns.kinds},
+            sources=tally.sources,
+            evaluations=tally.found,
+            lengths={name: tally.lengths[name].histogram() for name in columns.lengths},
             samples=shards.samples,
             settings={**{name: getattr(config, name) for name in names}, **modality.shown(config.own)},
-            settled=documents.settled,
+            settled=selection.settled,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,41 +124,3 @@ def notes(parts: Sequence[Slice]) -> dict[str, dict[str, Any]]:
             entry = found.setdefault(note, {"streams": 0, "first": part.source["name"]})
             entry["streams"] += streams
     return dict(sorted(found.items()))
-
-
-def _totals(documents: Documents, names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Sums of measures of each split, and how many groups it has."""
-    splits = documents.splits.items()
-    sums = {name: {s: int(documents.measures[name][mask].sum()) for s, mask in splits} for name in names}
-    if len(documents.groups):
-        sums["groups"] = {s: len(np.unique(documents.groups[mask], axis=0)) for s, mask in splits}
-    return sums
-
-
-def _kinds(name: str, documents: Documents, kept: npt.NDArray[np.bool_], shards: Shards) -> dict[str, int]:
-    if name in shards.kinds:
-        return dict(sorted(shards.kinds[name].items()))
-    values, counts = np.unique(documents.measures[name][kept], return_counts=True)
-    return dict(zip(map(str, values.tolist()), counts.tolist(), strict=True))
-
-
-def _sources(parts: Sequence[Slice], kept: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
-    stops = np.cumsum([part.source["rows"] for part in parts])
-    below = np.concatenate([[0], np.cumsum(kept)])
-    rows = []
-    for part, stop in zip(parts, stops.tolist(), strict=True):
-        entry = {name: part.source[name] for name in ("name", "sha256", "bytes", "quarantined")}
-        read = part.source["rows"]
-        rows.append(
-            {**entry, "read": read + entry["quarantined"], "kept": int(below[stop] - below[stop - read])}
-        )
-    return rows
-
-
-def _histogram(values: npt.NDArray[np.int32]) -> dict[str, list[int]]:
-    """Bins that double: 1-2, 2-4, 4-8, ..."""
-    most = int(values.max(initial=1))
-    edges = [2**power for power in range(most.bit_length() + 1)]
-    first = next((i for i, edge in enumerate(edges[1:]) if (values < edge).any()), 0)
-    counts, _ = np.histogram(values, edges[first:])
-    return {"edges": edges[first:], "counts": counts.tolist()}

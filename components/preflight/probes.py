@@ -92,9 +92,12 @@ def tracking(context: Context, plan: Plan) -> None:
 
 
 def need(sources: list[str]) -> int:
-    """Bytes that a run writes, as far as local sources tell: corpus and tokens, each as big as the text."""
+    """Bytes that a run writes, as far as local sources tell: packs, corpus, tokens, each as big as the text.
+
+    What duplicates are found on besides is told by ingestion, which knows the number of documents.
+    """
     paths = (Path(source).expanduser() for source in sources if ":" not in source.partition("/")[0])
-    return 2 * sum(_size(path) for path in paths)
+    return 3 * sum(_size(path) for path in paths)
 
 
 def _size(path: Path) -> int:

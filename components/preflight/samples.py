@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from components.lib.core.errors import DataError, MissingError, TrunklineError, revived
 from components.lib.core.settings import from_dict, to_dict
 from components.lib.data.formats import is_name
+from components.lib.tasks import LENGTH
 from components.preflight.plan import Plan
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ def _sources(plan: Plan) -> Iterator[Source]:
         for split in ("train", "test"):
             if given := getattr(task["finetuning"], split):
                 fields = {**given.fields, **({"group": given.group} if given.group else {})}
+                if split == "test":
+                    sliced = task["finetuning"].slices
+                    fields |= {f"slice {name}": name for name in sliced if name != LENGTH}
                 fields = {role: name for role, name in fields.items() if is_name(name)}
                 yield Source(
                     f"tasks.{task['name']}.{split}",

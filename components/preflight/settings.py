@@ -16,7 +16,7 @@ from components.lib.core.settings import did_you_mean
 STAGE_SECTIONS = ("ingestion", "tokenization", "pretraining", "registration", "promotion")
 TASK_SECTIONS = ("finetuning", "evaluation")
 SECTIONS = ("modality", *STAGE_SECTIONS, *TASK_SECTIONS, "tasks")
-TASK_KEYS = ("name", "kind", "train", "test", *TASK_SECTIONS)
+TASK_KEYS = ("name", "kind", "train", "test", "slices", *TASK_SECTIONS)
 _TASK_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 
 
@@ -171,7 +171,7 @@ def tasks(values: Mapping[str, Any], errors: list[TrunklineError]) -> list[dict[
 
 
 def _task(name: str, task: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    own = {key: task[key] for key in ("kind", "train", "test") if key in task}
+    own = {key: task[key] for key in ("kind", "train", "test", "slices") if key in task}
     sections = {
         section: merge(values.get(section) or {}, task.get(section) or {}) for section in TASK_SECTIONS
     }

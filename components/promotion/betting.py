@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 STAKES = np.geomspace(0.02, 0.9, 24)  # as shares of the largest stake that cannot lose everything
 POWER = 0.8
+NORMAL = NormalDist()
+FAR = 1_000_000  # decisions
 
 
 def level(error: float, decision: int) -> float:
@@ -48,16 +51,47 @@ def doubt(gaps: Mapping[str, Any], margin: float) -> float:
     return math.exp(-max(capital, 0.0))
 
 
-def examples(gaps: Mapping[str, Any], margin: float, alpha: float) -> int:
-    """How many examples show with a power of 80 %, at level alpha, that an equal model is within the margin.
+def reversed_gaps(gaps: Mapping[str, Any]) -> dict[str, Any]:
+    """The same differences, seen from the other model."""
+    return {**gaps, "values": [-value for value in gaps["values"]]}
 
-    By the normal approximation, with the spread of these differences about zero.
+
+def examples(gaps: Mapping[str, Any], margin: float, alpha: float, power: float = POWER) -> int:
+    """How many examples show at level alpha, with a power, that an equal model is within the margin.
+
+    By the normal approximation, with the spread of these differences about zero; at least as many as bets
+    need on examples that do not differ at all.
     """
-    from scipy.stats import norm
-
+    if not margin:
+        return 0
     counts = np.array(gaps["counts"], dtype=float)
     square = float(np.array(gaps["values"]) ** 2 @ counts / counts.sum())
-    return math.ceil(square * ((norm.isf(alpha) + norm.ppf(POWER)) / margin) ** 2) if margin else 0
+    spread = square * ((NORMAL.inv_cdf(power) - NORMAL.inv_cdf(alpha)) / margin) ** 2
+    alike = math.log(len(STAKES) / alpha) / math.log1p(STAKES[-1] * margin / (1 - margin))
+    return math.ceil(max(spread, alike if gaps["bounded"] and margin < 1 else 0.0))
+
+
+def left(gaps: Mapping[str, Any], margin: float, alpha: float, decision: int) -> int | None:
+    """Decisions after this one, which has the level `alpha`, in which these examples are enough.
+
+    That is, they show with a power of 80 % that an equal model is within the margin. None if there is no end
+    in sight: more than FAR.
+    """
+    n = sum(gaps["counts"])
+
+    def enough(number: int) -> bool:
+        later = alpha * decision * (decision + 1) / (number * (number + 1))
+        return examples(gaps, margin, later) <= n
+
+    if not enough(decision):
+        return 0
+    low, high = decision, FAR
+    if enough(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if enough(middle) else (low, middle)
+    return low - decision
 
 
 def _student(values: Any, counts: Any, margin: float) -> float:

@@ -54,11 +54,13 @@ def candidate(store: Store, registry: Registry, evaluation: Manifest) -> Candida
     if reference in (evaluation.key.inputs.get("champion"), evaluation.key.inputs["branch"]):
         return Candidate(evaluation, facts, found)
     if found is None:
-        alone = {"champion": None, "champion_metrics": None, "difference": None}
-        return Candidate(evaluation, {**facts, **alone}, None, "none")
+        none = {"champion": None, "champion_metrics": None, "difference": None}
+        return Candidate(evaluation, {**facts, **none}, None, "none")
     since = f"version {found.version} became champion since the evaluation"
     serving = {"name": found.name, "version": found.version, "reference": found.reference}
     told: dict[str, Any] = {"champion": serving, "champion_metrics": None, "difference": None}
+    alone = {"champion_metrics": None, "difference": None, "champion_gaps": None}
+    told["slices"] = [row | alone for row in facts.get("slices") or []]  # of them no replicates are kept
     try:
         if EVALUATION not in found.tags:
             raise MissingError("its evaluation is not known")

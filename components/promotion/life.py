@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.lib.pages.charts import GREY, Series
+from components.promotion.verdict import RENEWAL
 
 
 def curves(life: Sequence[Mapping[str, Any]]) -> list[Series]:
@@ -22,20 +23,34 @@ def curves(life: Sequence[Mapping[str, Any]]) -> list[Series]:
 
 
 def budget(life: Sequence[Mapping[str, Any]]) -> dict[str, object]:
-    """How often the test set of the last decision was asked, and how many examples would have been enough."""
+    """How often the test set of the last decision was asked, how long it lasts, and what renews it."""
     last = life[-1]
     numbers: Mapping[str, Any] = next((f["numbers"] for f in last["findings"] if f["rule"] == "anchor"), {})
     if not numbers:
         return {}
     asked = sum(one["test_set"] == last["test_set"] for one in life)
+    left = numbers.get("decisions_left")
     return {
-        "decisions on this model, of them on this test set": f"{numbers['decision']:,}, {asked:,}",
+        "decisions on this model": numbers["decision"],
+        "of them by this version of the test set": asked,
+        "decisions left, in which its examples show an equal model within the drift": (
+            "more than a million" if left is None else left
+        ),
+        f"fresh labels that make it last for {RENEWAL} decisions more": numbers.get("renewal"),
         "test examples": numbers["examples"],
         "test examples that show an equal model within the drift": numbers["examples_needed"],
         "fresh labels to get there": max(numbers["examples_needed"] - numbers["examples"], 0),
         "p of this branch": f"{numbers['p']:.2g}",
         "level that it had to reach": f"{numbers['level']:.2g}",
     }
+
+
+def test_sets(versions: Sequence[Mapping[str, Any]]) -> list[list[object]]:
+    """Rows: each version of the test set, numbered, with its first day."""
+    return [
+        [f"{number}, {one['since']}", one["examples"], one["fresh"], one["decisions"]]
+        for number, one in enumerate(versions, 1)
+    ]
 
 
 def _series(name: str, life: Sequence[Mapping[str, Any]], colour: int, *, joined: bool) -> Series:

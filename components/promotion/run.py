@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context, patient, read_records
 from components.lib.storage.store import Draft, Store
-from components.promotion import champion, gate
+from components.promotion import champion, gate, variants
 from components.promotion.application import apply
 from components.promotion.champion import Candidate
 from components.promotion.config import Config
 from components.promotion.decision import PROMOTED, REJECTED, decide
-from components.promotion.history import DECISION, decisions
+from components.promotion.history import DECISION, decisions, test_sets
 
-VERSION = 5
+VERSION = 6
 
 
 @patient
@@ -50,17 +51,14 @@ def run(
     rules = gate.load(config.rules)
     trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
-    models = [trunk.facts["name"], *(one.facts["model"] for one in scored)]
+    models = [trunk.facts["name"], *(name for one in scored for name in variants.models(one.facts))]
     with aliases.locked(context.store.objects, models, context.run_id, context.tell):
         moves = {name: aliases.Moves(context.store.objects, name) for name in models}
         candidates = [champion.candidate(context.store, registry, one) for one in scored]
         key = _begun(config, context.store, trunk, candidates) or _key(config, trunk, candidates)
 
         def build(draft: Draft) -> None:
-            decided = decide(rules, trunk, candidates)
-            draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
-            draft.facts["passed"] = decided["trunk_passed"]
-            draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
+            _write(draft, decide(rules, trunk, candidates, config.variant_margin))
 
         manifest = context.produce(key, build, decision)
         reach("promotion.decided")
@@ -68,6 +66,12 @@ def run(
         apply(context, registry, moves, manifest, decided, trunk, candidates)
     _report(context, registry, decided, trunk, scored, report)
     return manifest
+
+
+def _write(draft: Draft, decided: dict[str, Any]) -> None:
+    draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
+    verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
+    draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
 
 
 def _begun(config: Config, store: Store, trunk: Manifest, candidates: list[Candidate]) -> Key | None:
@@ -91,6 +95,9 @@ def _tell(context: Context, decided: dict[str, Any]) -> None:
         if task["verdict"] == REJECTED:
             failed = [finding["reason"] for finding in task["findings"] if not finding["passed"]]
             context.tell(f"{task['task']} is NOT promoted: {'; '.join(failed)}")
+        for one in task["variants"]:
+            if not one["passed"]:
+                context.tell(f"{task['task']}: {one['name']} is NOT promoted: {'; '.join(one['reasons'])}")
 
 
 def _key(config: Config, trunk: Manifest, candidates: list[Candidate]) -> Key:
@@ -130,7 +137,8 @@ def _report(
     verdicts = json.dumps({"tasks": [verdict(one.facts, one.measured) for one in scored]}, indent=1)
     context.store.objects.write(f"runs/{context.run_id}/verdict.json", verdicts.encode())
     lives = {one.facts["model"]: decisions(context.store, registry, one.facts["model"]) for one in scored}
-    text = render(context.store, decided, scored, trunk, read_records(context), lives)
+    sets = partial(test_sets, context.store)
+    text = render(context.store, decided, scored, trunk, read_records(context), lives, sets)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(text, encoding="utf-8")
     context.store.objects.write(f"runs/{context.run_id}/report.html", text.encode())

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+RENEWAL = 100  # decisions more, for which fresh labels are counted
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.lib import modalities
+from components.lib import executors, modalities
+from components.lib.core.errors import ConfigError
 from components.lib.core.settings import from_dict, part, setting
 
 
@@ -20,7 +21,13 @@ class Config:
 
     modality: str = setting(help="kind of data: a folder of components/lib/modalities")
     workers: int = setting(0, "threads that encode; 0: one a core", minimum=0, maximum=1024)
+    engine: str = setting("processes", "what encodes texts: a file of components/lib/executors, such as ray")
+    address: str = setting("", "of the engine's cluster, host:port; empty: one of this machine")
     own: Any = part()
+
+    def check(self) -> Iterator[ConfigError]:
+        """What spans several settings."""
+        yield from executors.check(self.engine, self.address, "tokenization")
 
 
 def configured(values: Mapping[str, Any], where: str = "tokenization") -> Config:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
-from components.lib import modalities
+from components.lib import executors, modalities
 from components.lib.core.errors import DataError
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
@@ -30,7 +31,8 @@ def run(config: Config, context: Context, *, corpus: Path, tokens: Path) -> Mani
         raise DataError(
             "the corpus is of another kind", where=source.uri, found=found, expected=config.modality, fix=fix
         )
-    identity, fill = modalities.load(config.modality, "tokenization").plan(config.own, config.workers)
+    executor = executors.start(config.engine, config.address, config.workers, "tokenization")
+    identity, fill = modalities.load(config.modality, "tokenization").plan(config.own, executor)
     settings = {"modality": config.modality, **identity}
     key = Key("tokenization", VERSION, settings, {"corpus": source.reference})
 
@@ -38,7 +40,8 @@ def run(config: Config, context: Context, *, corpus: Path, tokens: Path) -> Mani
         fill(context.store, source, draft)
         draft.facts = {"modality": config.modality, **draft.facts}
 
-    manifest = context.produce(key, build, tokens)
+    with closing(executor):
+        manifest = context.produce(key, build, tokens)
     for notice in manifest.facts.get("notices", ()):
         context.tell(notice)
     return manifest

@@ -197,7 +197,7 @@ def test_what_a_killed_acceptance_has_left_is_removed_by_its_name(played, monkey
     assert acceptance.main([*words, "--rows", "success"]) == 0
     name = killed.inside.name
     assert f"also there: {name} since" in (said := capsys.readouterr().out) and f"REMOVE={name}" in said
-    assert played.left(tmp_path / "store"), "it is of another acceptance"
+    assert list(played.cluster.backend.runs) == list(killed.started), "it is of another acceptance"
     assert acceptance.main([*words, "--remove", name]) == 0
     assert not played.left(tmp_path / "store") and "all that was made is gone" in capsys.readouterr().out
 

@@ -12,12 +12,13 @@ from components import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("components", "images", "pipelines")
-# Packages of lib: each imports those before it; of `starts` and `modes` neither knows the other.
-ORDER = "core kubernetes pages storage data engine models modalities objectives tasks starts,modes registry"
+# Packages of lib: each imports those before it; those between commas do not know each other.
+ORDER = "core executors kubernetes pages storage data engine models modalities objectives tasks"
+ORDER += " starts,modes,compressions registry"
 LEVEL = {name: level for level, names in enumerate(ORDER.split()) for name in names.split(",")}
 
 STAGE, STDLIB = rf"components\.({'|'.join(STAGES)})", "|".join(sys.stdlib_module_names)
-DECLARATIONS = r"components(\.lib(\.(core\.\w+|modalities|objectives|tasks|starts|modes))?)?$"
+DECLARATIONS = r"components(\.lib(\.(core\.\w+|executors|modalities|objectives|tasks|starts|modes))?)?$"
 # What compiles and submits a graph: kfp, which brings the client of its server, and the group `pipeline`.
 COMPILING = f"{STDLIB}|{'|'.join(PRODUCT)}|kfp|kfp_server_api|google|urllib3|psutil|tenacity|yaml"
 # Reason -> "importer > imported" that breaks it; >> is an import that runs as soon as the importer does.

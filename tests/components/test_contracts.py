@@ -158,6 +158,10 @@ def _facts(champion: bool, measured: bool) -> dict:
         "metrics": metrics,
     }
     known = {"champion": {"name": "m", "version": "1", "reference": "r"}, "difference": metrics}
+    gaps = {"metric": "accuracy", "size": 1.0, "bounded": True, "values": [-1.0, 0.0], "counts": [1, 9]}
+    row = {"field": "language", "value": "de", "examples": 10}
+    row |= dict.fromkeys(("champion_gaps", "anchor_gaps"), gaps if champion and measured else None)
+    facts |= {"slices": [row], "anchor": known["champion"], "anchor_gaps": gaps if champion else None}
     return {**facts, **(known if champion else dict.fromkeys(known))}
 
 

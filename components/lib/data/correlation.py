@@ -10,7 +10,7 @@ from rounding algorithms", 2002). An image is compared with those that are kept:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from PIL import Image
 
 from components.lib.data import images
 from components.lib.data.images import Pixels
+from components.lib.data.near_duplicates import Likeness
 from components.lib.data.pixel_range import extremes, scaled
 
 SIDE, COLOURS = 32, 8  # of the picture in brightness, and in each of two colour channels
@@ -103,44 +104,22 @@ def alike(found: Signatures, others: Signatures, threshold: float) -> npt.NDArra
     return marked
 
 
-def near_copies(ids: npt.NDArray[np.uint64], found: Signatures, threshold: float) -> npt.NDArray[np.bool_]:
-    """Marks images that are similar to one with a smaller id that stays."""
-    kept = np.lexsort((ids[:, 1], ids[:, 0]))
-    again = np.ones(len(ids), bool)
-    while len(kept):
-        dropped = np.zeros(len(kept), bool)
-        for one, other in _sorted(_pairs(np.ascontiguousarray(found[kept]), threshold)).tolist():
-            dropped[other] |= not dropped[one]
-        kept = kept[~dropped]
-        if not dropped.any():  # those beyond the reach of the one that they are like have had their turn
-            break
-    again[kept] = False
-    return again
+def likeness(threshold: float) -> Likeness:
+    """Images are compared with their next ones among those that share a word of signs.
 
+    Args:
+        threshold: similarity from which one of two images is a copy.
+    """
 
-def _sorted(pairs: Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]) -> npt.NDArray[np.int64]:
-    """(pairs, 2) each once, the smaller rank first, by the rank of the larger."""
-    both = np.concatenate([np.empty((0, 2), np.int64), *(np.stack(pair, axis=1) for pair in pairs)])
-    both = np.unique(np.sort(both, axis=1)[:, ::-1], axis=0)
-    return both[:, ::-1]
+    def bands(found: Signatures) -> npt.NDArray[np.uint64]:
+        return words(found).astype(np.uint64)
 
+    def close(left: Signatures, right: Signatures) -> npt.NDArray[np.bool_]:
+        near = _apart(left, right) <= 2 * (1 - threshold)
+        near[near] = similarity(left[near], right[near]) >= threshold
+        return near
 
-def _pairs(
-    found: Signatures, threshold: float
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Pairs of rows that are so similar: of those that share a word of signs, each with its next ones."""
-    for word in words(found).T:
-        order = np.argsort(word, kind="stable")
-        bounds = np.flatnonzero(np.r_[True, np.diff(word[order]) != 0, True])
-        for shift in range(1, min(int(np.diff(bounds).max(initial=1)), REACH)):
-            same = word[order[shift:]] == word[order[:-shift]]
-            left, right = order[:-shift][same], order[shift:][same]
-            for start in range(0, len(left), PART):
-                one, other = left[start : start + PART], right[start : start + PART]
-                near = np.flatnonzero(_apart(found[one], found[other]) <= 2 * (1 - threshold))
-                one, other = one[near], other[near]
-                close = similarity(found[one], found[other]) >= threshold
-                yield one[close], other[close]
+    return Likeness(bands, close, reach=REACH, chains=False)
 
 
 def _apart(left: Signatures, right: Signatures) -> Floats:

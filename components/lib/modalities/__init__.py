@@ -3,6 +3,7 @@
 The package of a modality is light (literals alone) and declares
 
     UNIT, DOCUMENT          what a trunk reads ("token"), and what an accepted record is ("document")
+    LENGTH                  optional: what `Reader.extent(inputs)` counts
     OFFERS                  capabilities that objectives and tasks may need, whatever the architecture
     ARCHITECTURES           architecture -> the capabilities that it adds
     FIELDS                  role -> default name of the fields that ingestion reads
@@ -28,7 +29,7 @@ Its modules, each imported by the stage that uses it:
 
     settings    Ingestion, Tokenization, Pretraining, Finetuning: settings of its own (standard library alone)
     ingestion   COLUMNS, NATIVE, WORDS and the functions of `Ingestion` below
-    tokenization    plan(options, workers) -> identity, build(store, corpus, draft)
+    tokenization    plan(options, executor) -> identity, build(store, corpus, draft)
     preflight   all optional: task(config, dials, where) and warnings(pretraining, dials), errors that only it
                 can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does;
                 published(trunk, facts): settings of a trunk that comes from published weights
@@ -40,6 +41,8 @@ Its modules, each imported by the stage that uses it:
                 role) is the input in the column of that name, or in those that the modality understands by
                 it, for a role of the task, and tells what a person should know of it
     page        what report and cards say and show of its data
+    explanation optional: ROLE, baseline(model, reader, values), explained(model, reader, inputs, target,
+                baseline) -> `models.attribution.Attribution`, and {"pieces": scored} or {"picture"}
     linear      optional: UNITS, of "sample" and "word", and features(unit, store, trunk, folder) -> name ->
                 `models.linear.Features`, fitted without labels: what the start `linear` chooses from
 """
@@ -61,9 +64,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from components.lib.data.formats import Record, Rejected
+    from components.lib.data.near_duplicates import Likeness
     from components.lib.storage.artifacts import Manifest
 
 Payload = tuple[Any, ...]
+# Facts of all documents, notices, and what sets reasons of a block of them by these facts.
+Settled = tuple[dict[str, Any], list[str], "Callable[[Any], None]"]
 SEVERAL = """import mlflow
 from pandas import DataFrame
 
@@ -233,9 +239,9 @@ class Ingestion(Protocol):
     """What a modality's module `ingestion` holds; `options` are those of its `settings.Ingestion`.
 
     Three functions are optional: halved(payload), whether it lacks so much that a rule will drop it, and it
-    need not name a group; settle(documents, options, held) -> facts, notices, which sees all documents
-    at once before copies are dropped, and may drop some (`held`: facts of the corpus that is continued); and
-    settling(options), which settings decide it.
+    need not name a group; settle(documents, options, held) -> `Settled`, which sees all documents before
+    copies are dropped, as often as it likes, in blocks (`documents`: components/ingestion/selection.Settling;
+    `held`: facts of the corpus that is continued); and settling(options), which settings decide it.
 
     The stage moves payloads that it does not look into: tuples of the columns which COLUMNS names.
     """
@@ -272,8 +278,8 @@ class Ingestion(Protocol):
         """Of an evaluation set."""
         ...
 
-    def near_copies(self, ids: Any, signatures: Any, threshold: float) -> npt.NDArray[np.bool_]:
-        """Only where the settings have `near_duplicates`: marks all but one of documents that are alike."""
+    def likeness(self, threshold: float) -> Likeness:
+        """Only where the settings have `near_duplicates`: how signatures tell documents that are alike."""
         ...
 
     def excerpt(self, payload: Payload) -> Payload:

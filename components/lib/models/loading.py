@@ -13,13 +13,15 @@ from typing import Any
 
 from components.lib.core import plugins
 from components.lib.core.errors import DataError
+from components.lib.models import calibration
 from components.lib.models.families import FAMILIES
 
 SUFFIXES = frozenset({".json", ".md", ".safetensors", ".txt"})
-# Kept though their class has another name for them, or none: how published weights pool is ours.
+# Kept though their class has another name for them, or none: how published weights pool is ours, and at which
+# temperature a branch answers.
 EXTRA = frozenset(
-    "_name_or_path global_attn_every_n_layers global_rope_theta input_size local_rope_theta max_seq_length "
-    "normalize pooling rope_scaling rope_theta".split()
+    f"_name_or_path {calibration.SETTING} global_attn_every_n_layers global_rope_theta input_size "
+    "local_rope_theta max_seq_length normalize pooling rope_scaling rope_theta".split()
 )
 MODALITIES = "components.lib.modalities"
 # Parts of keys by which a config has had code imported, fetched or switched on.

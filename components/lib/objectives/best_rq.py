@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from components.lib.core.settings import setting
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import Loss
-from components.lib.modalities.audio.mel import LogMel
 from components.lib.modalities.audio.samples import hiding
+from components.lib.modalities.audio.trunk import reach
 from components.lib.modalities.audio.views import View
+from components.lib.models.audio.mel import LogMel
 
 NEEDS = ("waveform", "frames")
 
@@ -48,7 +49,7 @@ class Objective(nn.Module):
     def __init__(self, config: Config, trunk: Any) -> None:
         super().__init__()
         self.config, self.trunk = config, trunk
-        self.mel = LogMel(config.bands, trunk.rate, *trunk.kernels)
+        self.mel = LogMel(config.bands, trunk.rate, *reach(*trunk.kernels))
         books = torch.randn(config.codebooks, config.codewords, config.width)
         projection = torch.empty(config.codebooks, config.bands, config.width)
         for one in projection:
@@ -65,7 +66,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: View) -> Loss:
         """Cross-entropy of the codewords of hidden frames, averaged over codebooks, summed over frames."""
-        waves = batch.samples()
+        waves = batch.samples(self.trunk.normalize)
         hidden = self.trunk.encode(self.trunk.hide(self.trunk.embed(waves)[0], batch), batch.frames)
         mask = batch.extra["hidden"]
         with torch.autocast(waves.device.type, enabled=False):

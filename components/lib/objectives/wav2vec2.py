@@ -76,7 +76,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: View) -> Loss:
         """Contrastive and diversity loss, summed over hidden frames."""
-        hidden, features = self.trunk.embed(batch.samples())
+        hidden, features = self.trunk.embed(batch.samples(self.trunk.normalize))
         hidden = self.trunk.encode(self.trunk.hide(hidden, batch), batch.frames)
         noise = None
         if self.training:

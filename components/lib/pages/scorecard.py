@@ -13,6 +13,8 @@ from components.lib.pages.page import NOTHING, show
 Facts = Mapping[str, Any]
 
 MINUS = "\u2212"
+SHADES = 4  # of words that speak for an answer, or against it
+PIECES = 400  # of a text that are shown
 
 
 def title(facts: Facts, metric: str = "") -> str:
@@ -100,6 +102,22 @@ def metrics(facts: Facts) -> tuple[list[str], list[list[object]]]:
     return headers, rows
 
 
+def slices(facts: Facts) -> tuple[list[str], list[list[object]]]:
+    """Headers and rows: the primary metric of each slice, and with a champion the paired difference."""
+    within, rival, of_share = f"{level(facts)} interval", facts.get("champion"), share(facts)
+    headers = ["slice", "value", "examples", described(facts), within]
+    headers += ["difference from the champion", within] if rival else []
+    rows: list[list[object]] = []
+    for one in facts["slices"]:
+        entry = one["metrics"][facts["primary"]]
+        row = [one["field"], one["value"], one["examples"], entry["value"], span(entry, share=of_share)]
+        if rival:
+            gap = (one["difference"] or {}).get(facts["primary"], {})
+            row += [points(gap.get("value"), of_share), span(gap, differences=True, share=of_share)]
+        rows.append(row)
+    return headers, rows
+
+
 def confused(worst: Sequence[Facts]) -> list[list[object]]:
     """Rows: which classes are taken for which, how often."""
     return [[pair["true"], pair["predicted"], pair["count"], f"{pair['share']:.0%}"] for pair in worst]
@@ -114,6 +132,29 @@ def captioned(errors: Sequence[Facts]) -> list[tuple[str, str]]:
     """Pictures that were answered wrong, with what they are and what they were taken for."""
     words = "{true}, taken for {predicted} ({confidence:.2f})"
     return [(error["picture"], words.format_map(error)) for error in errors]
+
+
+def why(items: Sequence[Facts]) -> list[tuple[Any, Any]]:
+    """Answers that are explained: pictures with captions, or headings with shaded pieces of text."""
+    found: list[tuple[Any, Any]] = []
+    for one in items:
+        verdict = "right" if one["true"] == one["predicted"] else f"wrong, it is {one['true']}"
+        heading = f"{one['predicted']} ({one['confidence']:.2f}): {verdict}"
+        heading += "" if one["complete"] else f"; does not add up, {one['missing']:.0%} are missing"
+        found.append(
+            (one["picture"], heading) if "picture" in one else (heading, shades(one["pieces"][:PIECES]))
+        )
+    return found
+
+
+def shades(pieces: Sequence[Sequence[Any]]) -> list[tuple[str, str]]:
+    """Pieces of text with their classes of style: for1 to for4, against1 to against4, or none."""
+    most = max((abs(score) for _, score in pieces), default=0.0) or 1.0
+    found = []
+    for text, score in pieces:
+        shade = round(SHADES * abs(score) / most)
+        found.append((text, f"{'for' if score > 0 else 'against'}{shade}" if shade else ""))
+    return found
 
 
 def _declared(facts: Facts, metric: str) -> Facts:

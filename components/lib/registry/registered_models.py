@@ -26,7 +26,11 @@ ALIAS = "trunkline.alias."  # search results have no aliases (mlflow issue 16734
 
 @dataclass(frozen=True)
 class Registered:
-    """A model version. `uri` is `models:/name/version`; `reference` names the manifest behind it."""
+    """A model version. `uri` is `models:/name/version`; `reference` names the manifest behind it.
+
+    Attributes:
+        created: milliseconds since 1970.
+    """
 
     name: str
     version: str
@@ -34,6 +38,7 @@ class Registered:
     model_id: str
     reference: str
     tags: Mapping[str, str]
+    created: int = 0
 
     @property
     def uri(self) -> str:
@@ -283,7 +288,8 @@ def _registered(version: Any) -> Registered:
     tags = {str(key): str(value) for key, value in version.tags.items()}
     model_id = tags.get("trunkline.model_id", "")
     reference = tags.get(REFERENCE, "")
-    return Registered(version.name, str(version.version), version.run_id or "", model_id, reference, tags)
+    number, made = str(version.version), int(version.creation_timestamp or 0)
+    return Registered(version.name, number, version.run_id or "", model_id, reference, tags, made)
 
 
 def _expect(path: Path, digest: str) -> None:

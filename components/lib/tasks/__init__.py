@@ -28,6 +28,9 @@ and the functions
     remember(branch, samples)               optional: keeps in the branch what it answers from: the examples
                                             that it learnt from, or those of the test split if there are none
 
+    logits(branch, samples, size) -> (n, classes)       optional, of a task with one class an example:
+    decided(logits, samples, temperature=1.0) -> columns    its outcomes, whose `confidence` is calibrated
+
 and may declare CORPUS, the roles whose values could stand in a corpus, if none is named as its field is,
 `Config`, settings of how its labels are read (it needs no import but `setting`),
 OPEN = True where labels of the test may hold classes that are never trained on, which `encode` then takes,
@@ -55,6 +58,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.lib.core import plugins
+
+LENGTH = "length"  # the slice of the test examples that is how long their inputs are
 
 # What programs write in place of a class where there is none.
 MISSING = ("None", "nan", "NaN", "NaT", "<NA>", "#N/A", "N/A", "n/a", "NULL", "null")

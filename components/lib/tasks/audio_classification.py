@@ -35,6 +35,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Probe = LinearProbe
 load = partial(classifiers.load, AutoModelForAudioClassification)
 Objective, with_unknown = one_class.Objective, classifiers.with_unknown
+decided = one_class.decided
 classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
 
 
@@ -51,6 +52,11 @@ def encode(reader: Any, inputs: Mapping[str, Sequence[bytes]], labels: Any, name
 def model(config: Any, names: list[str]) -> nn.Module:
     """`AutoModelForAudioClassification` of the trunk's architecture, with random weights."""
     return classifiers.build(AutoModelForAudioClassification, config, names)
+
+
+def logits(model: nn.Module, samples: ClipSet, size: int = 32) -> Array:
+    """(n, classes)."""
+    return one_class.logits(model, samples, size)
 
 
 def outcomes(model: nn.Module, samples: ClipSet, names: list[str], size: int = 32) -> dict[str, Array]:

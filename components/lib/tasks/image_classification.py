@@ -37,6 +37,7 @@ load = partial(classifiers.load, AutoModelForImageClassification)
 Objective, with_unknown = one_class.Objective, classifiers.with_unknown
 classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
 features, outcomes = one_class.features, one_class.outcomes
+decided, logits = one_class.decided, one_class.logits
 
 
 def parse(values: Mapping[str, Any], reading: Reading) -> tuple[dict[str, bytes], str]:

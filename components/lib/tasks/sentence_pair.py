@@ -30,7 +30,8 @@ USE = "text-classification"
 OUTPUTS = (("label", "string"), ("score", "double"))
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Objective, outcomes = one_class.Objective, one_class.outcomes
+Objective, decided = one_class.Objective, one_class.decided
+logits, outcomes = one_class.logits, one_class.outcomes
 classes, compared, metrics = one_class.classes, one_class.compared, one_class.metrics
 load, model, with_unknown = one_class.load, one_class.model, one_class.with_unknown
 

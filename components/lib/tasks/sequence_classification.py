@@ -15,7 +15,7 @@ from components.lib.core.errors import DataError
 from components.lib.data.classes import named
 from components.lib.engine.trainable import Loss, Supervised
 from components.lib.modalities.text.examples import Examples
-from components.lib.models import classifiers
+from components.lib.models import calibration, classifiers
 from components.lib.models.inference import batches
 from components.lib.models.probe import LinearProbe
 from components.lib.tasks import Reading
@@ -84,21 +84,31 @@ def cross_entropy(logits: Tensor, targets: Tensor, weight: float) -> Loss:
 
 
 @torch.no_grad()
-def outcomes(model: nn.Module, samples: Any, names: list[str], size: int = 64) -> dict[str, Array]:
-    """Per example: label, prediction (class indices) and confidence (largest probability)."""
+def logits(model: nn.Module, samples: Any, size: int = 64) -> Array:
+    """(n, classes)."""
     inputs = ((places, batch.arguments(model)) for places, batch in batches(model, samples, size))
-    return judged(model, inputs, np.asarray(samples.targets, np.int64))
+    return passed(model, inputs, len(samples))
 
 
-def judged(
-    model: nn.Module, inputs: Iterable[tuple[Any, dict[str, Tensor]]], label: Array
-) -> dict[str, Array]:
-    """Outcomes of a classifier whose `inputs` are (places, arguments of a pass)."""
-    prediction, confidence = np.zeros(len(label), np.int64), np.zeros(len(label), np.float64)
-    for places, given in inputs:
-        largest = model(**given).logits.double().softmax(-1).max(-1)
-        prediction[places], confidence[places] = largest.indices.cpu().numpy(), largest.values.cpu().numpy()
-    return {"label": label, "prediction": prediction, "confidence": confidence}
+def passed(model: nn.Module, inputs: Iterable[tuple[Any, dict[str, Tensor]]], n: int) -> Array:
+    """(n, classes) logits of a classifier whose `inputs` are (places, arguments of a pass)."""
+    parts = [(places, model(**given).logits.double().cpu().numpy()) for places, given in inputs]
+    found = np.zeros((n, parts[0][1].shape[1] if parts else 1))
+    for places, part in parts:
+        found[places] = part
+    return found
+
+
+def decided(logits: Array, samples: Any, temperature: float = 1.0) -> dict[str, Array]:
+    """Per example: label, prediction (class indices) and confidence (largest probability)."""
+    chances = torch.from_numpy(logits / temperature).softmax(dim=1).numpy()
+    label = np.asarray(samples.targets, np.int64)
+    return {"label": label, "prediction": logits.argmax(axis=1), "confidence": chances.max(axis=1)}
+
+
+def outcomes(model: nn.Module, samples: Any, names: list[str], size: int = 64) -> dict[str, Array]:
+    """As `decided`, at the branch's temperature."""
+    return decided(logits(model, samples, size), samples, calibration.temperature(model))
 
 
 def compared(labels: Sequence[str], answers: Sequence[Array], names: list[str]) -> dict[str, Array]:

@@ -1,7 +1,7 @@
 """What is said in a clip, as text: connectionist temporal classification of characters.
 
-Graves et al., "Connectionist temporal classification", ICML 2006. WER and CER are those of jiwer, over all
-examples together. Greedy decoding, or a beam with an n-gram model of the training transcripts.
+Graves et al., "Connectionist temporal classification", ICML 2006; decoded by the likeliest class of each
+frame. WER and CER are those of jiwer, over all examples together.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def outcomes(model: Any, samples: PromptedSet, names: list[str], size: int = 64)
         (places, {"pixel_values": batch.normal(), **given})
         for places, batch in batches(model, samples.images, size)
     )
-    return one_class.judged(model, inputs, samples.images.targets)
+    return one_class.decided(one_class.passed(model, inputs, len(samples.images)), samples.images)
 
 
 def answer(model: Any, reader: Any, inputs: Mapping[str, Sequence[bytes]]) -> list[dict[str, Any]]:

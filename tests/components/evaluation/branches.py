@@ -88,18 +88,23 @@ def commit(
     spoil: bool = False,
     names: list[str] | None = None,
     grid: Grid = (LABELS, SEEDS),
+    slices: dict[str, list[Any]] | None = None,
+    temperature: float | None = None,
 ) -> Manifest:
     """A branch as finetuning would commit it; its trunk is not in the store. `spoil` drops an outcome."""
-    key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, "names": names})
+    own = {"names": names, "slices": slices, "temperature": temperature}
+    key = Key("finetuning", 1, {"kind": kind, "seed": seed, "n": n, "spoil": spoil, **own})
     with store.draft(key) as draft:
         save_model(kind, draft.folder / "model", seed, names or classes(kind))
+        _calibrate(draft.folder / "model" / "config.json", temperature)
         table = examples(kind, n)
         scored = score(draft.folder / "model", kind, table)
-        table_of_runs = outcomes(kind, scored, 0.15, grid)
+        scored.pop("uncalibrated", None)  # of an evaluation alone
         for path in sorted((draft.folder / "model").iterdir()):
             draft.add(f"model/{path.name}")
         _write(draft, "examples.parquet", table)
-        _write(draft, "outcomes.parquet", table_of_runs.slice(1) if spoil else table_of_runs)
+        _write(draft, "slices.parquet", pa.table(slices or {}))
+        _write(draft, "outcomes.parquet", outcomes(kind, scored, 0.15, grid).slice(int(spoil)))
         draft.facts.update(
             task="weather",
             kind=kind,
@@ -107,12 +112,20 @@ def commit(
             classes=names or classes(kind),
             label_counts=grid[0],
             seeds=grid[1],
+            temperature=temperature,
             selected={"labels": grid[0][-1], "seed": 0},
             starts=STARTS,
             starts_left_out={"public": "the trunk did not start from public weights"},
         )
         _runs(draft, grid)
         return draft.commit()
+
+
+def _calibrate(config: Path, temperature: float | None) -> None:
+    if temperature is None:
+        return
+    settings = json.loads(config.read_text()) | {"calibration_temperature": temperature}
+    config.write_text(json.dumps(settings))
 
 
 def _runs(draft: Draft, grid: Grid) -> None:
@@ -136,6 +149,11 @@ def _write(draft: Draft, name: str, table: pa.Table) -> None:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     draft.write(name, buffer.getvalue(), rows=len(table))
+
+
+def read(store: Store, manifest: Manifest, name: str) -> pa.Table:
+    """A table of an output."""
+    return pq.read_table(store.open(manifest, name))
 
 
 def empty(store: Store) -> Manifest:

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from components.finetuning import labelled
 from components.finetuning.config import configured
 from components.lib import tasks
-from components.lib.core.errors import DataError, MissingError
+from components.lib.core.errors import ConfigErrors, DataError, MissingError
 from components.lib.modalities.text import word_windows
 from components.lib.modalities.text.labelled import Reader
 from components.lib.tasks import token_classification
@@ -203,3 +203,37 @@ def test_what_cannot_be_read_is_sampled_as_what_can(tmp_path, share):
     broken = len(data.train.rejected["broken"])
     read = data.counts["test_available"] + broken
     assert read == pytest.approx(4008 * share, rel=0.3) and broken <= 8 * share + 2
+
+
+def sliced(records, **more):
+    """Test records with fields beside."""
+    return [one | {name: value(i) for name, value in more.items()} for i, one in enumerate(records)]
+
+
+def test_slices_are_what_test_records_say_and_how_long_they_are(tmp_path):
+    given = sliced(TEST, language=lambda i: ("de", "en", None, 7.0)[i % 4])
+    data = frozen(tmp_path, GOOD, given, slices=["language", "length"])
+    words = {one["text"]: len(one["text"].split()) for one in TEST}
+    said = {one["text"]: str(one["language"]).replace("None", "(none)").replace("7.0", "7") for one in given}
+    assert data.test.slices["length"] == [words[text] for text in data.test.inputs["text"]]
+    assert data.test.slices["language"] == [said[text] for text in data.test.inputs["text"]]
+    assert not any("slices" in notice for notice in data.notices)
+
+
+def test_a_slice_that_no_record_has_is_refused_and_one_of_many_values_told(tmp_path):
+    with pytest.raises(MissingError, match="did you mean 'language'") as caught:
+        frozen(tmp_path, GOOD, sliced(TEST, language=str), slices=["langage"])
+    assert "slices: langage" in caught.value.where
+    some = sliced(TEST[:1], source=str) + TEST[1:]
+    assert frozen(tmp_path, GOOD, some, slices=["source"]).test.slices["source"].count("(none)") == 29
+    many = frozen(tmp_path, GOOD, sliced(TEST, user=lambda i: f"user {i}"), slices=["user"])
+    assert told(many, "'user' has 30 values", "the 20 with the most examples")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"slices": ["a", "a"]}, "named twice"), ({"modality": "image", "slices": ["length"]}, "no length")],
+)
+def test_slices_that_cannot_be_are_refused_before_work(tmp_path, settings, said):
+    with pytest.raises(ConfigErrors, match=said):
+        frozen(tmp_path, GOOD, **settings)

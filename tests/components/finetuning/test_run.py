@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from components.finetuning import labelled, tuning, workers
 from components.finetuning.study import Study
@@ -100,7 +101,9 @@ def test_a_linear_probe_is_scikit_learn_s_logistic_regression(ground, tmp_path):
     inputs = {"text": examples.column("text").to_pylist()}
     test = task.encode(reader, inputs, examples.column("label").to_pylist(), data.classes)
     order = np.concatenate(test.batches(64))
-    expected = oracle.predict_proba(task.features(probe, test)[0].numpy())
+    assert manifest.facts["temperature"] != 1.0
+    scores = oracle.decision_function(task.features(probe, test)[0].numpy()) / manifest.facts["temperature"]
+    expected = torch.from_numpy(scores).softmax(dim=1).numpy()
     assert np.allclose(expected.max(axis=1), scored["confidence"][order], atol=1e-4)
 
 

@@ -67,7 +67,9 @@ def test_every_start_that_is_trained_has_the_same_trials():
     }
     assert sorts["trunk"] == sorts["random"] and len(trials) == 2 * 2 * 2 * 3
     assert all(trial.trial and trial.steps == 30 for trial in trials)
-    assert tuning.trials(config(Path(), mode="frozen"), STARTS, [12]) == []
+    solved = tuning.trials(config(Path(), mode="frozen"), STARTS, [12, 48])  # they calibrate the branch alone
+    assert [(t.start, t.labels, t.seed, t.rate) for t in solved] == [("trunk", 48, s, None) for s in (0, 1)]
+    assert tuning.trials(config(Path(), mode="frozen"), STARTS, [1]) == []
 
 
 def test_one_label_cannot_be_held_out():
@@ -88,6 +90,6 @@ def test_one_label_cannot_be_held_out():
 )
 def test_a_trial_ends_when_neither_metric_nor_loss_improves(scores, losses, ends):
     left = iter(scores)
-    watch = Watch(lambda: next(left), 1.0)
+    watch = Watch(lambda: (next(left), ()), 1.0)
     ended = next((place for place, loss in enumerate(losses, 1) if watch(place, loss)), None)
     assert ended == ends and [point.step for point in watch.points] == list(range(1, (ends or 30) + 1))

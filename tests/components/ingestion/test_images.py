@@ -13,6 +13,7 @@ from components.lib.data import correlation, images
 from tests.bad_input.broken import tarred
 from tests.made.corpora import nonsense
 from tests.made.ingesting import Ingestion
+from tests.made.near_copies import near_copies
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -180,11 +181,11 @@ def fundus(seed: int) -> np.ndarray:
 def test_what_is_alike_and_no_copy_stays_and_copies_of_it_go(made):
     given = [made(seed) for seed in range(60)]
     ids = np.random.default_rng(1).integers(0, 2**62, (180, 2)).astype(np.uint64)
-    again = correlation.near_copies(ids[:60], signatures(given), 0.995)
+    again = near_copies(ids[:60], signatures(given), correlation.likeness(0.995))
     assert again.sum() <= 6, "two random colours of 60 may be as good as the same"
     half = [np.asarray(Image.fromarray(one).resize((48, 48), Image.Resampling.BILINEAR)) for one in given]
     worse = [images.decode(encoded(one, "JPEG", quality=75)) for one in given]
-    again = correlation.near_copies(ids, signatures([*given, *half, *worse]), 0.995)
+    again = near_copies(ids, signatures([*given, *half, *worse]), correlation.likeness(0.995))
     assert 114 <= again.sum() <= 128
 
 
@@ -193,7 +194,7 @@ def test_likeness_does_not_chain():
     y, x = np.mgrid[:64, :64]
     views = [np.where(np.hypot(x - 20 - n / 2, y - 32) < 12, 220, 40).astype(np.uint8) for n in range(48)]
     found, ids = signatures(views), np.arange(96, dtype=np.uint64).reshape(48, 2)
-    again = correlation.near_copies(ids, found, 0.95)
+    again = near_copies(ids, found, correlation.likeness(0.95))
     alike = np.array([[correlation.similarity(a[None], b[None])[0] >= 0.95 for a in found] for b in found])
     assert all(alike[n, n + 1] for n in range(47)) and not alike[0, 47]
     kept = np.flatnonzero(~again)
@@ -215,10 +216,10 @@ def test_near_copies_are_those_of_a_comparison_of_all_pairs(like):
     for n in np.argsort(ids[:, 0]):
         if not (correlation.similarity(found[kept], found[[n] * len(kept)]) >= 0.98).any():
             kept.append(n)
-    again = correlation.near_copies(ids, found, 0.98)
+    again = near_copies(ids, found, correlation.likeness(0.98))
     assert abs(int(again.sum()) - (count - len(kept))) <= 1
-    assert correlation.near_copies(ids[:1], found[:1], 0.98).tolist() == [False]
-    assert correlation.near_copies(ids[:0], found[:0], 0.98).tolist() == []
+    assert near_copies(ids[:1], found[:1], correlation.likeness(0.98)).tolist() == [False]
+    assert near_copies(ids[:0], found[:0], correlation.likeness(0.98)).tolist() == []
     assert correlation.alike(found[:3], found[kept], 0.98).all()
 
 

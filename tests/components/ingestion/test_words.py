@@ -3,12 +3,14 @@ import random
 import numpy as np
 import pytest
 
-from components.lib.data.deduplication import copies, near_copies, rows_of_a_band
+from components.lib.data import deduplication
+from components.lib.data.deduplication import rows_of_a_band
 from components.lib.modalities.text import contamination
 from components.lib.modalities.text.contamination import Index
 from components.lib.modalities.text.ingestion import signatures, text_id
 from components.lib.modalities.text.words import Vocabulary, ngrams, split
 from tests.made.corpora import nonsense, words
+from tests.made.near_copies import near_copies
 
 
 def test_words_of_scripts_with_and_without_spaces():
@@ -72,10 +74,15 @@ def test_signatures_estimate_jaccard_similarity():
     assert (short[0] == short[1]).all() and (short[0] != short[4]).any() and len(short) == 5
 
 
-def test_near_copies_are_those_of_a_comparison_of_all_pairs():
+LIKENESS = deduplication.likeness(128, 0.8)
+
+
+@pytest.mark.parametrize("memory", [1 << 12, 1 << 16, 1 << 28])
+def test_near_copies_are_those_of_a_comparison_of_all_pairs(memory):
+    """However many files and chunks a bucket is dealt to."""
     rng = np.random.default_rng(3)
     base = rng.integers(0, 1 << 16, (60, 128)).astype(np.uint16)
-    rows = [base]
+    rows = [base, *[base[:1]] * 70]  # many equal ones are one bucket that no partition divides
     for changed in (4, 10, 18, 30, 40, 60):
         copy = base[:20].copy()
         for row in copy:
@@ -90,7 +97,7 @@ def test_near_copies_are_those_of_a_comparison_of_all_pairs():
         groups = [new if group == old else group for group in groups]
     smallest = {group: min(ids[i, 0] for i in range(len(found)) if groups[i] == group) for group in groups}
     expected = np.array([ids[i, 0] != smallest[groups[i]] for i in range(len(found))])
-    assert (near_copies(ids, found, 0.8) == expected).all() and expected.sum() > 20
+    assert (near_copies(ids, found, LIKENESS, memory) == expected).all() and expected.sum() > 20
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8, 0.9, 0.95, 1.0])
@@ -102,14 +109,9 @@ def test_banding_overlooks_few_pairs(threshold):
 def test_near_copies_of_few_documents():
     ids = np.array([[2, 0], [1, 0]], np.uint64)
     same = np.zeros((2, 128), np.uint16)
-    assert near_copies(ids, same, 0.8).tolist() == [True, False]
-    assert near_copies(ids[:1], same[:1], 0.8).tolist() == [False]
-    assert near_copies(ids[:0], same[:0], 0.8).tolist() == []
-
-
-def test_copies_are_all_but_the_first():
-    ids = np.array([[1, 1], [1, 2], [1, 1], [2, 1], [1, 1]], np.uint64)
-    assert copies(ids).tolist() == [False, False, True, False, True]
+    assert near_copies(ids, same, LIKENESS).tolist() == [True, False]
+    assert near_copies(ids[:1], same[:1], LIKENESS).tolist() == [False]
+    assert near_copies(ids[:0], same[:0], LIKENESS).tolist() == []
 
 
 def reference(text: str, evaluation: list[str], n: int, least: float) -> bool:

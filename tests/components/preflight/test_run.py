@@ -232,9 +232,9 @@ def test_need_counts_local_sources(tmp_path):
     (tmp_path / "a").mkdir()
     for name, size in (("a/1.txt", 10), ("a/2.txt", 20), ("a/3.csv", 40)):
         (tmp_path / name).write_bytes(b"x" * size)
-    assert probes.need([str(tmp_path / "a")]) == 140
-    assert probes.need([f"{tmp_path}/a/*.txt"]) == 60
-    assert probes.need([f"{tmp_path}/a/1.txt", "s3://bucket/x", "sample:topics/train"]) == 20
+    assert probes.need([str(tmp_path / "a")]) == 210
+    assert probes.need([f"{tmp_path}/a/*.txt"]) == 90
+    assert probes.need([f"{tmp_path}/a/1.txt", "s3://bucket/x", "sample:topics/train"]) == 30
     assert probes.need([f"{tmp_path}/none"]) == 0
 
 

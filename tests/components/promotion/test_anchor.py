@@ -1,5 +1,6 @@
 """The anchor: what a sequence of retrains may lose in all, and with which certainty."""
 
+import mlflow
 import numpy as np
 import pytest
 
@@ -125,7 +126,12 @@ def test_many_small_losses_end_at_the_anchor_and_a_gain_moves_it(tracked, tmp_pa
     assert verdicts == ["promoted", "promoted", "rejected", "promoted", "promoted"]
     assert holder(tracked, "champion") == branches[4].reference
     page = (tmp_path / "report.html").read_text()
-    assert "Life of news-topics: all decisions" in page and "fresh labels to get there" in page
+    assert "Life of news-topics: all decisions" in page and "version of the test set, since" in page
+    last = {"decisions on this model": 5, "of them by this version of the test set": 5}
+    told = life.budget(history.decisions(tracked.store, registry, "news-topics"))
+    assert last.items() <= told.items() and all(value is not None for value in told.values())
+    client, version = mlflow.MlflowClient(tracked.tracking_uri), registry.find("news-topics", "champion")
+    assert "## Test set" in client.get_model_version("news-topics", version.version).description
     found = life.curves(history.decisions(tracked.store, registry, "news-topics"))
     assert [(one.name, list(one.x)) for one in found] == [
         ("champion", [1, 2, 4, 5]),

@@ -2,15 +2,17 @@
 
 UNIT = "second"
 DOCUMENT = "clip"
+LENGTH = "seconds"
 OFFERS = ("audio", "waveform", "views")  # whatever the architecture; see ARCHITECTURES
 ARCHITECTURES = {
     "wav2vec2": ("frames",),
+    "melcnn": (),
 }
 FIELDS = {"audio": "audio", "label": "label", "start": "start", "end": "end"}
 READS = ("audio",)
 JOINED = True  # tables beside recordings say who speaks, and which parts are records
 SHARED = ("rate",)
-MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
+MODEL_TYPES = ("hubert", "mel_cnn", "wav2vec2", "wavlm")
 PUBLISHED = {"hubert": ("frames",), "wav2vec2": ("frames",), "wavlm": ("frames",)}
 TASK = "audio_classification"  # where a task names no kind
 USE = "feature-extraction"

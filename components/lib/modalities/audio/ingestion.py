@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from components.lib.core.errors import DataError
 from components.lib.data import correlation
+from components.lib.data.evaluation_index import Collector, Tested
 from components.lib.data.formats import Record, Rejected, column, rejected
-from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
+from components.lib.data.images import Pixels
+from components.lib.data.near_duplicates import Likeness
+from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Settled, Words
 from components.lib.modalities.audio import parts, recordings, spectrogram
 from components.lib.modalities.audio.recordings import Recording
 from components.lib.modalities.audio.settings import Ingestion
@@ -86,24 +88,25 @@ def cleaner(options: Ingestion, folders: Sequence[Path]) -> Callable[[Sequence[P
 
 def indexer(options: Ingestion) -> Indexer:
     """Identities and fingerprints of an evaluation set."""
-    return Collector()
+    return Collector(_known)
 
 
-def near_copies(
-    ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
-) -> npt.NDArray[np.bool_]:
+def likeness(threshold: float) -> Likeness:
     """By correlation of small spectrograms."""
-    return correlation.near_copies(ids, signatures, threshold)
+    return correlation.likeness(threshold)
 
 
-def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> Settled:
     """What is told of rates, channels and floats of the whole corpus; drops nothing."""
-    measures = documents.measures
+    several = beyond = 0
+    for block in documents.blocks():
+        several += int((block.measures["channels"] > 1).sum())
+        beyond += int((block.measures["flags"] & BEYOND > 0).sum())
     told = {
-        "several channels: their mean is read": (measures["channels"] > 1).sum(),
-        "samples beyond full scale: they are cut off": (measures["flags"] & BEYOND > 0).sum(),
+        "several channels: their mean is read": several,
+        "samples beyond full scale: they are cut off": beyond,
     }
-    return {}, [f"{count:,} clips have {what}" for what, count in told.items() if count]
+    return {}, [f"{count:,} clips have {what}" for what, count in told.items() if count], lambda block: None
 
 
 def excerpt(payload: Payload) -> Payload:
@@ -144,9 +147,7 @@ class Cleaner:
 
     def __init__(self, options: Ingestion, evaluations: Sequence[Path]) -> None:
         self._options = options
-        self._ids = {row.tobytes() for folder in evaluations for row in np.load(folder / "ids.npy")}
-        tested = [np.load(folder / "signatures.npy") for folder in evaluations]
-        self._tested = np.concatenate([np.empty((0, correlation.SIZE), np.uint16), *tested])
+        self._tested = Tested(evaluations)
 
     def __call__(self, payloads: Sequence[Payload]) -> Cleaned:
         clean = Cleaned()
@@ -169,11 +170,7 @@ class Cleaner:
         columns = np.ascontiguousarray(np.array(rows, np.int32).reshape(-1, len(COLUMNS.measures)).T)
         clean.measures = dict(zip(COLUMNS.measures, columns, strict=True))
         clean.signatures = correlation.signatures(small)
-        clean.shared = np.zeros(len(clean.ids), np.int8)
-        if self._options.near_duplicates and len(self._tested):
-            alike = correlation.alike(clean.signatures, self._tested, self._options.near_duplicates)
-            clean.shared[alike] = 1
-        clean.shared[[name in self._ids for name in clean.ids]] = 2
+        clean.shared = self._tested.shared(clean.ids, clean.signatures, self._options.near_duplicates)
         return clean
 
     def _reason(self, found: Recording) -> str:
@@ -190,21 +187,7 @@ class Cleaner:
         return ""
 
 
-class Collector:
-    """Makes the index of an evaluation set."""
-
-    def __init__(self) -> None:
-        self._ids: list[bytes] = []
-        self._small: list[Any] = []
-
-    def add(self, payload: Payload) -> None:
-        """Takes one clip."""
-        found = recordings.decode(parts.parted(payload[0], payload[2]), RATE)
-        self._ids.append(found.identity)
-        self._small.append(correlation.shrunk(spectrogram.fingerprint(found.waveform, RATE)))
-
-    def save(self, folder: Path) -> int:
-        """Writes the index; returns how many clips it has."""
-        np.save(folder / "ids.npy", np.frombuffer(b"".join(self._ids), np.uint8).reshape(-1, 16))
-        np.save(folder / "signatures.npy", correlation.signatures(self._small))
-        return len(self._ids)
+def _known(payload: Payload) -> tuple[bytes, Pixels]:
+    """Identity and small picture of a clip of an evaluation set."""
+    found = recordings.decode(parts.parted(payload[0], payload[2]), RATE)
+    return found.identity, correlation.shrunk(spectrogram.fingerprint(found.waveform, RATE))

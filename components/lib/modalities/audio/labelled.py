@@ -57,6 +57,10 @@ class Reader:
         """32 hex digits of the samples; raises DataError if they cannot be decoded."""
         return recordings.decode(next(iter(inputs.values())), 0).identity.hex()
 
+    def extent(self, inputs: Mapping[str, bytes]) -> float:
+        """Seconds of a recording, as far as it is read."""
+        return recordings.decode(next(iter(inputs.values())), 0, self.seconds).seconds
+
     def waveforms(self, files: Sequence[bytes]) -> list[Waveform]:
         """Each as long as it is, but one frame at least and `seconds` at most."""
         most = round(self.seconds * self.processor.rate)

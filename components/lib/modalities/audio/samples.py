@@ -15,11 +15,11 @@ from components.lib.engine.randomness import Draw, hashed
 from components.lib.engine.transfer import moved
 from components.lib.modalities.audio import spectrogram
 from components.lib.modalities.audio.settings import Pretraining
-from components.lib.modalities.audio.trunk import Trunk, built, conv_lengths, load
+from components.lib.modalities.audio.trunk import MelTrunk, Trunk, built, conv_lengths, load
 from components.lib.modalities.audio.views import View
 from components.lib.modalities.audio.waveforms import Ints, WaveformShards
 from components.lib.modalities.image.pictures import Picture, neighbours, scattered
-from components.lib.models.audio.architectures import configured
+from components.lib.models.audio.architectures import ARCHITECTURES, kernels
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
@@ -39,8 +39,7 @@ class Clips:
         counts = np.maximum(1, shards.lengths // self.crop)
         self._clips: Ints = np.repeat(np.arange(len(counts)), counts)
         self.fresh = int(counts[: shards.fresh].sum())  # samples that are not of older tokens
-        self.kernels: Any = ((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))  # of the trunk, once it is known
-        self.normalize = True
+        self.kernels = kernels(config.architecture, self.rate)
         self.flops = 0.0  # of one sample, forward and backward
 
     def __len__(self) -> int:
@@ -61,15 +60,21 @@ class Clips:
         """Places of the network for so many samples."""
         return conv_lengths(lengths, *self.kernels)
 
-    def trunk(self, folder: Path | None = None) -> Trunk:
+    def trunk(self, folder: Path | None = None) -> Trunk | MelTrunk:
         """The trunk in a folder, or a new one with random weights.
 
         Raises:
-            ConfigError: if a crop is too short for it.
+            ConfigError: if a crop is too short for it, or it has other frames than all networks here.
         """
-        config = self.config
-        trunk = load(folder, config.dropout) if folder else built(configured(config.size, config.dropout))
-        self.kernels, self.normalize, trunk.rate = trunk.kernels, trunk.normalize, self.rate
+        config, make = self.config, ARCHITECTURES[self.config.architecture]
+        if folder is None:
+            trunk = built(make(config.size, config.dropout, self.rate))
+        else:
+            trunk = load(folder, config.dropout)
+        if trunk.kernels != self.kernels:
+            what, where = "the network reads other frames than those of its kind", "pretraining.start"
+            raise ConfigError(what, where=where, found=trunk.kernels, expected=self.kernels)
+        trunk.rate = self.rate
         if self.frames(np.array([self.crop]))[0] < 2:
             what, found = "samples are too short for the network", config.seconds
             raise ConfigError(
@@ -104,19 +109,26 @@ class Clips:
         seconds = float(lengths.sum()) / self.rate
         given = [torch.from_numpy(array) for array in (waves, lengths, real)]
         flops = self.flops * len(draw)
-        return View(given[0], given[1], given[2], extra, self.rate, seconds, flops, self.normalize)
+        return View(given[0], given[1], given[2], extra, self.rate, seconds, flops)
 
     def _hiding(self, view: View, draw: Draw, stream: str) -> View:
-        """Hides spans of frames, one at least, and a band of features: SpecAugment (Park et al., 2019)."""
+        """Hides spans of frames, one at least, and a band of features (SpecAugment, Park et al., 2019).
+
+        Where a network can stretch pitch, each view has a voice of its own.
+        """
         hidden = spans(draw, f"{stream} hide", view.frames.numpy(), self.config.hidden, 5, least=1)
         begin, width = draw.uniform(f"{stream} bands", 2).T
         width = width * self.config.bands
         begin = begin * (1 - width)
         bands = np.stack([begin, begin + width], axis=1).astype(np.float32)
-        return view.plus(hidden=torch.from_numpy(hidden), bands=torch.from_numpy(bands))
+        shown = view.plus(hidden=torch.from_numpy(hidden), bands=torch.from_numpy(bands))
+        if not self.config.pitch:
+            return shown
+        factors = 1 + self.config.pitch * (2 * draw.uniform(f"{stream} pitch")[:, 0] - 1)
+        return shown.plus(pitch=torch.from_numpy(factors.astype(np.float32)))
 
     @torch.no_grad()
-    def pictures(self, trunk: Trunk, draw: Draw) -> list[Picture]:
+    def pictures(self, trunk: Trunk | MelTrunk, draw: Draw) -> list[Picture]:
         """A map of the features, and nearest neighbours by them, drawn as spectrograms."""
         device = next(trunk.parameters()).device
         chunks = [draw.part(at, at + 64) for at in range(0, min(len(draw), MAPPED), 64)]
@@ -192,7 +204,7 @@ def open_split(config: Pretraining, store: Store, tokens: Manifest, split: str, 
     return Clips(config, shards)
 
 
-def _forward_flops(trunk: Trunk, samples: int) -> float:
+def _forward_flops(trunk: Trunk | MelTrunk, samples: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     device = next(trunk.parameters()).device

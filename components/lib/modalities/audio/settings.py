@@ -52,7 +52,7 @@ class Tokenization:
 class Pretraining:
     """Which network reads audio, how much of a clip a sample is, and how far two views of it differ."""
 
-    architecture: str = setting("wav2vec2", "family of networks", choices=("wav2vec2",))
+    architecture: str = setting("wav2vec2", "family of networks", choices=("melcnn", "wav2vec2"))
     size: str = setting("micro", "layers and width, by name", choices=SIZES)
     seconds: float = setting(1.0, "of a sample: a crop of a clip", minimum=0.1, maximum=60.0)
     dropout: float = setting(0.0, "of hidden states", minimum=0.0, maximum=0.9)
@@ -60,12 +60,28 @@ class Pretraining:
         0.0, "largest deviation of noise, in deviations of the clip", minimum=0.0, maximum=2.0
     )
     speed: float = setting(0.0, "a sample is up to this share faster or slower", minimum=0.0, maximum=0.5)
+    pitch: float = setting(
+        0.0,
+        "melcnn: the voice of a view is up to this share higher or lower, its tempo as it was",
+        minimum=0.0,
+        maximum=0.5,
+    )
     hidden: float = setting(
         0.2, "share of frames that a view does not show (SpecAugment)", minimum=0.0, maximum=0.9
     )
     bands: float = setting(
         0.1, "largest share of features that a view does not show", minimum=0.0, maximum=0.9
     )
+
+    def check(self) -> Iterator[ConfigError]:
+        """Whether the network has what is set."""
+        lacks = {"dropout": "melcnn", "pitch": "wav2vec2"}
+        for name, architecture in lacks.items():
+            if getattr(self, name) and self.architecture == architecture:
+                where, fix = f"pretraining.trunk.{name}", "set it to 0, or choose another architecture"
+                yield ConfigError(
+                    f"{architecture} has no {name}", where=where, found=getattr(self, name), fix=fix
+                )
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,16 @@
 """Log-mel spectrograms and MFCC by NumPy, pictures of them, and fingerprints.
 
-Mel: Stevens, Volkmann and Newman, 1937, by O'Shaughnessy's formula. MFCC: Davis and Mermelstein, 1980.
+MFCC: Davis and Mermelstein, 1980.
 """
 
 from __future__ import annotations
-
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from components.lib.data.images import Pixels, png
+from components.lib.data.mel import filters
 
 Floats = npt.NDArray[np.float32]
 
@@ -19,21 +18,6 @@ WINDOW, HOP = 0.025, 0.010  # seconds
 FLOOR = 1e-6  # power below which there is silence
 PART = 4096  # frames at a time
 QUIET, RANGE = 5.0, 8.0  # of fingerprints, as logarithms of power: 22 and 35 decibels below the loudest
-
-
-@cache
-def filters(rate: int, size: int, bands: int, low: float = 50.0, high: float = 8000.0) -> Floats:
-    """(size // 2 + 1, bands) triangles over the bins of a Fourier transform, equally wide in mel."""
-
-    def mel(hertz: float) -> float:
-        return float(2595 * np.log10(1 + hertz / 700))
-
-    edges = np.linspace(mel(low), mel(min(high, rate / 2)), bands + 2)
-    hertz = 700 * (10 ** (edges / 2595) - 1)
-    bins = np.arange(size // 2 + 1)[:, None] * rate / size
-    rising = (bins - hertz[:-2]) / (hertz[1:-1] - hertz[:-2])
-    falling = (hertz[2:] - bins) / (hertz[2:] - hertz[1:-1])
-    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
 def log_mel(waveform: npt.NDArray[np.int16], rate: int, bands: int = 40, hop: float = HOP) -> Floats:

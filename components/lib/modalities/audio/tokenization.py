@@ -12,8 +12,8 @@ import numpy as np
 from pyarrow import parquet
 
 from components.lib.core.errors import DataError, IntegrityError
-from components.lib.core.hardware import cores
 from components.lib.core.settings import to_dict
+from components.lib.executors import Executor
 from components.lib.modalities.audio.processor import PROCESSOR, Processor
 from components.lib.modalities.audio.recordings import Waveform
 from components.lib.modalities.audio.settings import Tokenization
@@ -29,7 +29,7 @@ SAMPLES = 1  # version of how recordings become waveforms
 
 
 def plan(
-    options: Tokenization, workers: int
+    options: Tokenization, executor: Executor
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it; raises ConfigError if a given file cannot be read."""
     identity = to_dict(options) | {"samples": SAMPLES}
@@ -40,7 +40,7 @@ def plan(
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
         processor = Processor.parse(given) if given else Processor(options.rate)
-        resample(processor, options.shard_bytes, workers or cores(), store, corpus, draft)
+        resample(processor, options.shard_bytes, executor.threads, store, corpus, draft)
 
     return identity, build
 

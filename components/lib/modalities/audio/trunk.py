@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from transformers import AutoModel
 
 from components.lib.modalities.audio.views import View
 from components.lib.models import loading
+from components.lib.models.audio import networks
+
+networks.register()
 
 
 class Trunk(nn.Module):
@@ -37,7 +41,7 @@ class Trunk(nn.Module):
 
     def forward(self, view: View) -> Tensor:
         """(n, frames, width): hidden states of the augmented clips."""
-        hidden, _ = self.embed(view.samples())
+        hidden, _ = self.embed(view.samples(self.normalize))
         return self.encode(self.hide(hidden, view), view.frames)
 
     def embed(self, samples: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,11 +57,7 @@ class Trunk(nn.Module):
         if "hidden" in view.extra:
             vector = self.model.masked_spec_embed.to(hidden.dtype)
             hidden = torch.where(view.extra["hidden"][:, :, None], vector, hidden)
-        if "bands" in view.extra:
-            places = torch.arange(self.width, device=hidden.device)[None, :] / self.width
-            begin, end = view.extra["bands"][:, None, 0:1], view.extra["bands"][:, None, 1:2]
-            hidden = hidden.masked_fill((places >= begin) & (places < end), 0.0)
-        return hidden
+        return without_bands(hidden, view)
 
     def encode(self, hidden: Tensor, frames: Tensor | None) -> Tensor:
         """The transformer; padded frames are seen by none.
@@ -91,6 +91,84 @@ class Trunk(nn.Module):
         loading.save(self.model, folder)
 
 
+class MelTrunk(nn.Module):
+    """Convolutions on log-mel frames.
+
+    Attributes:
+        width: of the vector of a clip.
+        kernels: what a frame sees, and how far the next is, in samples.
+        normalize: inputs have mean 0 and variance 1.
+        rate: samples a second.
+    """
+
+    normalize = True
+
+    def __init__(self, model: networks.MelCnn) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.width: int = model.config.hidden_size
+        self.kernels = (model.mel.width,), (model.mel.step,)
+        self.rate: int = model.config.sampling_rate
+
+    def forward(self, view: View) -> Tensor:
+        """(n, width): one vector a clip, of its augmented frames."""
+        mel, _ = self.embed(view.samples(), view.frames)
+        return self.encode(self.hide(mel, view), view.frames)
+
+    def embed(self, samples: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(n, samples) -> (n, frames, bands), twice, as there are no layers between them.
+
+        Args:
+            frames: (n, frames) bool: the real ones; None: all.
+        """
+        if frames is None:
+            count = conv_lengths(samples.shape[1], *self.kernels)
+            frames = torch.ones((len(samples), count), dtype=torch.bool, device=samples.device)
+        mel = self.model.mel.loudness(samples, frames)
+        return mel, mel
+
+    def hide(self, mel: Tensor, view: View) -> Tensor:
+        """Stretches pitch, and puts silence in place of frames and bands that are hidden."""
+        if "pitch" in view.extra:
+            mel = stretched(mel, view.extra["pitch"])
+        if "hidden" in view.extra:
+            mel = mel.masked_fill(view.extra["hidden"][:, :, None], 0.0)
+        return without_bands(mel, view)
+
+    def encode(self, mel: Tensor, frames: Tensor | None) -> Tensor:
+        """The network on (n, frames, bands); padded frames change nothing."""
+        vectors: Tensor = self.model.encode(mel, frames)
+        return vectors
+
+    def pool(self, vectors: Tensor, view: View) -> Tensor:
+        """(n, width): the vectors, as the network has pooled already."""
+        return vectors
+
+    def save(self, folder: Path) -> None:
+        """Writes config.json and model.safetensors."""
+        loading.save(self.model, folder)
+
+
+def stretched(mel: Tensor, factors: Tensor) -> Tensor:
+    """(n, frames, bands) as a voice has it whose pitches are those of this one times (n,) factors.
+
+    Bands from above the last are silent. Vocal tract length perturbation, Jaitly and Hinton, 2013.
+    """
+    places = torch.arange(mel.shape[2], device=mel.device)
+    source = places[None, None, :] / factors[:, None, None]
+    weights = (1 - (source - places[None, :, None]).abs()).clamp(min=0)  # (n, bands, bands): linear
+    return torch.bmm(mel, weights.to(mel.dtype))
+
+
+def without_bands(hidden: Tensor, view: View) -> Tensor:
+    """(n, frames, width) with 0 in the span of features that a view does not show."""
+    if "bands" not in view.extra:
+        return hidden
+    places = torch.arange(hidden.shape[2], device=hidden.device)[None, :] / hidden.shape[2]
+    begin, end = view.extra["bands"][:, None, 0:1], view.extra["bands"][:, None, 1:2]
+    return hidden.masked_fill((places >= begin) & (places < end), 0.0)
+
+
 def conv_lengths(lengths: Any, kernels: Sequence[int], strides: Sequence[int]) -> Any:
     """Places that convolutions without padding give for so many samples: of numbers, arrays or tensors."""
     for kernel, stride in zip(kernels, strides, strict=True):
@@ -98,7 +176,13 @@ def conv_lengths(lengths: Any, kernels: Sequence[int], strides: Sequence[int]) -
     return lengths
 
 
-def load(folder: Path, dropout: float | None = None) -> Trunk:
+def reach(kernels: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
+    """Samples that a place of such convolutions sees, and how many later the next place begins."""
+    seen = 1 + sum((kernel - 1) * math.prod(strides[:place]) for place, kernel in enumerate(kernels))
+    return seen, math.prod(strides)
+
+
+def load(folder: Path, dropout: float | None = None) -> Trunk | MelTrunk:
     """A trunk from a folder that `Trunk.save` wrote, or of published weights.
 
     Args:
@@ -110,11 +194,14 @@ def load(folder: Path, dropout: float | None = None) -> Trunk:
         DataError: if the weights are not those of config.json.
     """
     model = loading.trunk(folder, **loading.rates(folder, dropout))
+    if model.config.model_type == networks.MelCnnConfig.model_type:
+        return MelTrunk(model)
     path = folder / "preprocessor_config.json"
     told = json.loads(path.read_bytes()) if path.is_file() else {}
     return Trunk(model, bool(told.get("do_normalize", True)))
 
 
-def built(config: Any) -> Trunk:
+def built(config: Any) -> Trunk | MelTrunk:
     """A trunk with random weights."""
-    return Trunk(AutoModel.from_config(config))
+    model = AutoModel.from_config(config)
+    return MelTrunk(model) if isinstance(model, networks.MelCnn) else Trunk(model)

@@ -25,7 +25,6 @@ class View:
         rate: samples a second.
         seconds: of all clips.
         flops: of a forward and backward pass of the trunk.
-        normalize: whether inputs have mean 0 and variance 1.
         counted: frames that a loss is over; None: it is over clips.
     """
 
@@ -36,7 +35,6 @@ class View:
     rate: int
     seconds: float
     flops: float = 0.0
-    normalize: bool = True
     counted: float | None = None
 
     def __len__(self) -> int:
@@ -61,12 +59,16 @@ class View:
         """With tensors that an objective needs beside the clips."""
         return replace(self, extra={**self.extra, **extra})
 
-    def samples(self) -> Tensor:
-        """(n, samples) floats, each clip with mean 0 and variance 1, noise added: what a trunk reads."""
+    def samples(self, normalize: bool = True) -> Tensor:
+        """(n, samples) floats, noise added: what a trunk reads.
+
+        Args:
+            normalize: whether each clip has mean 0 and variance 1.
+        """
         with torch.no_grad(), torch.autocast(self.waves.device.type, enabled=False):
             given = self.waves.float() / 32768
             real = torch.arange(given.shape[1], device=given.device) < self.lengths[:, None]
-            if self.normalize:
+            if normalize:
                 given = normalised(given, real)
             if "noise" in self.extra:
                 noise = gaussian(self.extra["keys"], given.shape[1]) * self.extra["noise"][:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import pyarrow as pa
 
 from components.lib.core.errors import DataError
 from components.lib.data import correlation, images, pixel_range
+from components.lib.data.evaluation_index import Collector, Tested
 from components.lib.data.formats import Record, Rejected, column, rejected
 from components.lib.data.images import Pixels
-from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
+from components.lib.data.near_duplicates import Likeness
+from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Settled, Words
 from components.lib.modalities.image.settings import Ingestion
 
 COLUMNS = Columns(
@@ -85,14 +88,12 @@ def cleaner(options: Ingestion, folders: Sequence[Path]) -> Callable[[Sequence[P
 
 def indexer(options: Ingestion) -> Indexer:
     """Identities and signatures of an evaluation set."""
-    return Collector()
+    return Collector(_known)
 
 
-def near_copies(
-    ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
-) -> npt.NDArray[np.bool_]:
+def likeness(threshold: float) -> Likeness:
     """By correlation of small pictures."""
-    return correlation.near_copies(ids, signatures, threshold)
+    return correlation.likeness(threshold)
 
 
 def settling(options: Ingestion) -> dict[str, Any]:
@@ -100,38 +101,75 @@ def settling(options: Ingestion) -> dict[str, Any]:
     return {"range": list(options.range)} if options.range else {}
 
 
-def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> Settled:
     """The range of values of the whole corpus, and what is told of pixels and EXIF; drops what is flat in it.
 
     Args:
-        documents: with measures and reasons.
         held: facts of the corpus that this one continues.
     """
-    measures, reasons = documents.measures, documents.reasons
+    source = "set" if options.range else "of the earlier corpus" if held.get("range") else "of all images"
+    found = [_extremes(block.measures) for block in documents.blocks()]
+    span: Any = options.range or held.get("range") or ()
+    if not span and (deep := [one for one in found if one is not None]):
+        span = pixel_range.of(*(np.concatenate(column) for column in zip(*deep, strict=True)))
+    told = {
+        f"more than 8 bits: values from {{:g}} to {{:g}}, {source}, become 0 to 255 (range)": "deep",
+        "values beyond the range: they are cut off": "beyond",
+        "8 bits and are as they are, among deeper ones": "bytes",
+        "16 bits a colour and transparency: the upper eight bits are read": "colour",
+        "pixels that are not numbers: they are read as the lowest value": "holes",
+        "broken EXIF: they are kept": "damaged",
+        "an EXIF note by which they are turned upright": "turned",
+    }
+    counts = Counter[str]()
+    for block in documents.blocks():
+        counts.update(_counted(block.measures, span))
+    counts["bytes"] *= counts["deep"] > 0
+    notices = [
+        f"{counts[name]:,} images have {what.format(*span)}" for what, name in told.items() if counts[name]
+    ]
+
+    def late(block: Any) -> None:
+        deep, low, high = _deep(block.measures)
+        if len(deep):
+            shown = (high.clip(*span) - low.clip(*span)) * 255 / (span[1] - span[0])
+            flat = (block.reasons[deep] == "") & (np.rint(shown) <= options.flat)
+            block.reasons[deep[flat]] = [
+                f"flat: its values differ by {n:.2f} of 255 in the range" for n in shown[flat]
+            ]
+
+    return ({"range": [float(end) for end in span]} if span else {}), notices, late
+
+
+def _deep(measures: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Which images have more than 8 bits, and their lowest and highest values."""
     deep = np.flatnonzero((measures["bits"] > 8) & (measures["bits"] < COLOUR))
     low, high = (measures[name].view(np.float32)[deep].astype(np.float64) for name in ("low", "high"))
-    source = "set" if options.range else "of the earlier corpus" if held.get("range") else "of all images"
-    span: Any = options.range or held.get("range") or ()
-    if len(deep):
-        span = span or pixel_range.of(measures["bits"][deep], low, high)
-        shown = (high.clip(*span) - low.clip(*span)) * 255 / (span[1] - span[0])
-        flat = (reasons[deep] == "") & (np.rint(shown) <= options.flat)
-        reasons[deep[flat]] = [f"flat: its values differ by {n:.2f} of 255 in the range" for n in shown[flat]]
-    told = {
-        f"more than 8 bits: values from {{:g}} to {{:g}}, {source}, become 0 to 255 (range)": len(deep),
-        "values beyond the range: they are cut off": span and ((low < span[0]) | (high > span[1])).sum(),
-        "8 bits and are as they are, among deeper ones": len(deep) and (measures["bits"] == 8).sum(),
-        "16 bits a colour and transparency: the upper eight bits are read": (
-            measures["bits"] == COLOUR
-        ).sum(),
-        "pixels that are not numbers: they are read as the lowest value": (
-            measures["flags"] & HOLES > 0
-        ).sum(),
-        "broken EXIF: they are kept": (measures["flags"] & DAMAGED > 0).sum(),
-        "an EXIF note by which they are turned upright": (measures["flags"] & TURNED > 0).sum(),
+    return deep, low, high
+
+
+def _extremes(measures: Mapping[str, Any]) -> tuple[Any, Any, Any] | None:
+    """Depths, the lowest and the highest value of the deep images of a block; None if there are none."""
+    deep, low, high = _deep(measures)
+    return (
+        (np.unique(measures["bits"][deep]), low.min(keepdims=True), high.max(keepdims=True))
+        if len(deep)
+        else None
+    )
+
+
+def _counted(measures: Mapping[str, Any], span: Any) -> dict[str, int]:
+    """What notices tell of the images of a block."""
+    deep, low, high = _deep(measures)
+    beyond = ((low < span[0]) | (high > span[1])) if span else np.empty(0, bool)
+    flags = {"holes": HOLES, "damaged": DAMAGED, "turned": TURNED}
+    return {
+        "deep": len(deep),
+        "beyond": int(beyond.sum()),
+        "bytes": int((measures["bits"] == 8).sum()),
+        "colour": int((measures["bits"] == COLOUR).sum()),
+        **{name: int((measures["flags"] & flag > 0).sum()) for name, flag in flags.items()},
     }
-    notices = [f"{count:,} images have {what.format(*span)}" for what, count in told.items() if count]
-    return ({"range": [float(end) for end in span]} if span else {}), notices
 
 
 def excerpt(payload: Payload) -> Payload:
@@ -168,9 +206,7 @@ class Cleaner:
 
     def __init__(self, options: Ingestion, evaluations: Sequence[Path]) -> None:
         self._options = options
-        self._ids = {row.tobytes() for folder in evaluations for row in np.load(folder / "ids.npy")}
-        tested = [np.load(folder / "signatures.npy") for folder in evaluations]
-        self._tested = np.concatenate([np.empty((0, correlation.SIZE), np.uint16), *tested])
+        self._tested = Tested(evaluations)
 
     def __call__(self, payloads: Sequence[Payload]) -> Cleaned:
         clean = Cleaned()
@@ -191,7 +227,7 @@ class Cleaner:
         columns = np.ascontiguousarray(np.array(rows, np.int32).reshape(-1, len(COLUMNS.measures)).T)
         clean.measures = dict(zip(COLUMNS.measures, columns, strict=True))
         clean.signatures = correlation.signatures(small)
-        clean.shared = self._shared(clean.ids, clean.signatures)
+        clean.shared = self._tested.shared(clean.ids, clean.signatures, self._options.near_duplicates)
         return clean
 
     def _reason(self, pixels: npt.NDArray[Any]) -> str:
@@ -206,14 +242,6 @@ class Cleaner:
         most = self._options.flat if pixels.dtype == np.uint8 else 0  # of deeper ones the range decides
         return f"flat: its values differ by {spread:g}, at most {most}" if spread <= most else ""
 
-    def _shared(self, ids: list[bytes], found: correlation.Signatures) -> npt.NDArray[np.int8]:
-        shared = np.zeros(len(ids), np.int8)
-        least = self._options.near_duplicates
-        if least and len(self._tested):
-            shared[correlation.alike(found, self._tested, least)] = 1
-        shared[[name in self._ids for name in ids]] = 2
-        return shared
-
 
 def _measured(found: images.Decoded) -> list[int]:
     """The measures of an image; its lowest and highest value as the bits of 32-bit floats."""
@@ -227,21 +255,7 @@ def _measured(found: images.Decoded) -> list[int]:
     return [width, height, channels, bits, *ends, flags]
 
 
-class Collector:
-    """Makes the index of an evaluation set."""
-
-    def __init__(self) -> None:
-        self._ids: list[bytes] = []
-        self._small: list[Pixels] = []
-
-    def add(self, payload: Payload) -> None:
-        """Takes one image."""
-        pixels = images.values(payload[0]).array
-        self._ids.append(images.identity(pixels))
-        self._small.append(correlation.shrunk(pixels))
-
-    def save(self, folder: Path) -> int:
-        """Writes the index; returns how many images it has."""
-        np.save(folder / "ids.npy", np.frombuffer(b"".join(self._ids), np.uint8).reshape(-1, 16))
-        np.save(folder / "signatures.npy", correlation.signatures(self._small))
-        return len(self._ids)
+def _known(payload: Payload) -> tuple[bytes, Pixels]:
+    """Identity and small picture of an image of an evaluation set."""
+    pixels = images.values(payload[0]).array
+    return images.identity(pixels), correlation.shrunk(pixels)

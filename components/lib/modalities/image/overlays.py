@@ -45,6 +45,19 @@ def boxes(pixels: Pixels, *found: Iterable[Sequence[float]]) -> bytes:
     return _strip(drawn)
 
 
+def heat(pixels: Pixels, scores: npt.NDArray[np.float64]) -> bytes:
+    """A PNG: the image, then it in grey under what speaks for a class (blue) and against it (orange).
+
+    Args:
+        scores: (height, width); the largest 1 % have the full colour.
+    """
+    plain = _colour(pixels)
+    grey = plain.mean(axis=2, keepdims=True).repeat(3, axis=2) / 2 + PAPER / 2
+    strength = np.clip(np.abs(scores) / max(float(np.quantile(np.abs(scores), 0.99)), 1e-12), 0, 1)[..., None]
+    colour = np.where(scores[..., None] > 0, COLOURS[2], COLOURS[1])
+    return _strip([plain, (grey * (1 - strength) + colour * strength).astype(np.uint8)])
+
+
 def _cycle(places: npt.NDArray[np.int64] | np.int64) -> npt.NDArray[np.int64]:
     """Colours of classes: the first is for place 0 alone."""
     return np.where(np.asarray(places) > 0, (np.asarray(places) - 1) % (len(COLOURS) - 1) + 1, 0)

@@ -13,9 +13,9 @@ import PIL
 from pyarrow import parquet
 
 from components.lib.core.errors import DataError, IntegrityError
-from components.lib.core.hardware import cores
 from components.lib.core.settings import to_dict
 from components.lib.data.images import Pixels
+from components.lib.executors import Executor
 from components.lib.modalities.image.canvas import PROCESSOR, Canvas
 from components.lib.modalities.image.settings import Tokenization
 from components.lib.storage import artifacts
@@ -31,7 +31,7 @@ LEAST = 1e-3  # standard deviation that a channel is divided by
 
 
 def plan(
-    options: Tokenization, workers: int
+    options: Tokenization, executor: Executor
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it; raises ConfigError if a given canvas cannot be read."""
     identity = to_dict(options) | {"pixels": PIXELS}
@@ -44,7 +44,7 @@ def plan(
         identity["canvas"] = f"sha256:{artifacts.sha256(given)}"
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
-        resize(options, workers or cores(), store, corpus, draft, given)
+        resize(options, executor.threads, store, corpus, draft, given)
 
     return identity, build
 

@@ -6,7 +6,7 @@ the rule `half`; a caption that a rule dislikes is left out, and its image with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from components.lib.core import plugins
 from components.lib.core.errors import DataError
 from components.lib.data import images
 from components.lib.data.formats import Record, Rejected, rejected
-from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
+from components.lib.data.partitions import MIXER
+from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Settled, Words
 from components.lib.modalities.image import ingestion as image
 from components.lib.modalities.pairs.captions import captions, joined, split
 from components.lib.modalities.pairs.settings import Ingestion
@@ -50,7 +51,7 @@ EXCERPT, SAMPLE = 80, 120  # characters of captions that are kept of a dropped p
 HALF = "half: "
 TEXTS = "texts.npy"  # of an index: ids of texts without an image
 
-near_copies = image.near_copies
+likeness = image.likeness
 settling = image.settling
 
 
@@ -111,23 +112,30 @@ def indexer(options: Ingestion) -> Indexer:
     return Collector(options)
 
 
-def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def settle(documents: Any, options: Ingestion, held: Mapping[str, Any]) -> Settled:
     """What images tell, captions that were left out of pairs that stay, and copies with other captions."""
-    facts, notices = image.settle(documents, options, held)
-    measures, kept = documents.measures, documents.reasons == ""
-    if count := int(measures["left_out"][kept].sum()):
-        notices.append(f"{count:,} captions of pairs that stay are left out, by the rules of captions")
-    if count := int(measures["altered"][kept].sum()):
-        notices.append(f"{count:,} captions were freed of control characters or halves of characters")
-    if count := _reworded(documents.ids[kept], measures["wording"][kept]):
+    facts, notices, late = image.settle(documents, options, held)
+    left_out = altered = 0
+
+    def keys() -> Iterator[npt.NDArray[np.uint64]]:
+        nonlocal left_out, altered
+        for block in documents.blocks():
+            late(block)
+            measures, kept = block.measures, block.kept
+            left_out += int(measures["left_out"][kept].sum())
+            altered += int(measures["altered"][kept].sum())
+            ids, wording = block.ids[kept], measures["wording"][kept].view(np.uint32).astype(np.uint64)
+            yield np.column_stack([ids, np.zeros_like(wording)])
+            yield np.column_stack([ids[:, 0], ids[:, 1] ^ wording * MIXER, np.ones_like(wording)])
+
+    different = documents.distinct(keys())
+    if left_out:
+        notices.append(f"{left_out:,} captions of pairs that stay are left out, by the rules of captions")
+    if altered:
+        notices.append(f"{altered:,} captions were freed of control characters or halves of characters")
+    if count := different.get(1, 0) - different.get(0, 0):
         notices.append(f"{count:,} images stand in several records with other captions: the first one stays")
-    return facts, notices
-
-
-def _reworded(ids: npt.NDArray[np.uint64], wording: npt.NDArray[np.int32]) -> int:
-    """How many records repeat the image of another with other captions."""
-    rows = np.column_stack([ids, wording.view(np.uint32).astype(np.uint64)])
-    return len(np.unique(rows, axis=0)) - len(np.unique(ids, axis=0))
+    return facts, notices, late
 
 
 def excerpt(payload: Payload) -> Payload:

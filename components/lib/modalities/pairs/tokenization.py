@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from components.lib.core.errors import IntegrityError
+from components.lib.executors import Executor
 from components.lib.modalities import image as images
 from components.lib.modalities import text as texts
 from components.lib.modalities.image import tokenization as image
@@ -23,12 +24,12 @@ SPLITS = image.SPLITS
 
 
 def plan(
-    options: Tokenization, workers: int
+    options: Tokenization, executor: Executor
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it; raises ConfigError as those of both parts do."""
     parts = {
-        "image": image.plan(options.image, workers),
-        "text": text.plan(options.text, workers, CaptionTexts),
+        "image": image.plan(options.image, executor),
+        "text": text.plan(options.text, executor, CaptionTexts),
     }
 
     def build(store: Store, corpus: Manifest, draft: Draft) -> None:
@@ -73,11 +74,11 @@ class CaptionTexts(Texts):
         """How many captions the manifest tells of."""
         return int(self.corpus.facts["captions"].get(self.split, 0))
 
-    def rows(self) -> Iterator[tuple[list[str], list[str]]]:
+    def rows(self, files: Sequence[str] = ()) -> Iterator[tuple[list[str], list[str]]]:
         """Ids and captions, one a line, of images."""
-        yield from super()._rows()
+        yield from super()._rows(files or self.files)
 
-    def _rows(self) -> Iterator[tuple[list[str], list[str]]]:
-        for ids, joined in self.rows():
+    def _rows(self, files: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
+        for ids, joined in self.rows(files):
             found = [(name, caption) for name, row in zip(ids, joined, strict=True) for caption in split(row)]
             yield [name for name, _ in found], [caption for _, caption in found]

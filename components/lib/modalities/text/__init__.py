@@ -2,6 +2,7 @@
 
 UNIT = "token"
 DOCUMENT = "document"
+LENGTH = "words"
 OFFERS = ("text", "views", "sentences", "words")  # whatever the architecture; see ARCHITECTURES
 ARCHITECTURES = {
     "bert": ("tokens", "bidirectional"),

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from components.lib.data import deduplication
 from components.lib.data.formats import Record, Rejected, column, rejected
+from components.lib.data.near_duplicates import Likeness
 from components.lib.modalities import Cleaned, Columns, Indexer, Payload, Words
 from components.lib.modalities.text import filters
 from components.lib.modalities.text.contamination import Index, save
@@ -92,11 +93,9 @@ def indexer(options: Ingestion) -> Indexer:
     return Collector(options.ngram)
 
 
-def near_copies(
-    ids: npt.NDArray[np.uint64], signatures: npt.NDArray[np.uint16], threshold: float
-) -> npt.NDArray[np.bool_]:
+def likeness(threshold: float) -> Likeness:
     """By the similarity that MinHash estimates."""
-    return deduplication.near_copies(ids, signatures, threshold)
+    return deduplication.likeness(PERMUTATIONS, threshold)
 
 
 def excerpt(payload: Payload) -> Payload:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from components.lib.core.errors import DataError
 from components.lib.modalities.text.normalization import REMOVED, normalised
+from components.lib.modalities.text.words import split
 from components.lib.models import loading
 from components.lib.models.families import FAMILIES
 
@@ -81,6 +82,11 @@ class Reader:
         }
         values = next(iter(plain.values())) if len(plain) == 1 else sorted(plain.items())
         return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
+
+    def extent(self, inputs: Mapping[str, Any]) -> int:
+        """Words of all texts of an example; characters in scripts without blanks."""
+        values = list(inputs.values())
+        return sum(len(one) if isinstance(one, list) else len(split(str(one))) for one in values)
 
     def encode(self, texts: Sequence[Any], **options: Any) -> tuple[Any, list[bool]]:
         """The tokenizer's encoding, cut to the length; and which of the texts were longer.

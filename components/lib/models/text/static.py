@@ -34,6 +34,7 @@ class StaticEmbeddingsConfig(PreTrainedConfig):  # type: ignore[misc]
 
 class _Pretrained(PreTrainedModel):  # type: ignore[misc]
     config_class = StaticEmbeddingsConfig
+    READS_BOTH = True  # ids say how much each vector counts, also where vectors are given
     base_model_prefix = "trunk"
     main_input_name = "input_ids"
 
@@ -84,36 +85,53 @@ class StaticEmbeddings(_Pretrained):
         self.register_buffer("idf", idf)
         self.post_init()
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any) -> BaseModelOutput:
-        """(n, L) ids, padded -> last_hidden_state (n, width): one vector a text."""
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The table."""
+        return self.embeddings
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        **_: Any,
+    ) -> BaseModelOutput:
+        """(n, L) ids, padded -> last_hidden_state (n, width): one vector a text.
+
+        `inputs_embeds` (n, L, width) stand for the vectors of the table.
+        """
         ordered = input_ids.sort(dim=1).values
         counts = torch.searchsorted(ordered, input_ids, right=True) - torch.searchsorted(ordered, input_ids)
         shares = (1 + counts.log()) / counts  # of each of the `counts` places where the token stands
         if attention_mask is not None:
             shares = shares * attention_mask
         starts = torch.arange(len(input_ids), device=input_ids.device) * input_ids.shape[1]
-        return BaseModelOutput(last_hidden_state=self.bags(input_ids.flatten(), shares.flatten(), starts))
+        table = None if inputs_embeds is None else inputs_embeds.flatten(0, 1)
+        found = self.bags(input_ids.flatten(), shares.flatten(), starts, table)
+        return BaseModelOutput(last_hidden_state=found)
 
-    def bags(self, ids: Tensor, weights: Tensor, starts: Tensor) -> Tensor:
+    def bags(self, ids: Tensor, weights: Tensor, starts: Tensor, vectors: Tensor | None = None) -> Tensor:
         """Text vectors, of length sqrt(width); 0 where all of a text's tokens are ignored.
 
         Args:
             ids: (T,) tokens of all texts, one text after the other.
             weights: (T,) how much each counts: 1 + the logarithm of how often it stands there.
             starts: (n,) where each text begins.
+            vectors: (T, width), where they are not those of the table.
 
         Returns:
             (n, width).
         """
-        table = self.embeddings.weight
+        table = self.embeddings.weight if vectors is None else vectors
         # not self.importance[ids]: with several threads its gradient is summed in any order
         importance = nn.functional.embedding(ids, self.importance[:, None])[:, 0]
         scales = (weights * self.idf[ids] * importance).to(table.dtype)
-        sums = nn.functional.embedding_bag(ids, table, starts, mode="sum", per_sample_weights=scales)
-        vectors = unit(sums)
+        rows = ids if vectors is None else torch.arange(len(ids), device=ids.device)
+        sums = nn.functional.embedding_bag(rows, table, starts, mode="sum", per_sample_weights=scales)
+        found = unit(sums)
         for layer in self.layers:
-            vectors = layer(vectors)
-        return vectors
+            found = layer(found)
+        return found
 
 
 class StaticEmbeddingsForSequenceClassification(_Pretrained):
@@ -131,10 +149,11 @@ class StaticEmbeddingsForSequenceClassification(_Pretrained):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         **_: Any,
     ) -> SequenceClassifierOutput:
         """Logits (n, classes), and the cross-entropy if labels are given."""
-        logits = self.classifier(self.trunk(input_ids, attention_mask).last_hidden_state)
+        logits = self.classifier(self.trunk(input_ids, attention_mask, inputs_embeds).last_hidden_state)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 

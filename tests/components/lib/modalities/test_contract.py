@@ -19,7 +19,7 @@ from mlflow.types import DataType
 
 from components.ingestion import config as ingestion_config
 from components.ingestion import run as ingestion
-from components.lib import modalities, tasks
+from components.lib import executors, modalities, tasks
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError, DataError
 from components.lib.core.settings import from_dict
@@ -114,8 +114,9 @@ def test_tokens_hold_what_later_stages_rely_on(name):
     title, table = modalities.load(name, "page").tokens(tokens.facts)
     assert title and table and None not in table.values()
     options = from_dict(modalities.load(name, "settings").Tokenization, made.of(name).TOKENIZATION)
-    plan = modalities.load(name, "tokenization").plan
-    assert plan(options, 1)[0] == plan(options, 1)[0] and json.dumps(plan(options, 1)[0])
+    executor = executors.start("processes", "", 1, "tokenization")
+    first, second = (modalities.load(name, "tokenization").plan(options, executor)[0] for _ in range(2))
+    assert first == second and json.dumps(first)
     empty = dataclasses.replace(tokens, files=tuple(f for f in tokens.files if "validation" not in f.name))
     with pytest.raises(DataError, match="no samples"):
         made.open_split(name, "", store, empty, split="validation")

@@ -7,6 +7,7 @@ from transformers import Wav2Vec2ForPreTraining
 from transformers.models.wav2vec2 import modeling_wav2vec2
 
 from components.lib.core.settings import from_dict
+from components.lib.data.mel import filters
 from components.lib.engine.checkpoint.checkpoints import Checkpoints
 from components.lib.engine.distributed import ALONE
 from components.lib.engine.loop import Run
@@ -15,11 +16,10 @@ from components.lib.engine.order import Order
 from components.lib.engine.plan import Plan
 from components.lib.engine.randomness import Draw
 from components.lib.engine.trainable import WeightedSum
-from components.lib.modalities.audio import spectrogram
-from components.lib.modalities.audio.mel import LogMel
 from components.lib.modalities.audio.samples import spans
-from components.lib.modalities.audio.trunk import Trunk
-from components.lib.models.audio.architectures import configured
+from components.lib.modalities.audio.trunk import Trunk, reach
+from components.lib.models.audio.architectures import wav2vec2 as network
+from components.lib.models.audio.mel import LogMel
 from components.lib.objectives import best_rq, wav2vec2
 from components.lib.storage.objects import connect
 from tests import made
@@ -33,7 +33,7 @@ def draw(count=6, epoch=0):
 
 def pair():
     """Their model and our objective with the same weights, in float64."""
-    config = configured("nano", 0.0)
+    config = network("nano", 0.0, 16_000)
     config.num_codevector_groups, config.num_codevectors_per_group = OPTIONS["groups"], OPTIONS["codewords"]
     config.codevector_dim, config.proj_codevector_dim = OPTIONS["width"], OPTIONS["projection"]
     config.contrastive_logits_temperature, config.diversity_loss_weight = OPTIONS["temperature"], 0.1
@@ -160,12 +160,12 @@ def test_targets_of_best_rq_are_nearest_codewords_whatever_a_clip_is_padded_to()
 def test_log_mel_on_the_device_is_that_of_numpy():
     rate, generator = 8_000, np.random.default_rng(0)
     wave = generator.standard_normal(2000).astype(np.float32)
-    mel = LogMel(20, rate, (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
+    mel = LogMel(20, rate, *reach((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)))
     assert mel.width == 400 and mel.step == 320
     found = mel(torch.from_numpy(wave)[None], torch.ones(1, 6, dtype=torch.bool))[0].numpy()
     frames = np.stack([wave[at : at + 400] for at in range(0, 1601, 320)]) * torch.hann_window(400).numpy()
     power = np.abs(np.fft.rfft(frames)) ** 2 / 400
-    plain = np.log(power @ spectrogram.filters(rate, 400, 20) + 1e-4)
+    plain = np.log(power @ filters(rate, 400, 20) + 1e-4)
     expected = (plain - plain.mean(axis=0)) / np.sqrt(plain.var(axis=0) + 1e-5)
     np.testing.assert_allclose(found, expected, atol=2e-3)
 

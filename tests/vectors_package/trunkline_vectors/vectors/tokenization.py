@@ -10,6 +10,7 @@ import numpy as np
 from pyarrow import parquet
 
 from components.lib.core.errors import DataError, IntegrityError
+from components.lib.executors import Executor
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.objects import connect
@@ -21,7 +22,7 @@ FOLDER = "tokenizer"  # what a trunk is kept with
 
 
 def plan(
-    options: Tokenization, workers: int
+    options: Tokenization, executor: Executor
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it."""
     folder, _, name = options.scaling.rpartition("/")

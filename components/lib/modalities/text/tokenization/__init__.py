@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from components.lib.core.hardware import cores
 from components.lib.core.settings import to_dict
+from components.lib.executors import Executor
 from components.lib.modalities.text.settings import Tokenization
 from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Manifest
@@ -15,7 +15,7 @@ from components.lib.storage.store import Draft, Store
 
 
 def plan(
-    options: Tokenization, workers: int, texts: Any = None
+    options: Tokenization, executor: Executor, texts: Any = None
 ) -> tuple[dict[str, Any], Callable[[Store, Manifest, Draft], None]]:
     """What decides the output, and what builds it; raises ConfigError if a given tokenizer cannot be read.
 
@@ -39,6 +39,6 @@ def plan(
         from components.lib.modalities.text.tokenization.corpus_texts import Texts
         from components.lib.modalities.text.tokenization.token_shards import tokenize
 
-        tokenize(options, workers or cores(), store, corpus, given, draft, texts or Texts)
+        tokenize(options, executor, store, corpus, given, draft, texts or Texts)
 
     return settings, build

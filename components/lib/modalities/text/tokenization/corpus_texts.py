@@ -6,7 +6,7 @@ A tokenizer's time and memory grow with the longest text that it is given at onc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar
@@ -45,16 +45,21 @@ class Texts:
         """How many texts the manifest tells of."""
         return int(self.corpus.facts["documents"].get(self.split, 0))
 
-    def batches(self) -> Iterator[list[str]]:
-        """All texts."""
-        for _, texts in self._rows():
+    @property
+    def files(self) -> list[str]:
+        """The corpus' shards of this split, in order."""
+        return self.corpus.names(f"{self.split}-", ".parquet")
+
+    def batches(self, file: str = "") -> Iterator[list[str]]:
+        """All texts, or those of a file."""
+        for _, texts in self._rows([file] if file else self.files):
             yield from grouped(texts, BATCH)
 
     def training(self, limit: int) -> Iterator[list[str]]:
         """The texts of about `limit` bytes, in pieces: those whose id's last 32 bits are small. 0: all."""
         share = 1.0 if limit == 0 else limit / max(1, self._size())
         self.documents = self.bytes = 0
-        for ids, texts in self._rows():
+        for ids, texts in self._rows(self.files):
             if share < 1:
                 bound = share * 2**32
                 texts = [text for name, text in zip(ids, texts, strict=True) if int(name[-8:], 16) < bound]
@@ -63,8 +68,8 @@ class Texts:
             parts = filter(is_language, chain.from_iterable(map(pieces, texts)))
             yield from grouped(parts, BATCH)
 
-    def _rows(self) -> Iterator[tuple[list[str], list[str]]]:
-        for name in self.corpus.names(f"{self.split}-", ".parquet"):
+    def _rows(self, files: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
+        for name in files:
             with parquet.ParquetFile(self.store.open(self.corpus, name)) as file:
                 for batch in file.iter_batches(ROWS, columns=["id", "text"], use_threads=False):
                     yield batch.column("id").to_pylist(), batch.column("text").to_pylist()
@@ -72,7 +77,7 @@ class Texts:
     def _size(self) -> int:
         """Bytes of text, from the metadata of the files."""
         total = 0
-        for name in self.corpus.names(f"{self.split}-", ".parquet"):
+        for name in self.files:
             with parquet.ParquetFile(self.store.open(self.corpus, name)) as file:
                 column = file.schema_arrow.get_field_index("text")
                 groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from components.lib.modalities.text.tokenization import sentences
-from components.lib.modalities.text.tokenization.corpus_texts import PIECE, grouped, pieces
+from components.lib.modalities.text.tokenization.corpus_texts import PIECE, Texts, grouped, pieces
+from components.lib.storage.artifacts import Manifest
+from components.lib.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Encoder:
     ) -> None:
         self.tokenizer, self.unknown, self.dtype, self.workers = tokenizer, unknown, dtype, workers
         self.sentences = sentences
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.tokenizer.encode_special_tokens = True  # which its file does not tell
 
     def encode(self, batches: Iterable[list[str]]) -> Iterator[Encoded]:
         """The batches in order; at most two a thread are held."""
@@ -100,6 +107,33 @@ class Encoder:
             lengths,
             np.concatenate(begun),
         )
+
+
+@dataclass
+class Encoding:
+    """The step that encodes a file of a corpus.
+
+    Attributes:
+        texts: what reads the texts of a split.
+    """
+
+    encoder: Encoder
+    store: Store
+    corpus: Manifest
+    texts: type[Texts]
+
+    @classmethod
+    def open(cls, encoder: Encoder, uri: str, cache: Path, corpus: Manifest, texts: type[Texts]) -> Encoding:
+        """The step, in any process that reaches the store."""
+        return cls(encoder, Store(uri, cache), corpus, texts)
+
+    def __call__(self, item: tuple[str, str]) -> Iterator[Encoded]:
+        """Batches of a split's file, in order."""
+        split, file = item
+        yield from self.encoder.encode(self.texts(self.store, self.corpus, split).batches(file))
+
+    def close(self) -> None:
+        """It holds nothing open."""
 
 
 @contextmanager

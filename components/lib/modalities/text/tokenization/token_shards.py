@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,10 +12,11 @@ import numpy.typing as npt
 import tokenizers
 
 from components.lib.core.errors import DataError, IntegrityError
+from components.lib.executors import Executor
 from components.lib.modalities.text.settings import WORDS_UNKNOWN, Tokenization
 from components.lib.modalities.text.tokenization import given, training
 from components.lib.modalities.text.tokenization.corpus_texts import Texts
-from components.lib.modalities.text.tokenization.encoding import Encoder
+from components.lib.modalities.text.tokenization.encoding import Encoded, Encoder, Encoding
 from components.lib.modalities.text.tokenization.tokenizer import PROBES, FramedTokenizer
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Draft, Store
@@ -26,7 +28,7 @@ Ints = npt.NDArray[np.int64]
 
 def tokenize(
     options: Tokenization,
-    workers: int,
+    executor: Executor,
     store: Store,
     corpus: Manifest,
     file: bytes,
@@ -53,20 +55,22 @@ def tokenize(
         tokens = training.train(options, lambda: splits["train"].training(options.training_bytes))
     trained = time.monotonic()
     tokens.save(draft)
-    encoder = Encoder(tokens.tokenizer, tokens.special["unk"], tokens.dtype, workers, options.sentences)
-    counts = {name: _encode(encoder, texts, options, draft) for name, texts in splits.items()}
-    encoded = time.monotonic()
+    unknown, threads = tokens.special["unk"], executor.threads
+    encoder = Encoder(tokens.tokenizer, unknown, tokens.dtype, threads, options.sentences)
+    counts = {name: _encode(encoder, executor, split, options, draft) for name, split in splits.items()}
     draft.facts = _facts(options, tokens, splits["train"], counts)
     draft.measured = {
         "training_seconds": round(trained - start, 3),
-        "encoding_seconds": round(encoded - trained, 3),
-        "workers": workers,
+        "encoding_seconds": round(time.monotonic() - trained, 3),
+        "workers": executor.threads,
         "tokenizers": tokenizers.__version__,
         "tokenizer": options.tokenizer,
     }
 
 
-def _encode(encoder: Encoder, texts: Texts, options: Tokenization, draft: Draft) -> dict[str, int]:
+def _encode(
+    encoder: Encoder, executor: Executor, texts: Texts, options: Tokenization, draft: Draft
+) -> dict[str, int]:
     """Writes a split; returns its counts.
 
     The share of unknown tokens is judged at the end, over all of them.
@@ -74,7 +78,10 @@ def _encode(encoder: Encoder, texts: Texts, options: Tokenization, draft: Draft)
     marked = bool(options.sentences)
     writer = Writer(draft, texts.split, options.shard_tokens, kept=texts.KEPT, sentences=marked)
     unknown, example = 0, ""
-    for part in encoder.encode(texts.batches()):
+    store = texts.store
+    step = partial(Encoding.open, encoder, store.uri, store.cache, texts.corpus, type(texts))
+    part: Encoded
+    for part in executor.map(step, [(texts.split, file) for file in texts.files]):
         writer.add(part.ids, part.lengths, part.sentences)
         unknown, example = unknown + part.unknown, example or part.example
     writer.close()

@@ -5,9 +5,12 @@ import pytest
 import torch
 
 from components.lib.engine.randomness import Draw
+from components.lib.modalities.audio.examples import ClipSet
 from components.lib.modalities.audio.samples import Clips, faster
 from components.lib.modalities.audio.settings import Pretraining
+from components.lib.modalities.audio.trunk import stretched
 from components.lib.modalities.audio.views import normalised
+from components.lib.models.branch import pooled
 
 RATE = 8_000
 
@@ -49,9 +52,13 @@ def test_a_long_clip_is_as_many_samples_as_crops_fit_into_it():
     assert np.array_equal(view.waves[0, :1600], samples.shards.waves[0]) and not view.waves[0, 1600:].any()
 
 
-@pytest.mark.parametrize("settings", [{}, {"noise": 0.5, "speed": 0.2}])
+VOICES = {"architecture": "melcnn", "pitch": 0.2}
+
+
+@pytest.mark.parametrize("settings", [{}, {"noise": 0.5, "speed": 0.2}, VOICES])
 def test_a_view_is_a_function_of_seed_epoch_and_sample(settings):
     samples = clips(*np.linspace(0.3, 1.4, 12), **settings)
+    samples.trunk()
     for make in (lambda d: [samples.view(d, "x")], lambda d: samples.views(d, 2)):
         ids = np.arange(len(samples))
         whole, again = make(draw(ids)), make(draw(ids[::-1]))
@@ -95,12 +102,40 @@ def test_a_faster_clip_is_shorter_and_higher():
     assert np.abs(np.fft.rfft(found)).argmax() / len(found) == pytest.approx(1.25 * 200 / RATE, rel=0.01)
 
 
-def test_padding_changes_nothing_of_what_a_trunk_makes_of_a_clip():
-    samples = clips(0.3, 0.5)
+@pytest.mark.parametrize("architecture", ["melcnn", "wav2vec2"])
+def test_padding_changes_nothing_of_what_a_trunk_makes_of_a_clip(architecture):
+    """Also in a served model, which is given which samples are real."""
+    samples = clips(0.3, 0.5, architecture=architecture)
     torch.manual_seed(0)
     trunk = samples.trunk().eval()
     view = samples.view(draw([0, 1]), "x")
+    waves, count = view.samples(), int(view.lengths[0])
+    mask = (torch.arange(waves.shape[1]) < view.lengths[:, None]).long()
     with torch.no_grad():
         padded = trunk.pool(trunk(view), view)[0]
-        hidden = trunk.encode(trunk.embed(view.samples()[:1, : view.lengths[0]])[0], None)
-    torch.testing.assert_close(padded, hidden.mean(dim=1)[0], atol=1e-5, rtol=1e-4)
+        alone = pooled(trunk.model, {"input_values": waves[:1, :count], "attention_mask": mask[:1, :count]})
+        served = pooled(trunk.model, {"input_values": waves, "attention_mask": mask})
+    torch.testing.assert_close(padded, alone[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(served[0], alone[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_clip_shorter_than_a_frame_is_read():
+    model = clips(0.5, architecture="melcnn").trunk().eval().model
+    assert model(torch.randn(2, 90)).last_hidden_state.isfinite().all()
+
+
+def test_a_higher_voice_has_its_bands_higher():
+    """A peak in band 10 of 40 is in band 12 at 1.2 times the pitch, and what leaves the range is gone."""
+    mel = torch.zeros(3, 2, 40)
+    mel[:, :, 10] = mel[:, :, 39] = 1.0
+    found = stretched(mel, torch.tensor([1.0, 1.2, 0.8]))
+    assert torch.equal(found[0], mel[0])
+    assert found[1, 0].argmax() == 12 and found[1, 0, 36:].sum() == 0
+    assert found[2, 0, :20].argmax() == 8 and found[2, 0, 25:].argmax() == 6
+
+
+def test_many_long_clips_are_read_in_batches_of_bounded_memory():
+    lengths = [9, 2, 40, 7, 8, 41]
+    waves = [np.broadcast_to(np.int16(0), (seconds * (1 << 18),)) for seconds in lengths]
+    found = [part.tolist() for part in ClipSet(waves, [0] * 6).batches(4)]
+    assert found == [[1, 3, 4, 0], [2], [5]]
