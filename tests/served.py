@@ -23,6 +23,7 @@ from components.lib.storage.store import Store
 from tests.components.evaluation import branches
 from tests.fakes.mlflow_server import free_port
 
+LEASE = "2"  # seconds between two renewals
 KIND = "sequence_classification"
 TEXTS = branches.examples(KIND, 40).column("text").to_pylist()
 CODE = {  # how a version is spoiled -> what its code does as it is loaded
@@ -88,7 +89,7 @@ class Server:
     def told(self) -> str:
         return self.log.read_text()
 
-    def wait(self, what: str, seconds: float = 90) -> None:
+    def wait(self, what: str, seconds: float = 240) -> None:
         """Until its log says it."""
         until(lambda: what in self.told(), seconds, lambda: f"not said: {what}\n{self.told()}")
 
@@ -98,7 +99,7 @@ class Server:
                 return self.ask("/ready")[0] == 200
             return False
 
-        until(is_ready, 120, self.told)
+        until(is_ready, 240, self.told)
 
     def model(self) -> psutil.Process:
         """The process that holds the model."""
@@ -126,7 +127,7 @@ def serving(uri: str, name: str, folder: Path, *words: str, follow: float = 0.5)
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "components.lib.registry.model_server", name, "--port", str(port)]
     variables = {"MLFLOW_TRACKING_URI": uri, "TRUNKLINE_FOLLOW_SECONDS": str(follow), "TMPDIR": str(folder)}
-    variables |= {"TRUNKLINE_LEASE_SECONDS": "0.5", "PYTHONWARNINGS": "ignore"}
+    variables |= {"TRUNKLINE_LEASE_SECONDS": LEASE, "PYTHONWARNINGS": "ignore"}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [*command, "--linger", "0.5", *words],

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.evaluation import confusion, constant, outcomes, reliability, rivals, slices
+from components.evaluation import confusion, constant, outcomes, reliability, rivals, slices, variants
 from components.evaluation.answers import answered
 from components.evaluation.comparison import compare, endings, seconds
 from components.evaluation.config import Config
@@ -33,20 +33,22 @@ from components.lib.storage.store import Draft
 
 
 def build(
-    config: Config, context: Context, branch: Manifest, others: Mapping[str, Registered], draft: Draft
+    config: Config,
+    context: Context,
+    branch: Manifest,
+    others: Mapping[str, Registered],
+    compressed: Mapping[str, Manifest],
+    draft: Draft,
 ) -> None:
     """Fills `draft` with evaluation.json, outcomes.parquet, replicates.npy, examples.json, facts and times.
 
     Args:
         others: champion and anchor, each by its alias, where they are other models than the branch.
+        compressed: variants of the branch, by name.
     """
     task = tasks.load(branch.facts["kind"])
     examples, test = _frozen(context, branch, task)
-    with ExitStack() as stack:
-        folders = {"challenger": context.store.open_folder(branch, "model/")}
-        for alias, version in rivals.distinct(others).items():
-            folders[alias] = stack.enter_context(rivals.weights(context, version))
-        systems = {name: System.load(folder, branch.facts, test.labels) for name, folder in folders.items()}
+    systems = _systems(context, branch, others, test)
     scored = {name: one.score(test.inputs, test.labels, config.batch_size) for name, one in systems.items()}
     runs = outcomes.read(context.store.open(branch, "outcomes.parquet"), examples)
 
@@ -58,18 +60,33 @@ def build(
     compared = compare(config, runs, primary, task.METRICS[task.PRIMARY])
     facts["comparison"] = compared | endings(context.store, branch)
     facts["comparison"] |= recommend(facts)
-    facts["constant"] = constant.gain(
-        config, task, scored["challenger"], systems["challenger"].names, facts["metrics"]
-    )
+    full = systems["challenger"], scored["challenger"]
+    facts["constant"] = constant.gain(config, task, full[1], full[0].names, facts["metrics"])
     facts["reproduced"] = _reproduced(branch, runs, scored["challenger"])
     facts["slices"] = _sliced(config, context, branch, others, task, scored, classes)
-    found = details(context, branch, systems["challenger"], facts, scored["challenger"], test, config.explain)
+    facts |= variants.judge(config, context, compressed, *full, test, draft)
+    found = details(context, branch, full[0], facts, full[1], test, config.explain)
     draft.facts.update(facts)
     draft.measured["costs"] = seconds(branch)
     draft.write("evaluation.json", json.dumps({**facts, **found}, indent=1, sort_keys=True))
     draft.write(bootstrap.FILE, bootstrap.packed(drawn))
     draft.write(stored.FILE, answered(systems["challenger"], branch.facts, test.inputs))
-    table = outcomes.table(scored, examples)
+    _keep(draft, outcomes.table(scored, examples))
+
+
+def _systems(
+    context: Context, branch: Manifest, others: Mapping[str, Registered], test: Examples
+) -> dict[str, System]:
+    """The branch, and what it is compared with."""
+    with ExitStack() as stack:
+        folders = {"challenger": context.store.open_folder(branch, "model/")}
+        for alias, version in rivals.distinct(others).items():
+            folders[alias] = stack.enter_context(rivals.weights(context, version))
+        return {name: System.load(folder, branch.facts, test.labels) for name, folder in folders.items()}
+
+
+def _keep(draft: Draft, table: pa.Table) -> None:
+    """The outcomes of each system."""
     pq.write_table(table, draft.folder / "outcomes.parquet", write_page_checksum=True)
     draft.add("outcomes.parquet", rows=len(table))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.lib.pages import charts, page, reliability, scorecard, starts
+from components.lib.pages import charts, page, reliability, scorecard, starts, variants
 
 
 def render(facts: Mapping[str, Any], measured: Mapping[str, Any], details: Mapping[str, Any]) -> str:
@@ -23,4 +23,5 @@ def render(facts: Mapping[str, Any], measured: Mapping[str, Any], details: Mappi
         reliability=reliability,
         scorecard=scorecard,
         starts=starts,
+        variants=variants,
     )

@@ -42,16 +42,27 @@ def run(config: Config, context: Context, *, branch: Path, evaluation: Path, car
     else:
         rivals = {}
     inputs = {"branch": source.reference} | {alias: one.reference for alias, one in rivals.items()}
+    compressed = _compressed(config, context, source)
+    inputs |= {f"variant.{name}": one.reference for name, one in compressed.items()}
     key = Key("evaluation", VERSION, to_dict(config), inputs)
 
     def build(draft: Draft) -> None:
         from components.evaluation.build import build as evaluate
 
-        evaluate(config, context, source, rivals, draft)
+        evaluate(config, context, source, rivals, compressed, draft)
 
     manifest = context.produce(key, build, evaluation)
     _show(context, manifest, card)
     return headline(manifest)
+
+
+def _compressed(config: Config, context: Context, branch: Manifest) -> dict[str, Manifest]:
+    """The variants that are asked for."""
+    if not config.compress:
+        return {}
+    from components.evaluation import variants
+
+    return variants.make(config, context, branch)
 
 
 def _show(context: Context, manifest: Manifest, card: Path) -> None:

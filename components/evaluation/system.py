@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Self
 
 from components.evaluation.outcomes import Columns
-from components.lib import modalities, tasks
+from components.lib import compressions, modalities, tasks
 from components.lib.models import calibration
 from components.lib.models.inference import device
 
@@ -40,7 +40,7 @@ class System:
         task = tasks.load(facts["kind"])
         names = task.with_unknown(_classes(folder), labels) if facts["classes"] else []
         reader = modalities.load(facts["modality"], "labelled").Reader.open(folder)
-        return cls(task, task.load(folder).to(device()), reader, names)
+        return cls(task, compressions.load(task, folder).to(device()), reader, names)
 
     def score(self, inputs: Mapping[str, list[Any]], labels: list[Any], size: int = 64) -> Columns:
         """The outcome columns, one row an example; `size` examples are computed at once.

@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 
 from components.finetuning.config import STARTS
 from components.finetuning.fitting import Result
-from components.finetuning.labelled import Frozen
+from components.finetuning.labelled import Frozen, Split, subset_keys
 from components.finetuning.materials import Material
 from components.finetuning.tuning import Choices
 from components.lib.core import plugins
 from components.lib.storage.store import Draft
+
+MOST, LARGEST = 10_000, 32_000_000  # training records that are kept, and bytes
 
 
 def write(draft: Draft, data: Frozen, results: list[Result], runs: list[dict[str, Any]]) -> None:
@@ -31,6 +33,8 @@ def write(draft: Draft, data: Frozen, results: list[Result], runs: list[dict[str
             [row for rows in data.train.rejected.values() for row in rows], rejected
         ),
     }
+    if len(data.train):
+        tables["training.parquet"] = _training(data.train)
     for name, table in tables.items():
         pq.write_table(table, draft.folder / name, compression="zstd", write_page_checksum=True)
         draft.add(name, table.num_rows)
@@ -45,6 +49,15 @@ def write(draft: Draft, data: Frozen, results: list[Result], runs: list[dict[str
     ]
     lines(draft, "history.jsonl", losses)
     lines(draft, "runs.jsonl", runs)
+
+
+def _training(train: Split) -> pa.Table:
+    """Training records in a random order, as many as are not too large: a student is taught with them."""
+    places = np.argsort(subset_keys(train.ids, 0), kind="stable")[:MOST]
+    part = train.take(places)
+    columns = {"id": part.ids, **part.inputs, "label": part.labels}
+    table = pa.table({name: pa.array(column) for name, column in columns.items()})
+    return table.slice(0, max(1, int(len(table) * min(1.0, LARGEST / max(1, table.nbytes)))))
 
 
 def lines(draft: Draft, name: str, rows: list[dict[str, Any]]) -> None:

@@ -65,7 +65,7 @@ class Config:
     known: str = setting("", "corpus after which there is nothing to do, set by `skip_unchanged`")
     workers: int = setting(0, "processes that clean; 0: one a core, up to 16", minimum=0, maximum=1024)
     engine: str = setting("processes", "what extracts: a file of components/lib/executors, such as ray")
-    address: str = setting("", "of the engine's cluster: host:port or ray://host:port; empty: this machine")
+    address: str = setting("", "of the engine's cluster, host:port; empty: one of this machine")
     timeout: float = setting(
         120.0,
         "seconds in which a process must give the next records of a file, and one more for each MiB of it",

@@ -1,9 +1,4 @@
-"""Selection of documents on disk: exact and near duplicates, decontamination and split, over all at once.
-
-Ids are dealt to partitions by their first bits, so that each partition is sorted in memory and its documents
-have their ranks among all; bands of signatures are dealt by their hashes. What is decided lies on disk as a
-byte a document. Memory does not grow with the documents.
-"""
+"""Selection of documents: duplicates, decontamination and split, decided of all, then told block by block."""
 
 from __future__ import annotations
 
@@ -18,22 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.ingestion import duplicates
 from components.ingestion.config import Config
 from components.ingestion.documents import Catalogue, Documents, Hashes, distinct
 from components.ingestion.evaluation_index import GROUPS
 from components.ingestion.packs import Slice
 from components.lib import modalities
-from components.lib.core.errors import DataError, OutputError
-from components.lib.data.near_duplicates import NearDuplicates
-from components.lib.data.partitions import Ints, Partitions, Table, first_of_each
+from components.lib.core.errors import DataError
+from components.lib.data.partitions import Ints
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 
-COPY, NEAR, CONTAMINATED = "exact_duplicate", "near_duplicate", "contaminated"
-CONTAMINATED_GROUP = "contaminated_group"
-CODES = {1: COPY, 2: NEAR}
-SPAN = 1 << 20  # documents whose decisions are written at once
-BANDS = 32 * 16  # bytes of scratch that a document's bands need at most
+CONTAMINATED, CONTAMINATED_GROUP = "contaminated", "contaminated_group"
 TRAIN, VALIDATION, NEITHER = range(3)
 
 
@@ -65,7 +56,7 @@ class Selection:
 
     Attributes:
         catalogue: the new documents.
-        codes: a byte for each document, of CODES; 0: it stays.
+        codes: a byte for each document, of `duplicates.CODES`; 0: it stays.
         theirs: groups of evaluation sets.
         lone: the hash of what is held out where none falls into the share.
         settled: facts that the modality finds of all documents at once, and `notices` of them.
@@ -82,7 +73,7 @@ class Selection:
     def decide(self, block: Documents) -> npt.NDArray[np.bool_]:
         """Sets the reasons of a block; returns (n,) which documents are held out."""
         codes = self._codes(block.rows)
-        for code, reason in CODES.items():
+        for code, reason in duplicates.CODES.items():
             block.reasons[codes == code] = reason
         block.reasons[block.kept & (block.shared > 0)] = CONTAMINATED
         if self.config.group:
@@ -130,14 +121,9 @@ def selected(
     theirs = np.concatenate([np.empty((0, 16), np.uint8), *tested]).view("V16").ravel()
     with tempfile.TemporaryDirectory(prefix="trunkline-") as name:
         folder = Path(name)
-        _check_room(folder, known.count + new.count, config, modality.COLUMNS.signature)
-        selection = Selection(config, new, folder / "codes", theirs)
-        if hasattr(modality, "settle"):
-            held = store.resolve(config.since).facts if config.since else {}
-            documents = Settling(new, folder / "settling", config.sort_memory)
-            facts, notices, new.late = modality.settle(documents, config.own, held)
-            selection.settled = {**facts, "notices": notices}
-        _decide(config, modality, [known, new], folder, selection.codes)
+        duplicates.check_room(folder, known.count + new.count, config, modality.COLUMNS.signature)
+        selection = Selection(config, new, folder / "codes", theirs, settled=_settle(new, config, folder))
+        duplicates.find(config, [known, new], folder, selection.codes)
         _survey(selection, folder)
         few = selection.survey
         if config.validation and not older and few.least < few.most and not few.held_out:
@@ -170,83 +156,15 @@ class Settling:
             shutil.rmtree(self.folder)
 
 
-def scratch(documents: int, words: int) -> int:
-    """Bytes on disk that deciding over so many documents needs, with signatures of so many words."""
-    return documents * (26 + (4 * words + 8 + BANDS if words else 0))
-
-
-def _check_room(folder: Path, documents: int, config: Config, words: int) -> None:
-    needed = scratch(documents, words if config.near_duplicates else 0)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        found, expected = f"{free:,} bytes free", f"about {needed:,} bytes for {documents:,} documents"
-        fix = "free space, or set TMPDIR to a larger disk"
-        what = "the disk is too small to find duplicates on"
-        raise OutputError(what, where=str(folder), found=found, expected=expected, fix=fix)
-
-
-def _decide(
-    config: Config, modality: Any, catalogues: Sequence[Catalogue], folder: Path, codes: Path
-) -> None:
-    """Writes the codes: first copies, then near-copies of what the filters left."""
-    count, memory = sum(one.count for one in catalogues), config.sort_memory
-    near, words = config.near_duplicates, modality.COLUMNS.signature if config.near_duplicates else 0
-    drops = Partitions(folder / "drops", [("row", np.int64), ("code", np.uint8)], 0, memory)
-    drops.bits = (count // SPAN).bit_length()
-    search = None
-    if near:
-        (folder / "near").mkdir()
-        search = NearDuplicates(folder / "near", modality.likeness(near), words, count, memory)
-    places = Table(folder / "places", np.int64)
-    for rows, signatures in _copies(catalogues, folder / "ids", words, memory, drops):
-        if search is not None:
-            places.add(rows)
-            search.add(signatures)
-    places.close()
-    if search is not None:
-        for ranks in search.copies():
-            _drop(drops, places.take(ranks).ravel(), 2)
-        shutil.rmtree(folder / "near")
-    with codes.open("wb") as file:
-        for span in range(-(-count // SPAN)):
-            known = np.zeros(min(SPAN, count - span * SPAN), np.uint8)
-            for chunk in drops.chunks(span):
-                known[chunk["row"] - span * SPAN] = chunk["code"]
-            known.tofile(file)
-
-
-def _copies(
-    catalogues: Sequence[Catalogue], folder: Path, words: int, memory: int, drops: Partitions
-) -> Iterator[tuple[Ints, npt.NDArray[np.uint16]]]:
-    """Drops all but the first of documents with one id; rows and signatures of the rest that stay, by id."""
-    fields = [("high", np.uint64), ("low", np.uint64), ("row", np.int64), ("open", bool)]
-    kind = np.dtype([*fields, *([("signature", np.uint16, (words,))] if words else [])])
-    ids = Partitions(folder, kind, sum(one.count for one in catalogues), memory)
-    for catalogue in catalogues:
-        for block in catalogue.blocks(signatures=bool(words)):
-            records = np.empty(len(block.rows), kind)
-            records["high"], records["low"] = block.ids.T
-            records["row"], records["open"] = block.rows, block.kept
-            if words:
-                records["signature"] = block.signatures
-            ids.add(records, ids.upper(block.ids[:, 0]))
-    for file in range(len(ids)):
-        known = np.empty(0, kind)
-        for chunk in ids.chunks(file):
-            known = np.concatenate([known, chunk])
-            known = known[np.lexsort((known["row"], known["low"], known["high"]))]
-            first = first_of_each(known["high"], known["low"])
-            _drop(drops, known["row"][~first], 1)
-            known = known[first]
-        ids.drop(file)
-        left = known[known["open"]]
-        yield left["row"], left["signature"] if words else np.empty((len(left), 0), np.uint16)
-
-
-def _drop(drops: Partitions, rows: Ints, code: int) -> None:
-    records = np.empty(len(rows), drops.dtype)
-    records["row"], records["code"] = rows, code
-    drops.add(records, records["row"] // SPAN)
+def _settle(new: Catalogue, config: Config, folder: Path) -> dict[str, Any]:
+    """What the modality finds of all new documents, where it looks; sets what it drops of them."""
+    modality = modalities.load(config.modality, "ingestion")
+    if not hasattr(modality, "settle"):
+        return {}
+    held = new.store.resolve(config.since).facts if config.since else {}
+    documents = Settling(new, folder / "settling", config.sort_memory)
+    facts, notices, new.late = modality.settle(documents, config.own, held)
+    return {**facts, "notices": notices}
 
 
 def _survey(selection: Selection, folder: Path) -> None:

@@ -5,10 +5,11 @@ Plugins are read, not imported: preflight runs where there is no torch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from components.lib import modalities
+from components.lib import compressions, modalities
 from components.lib.core import plugins
 from components.lib.core.errors import ConfigError, ConfigErrors, TrunklineError
 from components.lib.core.plugins import Declaration
@@ -19,6 +20,7 @@ OBJECTIVES = "components.lib.objectives"
 LAUNCHERS = "components.pretraining.launchers"
 FILTERS = "components.lib.modalities.text.filters"
 FORMATS = "components.lib.data.formats"
+COMPRESSIONS = "components.lib.compressions"
 MODES = "components.lib.modes"
 RULES = "components.promotion.rules"
 TASKS = "components.lib.tasks"
@@ -43,6 +45,8 @@ def check(stages: Mapping[str, Any], tasks: list[dict[str, Any]]) -> Errors:
     for task in tasks:
         if task["finetuning"] is not None:
             yield from _finetuning(task["finetuning"], f"tasks.{task['name']}")
+        if task["evaluation"] is not None:
+            yield from _compressions(task["evaluation"], f"tasks.{task['name']}.evaluation.compress")
 
 
 def declared(package: str, name: str) -> Declaration | None:
@@ -96,6 +100,15 @@ def _finetuning(config: Any, where: str) -> Errors:
             continue
         yield from _source(labelled.source, f"{where}.{split}.source")
         yield from _format(labelled.format, f"{where}.{split}.format")
+
+
+def _compressions(config: Any, where: str) -> Errors:
+    """Packages that a laptop lacks; the image of evaluation may have what that of preflight has not."""
+    for name in config.compress if not os.environ.get("KUBERNETES_SERVICE_HOST") else ():
+        if lacking := compressions.lacking(plugins.declared(COMPRESSIONS, name).constants):
+            what = f"packages of the compression '{name}' are not installed"
+            found, fix = ", ".join(lacking), "make setup, or leave it out"
+            yield ConfigError(what, where=where, found=found, fix=fix)
 
 
 def _source(uri: str, where: str) -> Errors:

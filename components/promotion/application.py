@@ -43,9 +43,7 @@ def apply(
         versions.append(_register(context, registry, task, evaluation))
         task["version"] = versions[-1].version
     for task, version in zip(decided["tasks"], versions, strict=True):
-        tags = {"gate": "passed" if task["passed"] else "failed", "gate.reasons": "; ".join(task["reasons"])}
-        tags["decision"] = decision.reference
-        registry.tag(version, {f"trunkline.{name}": text for name, text in tags.items()})
+        _tag(registry, version, task, decision)
     for task, version, one in zip(decided["tasks"], versions, candidates, strict=True):
         if WITHDRAWN in version.tags:
             why = version.tags[WITHDRAWN]
@@ -53,11 +51,42 @@ def apply(
         elif task["verdict"] != REJECTED:
             better = any(finding["numbers"].get("better") for finding in task["findings"])
             promote(registry, moves[version.name], version, expected=one.champion, better=better)
+        for variant in task["variants"]:
+            _apply_variant(context, registry, moves, decision, task, variant, one.evaluation)
     if not any(WITHDRAWN in version.tags for version in versions):
         _promote_trunk(context, registry, moves, decided, trunk, evaluations)
 
 
-def _register(context: Context, registry: Registry, task: dict[str, Any], evaluation: Manifest) -> Registered:
+def _apply_variant(
+    context: Context,
+    registry: Registry,
+    moves: Mapping[str, Moves],
+    decision: Manifest,
+    task: dict[str, Any],
+    variant: dict[str, Any],
+    evaluation: Manifest,
+) -> None:
+    """Registers a compressed variant as a model of its own, whose champion it becomes if it passed."""
+    asked = {"task": task["task"], "model": variant["model"], "branch": variant["reference"]}
+    version = _register(context, registry, asked, evaluation, variant["name"])
+    variant["version"] = version.version
+    _tag(registry, version, variant, decision)
+    if WITHDRAWN in version.tags:
+        context.tell(f"{version.name} is NOT promoted: version {version.version} was withdrawn")
+    elif variant["passed"]:
+        before = registry.find(version.name, CHAMPION)
+        promote(registry, moves[version.name], version, expected=before)
+
+
+def _tag(registry: Registry, version: Registered, decided: Mapping[str, Any], decision: Manifest) -> None:
+    tags = {"gate": "passed" if decided["passed"] else "failed", "decision": decision.reference}
+    tags["gate.reasons"] = "; ".join(decided["reasons"])
+    registry.tag(version, {f"trunkline.{name}": text for name, text in tags.items()})
+
+
+def _register(
+    context: Context, registry: Registry, task: dict[str, Any], evaluation: Manifest, variant: str = ""
+) -> Registered:
     name, branch = task["model"], context.store.resolve(task["branch"])
     version, mine = registry.version(name, branch.reference), dataclasses.replace(context, task=task["task"])
     if version is not None:  # whoever made it may have been killed before its run had ended
@@ -65,30 +94,33 @@ def _register(context: Context, registry: Registry, task: dict[str, Any], evalua
         maker = version.tags.get("trunkline.run_id", "")
         adopt(mine, branch.key.digest, version.reference, maker, name)
     else:
-        past = decisions(context.store, registry, name)
-        text = card(name, branch, evaluation, [*past, task])
+        past = [] if variant else [*decisions(context.store, registry, name), task]
+        text = card(name, branch, evaluation, past, variant)
+        facts = evaluation.facts["variants"][variant] if variant else evaluation.facts
         with track(mine, branch.key.digest, name=name) as tracker:
-            tracker.params({"finetuning": branch.key.config})
-            tracker.history([{"step": 0, **_figures(evaluation)}])
+            tracker.params({branch.key.stage: branch.key.config})
+            tracker.history([{"step": 0, **_figures(facts["metrics"])}])
             tracker.flush()
-            tags = {"trunkline.task": task["task"], EVALUATION: evaluation.reference}
+            tags = {"trunkline.task": task["task"]}
+            tags |= {"trunkline.compression": variant} if variant else {EVALUATION: evaluation.reference}
             about: dict[str, Any] = {"use": evaluation.facts["kind"], "card": text, "tags": tags}
-            about["examples"] = _examples(context, evaluation)
+            about["examples"] = _examples(context, evaluation, variant)
             version = publish(mine, registry, tracker, branch, name=name, **about)
     registry.set_alias(version, CHALLENGER)
     return version
 
 
-def _examples(context: Context, evaluation: Manifest) -> bytes:
+def _examples(context: Context, evaluation: Manifest, variant: str) -> bytes:
     """Questions with their answers, which a server asks before a version takes traffic."""
-    there = evaluation.names(examples.FILE)
-    return context.store.open(evaluation, examples.FILE).read_bytes() if there else b""
+    name = f"{variant}/{examples.FILE}" if variant else examples.FILE
+    there = evaluation.names(name)
+    return context.store.open(evaluation, name).read_bytes() if there else b""
 
 
-def _figures(evaluation: Manifest) -> dict[str, float]:
+def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Each defined metric with the ends of its interval."""
     found: dict[str, float | None] = {}
-    for name, entry in evaluation.facts["metrics"].items():
+    for name, entry in metrics.items():
         found |= {f"{name}/{end}" if end != "value" else name: entry[end] for end in ("value", "low", "high")}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -17,9 +17,15 @@ class Config:
             rule passes or does not apply, as where there is no champion to compare with. By default it must
             not be worse than the champion by 1 % nor than the anchor by 2 %, nor clearly worse than a linear
             model or the public weights that it came from, nor than the champion on a slice of the examples.
+        variant_margin: of compressed variants, which no other rule judges: each against its full branch.
     """
 
     rules: dict[str, dict[str, Any]] = setting(
         {"anchor": {}, "beats": {}, "floors": {}, "noninferiority": {"margin": 0.01}, "slices": {}},
         "rule -> its options; all must pass",
+    )
+    variant_margin: float = setting(
+        0.01,
+        "greatest loss of a compressed variant, as a share of the metric's range, or of the branch's value",
+        minimum=0.0,
     )

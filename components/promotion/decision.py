@@ -7,13 +7,16 @@ from typing import Any
 
 from components.lib.core.settings import to_dict
 from components.lib.storage.artifacts import Manifest
+from components.promotion import variants
 from components.promotion.champion import Candidate
 from components.promotion.gate import Rule, judge
 
 PROMOTED, REJECTED, UNCHANGED = "promoted", "rejected", "unchanged"
 
 
-def decide(rules: list[Rule], trunk: Manifest, candidates: list[Candidate]) -> dict[str, Any]:
+def decide(
+    rules: list[Rule], trunk: Manifest, candidates: list[Candidate], variant_margin: float
+) -> dict[str, Any]:
     """What becomes of each branch and of the trunk.
 
     The trunk becomes the champion if every branch passed and grew from it.
@@ -22,8 +25,11 @@ def decide(rules: list[Rule], trunk: Manifest, candidates: list[Candidate]) -> d
         rules: of the gate.
         trunk: the registered trunk.
         candidates: one a task.
+        variant_margin: of their compressed variants.
     """
     tasks = [_task(rules, one) for one in candidates]
+    for task, one in zip(tasks, candidates, strict=True):
+        task["variants"] = variants.decide(one.facts, variant_margin, full=task["passed"])
     return {
         "name": trunk.facts["name"],
         "trunk": trunk.key.inputs["trunk"],

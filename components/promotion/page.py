@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from components.lib import modalities
-from components.lib.pages import charts, ledger, page, reliability, scorecard, starts
+from components.lib.pages import charts, ledger, page, reliability, scorecard, starts, variants
 from components.lib.storage.artifacts import Manifest
 from components.lib.storage.store import Store
 from components.promotion import life, provenance, training_time, trunk_section
@@ -25,6 +25,7 @@ SPEAKS = (  # modules by whose names the template calls them
     starts,
     training_time,
     trunk_section,
+    variants,
 )
 VERDICTS = {
     "promoted": ("good", "promoted"),
@@ -53,12 +54,10 @@ def render(
         lives: registered model -> every decision on it, see `history.decisions`.
         test_sets: the versions of the test set behind these, see `history.test_sets`.
     """
-    names = [str(one.facts["task"]) for one in evaluations]
-    tasks = f"task{'s' if len(names) != 1 else ''}: {', '.join(names)}" if names else "no task"
     return page.render(
         "promotion/report.html.j2",
         str(registered.facts["name"]),
-        lead=f"Trunk version {registered.facts['version']}, {tasks}",
+        lead=_lead(registered, evaluations),
         footer="Made by Trunkline.",
         report=Report(store, decision, evaluations, registered),
         store=store,
@@ -68,6 +67,12 @@ def render(
         test_sets=test_sets,
         **{module.__name__.rpartition(".")[2]: module for module in SPEAKS},
     )
+
+
+def _lead(registered: Manifest, evaluations: Sequence[Manifest]) -> str:
+    names = [str(one.facts["task"]) for one in evaluations]
+    tasks = f"task{'s' if len(names) != 1 else ''}: {', '.join(names)}" if names else "no task"
+    return f"Trunk version {registered.facts['version']}, {tasks}"
 
 
 class Report:
@@ -117,6 +122,11 @@ class Report:
             )
             rows.append([task["task"], page.part("badge", word, tone), model, reasons])
         return rows
+
+    def variants(self, task: str) -> list[Mapping[str, Any]]:
+        """The decision on each compressed variant of a task's branch."""
+        decided: Mapping[str, Any] = next((one for one in self.decision["tasks"] if one["task"] == task), {})
+        return list(decided.get("variants", ()))
 
     def details(self, evaluation: Manifest) -> dict[str, Any]:
         """What is too much for the facts of an evaluation; if it is gone, the line that says so."""

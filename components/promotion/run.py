@@ -18,7 +18,7 @@ from components.lib.storage import artifacts
 from components.lib.storage.artifacts import Key, Manifest
 from components.lib.storage.stage import Context, patient, read_records
 from components.lib.storage.store import Draft, Store
-from components.promotion import champion, gate
+from components.promotion import champion, gate, variants
 from components.promotion.application import apply
 from components.promotion.champion import Candidate
 from components.promotion.config import Config
@@ -51,17 +51,14 @@ def run(
     rules = gate.load(config.rules)
     trunk, scored = artifacts.read(registered), _checked([artifacts.read(path) for path in evaluations])
     registry = Registry(context.tracking_uri)
-    models = [trunk.facts["name"], *(one.facts["model"] for one in scored)]
+    models = [trunk.facts["name"], *(name for one in scored for name in variants.models(one.facts))]
     with aliases.locked(context.store.objects, models, context.run_id, context.tell):
         moves = {name: aliases.Moves(context.store.objects, name) for name in models}
         candidates = [champion.candidate(context.store, registry, one) for one in scored]
         key = _begun(config, context.store, trunk, candidates) or _key(config, trunk, candidates)
 
         def build(draft: Draft) -> None:
-            decided = decide(rules, trunk, candidates)
-            draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
-            draft.facts["passed"] = decided["trunk_passed"]
-            draft.facts["tasks"] = {task["task"]: task["verdict"] for task in decided["tasks"]}
+            _write(draft, decide(rules, trunk, candidates, config.variant_margin))
 
         manifest = context.produce(key, build, decision)
         reach("promotion.decided")
@@ -69,6 +66,12 @@ def run(
         apply(context, registry, moves, manifest, decided, trunk, candidates)
     _report(context, registry, decided, trunk, scored, report)
     return manifest
+
+
+def _write(draft: Draft, decided: dict[str, Any]) -> None:
+    draft.write("decision.json", json.dumps(decided, indent=1, sort_keys=True))
+    verdicts = {task["task"]: task["verdict"] for task in decided["tasks"]}
+    draft.facts |= {"passed": decided["trunk_passed"], "tasks": verdicts}
 
 
 def _begun(config: Config, store: Store, trunk: Manifest, candidates: list[Candidate]) -> Key | None:
@@ -92,6 +95,9 @@ def _tell(context: Context, decided: dict[str, Any]) -> None:
         if task["verdict"] == REJECTED:
             failed = [finding["reason"] for finding in task["findings"] if not finding["passed"]]
             context.tell(f"{task['task']} is NOT promoted: {'; '.join(failed)}")
+        for one in task["variants"]:
+            if not one["passed"]:
+                context.tell(f"{task['task']}: {one['name']} is NOT promoted: {'; '.join(one['reasons'])}")
 
 
 def _key(config: Config, trunk: Manifest, candidates: list[Candidate]) -> Key:

@@ -22,7 +22,7 @@ class Config:
     modality: str = setting(help="kind of data: a folder of components/lib/modalities")
     workers: int = setting(0, "threads that encode; 0: one a core", minimum=0, maximum=1024)
     engine: str = setting("processes", "what encodes texts: a file of components/lib/executors, such as ray")
-    address: str = setting("", "of the engine's cluster: host:port or ray://host:port; empty: this machine")
+    address: str = setting("", "of the engine's cluster, host:port; empty: one of this machine")
     own: Any = part()
 
     def check(self) -> Iterator[ConfigError]:

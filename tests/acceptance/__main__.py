@@ -59,7 +59,8 @@ def _print(line: str) -> None:
 
 def ask(asking: Asking, wanted: list[str], say: Callable[[str], None]) -> int:
     """Asks the rows, those of these names or all, and removes what was made, whatever happens."""
-    codes, before = [0], {number: signal.signal(number, _interrupt) for number in ENDS}
+    heard = [one for one in ENDS if signal.getsignal(one) is not signal.SIG_IGN]  # as under nohup
+    codes, before = [0], {number: signal.signal(number, _interrupt) for number in heard}
     try:
         for name, row in _rows(asking, wanted):
             print(

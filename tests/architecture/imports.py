@@ -12,9 +12,9 @@ from components import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("components", "images", "pipelines")
-# Packages of lib: each imports those before it; of `starts` and `modes` neither knows the other.
+# Packages of lib: each imports those before it; those between commas do not know each other.
 ORDER = "core executors kubernetes pages storage data engine models modalities objectives tasks"
-ORDER += " starts,modes registry"
+ORDER += " starts,modes,compressions registry"
 LEVEL = {name: level for level, names in enumerate(ORDER.split()) for name in names.split(",")}
 
 STAGE, STDLIB = rf"components\.({'|'.join(STAGES)})", "|".join(sys.stdlib_module_names)

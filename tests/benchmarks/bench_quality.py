@@ -62,7 +62,9 @@ def settings(preset: str, variant: str) -> tuple[str, ...]:
     return (*(f"pretraining.{setting}" for setting in asked), *sized((), TINY))
 
 
-def facts(preset: Path, variant: str, folder: Path) -> dict[str, dict[str, Any]]:
+def facts(
+    preset: Path, variant: str, folder: Path, overrides: tuple[str, ...] = ()
+) -> dict[str, dict[str, Any]]:
     """Runs a preset on the data of a folder; what finetuning and evaluation found."""
     with tempfile.TemporaryDirectory() as made:
         text = preset.read_text(encoding="utf-8").replace("DATA/", f"{folder}/")
@@ -72,14 +74,17 @@ def facts(preset: Path, variant: str, folder: Path) -> dict[str, dict[str, Any]]
         Path(made, preset.name).write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "pipelines.local", "--preset", preset.stem]
         command += ["--store", f"{made}/store", "--tracking-uri", f"sqlite:///{made}/mlflow.db"]
-        command += [word for setting in settings(preset.stem, variant) for word in ("--set", setting)]
+        command += [
+            word for setting in (*settings(preset.stem, variant), *overrides) for word in ("--set", setting)
+        ]
         subprocess.run(command, cwd=ROOT, env={**os.environ, "TRUNKLINE_PRESETS": made}, check=True)
         store, found = Store(f"{made}/store"), {}
         for stage in ("finetuning", "evaluation"):
             (entry,) = Path(made, "store", "runs").glob(f"*/{stage}.*.json")
-            (output,) = json.loads(entry.read_text())["outputs"]
+            output = json.loads(entry.read_text())["outputs"][-1]  # behind those of compressed variants
             manifest = store.resolve(output["reference"])
-            found |= {stage: manifest.facts, "costs": manifest.measured.get("costs", {})}
+            found |= {stage: manifest.facts, "measured": manifest.measured}
+            found["costs"] = manifest.measured.get("costs", {})
     return found
 
 

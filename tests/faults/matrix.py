@@ -28,7 +28,7 @@ ROWS = {
     "F21": "token shards with flipped bits",
     "F22": "damaged checkpoints, and those of other settings",
     "F23": "a writer is killed between its files",
-    "F24": "two launchers of one training; one thought dead",
+    "F24": "two runs of one training, or one model, at once; one thought dead",
     "F25": "a step that runs twice, at once or after its success",
     "F26": "a loss that is not finite, or a spike, on one process",
     "F27": "a process dies for want of memory",

@@ -18,8 +18,9 @@ from components.promotion.run import run as promote
 from components.registration.config import Config as Registration
 from components.registration.run import run as register
 from tests import models
+from tests.faults.lab import LIMIT
 from tests.faults.test_registry import BETTER, RULES
-from tests.killing import LIMIT, started
+from tests.killing import started
 
 MODEL = "twice-topics"
 WRONG = {"champion": 100, "struck": 90, "better": 60, "worse": 91}  # of 500 examples

@@ -240,6 +240,7 @@ containers:
       - --alias={{ $model.alias | default "champion" }}
       - --host=0.0.0.0
       - --port=8080
+      - --threads={{ $model.threads | default 1 }}
     securityContext: {{- include "trunkline.containerSecurity" $root | nindent 6 }}
     resources: {{- toYaml ($model.resources | default $root.Values.serving.resources) | nindent 6 }}
     ports:

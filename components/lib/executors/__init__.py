@@ -19,7 +19,10 @@ from components.lib.core.errors import ConfigError
 from components.lib.core.settings import did_you_mean
 
 IMAGE = "TRUNKLINE_IMAGE"  # set in a container: what is installed in another stage's is not known there
-EXTRA = "install what {} needs: .venv/bin/pip install -c constraints.txt '{}'; or set {} to processes"
+EXTRA = (
+    ".venv/bin/pip install -c constraints.txt {}"
+    "; in an image, name it in images/plugins.txt; or set {} to processes"
+)
 
 
 class Step(Protocol):
@@ -84,5 +87,5 @@ def start(engine: str, address: str, workers: int, where: str) -> Executor:
 def _missing(engine: str, where: str) -> Iterator[ConfigError]:
     for package in plugins.declared(__name__, engine).constants["REQUIRES"]:
         if importlib.util.find_spec(package) is None:
-            fix = EXTRA.format(engine, package, f"{where}.engine")
+            fix = EXTRA.format(package, f"{where}.engine")
             yield ConfigError(f"{package} is not installed", where=f"{where}.engine", found=engine, fix=fix)

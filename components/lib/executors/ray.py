@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ from components.lib.executors import Step
 REQUIRES = ("ray",)
 ROOT = str(Path(__file__).parents[3])
 AGAIN = 3  # times that a step is tried after its worker was lost
+PATIENCE = 10  # seconds in which an address must answer
 OBJECTS = 512 << 20  # bytes of results that a local cluster holds in memory
 LOCAL = "local"  # Ray's word for a new cluster on this machine, whatever the environment says
 
@@ -68,8 +70,10 @@ class Executor:
             held = os.environ.get("PYTHONPATH")
             os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [held])])  # workers inherit it
         try:
+            if self._address != LOCAL:
+                _reach(self._address)
             ray.init(address=self._address, log_to_driver=False, logging_level="ERROR", **own)
-        except (ConnectionError, RuntimeError, ValueError, ImportError) as error:
+        except (OSError, RuntimeError, ValueError, ImportError) as error:
             fix = "check the address and that the cluster runs, or set the engine to processes"
             what = "no Ray cluster can be had"
             raise ServiceError(what, where=self._address, found=f"{error}", fix=fix) from error
@@ -77,6 +81,12 @@ class Executor:
         if threading.current_thread() is threading.main_thread():  # Ray's own would end us unheard
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def _reach(address: str) -> None:
+    """Raises OSError or ValueError if nobody listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), PATIENCE).close()
 
 
 def _run(made: bytes, item: Any) -> tuple[list[Any], dict[str, Any] | None]:

@@ -47,15 +47,15 @@ def freeze(model: Any, learning: int) -> None:
     Raises:
         ConfigError: if there are fewer layers.
     """
-    layers = _layers(model.base_model)
-    if learning > len(layers):
-        raise ConfigError("the trunk has fewer layers", where="layers", found=learning, expected=len(layers))
+    stack = layers(model.base_model)
+    if learning > len(stack):
+        raise ConfigError("the trunk has fewer layers", where="layers", found=learning, expected=len(stack))
     model.base_model.requires_grad_(False).eval()  # a batch norm would else move without a gradient
-    for layer in list(layers)[len(layers) - learning :]:
+    for layer in list(stack)[len(stack) - learning :]:
         layer.requires_grad_(True).train()
 
 
-def _layers(trunk: nn.Module) -> nn.ModuleList:
+def layers(trunk: nn.Module) -> nn.ModuleList:
     """The stack of blocks: the longest list of modules in the trunk, or in its encoder if it has one."""
     encoder: Any = getattr(trunk, "encoder", trunk)
     lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]

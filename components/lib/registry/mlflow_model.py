@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.lib import modalities
+from components.lib import compressions, modalities
 from components.lib.core import plugins
 from components.lib.core.errors import DataError
 from components.lib.registry.code_bundle import LIB, bundle
@@ -103,8 +103,10 @@ def write(
     config = _config(model / "config.json")
     with tempfile.TemporaryDirectory(prefix="trunkline-") as scratch:
         place = Path(scratch)
-        package, names = _server(place, use)
+        says = compressions.settings(model)
+        package, names = _server(place, use, says.get("name", ""))
         needs, ids = _requirements(config, use), {"model_id": model_id, "run_id": run_id}
+        needs += [f"{library}=={version}" for library, version in says.get("libraries", {}).items()]
         with _importable(place / "code", package), warnings.catch_warnings():
             _save(place, model, target, use, names, needs, **ids)
     (target / "README.md").write_text(readme, encoding="utf-8")
@@ -121,14 +123,16 @@ def _pinned(target: Path, digests: dict[str, str], examples: bytes) -> str:
     return sha256(listing)
 
 
-def _server(place: Path, use: Use) -> tuple[str, list[str]]:
-    """Writes the code that serves to `place`; returns its package, and the modules of modality and task."""
+def _server(place: Path, use: Use, compression: str) -> tuple[str, dict[str, str]]:
+    """Writes the code that serves to `place`; returns its package, and what it is configured with."""
     modality = plugins.module("components.lib.modalities", use.modality)
     what = plugins.module("components.lib.tasks", use.task) if use.task else f"{modality}.trunk"
     wanted = [f"{LIB}.registry.serving", f"{LIB}.modalities", f"{modality}.labelled", modality, what]
-    copies = bundle(place / "code", wanted)
+    reading = plugins.module("components.lib.compressions", compression) if compression else ""
+    copies = bundle(place / "code", [*wanted, *([reading] if reading else [])])
     (place / "server.py").write_text(SERVER.format(package=copies[LIB]), encoding="utf-8")
-    return copies[LIB], [copies[modality], copies[what] if use.task else ""]
+    names = {"modality": copies[modality], "task": copies[what] if use.task else ""}
+    return copies[LIB], {**names, **({"compression": copies[reading]} if reading else {})}
 
 
 def _save(
@@ -136,7 +140,7 @@ def _save(
     model: Path,
     target: Path,
     use: Use,
-    names: list[str],
+    names: dict[str, str],
     requirements: list[str],
     *,
     model_id: str,
@@ -157,7 +161,7 @@ def _save(
         python_model=str(place / "server.py"),
         artifacts={"model": str(model)},
         code_paths=[str(path) for path in sorted((place / "code").iterdir())],
-        model_config={"modality": names[0], "task": names[1], "inputs": use.inputs},
+        model_config={**names, "inputs": use.inputs},
         pip_requirements=requirements,
         signature=_signature(use),
         input_example=None if example is None or use.optional else given,

@@ -17,6 +17,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
 
+from components.lib import compressions
 from components.lib.core import plugins
 from components.lib.core.errors import DataError
 
@@ -29,6 +30,7 @@ class Server(PythonModel):  # type: ignore[misc]
     Attributes of the model's configuration:
         modality: module of the modality.
         task: module of the task, or "" for a trunk.
+        compression: module of the compression, if it is a variant.
         inputs: roles of the task that are inputs, in the order of the columns.
     """
 
@@ -48,7 +50,9 @@ class Server(PythonModel):  # type: ignore[misc]
 
             self.model = load_trunk(folder).to(device)
         else:
-            self.model = self.task.load(folder).to(device)
+            if compression := options.get("compression"):
+                plugins.add("components.lib.compressions", compression.rpartition(".")[2], compression)
+            self.model = compressions.load(self.task, folder).to(device)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
         """One answer a row.

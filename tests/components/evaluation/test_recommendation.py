@@ -93,6 +93,20 @@ def test_sizes_decide_a_tie_and_near_ones_leave_it_to_pre_training(sizes, expect
     assert recommended(facts({"trunk": 0.71, "linear": 0.70, "random": 0.3}, sizes=sizes)) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("trunk", "start", "said"),
+    [
+        (0.66, "public", "Use the public weights with 100 labels (+9.0 points"),  # going on has harmed
+        (0.76, "public", "Use the public weights with 100 labels (no difference from the trunk is shown"),
+        (0.80, "trunk", "Use the trunk with 100 labels (+5.0 points"),
+    ],
+)
+def test_public_weights_that_were_gone_on_from_are_kept_unless_it_paid(trunk, start, said):
+    sizes = {**SIZES, "trunk": SIZES["public"]}
+    found = facts({"trunk": trunk, "public": 0.75, "linear": 0.5, "random": 0.1}, sizes=sizes)
+    assert recommended(found) == [start] and sentence(found).startswith(said)
+
+
 def test_random_weights_are_never_the_cheapest():
     sizes = {"trunk": 12.0, "linear": 30.0, "random": 1.0}
     assert recommended(facts({"trunk": 0.01, "linear": 0.0, "random": 0.0}, sizes=sizes)) == ["trunk"]

@@ -12,12 +12,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from components.lib.core import hardware
-
 ANSWERED, UNUSABLE, BROKEN, UNDIVIDED = "answered", "unusable", "broken", "undivided"
 
 
-def answer(pipe: Connection, folder: Path) -> None:
+def answer(pipe: Connection, folder: Path, threads: int) -> None:
     """Answers until the pipe is closed.
 
     Sends (ANSWERED, None) once the model is loaded. Gets (content, records of each request) then, and sends
@@ -26,9 +24,10 @@ def answer(pipe: Connection, folder: Path) -> None:
     """
     for each in (signal.SIGTERM, signal.SIGINT):  # the process above says when: its requests come first
         signal.signal(each, signal.SIG_IGN)
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
+    os.environ["TOKENIZERS_PARALLELISM"] = "false" if threads == 1 else "true"
     try:
-        model = _loaded(folder)
+        model = _loaded(folder, threads)
     except BaseException as error:  # whatever the code of a model raises, SystemExit too
         traceback.print_exc()
         pipe.send((BROKEN, f"{type(error).__name__}: {error}"))
@@ -42,11 +41,11 @@ def answer(pipe: Connection, folder: Path) -> None:
         pipe.send(_answered(model, content, counts))
 
 
-def _loaded(folder: Path) -> Any:
+def _loaded(folder: Path, threads: int) -> Any:
     import mlflow.pyfunc
     import torch
 
-    torch.set_num_threads(hardware.cores())
+    torch.set_num_threads(threads)
     return mlflow.pyfunc.load_model(str(folder))
 
 

@@ -16,6 +16,7 @@ class Limits:
         seconds: from the first byte of a request to its answer (408, 504); also of one batch.
         queue: requests that wait or are read at once (503).
         batch: records that are computed at once, if several requests wait.
+        threads: that a model computes with on processors; more than one pay for large models alone.
         loading: seconds in which a version must be loaded and have answered its examples.
         linger: seconds after SIGTERM in which requests still come in, as load balancers learn of it late.
     """
@@ -26,5 +27,6 @@ class Limits:
     seconds: float = 60.0
     queue: int = 256
     batch: int = 64
+    threads: int = 1
     loading: float = 600.0
     linger: float = 5.0

@@ -32,7 +32,7 @@ class Worker:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
         self._pipe, theirs = _PROCESSES.Pipe()
-        self._process = _PROCESSES.Process(target=answer, args=(theirs, folder), name="model", daemon=True)
+        self._process = _PROCESSES.Process(target=answer, args=(theirs, folder, limits.threads), daemon=True)
         self._process.start()
         theirs.close()
 

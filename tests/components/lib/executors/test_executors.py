@@ -7,7 +7,7 @@ import pytest
 
 from components.lib import executors
 from components.lib.core import plugins
-from components.lib.core.errors import ConfigError, DataError
+from components.lib.core.errors import ConfigError, DataError, ServiceError
 from tests.components.lib.executors.steps import Doubling, Refusing
 
 
@@ -42,3 +42,10 @@ def test_engines_are_checked_before_work(monkeypatch):
         executors.start("ray", "", 1, "ingestion")
     monkeypatch.setenv(executors.IMAGE, "trunkline-python-tracking")
     assert not list(executors.check("ray", "", "ingestion")), "another stage's image may have it"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
+def test_a_cluster_that_does_not_answer_is_told_soon(address):
+    with pytest.raises(ServiceError, match="no Ray cluster") as caught:
+        list(executors.start("ray", address, 1, "ingestion").map(Doubling, [1]))
+    assert caught.value.where == address

@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 import torch
 
-from components.lib import modalities, tasks
+from components.lib import compressions, modalities, tasks
+from components.lib.compressions import Full, Records
 from components.lib.core import plugins
 from components.lib.models.branch import load_trunk, pooled
 from components.lib.registry import tracking
@@ -38,7 +39,12 @@ TRUNKS = [(TRUNK, *pair) for pair in made.usual(())]
 BRANCHES = [
     (name, *pair) for name in plugins.names(made.TASKS) for pair in made.usual(tasks.load(name).NEEDS)
 ]
-CASES = [*TRUNKS, *BRANCHES]
+COMPRESSED = [
+    ("image_classification", "image", "vit", "distilled"),
+    ("sequence_classification", "text", "bert", "onnx"),
+    ("sequence_classification", "text", "modernbert", "int8"),
+]
+CASES = [*TRUNKS, *BRANCHES, *COMPRESSED]
 MANY = 500  # records of a request
 GROWTH = 1e9  # bytes that a server may take more than after its start: long recordings
 CODE = """
@@ -70,6 +76,7 @@ class Case:
     kind: str
     modality: str
     architecture: str
+    compression: str = ""
     branch: made.Branch | None = None
     inputs: list = field(default_factory=list)
     labels: list = field(default_factory=list)
@@ -77,7 +84,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.kind}-{self.modality}"
+        return f"{self.kind}-{self.modality}{self.compression and '-'}{self.compression}"
 
     def given(self, inputs: list) -> dict[str, list]:
         """Role -> values."""
@@ -106,6 +113,8 @@ class Case:
                 remember(self.branch.model, self.branch.samples)
             source = self.branch.save(self.branch.model, folder / "saved" / self.name)
             reader = self.branch.reader
+            if self.compression:
+                source, self.branch.model = compressed(self, folder / "compressed" / self.name, source)
         inputs, self.labels = made.labelled(kind, self.modality, reader, records)
         self.roles = [role for role in Use.of(self.kind, self.modality).inputs if role in inputs]
         self.roles = self.roles or list(inputs)  # of a bare trunk
@@ -127,6 +136,22 @@ class Case:
         )
         for alias in (CHALLENGER, CHAMPION):
             registry.set_alias(version, alias)
+
+
+def compressed(case: Case, target: Path, source: Path) -> tuple[Path, object]:
+    """The folder of a variant, and the model that evaluation scores."""
+    one, plugin = case.branch, plugins.load("components.lib.compressions", case.compression)
+    records = Records(one.inputs, one.labels)
+    target.mkdir(parents=True)
+    one.reader.save(target)
+    full = Full(one.plugin, source, one.plugin.load(source), one.reader, one.names, records, records)
+    assert (
+        plugin.make(full, plugin.Config(**({"steps": 2} if case.compression == "distilled" else {})), target)
+        == ""
+    )
+    libraries = compressions.versions(vars(plugin))
+    (target / compressions.FILE).write_text(json.dumps({"name": case.compression, "libraries": libraries}))
+    return target, compressions.load(one.plugin, target)
 
 
 class Server:
@@ -226,7 +251,7 @@ def test_a_trunk_is_served_as_it_pools(server, names):
         np.testing.assert_allclose(server.ask(case, [value]), [vector], atol=1e-4)
 
 
-@pytest.mark.parametrize("names", BRANCHES, ids=str)
+@pytest.mark.parametrize("names", [*BRANCHES, *COMPRESSED], ids=str)
 def test_a_branch_answers_as_it_was_evaluated(server, names):
     """Every example of the test set: all at once, in a batch of 500, one by one."""
     case = server.cases[Case(*names).name]
@@ -235,12 +260,14 @@ def test_a_branch_answers_as_it_was_evaluated(server, names):
     samples = one.plugin.encode(one.reader, case.given(case.inputs), case.labels, one.names)
     evaluated = one.plugin.outcomes(one.model, samples, one.names)
     answers = server.ask(case, case.inputs)
+    if case.compression == "int8":  # rounded to the scale of a batch, of which the server's are smaller
+        np.testing.assert_allclose([one["score"] for one in answers], evaluated["confidence"], atol=0.02)
+        return
     compare(SCORED[tuple(answers[0])](answers, samples, case, one.names), evaluated)
     many = [case.inputs[place % len(case.inputs)] for place in range(MANY)]
-    for found, expected in (
-        (server.ask(case, many), [answers[place % len(answers)] for place in range(MANY)]),
-        ([server.ask(case, [value])[0] for value in case.inputs], answers),
-    ):
+    every = [answers[place % len(answers)] for place in range(MANY)]
+    alone = [server.ask(case, [value])[0] for value in case.inputs]
+    for found, expected in ((server.ask(case, many), every), (alone, answers)):
         assert [close(answer) for answer in found] == [close(answer) for answer in expected]
 
 

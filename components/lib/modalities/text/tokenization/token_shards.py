@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -58,14 +57,11 @@ def tokenize(
     tokens.save(draft)
     unknown, threads = tokens.special["unk"], executor.threads
     encoder = Encoder(tokens.tokenizer, unknown, tokens.dtype, threads, options.sentences)
-    step = partial(Encoding.open, encoder, store.uri, store.cache, corpus, texts)
-    parts = {name: executor.map(step, [(name, file) for file in splits[name].files]) for name in SPLITS}
-    counts = {name: _encode(encoder, parts[name], splits[name], options, draft) for name in SPLITS}
-    encoded = time.monotonic()
+    counts = {name: _encode(encoder, executor, split, options, draft) for name, split in splits.items()}
     draft.facts = _facts(options, tokens, splits["train"], counts)
     draft.measured = {
         "training_seconds": round(trained - start, 3),
-        "encoding_seconds": round(encoded - trained, 3),
+        "encoding_seconds": round(time.monotonic() - trained, 3),
         "workers": executor.threads,
         "tokenizers": tokenizers.__version__,
         "tokenizer": options.tokenizer,
@@ -73,7 +69,7 @@ def tokenize(
 
 
 def _encode(
-    encoder: Encoder, parts: Iterator[Encoded], texts: Texts, options: Tokenization, draft: Draft
+    encoder: Encoder, executor: Executor, texts: Texts, options: Tokenization, draft: Draft
 ) -> dict[str, int]:
     """Writes a split; returns its counts.
 
@@ -82,7 +78,10 @@ def _encode(
     marked = bool(options.sentences)
     writer = Writer(draft, texts.split, options.shard_tokens, kept=texts.KEPT, sentences=marked)
     unknown, example = 0, ""
-    for part in parts:
+    store = texts.store
+    step = partial(Encoding.open, encoder, store.uri, store.cache, texts.corpus, type(texts))
+    part: Encoded
+    for part in executor.map(step, [(texts.split, file) for file in texts.files]):
         writer.add(part.ids, part.lengths, part.sentences)
         unknown, example = unknown + part.unknown, example or part.example
     writer.close()

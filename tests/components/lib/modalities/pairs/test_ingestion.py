@@ -20,7 +20,7 @@ from components.lib.core.errors import DataError
 from components.lib.data import images
 from components.lib.data.listing import PassedOver
 from components.lib.data.sifting import sift
-from components.lib.data.sources import fetch, fetch_beside, find_all
+from components.lib.data.sources import fetch, find_all
 from components.lib.modalities.pairs import ingestion as pairs
 from components.lib.modalities.pairs.captions import captions
 
@@ -122,8 +122,8 @@ def taken(source: Path, **settings):
     config = ingestion_config.configured({"modality": "pairs", "sources": [str(source)], **settings})
     passed, beside = PassedOver(), [] if joins(config) else None
     objects = sift(find_all(config.sources, passed), layout_of(config, config), passed, beside)
-    files = fetch_beside(beside, source.parent)
-    reader = RecordReader(config, 1 << 20, Beside([one.name for one in objects], files) if files else None)
+    notes = Beside([one.name for one in objects], beside or ()).fetched(source.parent)
+    reader = RecordReader(config, 1 << 20, notes)
     fetched = (Fetched(one, fetch(one, source.parent), "", one.size) for one in objects)
     batches = [batch for asked in (*enumerate(fetched), None) for batch in reader(asked)]
     for _, one in (entry for batch in batches for entry in batch.passed):

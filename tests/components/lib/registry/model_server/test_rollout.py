@@ -13,12 +13,12 @@ from components.lib.registry.model_server.limits import Limits
 from components.lib.registry.model_server.worker import Worker
 from components.lib.registry.registered_models import Registry
 from components.lib.storage.artifacts import sha256
-from components.lib.storage.lease import Lease
+from components.lib.storage.lease import VARIABLE, Lease
 from components.lib.storage.store import Store
 from tests import served
 from tests.faults.proxy import before
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # many processes, each of which imports torch
 ASKED = served.TEXTS[:3]
 
 
@@ -146,7 +146,7 @@ def test_replicas_that_follow_at_once_agree_and_a_new_one_serves_what_stands(reg
         for one in both:
             one.ready()
         served.champion(registry, served.version(registry, store, name, seed=1, spoiled="cannot load"))
-        served.until(lambda: served.holder(registry, name) == "1", 60, both[0].told)
+        served.until(lambda: served.holder(registry, name) == "1", 240, both[0].told)
         for one in both:
             one.wait("version 2 stays out")
             assert one.predictions(ASKED)[1] == "1"
@@ -191,9 +191,10 @@ def test_mlflow_that_is_away_and_an_alias_that_vanishes_stop_nothing(registry, s
         assert server.predictions(ASKED)[1] == "2" and server.ask("/ready")[0] == 200
 
 
-def test_who_is_killed_in_the_midst_of_a_switch_begins_again(registry, store, tmp_path):
+def test_who_is_killed_in_the_midst_of_a_switch_begins_again(registry, store, tmp_path, monkeypatch):
     """Killed while it waits for the lease under which the alias goes back; the next one takes it back."""
     name = "killed"
+    monkeypatch.setenv(VARIABLE, served.LEASE)
     served.champion(registry, served.version(registry, store, name, seed=0))
     lease = Lease(store.objects, f"aliases/{sha256(name.encode())[:32]}", "a run")
     with served.serving(registry.uri, name, tmp_path / "process") as server:
