@@ -22,7 +22,8 @@ The package of a modality is light (literals alone) and declares
     USE                     the task of a bare trunk in the terms of the Hugging Face hub
     LIBRARIES               what a server installs besides torch and transformers
     INPUT                   MLflow type of an input where a model is served: "string"; "double[]" for a list
-    EXAMPLE, SNIPPET        an input, or None where data decide; Python that loads a model and gives it one
+    EXAMPLE, SNIPPET        an input, or None where it depends on the data; the lines of Python that load a
+                            model and give it one
 
 Its modules, each imported by the stage that uses it:
 
@@ -32,14 +33,13 @@ Its modules, each imported by the stage that uses it:
     preflight   all optional: task(config, dials, where) and warnings(pretraining, dials), errors that only it
                 can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does;
                 published(trunk, facts): settings of a trunk that comes from published weights
-    checkpoint  adopt(checkpoint, reference) -> settings added to a published one's, and facts of it
-    samples     open_split(options, store, tokens, split, *older) -> samples with `trunk(folder)`, it or a new
+    checkpoint  adopt(checkpoint, reference) -> settings that are added to a published one's, and facts of it
+    samples     open_split(options, store, tokens, split, *older) -> samples, whose `trunk(folder)` may be new
     trunk       Trunk, load(folder); its import registers networks of its own with `transformers`
     labelled    Reader: labelled records to examples, also where a branch is served; value(record, name, tell,
-                role) is the input of a role, from the column `name` or what the modality understands by it
+                role) is the input in the columns that the modality understands by a name, for a role
     page        what report and cards say and show of its data
-    explanation optional: ROLE, baseline(model, reader, values), explained(model, reader, inputs, target,
-                baseline) -> `models.attribution.Attribution`, {"pieces": scored} or {"picture"}
+    explanation optional: ROLE, baseline and explained: what speaks for an answer, as that of text says it
     linear      optional: UNITS, of "sample" and "word", and features(unit, store, trunk, folder) -> name ->
                 `models.linear.Features`, fitted without labels: what the start `linear` chooses from
 """
