@@ -58,6 +58,20 @@ def folder(tmp_path, mlflow_uri):
     return tmp_path
 
 
+@pytest.fixture
+def start(folder, mlflow_uri):
+    """Starts a promotion; what is left in the end, a stopped one too, would keep pytest from ending."""
+    made = []
+
+    def begin(name):
+        made.append(started(promoted, mlflow_uri, str(folder), name))
+        return made[-1]
+
+    yield begin
+    for process in made:
+        process.kill()
+
+
 def decided(folder, name):
     manifest = read(folder / name / "decision")
     (task,) = json.loads(Store(str(folder / "store")).open(manifest, "decision.json").read_bytes())["tasks"]
@@ -77,15 +91,15 @@ def decided(folder, name):
         pytest.param("kill", "promotion.moving", "worse", marks=pytest.mark.long),
     ],
 )
-def test_both_runs_end_with_what_is_true(folder, mlflow_uri, action, place, other, monkeypatch):
+def test_both_runs_end_with_what_is_true(folder, mlflow_uri, start, action, place, other, monkeypatch):
     monkeypatch.setattr(os, "environ", os.environ.copy())
     (folder / "struck" / place).write_text(action)
-    first = started(promoted, mlflow_uri, str(folder), "struck")
+    first = start("struck")
     end = time.monotonic() + LIMIT
     while not (folder / "struck" / f"{place}.fired").exists():
         assert first.is_alive() and time.monotonic() < end
         time.sleep(0.05)
-    second = started(promoted, mlflow_uri, str(folder), other)
+    second = start(other)
     second.join(LIMIT)
     assert second.exitcode == 0, "it takes over from one that is dead, or looks so"
     if action == "stop":
@@ -93,7 +107,7 @@ def test_both_runs_end_with_what_is_true(folder, mlflow_uri, action, place, othe
     else:
         first.join(LIMIT)
         assert first.exitcode == -9
-        first = started(promoted, mlflow_uri, str(folder), "struck")  # as by Retry
+        first = start("struck")  # as by Retry
     first.join(LIMIT)
     assert first.exitcode == 0
     registry = Registry(mlflow_uri)
