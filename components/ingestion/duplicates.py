@@ -22,18 +22,23 @@ from components.lib.data.partitions import Ints, Partitions, Table, first_of_eac
 
 CODES = {1: "exact_duplicate", 2: "near_duplicate"}
 SPAN = 1 << 20  # documents whose codes are written at once
+TOLD = 1 << 30  # bytes of scratch from which on they are told
 BANDS = 32 * 16  # bytes of scratch that a document's bands need at most
 
 
 def scratch(documents: int, words: int) -> int:
-    """Bytes on disk that deciding over so many documents needs, with signatures of so many words."""
-    return documents * (26 + (4 * words + 8 + BANDS if words else 0))
+    """Bytes on disk at most: partitions of ids are freed as signatures of so many words, and bands, come."""
+    return documents * (26 + (2 * words + 8 + BANDS if words else 0))
 
 
 def check_room(folder: Path, documents: int, config: Config, words: int) -> None:
     """Raises OutputError if the disk of a folder is too small for so many documents."""
     needed = scratch(documents, words if config.near_duplicates else 0)
     free = shutil.disk_usage(folder).free
+    if needed > TOLD:
+        memory = f"{config.sort_memory / 1e6:,.0f} MB of memory (ingestion.sort_memory)"
+        what = f"duplicates among {documents:,} documents take {memory}"
+        print(f"ingestion: {what} and about {needed / 1e9:,.1f} GB in {folder.parent}", flush=True)
     if needed > free:
         found, expected = f"{free:,} bytes free", f"about {needed:,} bytes for {documents:,} documents"
         fix = "free space, or set TMPDIR to a larger disk"

@@ -39,12 +39,6 @@ class Config:
     replay: float = setting(
         0.5, "share of each batch from the data of the trunk it starts from", minimum=0.0, maximum=0.95
     )
-    blend: float = setting(
-        1.0,
-        "how far to go, on the straight line from the weights it starts from to the trained ones",
-        minimum=0.0,
-        maximum=1.0,
-    )
     objective: dict[str, Any] = setting(
         {"masked_lm": {}}, "name -> options; several are added, each times its option `weight`"
     )
@@ -88,9 +82,6 @@ class Config:
         if not self.steps and not self.minutes and not self.start:
             what, fix = "without a step there is nothing but random weights", "name `start`, or more steps"
             yield ConfigError(what, where="pretraining.steps", found=0, fix=fix)
-        if self.blend < 1 and not self.start:
-            what = "random weights are nothing to blend with"
-            yield ConfigError(what, where="pretraining.blend", found=self.blend, fix="name `start`")
         if not self.objective and (self.steps or self.minutes):
             yield ConfigError("no objective is named", where="pretraining.objective", expected="at least one")
         if self.nproc and self.global_batch % self.nproc:

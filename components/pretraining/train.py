@@ -93,8 +93,6 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
         history = Run(model, samples, order, plan, world, **own).train()
         unshard(model)
         if world.leads:
-            if config.blend < 1:
-                warm_start.blend(trunk, _started(config, store, samples), config.blend)
             measured = {**meter.summary(world.size), "peak_flops_per_second": meter.peak * world.size}
             tracker.history(history)  # what was lost on the way, with a machine perhaps
             tracker.metrics(measured, step=config.steps)
@@ -109,19 +107,13 @@ def _train(job: Job, config: Config, world: World, meter: Meter) -> None:
 def _begun(config: Config, store: Store, world: World, samples: Any) -> tuple[Any, WeightedSum, Order, Plan]:
     """Trunk, objectives, order of the data and hyper-parameters as they are before the first step."""
     teachers = warm_start.teachers(store, config.objective, samples)
-    trunk = _started(config, store, samples)
-    plan = _plan(config, world, f"{modalities.load(config.modality).UNIT}s")
-    order = replay.order(samples, config.global_batch, config.seed, config.replay)
-    return trunk, build(config, trunk, teachers), order, plan
-
-
-def _started(config: Config, store: Store, samples: Any) -> Any:
-    """The trunk before the first step."""
     torch.manual_seed(config.seed)
     trunk = warm_start.trunk(store, config.start, samples)
     if config.start in modalities.starts(config.modality):
         modalities.load(config.modality, config.start).prepare(samples, trunk)
-    return trunk
+    plan = _plan(config, world, f"{modalities.load(config.modality).UNIT}s")
+    order = replay.order(samples, config.global_batch, config.seed, config.replay)
+    return trunk, build(config, trunk, teachers), order, plan
 
 
 def _splits(config: Config, store: Store, tokens: Manifest) -> tuple[Any, Any]:

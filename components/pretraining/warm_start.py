@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import nn
-
 from components.lib.core.errors import ConfigError
 from components.lib.core.hardware import check_memory
 from components.lib.storage.artifacts import Manifest
@@ -75,18 +72,6 @@ def trunk(store: Store, start: str, samples: Any) -> Any:
     manifest = store.resolve(start)
     check_memory(BYTES * int(manifest.facts.get("parameters", 0)), "pretraining.start")
     return samples.trunk(store.open_folder(manifest, "model/"))
-
-
-def blend(trunk: nn.Module, start: nn.Module, share: float) -> None:
-    """Moves a trunk back on the straight line to the weights it started from, of which (1 - share) is kept.
-
-    What was known is forgotten less: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
-    """
-    before = start.state_dict()
-    with torch.no_grad():
-        for name, value in trunk.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(before[name].to(value), 1 - share)
 
 
 def published(store: Store, start: str) -> dict[str, Any]:

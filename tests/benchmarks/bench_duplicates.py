@@ -92,7 +92,7 @@ def main() -> None:
             flush=True,
         )
     more = rows[-1]["peak_bytes"] - rows[0]["peak_bytes"]
-    each = more / (rows[-1]["documents"] - rows[0]["documents"])
+    each = more / max(rows[-1]["documents"] - rows[0]["documents"], 1)
     print(f"the largest needs {more / rows[0]['peak_bytes']:+.0%}, {each:.1f} bytes a document more")
 
 

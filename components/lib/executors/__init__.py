@@ -19,10 +19,7 @@ from components.lib.core.errors import ConfigError
 from components.lib.core.settings import did_you_mean
 
 IMAGE = "TRUNKLINE_IMAGE"  # set in a container: what is installed in another stage's is not known there
-EXTRA = (
-    ".venv/bin/pip install -c constraints.txt {}"
-    "; in an image, name it in images/plugins.txt; or set {} to processes"
-)
+EXTRA = ".venv/bin/pip install -c constraints.txt {} (images: images/plugins.txt), or set {} to processes"
 
 
 class Step(Protocol):

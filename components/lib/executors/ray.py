@@ -67,6 +67,7 @@ class Executor:
             own = {"num_cpus": self._workers or cores(), "include_dashboard": False}
             own |= {"object_store_memory": OBJECTS}
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 gives way to all else
             held = os.environ.get("PYTHONPATH")
             os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [held])])  # workers inherit it
         try:

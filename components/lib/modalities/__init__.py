@@ -34,15 +34,12 @@ Its modules, each imported by the stage that uses it:
                 can have; layers(dials); follow(trunk): settings of tokenization to read as a trunk does;
                 published(trunk, facts): settings of a trunk that comes from published weights
     checkpoint  adopt(checkpoint, reference) -> settings that are added to a published one's, and facts of it
-    samples     open_split(options, store, tokens, split, *older) -> samples of pre-training, whose
-                `trunk(folder)` is the one in a folder, or a new one of the settings
+    samples     open_split(options, store, tokens, split, *older) -> samples, whose `trunk(folder)` may be new
     trunk       Trunk, load(folder); its import registers networks of its own with `transformers`
     labelled    Reader: labelled records to examples, also where a branch is served; value(record, name, tell,
-                role) is the input in the column of that name, or in those that the modality understands by
-                it, for a role of the task, and tells what a person should know of it
+                role) is the input in the columns that the modality understands by a name, for a role
     page        what report and cards say and show of its data
-    explanation optional: ROLE, baseline(model, reader, values), explained(model, reader, inputs, target,
-                baseline) -> `models.attribution.Attribution`, and {"pieces": scored} or {"picture"}
+    explanation optional: ROLE, baseline and explained: what speaks for an answer, as that of text says it
     linear      optional: UNITS, of "sample" and "word", and features(unit, store, trunk, folder) -> name ->
                 `models.linear.Features`, fitted without labels: what the start `linear` chooses from
 """

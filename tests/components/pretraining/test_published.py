@@ -66,21 +66,6 @@ def test_text_weights_are_trained_on(tmp_path, kind):
     assert reader.length == 64  # of RoBERTa's 66 rows, of which positions skip two
 
 
-def test_a_blend_is_between_the_public_weights_and_the_trained_ones(tmp_path):
-    hub = published.text(tmp_path / "hub", "bert")
-    ends = []
-    for number, share in enumerate((0.0, 1.0, 0.25)):
-        (tmp_path / str(number)).mkdir()
-        store, trunk = trained(tmp_path / str(number), hub, "text", blend=share)
-        ends.append(load_file(store.open(trunk, "model/model.safetensors")))
-    start = load_file(hub / "model.safetensors")
-    before, after, between = ends
-    assert any(not torch.equal(before[name], after[name]) for name in before)
-    for name, value in before.items():
-        assert torch.equal(value, start[name])
-        torch.testing.assert_close(between[name], value + 0.25 * (after[name] - value))
-
-
 @pytest.mark.parametrize("kind", published.IMAGE)
 def test_image_weights_are_trained_on(tmp_path, kind):
     store, trunk = trained(tmp_path, published.image(tmp_path / "hub", kind), "image")
