@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -81,7 +82,7 @@ OF_FOLDER = ("banking77", "Fashion-MNIST")
 
 
 def decided(case: Case, folder: Path) -> tuple[dict[int, str], str]:
-    """The start recommended at each number of labels, and the last lines of the console."""
+    """The start recommended at each number of labels, and after how many rounds."""
     counts = [20] if sized(0, 1) else sorted(case.full)
     given = {**case.settings, "finetuning.label_counts": counts}
     words = [f"{key}={json.dumps(value)}".replace("DATA/", f"{folder}/") for key, value in given.items()]
@@ -102,7 +103,7 @@ def decided(case: Case, folder: Path) -> tuple[dict[int, str], str]:
             raise SystemExit(f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         latest = max(Path(made).glob("store/runs/*/verdict.json"), key=lambda path: path.stat().st_mtime)
         (task,) = json.loads(latest.read_text(encoding="utf-8"))["tasks"]
-    told = done.stdout[done.stdout.rindex(" after ") :] if " after " in done.stdout else done.stdout[-500:]
+    (told,) = re.findall(r"^.* after \d+ rounds?$", done.stdout, re.MULTILINE)
     return {int(count): start for count, start in task["recommended"].items()}, told
 
 
@@ -115,7 +116,7 @@ def main() -> None:
         begun, spent = time.monotonic(), os.times()
         found, told = decided(CASES[name], given)
         cost = sum(os.times()[2:4]) - sum(spent[2:4])
-        print(f"\n{name}: {time.monotonic() - begun:.0f} s, {cost:.0f} CPU-s; {told.strip()}")
+        print(f"\n{name}: {time.monotonic() - begun:.0f} s, {cost:.0f} CPU-s; {told}")
         for count, start in found.items():
             full = CASES[name].full.get(count, "")
             print(f"  {count:>6} labels: decide says {start}, the full run {full}", flush=True)
