@@ -19,6 +19,7 @@ from components.evaluation.system import System
 from components.lib.registry.examples import FILE
 from components.lib.registry.mlflow_model import Use, write
 from components.lib.registry.registered_models import CHAMPION, Registered, Registry
+from components.lib.registry.tracking import server
 from components.lib.storage.store import Store
 from tests.components.evaluation import branches
 from tests.fakes.mlflow_server import free_port
@@ -44,7 +45,8 @@ def version(registry: Registry, store: Store, name: str, seed: int, spoiled: str
     asked = answered(System.load(folder, branch.facts, []), branch.facts, {"text": TEXTS})
     if spoiled == "answers otherwise":
         asked = asked.replace('"score": 0.', '"score": 1.', 1)
-    run = registry.client.create_run("0").info.run_id
+    experiment = server.experiment(registry.client, name)
+    run = registry.client.create_run(experiment).info.run_id
 
     def fill(target: Path, model_id: str) -> str:
         about = {"use": use, "readme": "", "examples": b"" if spoiled == "unasked" else asked.encode()}
@@ -59,7 +61,7 @@ def version(registry: Registry, store: Store, name: str, seed: int, spoiled: str
     tags = {"trunkline.store": store.uri}
     reference = f"{branch.reference}{spoiled.replace(' ', '-')}"
     return registry.register(
-        name, reference, experiment_id="0", run_id=run, write=fill, tags=tags, card="# made"
+        name, reference, experiment_id=experiment, run_id=run, write=fill, tags=tags, card="# made"
     )
 
 
