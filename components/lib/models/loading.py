@@ -69,6 +69,14 @@ def trunk(folder: Path, **settings: Any) -> Any:
     return found
 
 
+def config(folder: Path) -> Any:
+    """The settings of the network in a folder; raises DataError if the folder is not safe."""
+    from transformers import AutoConfig
+
+    check(folder)
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
 def rates(folder: Path, dropout: float | None) -> dict[str, float]:
     """Settings that give the model in a folder this dropout of hidden states, and no other random masks."""
     family = FAMILIES.get(_read(folder / "config.json").get("model_type"))

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig
 
 from components.lib.models import loading
 from components.lib.models.calls import structured
@@ -31,8 +30,7 @@ class OnnxGraph(nn.Module):
         """Opens the graph in a folder; raises DataError if the rest of the folder is not safe."""
         super().__init__()
         self._path, self._sessions = str(folder / GRAPH), dict[int, Any]()
-        loading.check(folder)
-        self.config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        self.config: Any = loading.config(folder)
         told = json.loads((folder / PASS).read_text(encoding="utf-8"))
         self.inputs: list[str] = told["inputs"]
         self.answers: list[str] = told["answers"]

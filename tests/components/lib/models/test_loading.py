@@ -107,6 +107,7 @@ def test_models_are_loaded_in_one_place_alone():
     assert found == {
         "components/ingestion/record_reader.py",  # payloads, from the process that reads to one that cleans
         "components/ingestion/cleaning_pool.py",  # the same: what it gets, a process of this run has pickled
+        "components/lib/executors/ray.py",  # and this, for the workers of this run
         "components/lib/models/loading.py",
         "components/lib/data/sources/hf.py",
         "components/preflight/public_weights/origin.py",  # fetches files of the Hub, opens none

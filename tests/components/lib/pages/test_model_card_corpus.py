@@ -74,7 +74,7 @@ def test_no_card_holds_markup_of_its_data(attack):
     name = "".join(letter for letter in attack if letter not in "/:'\"`")  # what a model may be called
     for card in (
         trunk_card(name, trunk, {"ingestion": corpus, attack: corpus}),
-        branch_card(name, trunk, evaluation),
+        branch_card(name, trunk, evaluation, []),
     ):
         assert "could not be drawn" not in card and findings(card) == []
 
