@@ -65,7 +65,7 @@ def test_a_run_that_takes_what_another_has_made_says_so(tracked, tmp_path):
 def test_with_and_without_the_mlflow_plugin_of_kfp(plugin, tracked, tmp_path, monkeypatch):
     """The plugin opens a run a task and names it in the environment: the version then belongs to it."""
     client = Registry(tracked.tracking_uri).client
-    place = client.create_experiment("pipelines")
+    place = client.create_experiment("pipelines", artifact_location=str(tmp_path / "artifacts"))
     parent = client.create_run(place, run_name="a run of Kubeflow").info.run_id
     opened = client.create_run(place, run_name="register", tags={"mlflow.parentRunId": parent}).info.run_id
     page = "https://kubeflow.example/#/runs/details/run-1"
