@@ -29,6 +29,7 @@ from components.lib.engine.trainable import Loss, WeightedSum
 from components.lib.models import classifiers, loading
 from components.lib.models.calls import Call, named, recorded
 from components.lib.models.inference import device
+from components.lib.models.vision.dense import Dense
 
 LIBRARIES = ()
 TOOLS = ()
@@ -75,6 +76,8 @@ def unfit(model: Any, layers: int) -> str:
         stack = nn.ModuleList()
     if count is None or len(stack) != count:
         return "its network is no stack of equal layers"
+    if isinstance(model, Dense):
+        return "its head reads the maps of every layer"
     if count < 2:
         return "its network has one layer"
     return f"its network has {count} layers" if layers >= count else ""

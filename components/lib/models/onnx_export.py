@@ -65,7 +65,8 @@ def export(task: Any, model: nn.Module, samples: Any, names: list[str], folder: 
     except Exception as error:  # of an exporter, which raises whatever its many passes raise
         shutil.rmtree((folder / GRAPH).parent)
         return f"torch's exporter to ONNX fails on this network: {_cause(error)}"
-    return _checked(OnnxGraph(folder), calls)
+    graph = OnnxGraph(folder)
+    return _checked(graph, calls) or _unanswered(task, graph, samples, names)
 
 
 def _cause(error: BaseException) -> str:
@@ -130,6 +131,15 @@ def _checked(graph: OnnxGraph, calls: list[Call]) -> str:
             gap = (found[name].double() - tensor.double()).abs().max() / tensor.double().abs().max().clamp(1)
             if found[name].shape != tensor.shape or not gap <= CLOSE:
                 return f"the graph's answers differ from the network's, by {float(gap):.2g} of their size"
+    return ""
+
+
+def _unanswered(task: Any, graph: OnnxGraph, samples: Any, names: list[str]) -> str:
+    """Why the task cannot answer by the graph; empty if it can."""
+    try:
+        task.outcomes(graph, samples, names, SEEN)
+    except AttributeError as error:
+        return f"its task asks the network for more than passes: {error}"
     return ""
 
 

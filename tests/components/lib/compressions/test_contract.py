@@ -27,7 +27,6 @@ SCORED = [  # what both graphs are known for; of other branches a reason is enou
     *[("sequence_classification", "text", name) for name in ("bert", "modernbert", "gpt2", "llama")],
     *[("image_classification", "image", name) for name in ("cnn", "resnet", "vit", "mlp")],
     *[(name, "text", "bert") for name in ("token_classification", "question_answering")],
-    ("segmentation", "image", "vit"),
 ]
 
 
@@ -52,7 +51,11 @@ def compressed(name: str, branch: Full, folder: Path, **options) -> tuple[object
 
 
 def plain(columns) -> dict[str, list]:
-    return {name: [np.asarray(value, float).tolist() for value in column] for name, column in columns.items()}
+    """All numbers of each column, whatever their shape in an example."""
+    return {
+        name: np.concatenate([np.asarray(value, float).ravel() for value in column]).tolist()
+        for name, column in columns.items()
+    }
 
 
 def check(name: str, case: tuple[str, str, str], folder: Path) -> str:

@@ -123,8 +123,9 @@ class Case:
         self.inputs = list(zip(*columns, strict=True)) if several else columns[0]
         files = (path for path in source.rglob("*") if path.is_file())
         digests = {path.relative_to(source).as_posix(): sha256_of(path) for path in files}
-        use, about = Use.of(self.kind, self.modality), {"experiment_id": "0", "tags": {}, "card": "# card"}
-        run = registry.client.create_run("0").info.run_id
+        place = tracking.experiment(registry.client, self.kind)
+        use, about = Use.of(self.kind, self.modality), {"experiment_id": place, "tags": {}, "card": "# card"}
+        run = registry.client.create_run(place).info.run_id
         version = registry.register(
             self.name,
             f"made/{self.name}#0",
