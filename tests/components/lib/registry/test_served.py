@@ -118,9 +118,8 @@ class Case:
         inputs, self.labels = made.labelled(kind, self.modality, reader, records)
         self.roles = [role for role in Use.of(self.kind, self.modality).inputs if role in inputs]
         self.roles = self.roles or list(inputs)  # of a bare trunk
-        several = len(self.roles) > 1
         columns = [inputs[role] for role in self.roles]
-        self.inputs = list(zip(*columns, strict=True)) if several else columns[0]
+        self.inputs = list(zip(*columns, strict=True)) if len(columns) > 1 else columns[0]
         files = (path for path in source.rglob("*") if path.is_file())
         digests = {path.relative_to(source).as_posix(): sha256_of(path) for path in files}
         place = tracking.experiment(registry.client, self.kind)
