@@ -52,6 +52,8 @@ def apply(
             better = any(finding["numbers"].get("better") for finding in task["findings"])
             promote(registry, moves[version.name], version, expected=one.champion, better=better)
         for variant in task["variants"]:
+            if WITHDRAWN in version.tags:  # what it was made of does not answer as was evaluated
+                variant |= {"passed": False, "reasons": ["its branch was withdrawn"]}
             _apply_variant(context, registry, moves, decision, task, variant, one.evaluation)
     if not any(WITHDRAWN in version.tags for version in versions):
         _promote_trunk(context, registry, moves, decided, trunk, evaluations)

@@ -6,6 +6,7 @@ from components.lib.registry import rollback
 from components.lib.registry.registered_models import Registry
 from tests import models
 from tests.components.promotion.test_run import PASSES, gated, holder, trunk  # noqa: F401
+from tests.components.promotion.test_variants import CLOSE, variant
 
 NAME = "news-topics"
 
@@ -34,6 +35,20 @@ def test_it_goes_back_and_forth_and_is_not_promoted_again_by_a_run(tracked, tmp_
     assert registry.find(NAME, "champion").version == "1"
     assert "NOT promoted: version 2 was withdrawn" in capsys.readouterr().out
     assert back(tracked) == 0 and registry.find(NAME, "champion").version == "2", "a person may"
+
+
+def test_what_is_compressed_from_it_is_not_promoted_either(tracked, tmp_path, trunk, second):  # noqa: F811
+    assert back(tracked, "--why", "it insults people") == 0
+    branch = tracked.store.resolve(second.key.inputs["branch"])
+    found = {"variants": {"distilled": variant(tracked.store, branch, "distilled", CLOSE)}}
+    registry = Registry(tracked.tracking_uri)
+    old = tracked.store.resolve(registry.find(NAME, "champion").reference)
+    again = models.evaluation(tracked.store, branch, champion=(old, "1"), difference=PASSES, more=found)
+    gated(tracked, tmp_path, [again])
+    assert registry.find(NAME, "champion").version == "1"
+    assert holder(tracked, "champion", "news-topics-distilled") is None
+    tags = registry.find("news-topics-distilled", "challenger").tags
+    assert (tags["trunkline.gate"], tags["trunkline.gate.reasons"]) == ("failed", "its branch was withdrawn")
 
 
 def test_there_must_be_where_to_go_back_to(tracked, tmp_path, trunk, capsys):  # noqa: F811
