@@ -43,7 +43,8 @@ def test_what_is_compressed_from_it_is_not_promoted_either(tracked, tmp_path, tr
     found = {"variants": {"distilled": variant(tracked.store, branch, "distilled", CLOSE)}}
     registry = Registry(tracked.tracking_uri)
     old = tracked.store.resolve(registry.find(NAME, "champion").reference)
-    again = models.evaluation(tracked.store, branch, champion=(old, "1"), difference=PASSES, more=found)
+    scored = {"champion": (old, "1"), "accuracy": 0.81, "difference": PASSES}  # asked for anew, with variants
+    again = models.evaluation(tracked.store, branch, **scored, more=found)
     gated(tracked, tmp_path, [again])
     assert registry.find(NAME, "champion").version == "1"
     assert holder(tracked, "champion", "news-topics-distilled") is None
