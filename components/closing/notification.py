@@ -24,6 +24,8 @@ from components.lib.storage.exit_record.record import Record, describe
 from components.lib.storage.store import Store
 
 ATTEMPTS, TIMEOUT = 4, 10.0
+UNUSABLE = "the address of notifications cannot be used"
+EXPECTED = f"https://..., or http:// to a host that {public_hosts.ALLOWED} names"
 TYPES = {"failed": "trunkline.run.failed", "drift": "trunkline.model.drift"}  # of the others: .model.<kind>
 
 
@@ -97,23 +99,31 @@ def _text(kind: str, record: Record) -> str:
 
 def _post(url: str, kind: str, body: bytes) -> None:
     """Raises a typed error if it does not arrive in four attempts; no redirect is followed."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    tls = parts.scheme == "https"
-    if not host or not (tls or (parts.scheme == "http" and public_hosts.allowed(host))):
-        expected = f"https://..., or http:// to a host that {public_hosts.ALLOWED} names"
-        raise ConfigError("the address of notifications cannot be used", where=URL, expected=expected)
+    scheme, host, port, path = _parts(url)
+    tls = scheme == "https"
+    if not host or not (tls or (scheme == "http" and public_hosts.allowed(host))):
+        raise ConfigError(UNUSABLE, where=URL, expected=EXPECTED)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(ServiceError),
         wait=tenacity.wait_random_exponential(multiplier=0.5, max=8),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         reraise=True,
     )
-    path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    port = parts.port or (443 if tls else 80)
     for attempt in retrying:
         with attempt:
             _sent(public_hosts.connection(host, port, TIMEOUT, tls=tls), path, kind, body)
+
+
+def _parts(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port, path with query; raises ConfigError, without the secret in it."""
+    try:
+        parts = urlsplit(url)
+        path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+        path.encode("ascii")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return parts.scheme, parts.hostname or "", port, path
+    except ValueError:
+        raise ConfigError(UNUSABLE, where=URL, expected=f"{EXPECTED}, percent-encoded") from None
 
 
 def _sent(line: http.client.HTTPConnection, path: str, kind: str, body: bytes) -> None:

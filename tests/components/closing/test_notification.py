@@ -134,10 +134,13 @@ def test_an_address_that_nobody_reaches_fails_no_run(store, monkeypatch, capsys)
         ("http://192.0.2.1/x", "cannot be used"),
         ("file:///etc/passwd", "cannot be used"),
         ("https:///x", "cannot be used"),
+        ("https://example.com:port/s3cret", "cannot be used"),
+        ("https://[::1/s3cret", "cannot be used"),
+        ("https://example.com/s3cret\u00e4", "cannot be used"),
     ],
 )
 def test_the_clusters_own_network_is_not_reached_unless_it_is_named(store, monkeypatch, capsys, url, told):
     monkeypatch.setenv(URL, url)
     failing(store)
     out = capsys.readouterr().out
-    assert "nobody was notified of 'failed'" in out and told in out
+    assert "nobody was notified of 'failed'" in out and told in out and "s3cret" not in out
