@@ -18,6 +18,7 @@ WIDTH, HEIGHT, FULL = 500, 270, 980  # pixels: half a page wide, and a whole one
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 44
 LONGEST, LETTER = 26, 6.1  # characters of a label, and the pixels of one
 CELL, READABLE = 40.0, 22.0  # pixels of a confusion matrix's cells: at most, and to hold a number
+NAMED = 11.0  # pixels of a cell that has a name beside it; of smaller ones, some have
 POINTS = 300  # more than this in one line cannot be told apart: neighbours are averaged
 GREY = 6
 LINE = 14  # pixels between two names
@@ -151,6 +152,8 @@ def bars(caption: str, values: Sequence[tuple[str, float, int]], legend: Mapping
 def heat_map(caption: str, counts: Sequence[Sequence[float]], names: Sequence[str], note: str = "") -> Markup:
     """A confusion matrix: rows are true classes, columns predictions, shades and numbers per cent of the row.
 
+    Of many classes some are named, at even distances, and cells without an example are left out.
+
     Raises:
         ValueError: if `counts` is not a square of the size of `names`.
     """
@@ -160,7 +163,8 @@ def heat_map(caption: str, counts: Sequence[Sequence[float]], names: Sequence[st
     room = 16 + LETTER * min(max(map(len, names)), LONGEST)
     width = WIDTH if (WIDTH - room - RIGHT) / size >= READABLE else FULL
     cell = min((width - room - RIGHT) / size, CELL)
-    rows = []
+    apart, rows = math.ceil(NAMED / cell), []
+    shown = [name if place % apart == 0 else "" for place, name in enumerate(names)]
     for name, row in zip(names, counts, strict=True):
         total = sum(row)
         shares = [count / total if total else 0.0 for count in row]
@@ -168,8 +172,9 @@ def heat_map(caption: str, counts: Sequence[Sequence[float]], names: Sequence[st
             f"true {name}, predicted {other}: {count:g} of {total:g} ({share:.0%})"
             for other, count, share in zip(names, row, shares, strict=True)
         ]
-        rows.append((name, [*zip(shares, hints, strict=True)]))
-    return _draw("heat_map", caption, note, rows, names, room, width, cell, cell >= READABLE)
+        drawn = [share > 0 or apart == 1 for share in shares]
+        rows.append((shown[len(rows)], [*zip(shares, hints, drawn, strict=True)]))
+    return _draw("heat_map", caption, note, rows, shown, room, width, cell, cell >= READABLE)
 
 
 def linear(values: Sequence[float], start: float, end: float, count: int = 5) -> Scale:
