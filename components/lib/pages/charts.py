@@ -163,17 +163,18 @@ def heat_map(caption: str, counts: Sequence[Sequence[float]], names: Sequence[st
     room = 16 + LETTER * min(max(map(len, names)), LONGEST)
     width = WIDTH if (WIDTH - room - RIGHT) / size >= READABLE else FULL
     cell = min((width - room - RIGHT) / size, CELL)
-    apart, rows = math.ceil(NAMED / cell), []
+    apart = math.ceil(NAMED / cell)
     shown = [name if place % apart == 0 else "" for place, name in enumerate(names)]
-    for name, row in zip(names, counts, strict=True):
+    rows = []
+    for name, beside, row in zip(names, shown, counts, strict=True):
         total = sum(row)
         shares = [count / total if total else 0.0 for count in row]
         hints = [
             f"true {name}, predicted {other}: {count:g} of {total:g} ({share:.0%})"
             for other, count, share in zip(names, row, shares, strict=True)
         ]
-        drawn = [share > 0 or apart == 1 for share in shares]
-        rows.append((shown[len(rows)], [*zip(shares, hints, drawn, strict=True)]))
+        filled = [share > 0 or apart == 1 for share in shares]
+        rows.append((beside, [*zip(shares, hints, filled, strict=True)]))
     return _draw("heat_map", caption, note, rows, shown, room, width, cell, cell >= READABLE)
 
 
